@@ -126,3 +126,19 @@ def log_probabilities(model: PreTrainedModel, tokens: list[int]) -> torch.Tensor
     """log P(next token | tokens[..i]) of one full forward pass: [tokens, vocabulary], float32."""
     logits = model(torch.tensor([tokens])).logits[0]
     return torch.log_softmax(logits.float(), dim=-1)
+
+
+def gguf_pieces(path: Path) -> list[str]:
+    """The vocabulary's pieces, by id."""
+    return list(gguf.GGUFReader(path).fields["tokenizer.ggml.tokens"].contents())
+
+
+def decode_pieces(pieces: list[str]) -> str:
+    """The text of pieces: U+2581 is a space, `<0xHH>` a byte."""
+    data = b""
+    for piece in pieces:
+        if len(piece) == 6 and piece.startswith("<0x"):
+            data += bytes([int(piece[3:5], 16)])
+        else:
+            data += piece.replace("\u2581", " ").encode()
+    return data.decode(errors="replace")
