@@ -65,18 +65,18 @@ def signature(method: str, max_tokens: int) -> Signature:
     """The signature of `prefill`, `decode` or `score` for 1 to `max_tokens` tokens a call."""
     # Two example tokens: torch.export would take a single one for a constant.
     tokens = torch.zeros(1, min(2, max_tokens), dtype=torch.int64)
-    number = torch.zeros(1, dtype=torch.int64)
+    start, emit, seed = (torch.zeros(1, dtype=torch.int64) for _ in range(3))
     if method == "score":
         return Signature(
             shell=_ScoreShell(),
-            inputs=(tokens, number, tokens),
+            inputs=(tokens, start, torch.zeros_like(tokens)),
             token_inputs=(True, False, True),
             max_tokens=max_tokens,
         )
     sampling = torch.zeros(SAMPLING_PARAMETERS, dtype=torch.float32)
     return Signature(
         shell=_GenerateShell(),
-        inputs=(tokens, number, number, sampling, number),
+        inputs=(tokens, start, emit, sampling, seed),
         token_inputs=(True, False, False, False, False),
         max_tokens=max_tokens,
     )
