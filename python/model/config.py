@@ -1,5 +1,7 @@
 """The public names of the model's configuration; the implementation is in the modules named below."""
 
+from python.model.config_gguf import config_from_gguf as config_from_gguf
+from python.model.config_hf import config_from_hf as config_from_hf
 from python.model.gemma_config import AttentionConfig as AttentionConfig
 from python.model.gemma_config import ConfigError as ConfigError
 from python.model.gemma_config import GemmaConfig as GemmaConfig

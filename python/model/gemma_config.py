@@ -84,7 +84,7 @@ class GemmaConfig:
     norm_offset: bool  # Hugging Face checkpoints store w, the factor is 1 + w (Gemma 3)
     max_positions: int
     tied_embeddings: bool
-    bos_id: int
+    bos_id: int | None
     stop_ids: tuple[int, ...]
     chat_template: ChatTemplate | None
 
@@ -118,7 +118,8 @@ class GemmaConfig:
             raise ConfigError(f"full.window is {self.full.window}: full layers have none")
 
     def _check_ids(self) -> None:
-        for field, ids in (("bos_id", (self.bos_id,)), ("stop_ids", self.stop_ids)):
+        bos = () if self.bos_id is None else (self.bos_id,)
+        for field, ids in (("bos_id", bos), ("stop_ids", self.stop_ids)):
             for token in ids:
                 if not 0 <= token < self.vocab_size:
                     raise ConfigError(f"{field}: {token} is outside the vocabulary of {self.vocab_size}")

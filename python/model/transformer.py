@@ -81,6 +81,7 @@ class GemmaModel(nn.Module):
         self.config = config
         self.max_context = max_context
         self.max_chunk = max_chunk
+        self.device = torch.device(device)  # of caches, tables and (once loaded) weights
         self.embed_scale = config.embed_scale(dtype)
         shape = (config.vocab_size, config.hidden_size)
         self.embed_tokens = nn.Embedding(*shape, _weight=torch.zeros(shape, dtype=dtype, device=weights_device))
