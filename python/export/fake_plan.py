@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from python.export import plan as p
-from python.export.weight_bytes import weight_bytes
+from python.quant import layouts
 
 VOCAB, HIDDEN, FFN, HEADS, KV_HEADS, HEAD_DIM = 40, 32, 64, 2, 1, 32
 
@@ -21,7 +21,7 @@ class _Tables:
         for index, weight in enumerate(self.weights):
             if weight.name == name:
                 return index
-        size = weight_bytes(name, "F32", rows, columns, 0)
+        size = layouts.blob_bytes("F32", rows, columns, 0)
         self.weights.append(
             p.Weight(
                 name=name, data_key=name, layout=p.Layout.F32, rows=rows, columns=columns, group=0,

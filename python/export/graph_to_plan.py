@@ -1,7 +1,7 @@
 """From the exported graph of a method to its plan: the rewrite passes in order, then one step a remaining node.
 
-What must stay true: a node that no pass understood is an error that names it, never dropped; values are written
-once each here (allocate.py gives them buffers); weights are still F32 (weight_table.py gives them layouts).
+What must stay true: a node that no pass understood is an error that names it, never dropped; each value is
+written once; weights are still F32 (weight_table.py gives them layouts).
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from python.export.passes import (
 )
 from python.export.pattern import GraphError, shape
 from python.export.trace import Limits
-from python.export.weight_bytes import weight_bytes
 from python.model.gemma_config import GemmaConfig
+from python.quant import layouts
 
 PASSES: tuple[ModuleType, ...] = (
     type_assertions,
@@ -270,7 +270,7 @@ class _Builder:
 
     def _weight(self, node: fx.Node, rows: int, columns: int) -> int:
         name = self._state_name(node)
-        size = weight_bytes(name, p.Layout.F32.name, rows, columns, 0)
+        size = layouts.blob_bytes("F32", rows, columns, 0)
         weight = p.Weight(
             name=name, data_key=name, layout=p.Layout.F32, rows=rows, columns=columns, group=0, bytes=size
         )  # fmt: skip

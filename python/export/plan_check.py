@@ -1,7 +1,8 @@
 """Checks of a plan that FlatBuffers cannot make: indices, shapes, sizes, order of the steps.
 
 The same rules as cc/delegate/plan_check, so that a plan that cannot run is refused at export, by name. What must
-stay true: an operation never writes a value that it reads, and reads nothing that no step wrote before.
+stay true: each value is written once, before it is read, so that cc/delegate knows from the steps alone how long it
+lives and which values may share memory.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Sequence
 
+from python.console.errors import UserError
 from python.export import plan as p
-from python.export.weight_bytes import weight_bytes
+from python.quant import layouts
 
 _UINT32_MAX = 2**32 - 1
 
@@ -86,7 +88,10 @@ def _check_names(plan: p.Plan) -> None:
 
 
 def _check_weight(weight: p.Weight) -> None:
-    expected = weight_bytes(weight.name, weight.layout.name, weight.rows, weight.columns, weight.group)
+    try:
+        expected = layouts.blob_bytes(weight.layout.name, weight.rows, weight.columns, weight.group)
+    except UserError as error:
+        raise p.PlanError(f"weight {weight.name}: {error}") from None
     _require(
         weight.bytes == expected,
         f"weight {weight.name}: {weight.bytes} bytes, but {weight.layout.name} of"
@@ -122,10 +127,9 @@ def _check_steps(plan: p.Plan) -> None:
         writes = list(p.operands(operation, p.Role.WRITES))
         for index in sorted(reads - written):
             _require(False, f"step {step.name}: it reads {plan.values[index].name} before any step wrote it")
-        _require(len(set(writes)) == len(writes), f"step {step.name}: it writes one value twice")
-        for index in sorted(reads & set(writes)):
-            _require(False, f"step {step.name}: it writes {plan.values[index].name}, which it reads")
-        written.update(writes)
+        for index in writes:
+            _require(index not in written, f"step {step.name}: it writes {plan.values[index].name} a second time")
+            written.add(index)
         _Shapes(plan, step).check(operation)
         _check_cache_order(plan, step, prepared)
         last = position == len(plan.steps) - 1

@@ -59,13 +59,13 @@ BROKEN = [
     (_with_weight(PLAN, "q_proj.weight", data_key="norm.weight"), "data key norm.weight occurs twice"),
     (
         _with_weight(PLAN, "q_proj.weight", layout=p.Layout.INT4, group=24, bytes=1),
-        "q_proj.weight: group 24 does not divide 32",
+        "q_proj.weight: group 24 does not divide 32 columns",
     ),
     (
         _with_weight(PLAN, "q_proj.weight", layout=p.Layout.Q4_K, bytes=1),
-        "q_proj.weight: Q4_K has blocks of 256, which do not divide 32 columns",
+        "q_proj.weight: Q4_K has blocks of 256 columns, which do not divide 32",
     ),
-    (_with_weight(PLAN, "q_proj.weight", rows=0), "q_proj.weight: 0 x 32 is empty"),
+    (_with_weight(PLAN, "q_proj.weight", rows=0), "q_proj.weight: a weight of 0 x 32 is empty"),
     (_with_cache(PLAN, capacity=10), "capacity 10 is less than the 11 positions that 8 tokens"),
     (_with_cache(PLAN, window=0), "capacity 11 is less than the 64 positions"),
     (_with_cache(PLAN, head_dim=31), "1 heads of 31"),
@@ -73,15 +73,15 @@ BROKEN = [
     (_with_cache(PLAN, kv_heads=3), "2 query heads do not divide into 3 key/value heads"),
     (_with_operation(PLAN, "embed", out=LAST), f"index {LAST} of a value that is written is outside"),
     (_with_operation(PLAN, "layers.0.prepare", cache=1), "index 1 of a cache is outside 0 to 0"),
-    (_with_operation(PLAN, "layers.0.input_layernorm", out=0), "it writes embedding, which it reads"),
+    (_with_operation(PLAN, "layers.0.input_layernorm", out=0), "it writes embedding a second time"),
     (_with_operation(PLAN, "layers.0.input_layernorm", width=7), "width 7 does not divide 32 columns"),
     (_with_operation(PLAN, "layers.0.input_layernorm", epsilon=0.0), "epsilon 0.0 is not positive"),
     (_with_operation(PLAN, "layers.0.qkv", outs=(2, 3)), "number of outputs is 2, not 3"),
-    (_with_operation(PLAN, "layers.0.qkv", outs=(2, 3, 3)), "it writes one value twice"),
+    (_with_operation(PLAN, "layers.0.qkv", outs=(2, 3, 3)), "it writes k_proj a second time"),
     (_with_operation(PLAN, "layers.0.qkv", outs=(3, 2, 4)), "has 32 columns and rows TOKENS, not 64"),
     (_with_operation(PLAN, "layers.0.attention", scale=float("nan")), "scale nan is not positive"),
     (_with_operation(PLAN, "softcap", cap=-1.0), "cap -1.0 is not positive"),
-    (_with_operation(PLAN, "select_last", input=0, out=0), "it writes embedding, which it reads"),
+    (_with_operation(PLAN, "layers.0.add", out=1), "it writes layers.0.input_layernorm a second time"),
     (
         dataclasses.replace(PLAN, steps=tuple(s for s in PLAN.steps if s.name != "layers.0.attention")),
         "step layers.0.o_proj: it reads attention before any step wrote it",
@@ -103,9 +103,12 @@ def test_refuses(plan: p.Plan, sentence: str) -> None:
 def test_cache_is_written_once_and_before_it_is_read() -> None:
     steps = list(PLAN.steps)
     prepare = next(i for i, step in enumerate(steps) if step.name == "layers.0.prepare")
-    again = dataclasses.replace(steps[prepare], name="again")
+    other = dataclasses.replace(steps[prepare].operation, out=LAST)
+    again = p.Step(name="again", operation=other)
+    values = (*PLAN.values, p.Value(name="other", columns=64, rows=p.Rows.TOKENS))
     with pytest.raises(p.PlanError, match="again: layers.0.kv_cache is written a second time"):
-        validate(dataclasses.replace(PLAN, steps=(*steps[: prepare + 1], again, *steps[prepare + 1 :])))
+        steps.insert(prepare + 1, again)
+        validate(dataclasses.replace(PLAN, values=values, steps=tuple(steps)))
     swapped = _with_operation(PLAN, "layers.0.attention", q=2)
     steps = [step for step in swapped.steps if step.name != "layers.0.prepare"]
     with pytest.raises(p.PlanError, match="layers.0.kv_cache is read before it is written"):
