@@ -1,0 +1,97 @@
+"""One interface to every kind of checkpoint, and `open_checkpoint`, which finds the kind by looking
+at the content.
+
+Tensors have the canonical names of docs/formats.md. A norm's weight is always the factor that
+multiplies, whatever the file stores. Tensors are described at once and read one at a time.
+"""
+
+import abc
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from python.checkpoint.generation import GenerationConfig
+from python.checkpoint.tensor import StoredTensor, TensorInfo
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfigSource:
+    """What the model's configuration is read from.
+
+    `kind` hugging_face: `values` is the parsed config.json; gguf: all metadata as plain values and
+    lists. `tensor_names` are the names as the file has them.
+    """
+
+    kind: Literal["hugging_face", "gguf"]
+    values: Mapping[str, Any]
+    tensor_names: frozenset[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HuggingFaceTokenizer:
+    """tokenizer.json of a checkpoint folder, unread, and tokenizer_config.json (empty where there
+    is none).
+    """
+
+    path: Path
+    config: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GgufTokenizer:
+    """The tokenizer of a GGUF file: the values of its tokenizer.ggml.* keys.
+
+    `model` is "llama" (SentencePiece: scores matter, no merges) or "gemma4" (byte-pair encoding:
+    merges matter). `kinds` are llama.cpp's: 1 normal, 2 unknown, 3 control, 4 user defined, 5
+    unused, 6 byte.
+    """
+
+    model: str
+    tokens: Sequence[str]
+    scores: Sequence[float]
+    kinds: Sequence[int]
+    merges: Sequence[str]
+    bos_id: int
+    unknown_id: int | None
+    add_bos: bool
+    add_space_prefix: bool
+
+
+TokenizerSource = HuggingFaceTokenizer | GgufTokenizer
+
+
+class Checkpoint(abc.ABC):
+    """A checkpoint that is open for reading."""
+
+    path: Path
+    config: ConfigSource
+    tokenizer: TokenizerSource | None
+    generation: GenerationConfig
+
+    @abc.abstractmethod
+    def names(self) -> tuple[str, ...]:
+        """The canonical names of all tensors that text uses: embedding, layers in order, final
+        norm, head.
+
+        `lm_head.weight` is there only if the head is a matrix of its own.
+        """
+
+    @abc.abstractmethod
+    def describe(self, name: str) -> TensorInfo:
+        """Type, shape and size of a tensor, without reading it. Raises KeyError for an unknown
+        name.
+        """
+
+    @abc.abstractmethod
+    def read(self, name: str) -> StoredTensor:
+        """The tensor. Raises FormatError if the file no longer holds it."""
+
+    def close(self) -> None:
+        """Closes the files; the checkpoint cannot be read afterwards."""
+
+    def __enter__(self) -> "Checkpoint":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
