@@ -62,7 +62,7 @@ inline constexpr size_t CacheElementBytes(CacheType type) {
 
 // For every token and head, norm(z) = z / sqrt(mean(z^2) + epsilon) over head_dim:
 // q <- rope(norm(q) * q_norm) to `out`; k <- rope(norm(k) * k_norm) and v <- norm(v) (or v as it is) to the cache.
-// rope turns the pair (i, i + head_dim / 2) by the angle position * frequencies[i], computed in double.
+// rope turns the pair (i, i + head_dim / 2) by the angle position * frequencies[i], a float32 product as in transformers.
 struct PrepareAttention {
   const float* q = nullptr;            // [tokens, heads * head_dim]
   const float* k = nullptr;            // [tokens, kv_heads * head_dim]
@@ -132,7 +132,8 @@ struct Sampling {
   uint64_t position = 0;  // of the drawn token
 };
 
-// One token id drawn from the logits. A NaN logit is never drawn (it counts as minus infinity).
+// One token id drawn from the logits. A NaN logit is never drawn (it counts as minus infinity). Where the largest
+// logit is infinite, it is drawn, whatever the temperature.
 struct Sample {
   const float* logits = nullptr;  // [vocab]
   int64_t vocab = 0;

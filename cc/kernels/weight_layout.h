@@ -6,10 +6,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <string_view>
+
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 
 namespace gemma {
 
@@ -30,7 +31,7 @@ enum class WeightLayout : uint8_t {
 inline constexpr int kWeightLayouts = 11;
 
 // "F32", "INT4_MIN", "Q4_K"...; "unknown" for a number outside of the enum.
-std::string_view WeightLayoutName(WeightLayout layout);
+absl::string_view WeightLayoutName(WeightLayout layout);
 
 // True for INT8 to INT5_MIN: the layouts whose group size is the weight's own choice.
 bool HasGroups(WeightLayout layout);

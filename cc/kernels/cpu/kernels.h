@@ -9,10 +9,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <string_view>
+
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "cc/kernels/cpu/thread_pool.h"
 #include "cc/kernels/operations.h"
 
@@ -20,7 +21,13 @@ namespace gemma::cpu {
 
 enum class Isa { kPortable, kAvx2, kAvx512 };
 
-std::string_view IsaName(Isa isa);  // "portable", "AVX2", "AVX-512"
+absl::string_view IsaName(Isa isa);  // "portable", "AVX2", "AVX-512"
+
+// A token that `sample` may draw.
+struct Candidate {
+  float logit;
+  int32_t id;
+};
 
 // Memory that a kernel needs beside its operands, taken once for the largest call.
 class Workspace {
@@ -31,6 +38,7 @@ class Workspace {
     int64_t max_columns = 1;  // of any linear's input
     int64_t max_heads = 1;    // of any attention
     int64_t max_head_dim = 1;
+    int64_t max_vocab = 1;  // of `sample`
   };
 
   // The bytes that Create takes; OutOfRange when they do not fit 64 bits.
@@ -40,6 +48,7 @@ class Workspace {
 
   float* packed_input() const { return packed_input_; }
   float* attention_parts() const { return attention_parts_; }
+  Candidate* candidates() const { return candidates_; }
   float* thread_scratch(int index) const { return thread_scratch_ + index * thread_floats_; }
 
  private:
@@ -49,6 +58,7 @@ class Workspace {
   std::unique_ptr<std::byte, Free> memory_;
   float* packed_input_ = nullptr;     // a linear's input, as its inner loop reads it
   float* attention_parts_ = nullptr;  // softmax sums of pieces of the context
+  Candidate* candidates_ = nullptr;   // [max_vocab]
   float* thread_scratch_ = nullptr;   // [threads][thread_floats_]
   size_t thread_floats_ = 0;
 };
@@ -86,7 +96,7 @@ struct Kernels {
   void (*score)(const Score&, Slice);
 
   // One thread; the others need not call it.
-  int64_t (*sample)(const Sample&);
+  int64_t (*sample)(const Sample&, const Workspace&);
 };
 
 // The best set for this machine, found by cpuid once.
