@@ -26,10 +26,10 @@ struct Call {
 
 // Where results go; the memory is the caller's.
 struct CallResults {
-  int64_t* token = nullptr;       // prefill, decode: the drawn id; -1 without emit
-  std::span<float> logprobs;      // score: [tokens]
-  std::span<int64_t> top_ids;     // score: [tokens, top]
-  std::span<float> top_logprobs;  // score: [tokens, top]
+  int64_t* token = nullptr;            // prefill, decode: the drawn id; -1 without emit
+  std::span<float> logprobs = {};      // score: [tokens]
+  std::span<int64_t> top_ids = {};     // score: [tokens, top]
+  std::span<float> top_logprobs = {};  // score: [tokens, top]
 };
 
 // InvalidArgument with the parameter's name, its value and what is allowed.

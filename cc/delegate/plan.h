@@ -147,6 +147,17 @@ using PlanOperation =
 // "Embed", "RmsNorm"...: the operation's name in the schema.
 absl::string_view PlanOperationName(const PlanOperation& operation);
 
+// The tables' entries that a step touches; no kAbsent among them.
+struct StepOperands {
+  std::vector<Index> reads;   // values
+  std::vector<Index> writes;  // values
+  std::vector<Index> weights;
+  Index cache_read = kAbsent;
+  Index cache_written = kAbsent;
+};
+
+StepOperands OperandsOf(const PlanOperation& operation);
+
 struct PlanStep {
   std::string name;
   PlanOperation operation;

@@ -18,8 +18,8 @@ namespace gemma {
 struct PlanLimits {
   static constexpr size_t kPayloadBytes = 64 << 20;
   static constexpr size_t kWeights = 1 << 16;
-  static constexpr size_t kCaches = 1 << 12;
-  static constexpr size_t kValues = 1 << 16;
+  static constexpr size_t kCaches = 1 << 10;
+  static constexpr size_t kValues = 1 << 14;
   static constexpr size_t kSteps = 1 << 16;
   static constexpr size_t kLinears = 16;  // projections of one Linear step
   static constexpr size_t kNameBytes =
