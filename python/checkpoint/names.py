@@ -95,4 +95,4 @@ def order(name: str) -> tuple[int, int, str]:
     layer = layer_of(name)
     if layer is not None:
         return (1, layer, name)
-    return (0 if name == EMBEDDING else 2, 0, name)
+    return ({EMBEDDING: 0, HEAD: 3}.get(name, 2), 0, name)
