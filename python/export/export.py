@@ -80,7 +80,9 @@ def read_config(checkpoint: Checkpoint) -> GemmaConfig:
             config = config_from_gguf(source.values, source.tensor_names)
         else:
             config = config_from_hf(source.values)
-        config = dataclasses.replace(config, tied_embeddings="lm_head.weight" not in checkpoint.names())
+        config = dataclasses.replace(
+            config, tied_embeddings="lm_head.weight" not in checkpoint.names()
+        )
     except ConfigError as error:
         raise UserError(f"{checkpoint.path}: {error}") from None
     if config.embed_scale_dtype != "weights":
@@ -110,7 +112,9 @@ class Options:
                 f" max_seq_len {self.max_seq_len}"
             )
         if self.kv_cache_dtype not in CACHE_DTYPES:
-            raise UserError(f"kv_cache_dtype {self.kv_cache_dtype} is unknown (use {' or '.join(CACHE_DTYPES)})")
+            raise UserError(
+                f"kv_cache_dtype {self.kv_cache_dtype} is unknown (use {' or '.join(CACHE_DTYPES)})"
+            )
         return Limits(
             max_context=self.max_seq_len,
             max_tokens=self.max_prefill_chunk,
@@ -214,9 +218,7 @@ def _tokenizer_data(source: TokenizerSource) -> TokenizerData:
     return tokenizer_from_gguf({f"tokenizer.ggml.{key}": v for key, v in present.items()})
 
 
-def _write_program(
-    folder: Path, planned: ExportPlan, progress: MakeProgress
-) -> manifest.FileEntry:
+def _write_program(folder: Path, planned: ExportPlan, progress: MakeProgress) -> manifest.FileEntry:
     with progress("lower", total=1) as report:
         # Imports ExecuTorch's compiler, which --help and --dry_run do without.
         from python.export.lower import lower
@@ -226,9 +228,7 @@ def _write_program(
     return _write_bytes(folder, PROGRAM_FILE, data)
 
 
-def _write_weights(
-    folder: Path, planned: ExportPlan, progress: MakeProgress
-) -> manifest.FileEntry:
+def _write_weights(folder: Path, planned: ExportPlan, progress: MakeProgress) -> manifest.FileEntry:
     total = sum(form.bytes for form in planned.forms.values())
     with (
         (folder / WEIGHTS_FILE).open("xb") as file,

@@ -55,7 +55,9 @@ def define_flags(model: str, *, kv_cache_dtype: str) -> None:
         "kv_cache_dtype", kv_cache_dtype, sorted(export.CACHE_DTYPES), "Type of keys and values."
     )
     flags.DEFINE_bool("overwrite", False, "Replace the artifact at --output, if there is one.")
-    flags.DEFINE_bool("dry_run", False, "Print every weight and what the artifact will take; write nothing.")
+    flags.DEFINE_bool(
+        "dry_run", False, "Print every weight and what the artifact will take; write nothing."
+    )
     define_progress_flag()
     flags.mark_flag_as_required("checkpoint")
 
@@ -74,7 +76,10 @@ def export_as_flags_say(model: str) -> None:
     with open_checkpoint(main.user_path(FLAGS.checkpoint)) as checkpoint:
         config = export.read_config(checkpoint)
         if config.name != model:
-            print(f"{checkpoint.path} is {config.name}, not {model}; it is exported as it is", file=sys.stderr)
+            print(
+                f"{checkpoint.path} is {config.name}, not {model}; it is exported as it is",
+                file=sys.stderr,
+            )
         recipe_ = chosen_recipe(checkpoint, config, FLAGS.recipe)
         if FLAGS.dry_run:
             planned = export.plan_export(checkpoint, config, recipe_, options, progress=progress)
@@ -82,7 +87,13 @@ def export_as_flags_say(model: str) -> None:
             return
         output = main.user_path(FLAGS.output)
         planned = export.export_artifact(
-            checkpoint, config, recipe_, options, output, overwrite=FLAGS.overwrite, progress=progress
+            checkpoint,
+            config,
+            recipe_,
+            options,
+            output,
+            overwrite=FLAGS.overwrite,
+            progress=progress,
         )
     seconds = sizes.format_duration(time.monotonic() - started)
     print(f"{output}: exported in {seconds}\n{summary(planned)}")
@@ -101,7 +112,9 @@ def _prefill_chunk() -> int:
     if chunk is None:
         return min(export.DEFAULT_PREFILL_CHUNK, FLAGS.max_seq_len)
     if chunk > FLAGS.max_seq_len:
-        raise UsageError(f"--max_prefill_chunk {chunk} is more than --max_seq_len {FLAGS.max_seq_len} (lower it or leave it away)")
+        raise UsageError(
+            f"--max_prefill_chunk {chunk} is more than --max_seq_len {FLAGS.max_seq_len} (lower it or leave it away)"
+        )
     return int(chunk)
 
 

@@ -83,9 +83,7 @@ def _copy_schemas(schemas: Sequence[pathlib.Path], folder: pathlib.Path) -> path
 
 
 def _run(*arguments: str) -> None:
-    result = subprocess.run(
-        [flatc_path(), *arguments], capture_output=True, text=True, check=False
-    )
+    result = subprocess.run([flatc_path(), *arguments], capture_output=True, text=True, check=False)
     if result.returncode != 0:
         words = " ".join((result.stdout + result.stderr).split())
         raise FlatcError(f"flatc refused its input: {words}")

@@ -83,7 +83,9 @@ def test_prefill(name: str, chunk: int) -> None:
         tokens = TOKENS[0, start : start + chunk]
         result = runner.run(session, tokens, start)
         assert result.logits is not None
-        _check(f"{name} after {start + len(tokens)}", result.logits, expected[start + len(tokens) - 1])
+        _check(
+            f"{name} after {start + len(tokens)}", result.logits, expected[start + len(tokens) - 1]
+        )
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -146,7 +148,11 @@ def test_cache_types_and_windows() -> None:
     config = CONFIGS["gemma4"]
     plan = graph_to_plan(trace(config, limits, "decode"), config, limits, "decode")
     sliding, full = plan.caches
-    assert (sliding.window, sliding.capacity, sliding.dtype) == (WINDOW, WINDOW - 1 + CHUNK, p.DType.BF16)
+    assert (sliding.window, sliding.capacity, sliding.dtype) == (
+        WINDOW,
+        WINDOW - 1 + CHUNK,
+        p.DType.BF16,
+    )
     assert (full.window, full.capacity, full.kv_heads) == (0, CONTEXT, 1)
 
 

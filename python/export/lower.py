@@ -86,9 +86,7 @@ def _lower_methods(plans: Sequence[Plan]) -> ExecutorchProgramManager:
 def _backend_config() -> ExecutorchBackendConfig:
     # The default planner puts outputs where inputs lie; the naive one gives each tensor its own bytes.
     planning = MemoryPlanningPass(MemoryPlanningAlgorithmSuite(algo_list=[naive]))
-    return ExecutorchBackendConfig(
-        extract_delegate_segments=True, memory_planning_pass=planning
-    )
+    return ExecutorchBackendConfig(extract_delegate_segments=True, memory_planning_pass=planning)
 
 
 def _export(module: torch.nn.Module, s: Signature) -> torch.export.ExportedProgram:

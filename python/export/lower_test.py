@@ -93,7 +93,11 @@ def test_another_process_writes_the_same_bytes(pte: bytes) -> None:
 
     environment = {"PYTHONPATH": ":".join(sys.path), "PYTHONHASHSEED": "7"}
     result = subprocess.run(
-        [sys.executable, "-c", _PRINT_DIGEST], env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-c", _PRINT_DIGEST],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     digest = re.search(r"digest (\w+)", result.stdout)
     assert digest is not None

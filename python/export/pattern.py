@@ -77,7 +77,11 @@ def _match_var(pattern: Var, value: Any, so_far: Match) -> Match | None:
 
 
 def _match_call(pattern: Call, value: Any, so_far: Match) -> Match | None:
-    if not isinstance(value, fx.Node) or value.op != "call_function" or value.target is not pattern.target:
+    if (
+        not isinstance(value, fx.Node)
+        or value.op != "call_function"
+        or value.target is not pattern.target
+    ):
         return None
     if not pattern.any_kwargs and value.kwargs.keys() != pattern.kwargs.keys():
         return None

@@ -126,9 +126,15 @@ def _check_steps(plan: p.Plan) -> None:
         reads = set(p.operands(operation, p.Role.READS))
         writes = list(p.operands(operation, p.Role.WRITES))
         for index in sorted(reads - written):
-            _require(False, f"step {step.name}: it reads {plan.values[index].name} before any step wrote it")
+            _require(
+                False,
+                f"step {step.name}: it reads {plan.values[index].name} before any step wrote it",
+            )
         for index in writes:
-            _require(index not in written, f"step {step.name}: it writes {plan.values[index].name} a second time")
+            _require(
+                index not in written,
+                f"step {step.name}: it writes {plan.values[index].name} a second time",
+            )
             written.add(index)
         _Shapes(plan, step).check(operation)
         _check_cache_order(plan, step, prepared)
@@ -282,9 +288,7 @@ class _Shapes:
         )
 
     def _same(self, what: str, found: int, expected: int) -> None:
-        _require(
-            found == expected, f"step {self._step.name}: {what} is {found}, not {expected}"
-        )
+        _require(found == expected, f"step {self._step.name}: {what} is {found}, not {expected}")
 
     def _positive(self, what: str, number: float) -> None:
         _require(

@@ -59,9 +59,7 @@ def test_executorchs_reader_reads_it(tmp_path: pathlib.Path) -> None:
         ("a", memoryview(b"123456"), "a: 6 bytes, but 5 were announced"),
     ],
 )
-def test_refuses_other_blobs(
-    tmp_path: pathlib.Path, key: str, data: bytes, sentence: str
-) -> None:
+def test_refuses_other_blobs(tmp_path: pathlib.Path, key: str, data: bytes, sentence: str) -> None:
     with (tmp_path / "model.ptd").open("wb") as file:
         writer = PtdWriter(file, [Blob(key="a", bytes=5)])
         writer.begin()

@@ -74,7 +74,9 @@ class ReferencePlan:
 
 def _matrix(weight: p.Weight, tensor: torch.Tensor) -> torch.Tensor:
     if tuple(tensor.shape) != (weight.rows, weight.columns):
-        raise ValueError(f"{weight.name}: {tuple(tensor.shape)} is not {weight.rows} x {weight.columns}")
+        raise ValueError(
+            f"{weight.name}: {tuple(tensor.shape)} is not {weight.rows} x {weight.columns}"
+        )
     return tensor.to(torch.float32)
 
 

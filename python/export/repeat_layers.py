@@ -65,7 +65,9 @@ def _blocks(plan: p.Plan, expected: Mapping[str, int]) -> list[_Block]:
     if [layer for layer, _ in groups] != [None, *sorted(expected.values()), None]:
         found = ", ".join(str(layer) for layer, _ in groups if layer is not None)
         wanted = ", ".join(str(layer) for layer in sorted(expected.values()))
-        raise GraphError(f"the steps are not a beginning, one block for each of the layers {wanted}, and an end (blocks: {found})")
+        raise GraphError(
+            f"the steps are not a beginning, one block for each of the layers {wanted}, and an end (blocks: {found})"
+        )
     borders = [_crossing(plan, left, right) for (_, left), (_, right) in itertools.pairwise(groups)]
     return [
         _Block(layer=layer, steps=steps, stream_in=entry, stream_out=exit_)
@@ -87,7 +89,9 @@ def _crossing(plan: p.Plan, left: Sequence[p.Step], right: Sequence[p.Step]) -> 
     offered = {v for step in left for v in p.operands(step.operation, p.Role.WRITES)}
     if len(read) != 1 or not read <= offered:
         names = ", ".join(plan.values[v].name for v in sorted(read))
-        raise GraphError(f"the steps from {right[0].name} on read {names}; they may read one value of the block before")
+        raise GraphError(
+            f"the steps from {right[0].name} on read {names}; they may read one value of the block before"
+        )
     return read.pop()
 
 

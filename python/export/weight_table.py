@@ -99,7 +99,10 @@ class WeightTable:
         offered = set(self._checkpoint.names()) | set(self._computed)
         for problem, names in (
             (f"{self._checkpoint.path} lacks", needed - offered),
-            (f"{self._checkpoint.path} has weights that its model does not have,", offered - needed),
+            (
+                f"{self._checkpoint.path} has weights that its model does not have,",
+                offered - needed,
+            ),
         ):
             if names:
                 shown = ", ".join(sorted(names)[:_NAMES_SHOWN])

@@ -74,5 +74,11 @@ def _rewrite(found: Match, *, normalize_v: bool) -> None:
             },
         )
     queries.meta = dict(root.meta)
-    kwargs = {"q": queries, "heads": heads, "window": found["window"], "scale": found["scale"], **caches}
+    kwargs = {
+        "q": queries,
+        "heads": heads,
+        "window": found["window"],
+        "scale": found["scale"],
+        **caches,
+    }
     replace("cached_attention", found, plan_ops.attention, kwargs)

@@ -26,7 +26,9 @@ def run(graph: fx.Graph) -> None:
     for node in calls(graph, SCORE):
         found = match(_score(_CAPPED), node) or match(_score(_HEAD), node)
         if found is None:
-            raise GraphError(f"pass score: node {node.name} does not score the logits of a head against the targets")
+            raise GraphError(
+                f"pass score: node {node.name} does not score the logits of a head against the targets"
+            )
         _check_results(graph, node)
         names = ("source", "weight", "top")
         kwargs = {"softcap": 0.0, **{n: found[n] for n in names}}

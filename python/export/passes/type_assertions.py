@@ -18,8 +18,12 @@ def run(graph: fx.Graph) -> None:
         assert isinstance(tensor, fx.Node)
         for field, expected in node.kwargs.items():
             if field not in _CHECKED:
-                raise GraphError(f"pass type_assertions: node {node.name} asserts {field}, which is not known")
+                raise GraphError(
+                    f"pass type_assertions: node {node.name} asserts {field}, which is not known"
+                )
             found = getattr(tensor.meta["val"], field)
             if found != expected:
-                raise GraphError(f"pass type_assertions: node {tensor.name} has {field} {found}, not {expected}")
+                raise GraphError(
+                    f"pass type_assertions: node {tensor.name} has {field} {found}, not {expected}"
+                )
         graph.erase_node(node)
