@@ -1,7 +1,7 @@
 """From an open checkpoint to an artifact folder: plans, weights, tokenizer, manifest.
 
-What must stay true: the folder appears whole or not at all; one weight at a time is in memory; the same checkpoint,
-recipe and limits give the same bytes.
+What must stay true: the folder appears whole or not at all; one weight at a time is in memory; the
+same checkpoint, recipe and limits give the same bytes.
 """
 
 from __future__ import annotations
@@ -87,7 +87,8 @@ def read_config(checkpoint: Checkpoint) -> GemmaConfig:
         raise UserError(f"{checkpoint.path}: {error}") from None
     if config.embed_scale_dtype != "weights":
         return config
-    # The model is traced in float32; what it rounds to is the type in which the checkpoint stores the embedding.
+    # The model is traced in float32; what it rounds to is the type in which the checkpoint stores
+    # the embedding.
     stored = checkpoint.describe(_EMBEDDING).encoding
     return dataclasses.replace(config, embed_scale_dtype=_DTYPE_NAMES.get(stored, "float32"))  # type: ignore[arg-type]
 
@@ -187,7 +188,8 @@ def read_tokenizer(source: TokenizerSource | None, config: GemmaConfig) -> Token
     """The checkpoint's tokenizer, None where it has none.
 
     Raises:
-      UserError: it has more pieces than the model has embeddings, or is of a kind that we do not know.
+      UserError: it has more pieces than the model has embeddings, or is of a kind that we do not
+      know.
     """
     if source is None:
         return None

@@ -1,6 +1,7 @@
 """The command line of the export programs: flags, what is printed, and nothing else.
 
-One program a model; they differ in their defaults. Any dense Gemma text model can be exported by each of them.
+One program a model; they differ in their defaults. Any dense Gemma text model can be exported by
+each of them.
 """
 
 from __future__ import annotations

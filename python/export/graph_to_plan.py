@@ -1,7 +1,7 @@
-"""From the exported graph of a method to its plan: the rewrite passes in order, then one step a remaining node.
+"""From the exported graph of a method to its plan: rewrite passes, then one step a remaining node.
 
-What must stay true: a node that no pass understood is an error that names it, never dropped; each value is
-written once; weights are still F32 (weight_table.py gives them layouts).
+What must stay true: a node that no pass understood is an error that names it, never dropped; each
+value is written once; weights are still F32 (weight_table.py gives them layouts).
 """
 
 from __future__ import annotations

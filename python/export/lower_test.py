@@ -1,4 +1,6 @@
-"""The `.pte`: three methods, one delegate call each, the plan as payload, the documented tensors, the same bytes twice."""
+"""The `.pte`: three methods, one delegate call each, the plan as payload, the documented tensors,
+the same bytes twice.
+"""
 
 import re
 import subprocess

@@ -1,4 +1,6 @@
-"""What an artifact will take: bytes of its weights, of a session's caches, and of a call's activations."""
+"""What an artifact will take: bytes of its weights, of a session's caches, and of a call's
+activations.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ def session_bytes(plan: p.Plan) -> int:
 
 
 def activation_bytes(plan: p.Plan) -> int:
-    """The most that is alive at once during a call of max_tokens, in float32, where values share memory."""
+    """The most that is alive at once during a call of max_tokens, in float32, where values share
+    memory.
+    """
     last_use = {
         value: position
         for position, step in enumerate(plan.steps)

@@ -1,8 +1,8 @@
 """Patterns over FX graphs: what a group of nodes looks like, and what it is replaced with.
 
-A pattern is a tree of `Call`s whose leaves are `Var`s (anything, bound to a name) or plain values (equal). What must
-stay true: a match is exact, every argument and keyword included, and `replace` refuses to take away a node that
-something outside of the match still uses.
+A pattern is a tree of `Call`s whose leaves are `Var`s (anything, bound to a name) or plain values
+(equal). What must stay true: a match is exact, every argument and keyword included, and `replace`
+refuses to take away a node that something outside of the match still uses.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ class Var:
 
 @dataclasses.dataclass(frozen=True)
 class Call:
-    """A call_function node. `any_kwargs`: keywords do not matter; `swaps`: the two arguments may stand either way."""
+    """A call_function node. `any_kwargs`: keywords do not matter; `swaps`: the two arguments may
+    stand either way.
+    """
 
     target: Callable[..., Any]
     args: Sequence[Any]

@@ -1,8 +1,8 @@
 """Checks of a plan that FlatBuffers cannot make: indices, shapes, sizes, order of the steps.
 
-The same rules as cc/delegate/plan_check, so that a plan that cannot run is refused at export, by name. What must
-stay true: each value is written once, before it is read, so that cc/delegate knows from the steps alone how long it
-lives and which values may share memory.
+The same rules as cc/delegate/plan_check, so that a plan that cannot run is refused at export, by
+name. What must stay true: each value is written once, before it is read, so that cc/delegate knows
+from the steps alone how long it lives and which values may share memory.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ def validate(plan: p.Plan) -> None:
 
 
 def validate_together(plans: Sequence[p.Plan]) -> None:
-    """Raises PlanError where plans of one program disagree about a weight or a cache that they share."""
+    """Raises PlanError where plans of one program disagree about a weight or a cache that they
+    share.
+    """
     _require_unique("method", (plan.method for plan in plans))
     weights: dict[str, p.Weight] = {}
     caches: dict[str, p.Cache] = {}

@@ -1,8 +1,9 @@
 """Makes the plan of all layers from a plan in which each kind of layer occurs once.
 
-Tracing 60 layers takes minutes and gives 60 copies of two blocks of steps; the copies are made here. What must stay
-true: the result equals the plan traced from the whole model (repeat_layers_test.py), and a block meets the rest of
-the plan in one value that it reads and one that it writes: the residual stream.
+Tracing 60 layers takes minutes and gives 60 copies of two blocks of steps; the copies are made
+here. What must stay true: the result equals the plan traced from the whole model
+(repeat_layers_test.py), and a block meets the rest of the plan in one value that it reads and one
+that it writes: the residual stream.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ def repeat_layers(plan: p.Plan, kinds: Sequence[str]) -> p.Plan:
     """The plan of a model whose layer N is of kind kinds[N].
 
     Args:
-      plan: the plan of the same method with the layers `representatives(kinds)` alone, each value written once.
+      plan: the plan of the same method with the layers `representatives(kinds)` alone, each value
+      written once.
 
     Raises:
       GraphError: the plan does not consist of a beginning, one block a representative, and an end.
@@ -106,7 +108,9 @@ class _Copy:
         self._caches: dict[str, p.Cache] = {}
 
     def append(self, block: _Block, streams: Mapping[int, int], layer: int | None) -> int:
-        """Copies a block under a layer's number; returns the copy's index of the value that it hands on."""
+        """Copies a block under a layer's number; returns the copy's index of the value that it
+        hands on.
+        """
         self._layer = layer
         self._streams = streams
         table = {

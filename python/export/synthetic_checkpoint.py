@@ -1,8 +1,9 @@
-"""Makes a small Hugging Face checkpoint with random weights: shaped like Gemma 4, tokenizer and all.
+"""Makes a small Hugging Face checkpoint with random weights: shaped like Gemma 4, tokenizer and
+all.
 
-For builds and tests that need a whole checkpoint where no real one may be had. What must stay true: the same flags
-give the same bytes; every tensor has the name, shape and type that a released checkpoint gives it, and the numbers
-are such that logits neither explode nor agree.
+For builds and tests that need a whole checkpoint where no real one may be had. What must stay true:
+the same flags give the same bytes; every tensor has the name, shape and type that a released
+checkpoint gives it, and the numbers are such that logits neither explode nor agree.
 """
 
 from __future__ import annotations
@@ -89,7 +90,9 @@ def write_checkpoint(folder: Path, config: GemmaConfig, dtype: str, seed: int) -
 
 
 def random_weights(config: GemmaConfig, dtype: torch.dtype, seed: int) -> dict[str, torch.Tensor]:
-    """Canonical name -> tensor: projections that keep the size of what they see, norms about one."""
+    """Canonical name -> tensor: projections that keep the size of what they see, norms about
+    one.
+    """
     generator = torch.Generator().manual_seed(seed)
     weights = {}
     for name, shape in expected_weights(config).items():
@@ -139,7 +142,9 @@ def config_json(config: GemmaConfig, dtype: str) -> dict[str, Any]:
 
 
 def tokenizer_json(vocabulary: int) -> dict[str, Any]:
-    """A byte-pair encoding with byte fallback in Gemma's form: markers, bytes, ASCII, a few words, then unused pieces."""
+    """A byte-pair encoding with byte fallback in Gemma's form: markers, bytes, ASCII, a few words,
+    then unused pieces.
+    """
     pieces = [*_CONTROL, *(f"<0x{byte:02X}>" for byte in range(256)), "\n", SPACE]
     pieces += [chr(code) for code in range(0x21, 0x7F)]
     merges = _merges()

@@ -1,7 +1,8 @@
-"""Which layout each weight of a plan takes, known before any weight is read, and how the weight is made.
+"""Which layout each weight of a plan takes, known before any weight is read, and how the weight is
+made.
 
-What must stay true: the plan's weights are the checkpoint's, no more and no fewer, with the shapes that the model
-needs; what `make` gives has the layout and the size that `forms` announced.
+What must stay true: the plan's weights are the checkpoint's, no more and no fewer, with the shapes
+that the model needs; what `make` gives has the layout and the size that `forms` announced.
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ class Form:
 
 
 class WeightTable:
-    """The weights of one artifact: those of a checkpoint as a recipe wants them, and the rope tables."""
+    """The weights of one artifact: those of a checkpoint as a recipe wants them, and the rope
+    tables.
+    """
 
     def __init__(self, checkpoint: Checkpoint, config: GemmaConfig, recipe: QuantRecipe) -> None:
         self._checkpoint = checkpoint
@@ -60,7 +63,8 @@ class WeightTable:
         """The form of each of a plan's weights, by name.
 
         Raises:
-          UserError: a weight is missing, unknown, of another shape, or has no layout; the sentence names it.
+          UserError: a weight is missing, unknown, of another shape, or has no layout; the sentence
+          names it.
         """
         weights = list(weights)
         self._check_names({weight.name for weight in weights})

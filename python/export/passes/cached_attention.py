@@ -1,6 +1,7 @@
 """Norms per head, rotation, cache write and attention -> PrepareAttention, then Attention.
 
-Values may come from their own projection or from the keys' (before norm and rotation), normalised or as they are.
+Values may come from their own projection or from the keys' (before norm and rotation), normalised
+or as they are.
 """
 
 from __future__ import annotations

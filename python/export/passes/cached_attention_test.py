@@ -31,7 +31,7 @@ def _norm(x: torch.Tensor, weight: torch.Tensor | None, epsilon: float = 1e-6) -
 def _graph(
     *, v_norm: bool = True, k_eq_v: bool = False, epsilon: float = 1e-6, rotated: bool = True
 ) -> torch.fx.Graph:
-    """Attention as the model writes it, with `sin` in place of the rotation: it becomes a `rotate` below."""
+    """Attention as the model writes it; `sin` stands for the rotation until it becomes one."""
 
     def body(
         q: Any,

@@ -1,4 +1,4 @@
-"""Projections that share one input (q, k, v; gate, up) -> one Linear, which reads its input once."""
+"""Projections of one input (q, k, v; gate, up) -> one Linear, which reads its input once."""
 
 from __future__ import annotations
 

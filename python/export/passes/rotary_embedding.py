@@ -1,6 +1,8 @@
-"""Rotary position embedding: the pairs (i, i + head_dim / 2) turned by position * frequencies[i] -> one `rotate`.
+"""Rotary position embedding -> one `rotate`.
 
-Two patterns: the rotation itself, and the tables of cosines and sines that all layers of a kind share.
+It turns the pairs (i, i + head_dim / 2) of a head by position * frequencies[i].
+Two patterns: the rotation itself, and the tables of cosines and sines that all layers of a kind
+share.
 """
 
 from __future__ import annotations
@@ -61,6 +63,7 @@ def _table(graph: fx.Graph, function: Callable[..., Any], node: Any, rotation: f
     found = match(Call(function, [_times(column, Var("frequencies"))]), node)
     if found is None:
         raise GraphError(
-            f"pass rotary_embedding: node {rotation.name} turns by {node}, which is not a table of the call's positions"
+            f"pass rotary_embedding: node {rotation.name} turns by {node}, which is not a table of the"
+            " call's positions"
         )
     return found

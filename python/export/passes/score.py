@@ -1,4 +1,4 @@
-"""Head, softcap and the scoring operator -> one Score, so that logits of all tokens need not exist at once."""
+"""Head, softcap and the scoring operator -> one Score: no step holds the logits of all tokens."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _score(logits: Call) -> Call:
 
 
 def run(graph: fx.Graph) -> None:
-    """Raises GraphError where the scoring operator has other inputs, or its results are not the method's."""
+    """Raises GraphError where it scores something else, or the method gives something else."""
     for node in calls(graph, SCORE):
         found = match(_score(_CAPPED), node) or match(_score(_HEAD), node)
         if found is None:

@@ -1,4 +1,4 @@
-"""Removes torch.export's assertions about a tensor's type and device, after checking them against the traced types."""
+"""Removes torch.export's assertions about types and devices, after checking them."""
 
 from __future__ import annotations
 
