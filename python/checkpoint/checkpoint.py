@@ -9,23 +9,12 @@ import abc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from python.checkpoint.generation import GenerationConfig
 from python.checkpoint.tensor import StoredTensor, TensorInfo
-
-
-@dataclass(frozen=True, kw_only=True)
-class ConfigSource:
-    """What the model's configuration is read from.
-
-    `kind` hugging_face: `values` is the parsed config.json; gguf: all metadata as plain values and
-    lists. `tensor_names` are the names as the file has them.
-    """
-
-    kind: Literal["hugging_face", "gguf"]
-    values: Mapping[str, Any]
-    tensor_names: frozenset[str]
+from python.model.gemma_config import GemmaConfig
+from python.model.names import expected_weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,31 +51,32 @@ TokenizerSource = HuggingFaceTokenizer | GgufTokenizer
 
 
 class Checkpoint(abc.ABC):
-    """A checkpoint that is open for reading."""
+    """A checkpoint that is open for reading, complete and of the shapes that its config asks for.
+
+    config: the model it holds; tokenizer: None where the checkpoint has none.
+    """
 
     path: Path
-    config: ConfigSource
+    config: GemmaConfig
     tokenizer: TokenizerSource | None
     generation: GenerationConfig
 
-    @abc.abstractmethod
     def names(self) -> tuple[str, ...]:
-        """The canonical names of all tensors that text uses: embedding, layers in order, final
-        norm, head.
+        """The canonical names of all weights, in the order of the computation.
 
         `lm_head.weight` is there only if the head is a matrix of its own.
         """
+        return tuple(expected_weights(self.config))
 
     @abc.abstractmethod
     def describe(self, name: str) -> TensorInfo:
-        """Type, shape and size of a tensor, without reading it. Raises KeyError for an unknown
-        name.
-        """
+        """Type, shape and size of a tensor, without reading it. KeyError for an unknown name."""
 
     @abc.abstractmethod
     def read(self, name: str) -> StoredTensor:
         """The tensor. Raises FormatError if the file no longer holds it."""
 
+    @abc.abstractmethod
     def close(self) -> None:
         """Closes the files; the checkpoint cannot be read afterwards."""
 

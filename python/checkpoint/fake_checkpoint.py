@@ -2,39 +2,35 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from python.checkpoint import names
-from python.checkpoint.checkpoint import Checkpoint, ConfigSource, TokenizerSource
+from python.checkpoint.checkpoint import Checkpoint, TokenizerSource
 from python.checkpoint.generation import GenerationConfig
+from python.checkpoint.model_files import check_complete
 from python.checkpoint.tensor import BlockTensor, DenseTensor, StoredTensor, TensorInfo
+from python.model.gemma_config import GemmaConfig
 
 _ENCODINGS = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
 
 
 class FakeCheckpoint(Checkpoint):
-    """`tensors` maps canonical names to tensors; `config` is a parsed config.json."""
+    """`tensors` maps canonical names to tensors: all weights of `config`, and no others."""
 
     def __init__(
         self,
+        config: GemmaConfig,
         tensors: Mapping[str, DenseTensor | BlockTensor],
         *,
-        config: Mapping[str, Any] | None = None,
         tokenizer: TokenizerSource | None = None,
         generation: GenerationConfig | None = None,
     ) -> None:
         self.path = Path("fake")
-        self.config = ConfigSource(
-            kind="hugging_face", values=config or {}, tensor_names=frozenset(tensors)
-        )
+        self.config = config
         self.tokenizer = tokenizer
-        self.generation = generation or GenerationConfig(stop_ids=(1,))
+        self.generation = generation or GenerationConfig(stop_ids=config.stop_ids)
         self._tensors = dict(tensors)
-
-    def names(self) -> tuple[str, ...]:
-        return tuple(sorted(self._tensors, key=names.order))
+        check_complete(self.path, config, {name: self.describe(name) for name in tensors})
 
     def describe(self, name: str) -> TensorInfo:
         tensor = self._tensors[name]
@@ -55,3 +51,6 @@ class FakeCheckpoint(Checkpoint):
 
     def read(self, name: str) -> StoredTensor:
         return self._tensors[name]
+
+    def close(self) -> None:
+        pass

@@ -12,20 +12,23 @@ from typing import Any
 import numpy as np
 import torch
 
-from python.checkpoint import generation, names
-from python.checkpoint.checkpoint import Checkpoint, ConfigSource, GgufTokenizer
+from python.checkpoint import generation
+from python.checkpoint.checkpoint import Checkpoint, GgufTokenizer
 from python.checkpoint.gguf_metadata import StringArray
 from python.checkpoint.gguf_reader import GgufFile, GgufTensor
+from python.checkpoint.model_files import as_format_errors, check_complete
 from python.checkpoint.tensor import BlockTensor, DenseTensor, StoredTensor, TensorInfo
 from python.console.errors import FormatError
+from python.model.config_gguf import config_from_gguf
+from python.model.names import canonical_from_gguf, gguf_from_canonical
+from python.model.rope import check_frequency_factors
 
-ARCHITECTURES = ("gemma3", "gemma4")
 _ROPE_FACTORS = "rope_freqs.weight"
+_HEAD = gguf_from_canonical("lm_head.weight")
+_EMBEDDING = gguf_from_canonical("embed_tokens.weight")
 _SPLIT_NAME = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.gguf")
 _MAX_SPLITS = 1000
 _DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
-# Of Gemma 4's full layers: frequencies divided by 1 turn, those divided by this or more do not.
-_UNUSED_FREQUENCY = 1e30
 
 
 class GgufCheckpoint(Checkpoint):
@@ -40,22 +43,19 @@ class GgufCheckpoint(Checkpoint):
             self._open(path)
             self._metadata = self._files[0].metadata
             self._owners = self._merge()
-            self._architecture = self._check_architecture()
-            self._sources = self._canonical_sources()
-            self._check_rope_factors()
-            self._drop_tied_head()
+            tensor_names = self._names_without_tied_head()
+            with as_format_errors(path):
+                self.config = config_from_gguf(plain_metadata(self._metadata), tensor_names)
+                self._sources = self._canonical_sources(tensor_names)
+                self._check_rope_factors()
+            check_complete(path, self.config, {name: self.describe(name) for name in self._sources})
+            self.tokenizer = self._read_tokenizer()
+            tokens = () if self.tokenizer is None else self.tokenizer.tokens
+            architecture = str(self._metadata["general.architecture"])
+            self.generation = generation.from_gguf(architecture, self._metadata, tokens, path)
         except BaseException:
             self.close()
             raise
-        self.config = ConfigSource(
-            kind="gguf", values=plain_metadata(self._metadata), tensor_names=frozenset(self._owners)
-        )
-        self.tokenizer = self._read_tokenizer()
-        tokens = () if self.tokenizer is None else self.tokenizer.tokens
-        self.generation = generation.from_gguf(self._architecture, self._metadata, tokens, path)
-
-    def names(self) -> tuple[str, ...]:
-        return tuple(sorted(self._sources, key=names.order))
 
     def describe(self, name: str) -> TensorInfo:
         tensor = self._tensor(self._sources[name])
@@ -134,69 +134,35 @@ class GgufCheckpoint(Checkpoint):
             )
         return owners
 
-    def _check_architecture(self) -> str:
-        architecture = self._metadata.get("general.architecture")
-        if architecture not in ARCHITECTURES:
-            raise FormatError(
-                self.path,
-                f"has the architecture {architecture!r:.60}, only {' and '.join(ARCHITECTURES)} "
-                "are supported",
-            )
-        return str(architecture)
+    def _names_without_tied_head(self) -> frozenset[str]:
+        """The file's names; a head that only repeats the embedding is left out."""
+        found = frozenset(self._owners)
+        if not {_HEAD, _EMBEDDING} <= found:
+            return found
+        head, embedding = self._tensor(_HEAD), self._tensor(_EMBEDDING)
+        if (head.type, head.shape) == (embedding.type, embedding.shape) and np.array_equal(
+            self._owners[_HEAD].read(_HEAD), self._owners[_EMBEDDING].read(_EMBEDDING)
+        ):
+            return found - {_HEAD}
+        return found
 
-    def _canonical_sources(self) -> dict[str, str]:
+    def _canonical_sources(self, tensor_names: frozenset[str]) -> dict[str, str]:
         sources = {}
-        for stored in self._owners:
-            if stored == _ROPE_FACTORS:
-                continue
-            try:
-                sources[names.from_gguf(stored)] = stored
-            except KeyError:
-                raise FormatError(
-                    self.path, f"holds {stored!r}, which no dense Gemma text model has"
-                ) from None
+        for stored in sorted(tensor_names):
+            canonical = canonical_from_gguf(stored, self.config)
+            if canonical is not None:
+                sources[canonical] = stored
         return sources
 
     def _check_rope_factors(self) -> None:
-        """The frequencies are computed from the config; a file whose factors say otherwise is not
-        such a model.
-        """
         if _ROPE_FACTORS not in self._owners:
             return
         tensor = self._read(_ROPE_FACTORS)
         if not isinstance(tensor, DenseTensor):
             raise FormatError(self.path, f"{_ROPE_FACTORS!r} is quantized")
-        factors = tensor.values.to(torch.float32).reshape(-1)
-        turning = int((factors == 1.0).sum())
-        if (
-            self._architecture != "gemma4"
-            or turning * 4 != len(factors)
-            or not (
-                bool((factors[:turning] == 1.0).all())
-                and bool((factors[turning:] >= _UNUSED_FREQUENCY).all())
-            )
-        ):
-            raise FormatError(
-                self.path,
-                f"{_ROPE_FACTORS!r} is not that of {self._architecture} (1 in the first quarter, "
-                f"{_UNUSED_FREQUENCY:g} in the rest)"
-            )  # fmt: skip
-
-    def _drop_tied_head(self) -> None:
-        """Some files repeat the embedding as the head; then it is not offered again."""
-        if names.HEAD not in self._sources or names.EMBEDDING not in self._sources:
-            return
-        head, embedding = (
-            self._tensor(self._sources[names.HEAD]),
-            self._tensor(self._sources[names.EMBEDDING]),
+        check_frequency_factors(
+            self.config.full, tensor.values.to(torch.float32).flatten().tolist()
         )
-        if (head.type, head.shape) == (embedding.type, embedding.shape):
-            same = np.array_equal(
-                self._owners[head.name].read(head.name),
-                self._owners[embedding.name].read(embedding.name),
-            )
-            if same:
-                del self._sources[names.HEAD]
 
     def _read_tokenizer(self) -> GgufTokenizer | None:
         get = {

@@ -13,17 +13,20 @@ from typing import Any
 import torch
 
 from python.artifact import strict_json
-from python.checkpoint import generation, names
-from python.checkpoint.checkpoint import Checkpoint, ConfigSource, HuggingFaceTokenizer
+from python.checkpoint import generation
+from python.checkpoint.checkpoint import Checkpoint, HuggingFaceTokenizer
+from python.checkpoint.model_files import as_format_errors, check_complete
 from python.checkpoint.safetensors_reader import SafetensorsFolder
 from python.checkpoint.tensor import DenseTensor, StoredTensor, TensorInfo, TorchaoTensor
 from python.console.errors import FormatError
+from python.model.config_hf import config_from_hf
+from python.model.gemma_config import GemmaConfig
+from python.model.load import norm_factor_from_hf
+from python.model.names import HF_HEADS, canonical_from_hf, is_norm
 
 CONFIG_NAME = "config.json"
 _MAX_JSON_BYTES = 16 << 20
 _TORCHAO_CLASSES = ("Int4Tensor", "IntxUnpackedToInt8Tensor")
-# Model types whose norms store w and multiply by 1 + w.
-_NORM_OFFSET_TYPES = ("gemma3", "gemma3_text")
 
 
 class HuggingFaceCheckpoint(Checkpoint):
@@ -31,28 +34,28 @@ class HuggingFaceCheckpoint(Checkpoint):
 
     def __init__(self, folder: Path) -> None:
         self.path = folder
-        config = _read_object(folder / CONFIG_NAME)
-        _refuse_foreign_quantization(config, folder)
+        values = _read_object(folder / CONFIG_NAME)
+        _refuse_foreign_quantization(values, folder)
         self._files = SafetensorsFolder(folder)
         try:
-            self._attributes = _torchao_attributes(self._files)
-            self._sources = _canonical_sources(self._files.names, self._attributes, folder)
-            self._adds_one = config.get("model_type") in _NORM_OFFSET_TYPES
-            self._drop_tied_head(config)
+            with as_format_errors(folder):
+                self.config = config_from_hf(values)
+                self._attributes = _torchao_attributes(self._files)
+                self._sources = _canonical_sources(
+                    self._files.names, self._attributes, self.config, folder
+                )
+            check_complete(
+                folder, self.config, {name: self.describe(name) for name in self._sources}
+            )
+            self._check_tied_head()
         except BaseException:
             self._files.close()
             raise
-        self.config = ConfigSource(
-            kind="hugging_face", values=config, tensor_names=frozenset(self._files.names)
-        )
         self.tokenizer = _tokenizer(folder)
         stored = folder / "generation_config.json"
         self.generation = generation.from_hugging_face(
-            _read_object(stored) if stored.exists() else None, config, folder
+            _read_object(stored) if stored.exists() else None, values, folder
         )
-
-    def names(self) -> tuple[str, ...]:
-        return tuple(sorted(self._sources, key=names.order))
 
     def stored_name(self, name: str) -> str:
         """The folder's own name of the tensor that is canonically called `name`."""
@@ -90,34 +93,28 @@ class HuggingFaceCheckpoint(Checkpoint):
 
     def read(self, name: str) -> StoredTensor:
         tensor = self.read_stored(name)
-        if self._adds_one and names.is_norm(name) and isinstance(tensor, DenseTensor):
-            return DenseTensor(values=1.0 + tensor.values.to(torch.float32))
+        if is_norm(name) and isinstance(tensor, DenseTensor):
+            return DenseTensor(values=norm_factor_from_hf(tensor.values, self.config))
         return tensor
 
     def close(self) -> None:
         self._files.close()
 
-    def _drop_tied_head(self, config: Mapping[str, Any]) -> None:
-        """A tied model may store its head all the same; then it must be the embedding, and is not
-        offered again.
-        """
-        text = config.get("text_config")
-        tied = config.get(
-            "tie_word_embeddings",
-            text.get("tie_word_embeddings", True) if isinstance(text, dict) else True,
-        )
-        if names.HEAD not in self._sources or not tied or self._attributes:
+    def _check_tied_head(self) -> None:
+        """A tied model may store its head all the same; then it must be the embedding."""
+        heads = [name for name in HF_HEADS if name in self._files.names]
+        if not heads or not self.config.tied_embeddings:
             return
-        head, embedding = self._sources[names.HEAD], self._sources.get(names.EMBEDDING)
-        if embedding is None or not torch.equal(
-            self._files.read(head), self._files.read(embedding)
-        ):
+        embedding = self._sources["embed_tokens.weight"]
+        if embedding in self._attributes:
+            raise FormatError(self.path, f"holds {heads[0]!r} beside a quantized, tied embedding")
+        if not torch.equal(self._files.read(heads[0]), self._files.read(embedding)):
             raise FormatError(
                 self.path,
-                f"config.json ties the head to the embedding, but {head!r} differs from it; set "
-                "tie_word_embeddings to false if the head is a matrix of its own"
-            )  # fmt: skip
-        del self._sources[names.HEAD]
+                f"config.json ties the head to the embedding, but {heads[0]!r} differs from it; "
+                "set "
+                "tie_word_embeddings to false if the head is a matrix of its own",
+            )
 
 
 def _read_object(path: Path) -> Mapping[str, Any]:
@@ -181,7 +178,7 @@ def _part_names(stored: str, attributes: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _canonical_sources(
-    stored_names: tuple[str, ...], attributes: Mapping[str, Any], folder: Path
+    stored_names: tuple[str, ...], attributes: Mapping[str, Any], config: GemmaConfig, folder: Path
 ) -> dict[str, str]:
     """Canonical name -> stored name."""
     left = set(stored_names)
@@ -194,12 +191,7 @@ def _canonical_sources(
             left.remove(part)
     sources: dict[str, str] = {}
     for stored in sorted(left | set(attributes)):
-        try:
-            canonical = names.from_hugging_face(stored)
-        except KeyError:
-            raise FormatError(
-                folder, f"holds {stored!r:.90}, which no Gemma text model has"
-            ) from None
+        canonical = canonical_from_hf(stored, config)
         if canonical is None:
             continue
         if canonical in sources:

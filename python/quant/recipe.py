@@ -23,8 +23,8 @@ from typing import Any
 
 from python.artifact import strict_json
 from python.artifact.strict_json import Fields
-from python.checkpoint import names
 from python.console.errors import FormatError, UsageError, UserError
+from python.model.names import is_norm
 
 BITS = (4, 8)
 METHODS = ("min_max", "hqq_scale", "hqq")
@@ -34,6 +34,17 @@ _MAX_GROUP = 1 << 20
 _MAX_RECIPE_BYTES = 1 << 20
 _MAX_RULES = 10_000
 _MAX_LAYER = 4095
+
+
+def layer_of(name: str) -> int | None:
+    """The number of the layer that a canonical name belongs to."""
+    match = re.match(r"layers\.(\d+)\.", name)
+    return None if match is None else int(match[1])
+
+
+def is_quantizable(name: str) -> bool:
+    """Whether a canonical name is that of a matrix: neither a norm nor a layer scalar."""
+    return not is_norm(name) and not name.endswith("layer_scalar")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +108,7 @@ class QuantRule:
             ) from None
 
     def matches(self, name: str) -> bool:
-        if self.layers is not None and names.layer_of(name) not in self.layers:
+        if self.layers is not None and layer_of(name) not in self.layers:
             return False
         return re.fullmatch(self.pattern, name) is not None
 
@@ -120,7 +131,7 @@ class QuantRecipe:
 
     def config_for(self, name: str) -> QuantConfig | None:
         """How to quantize a weight; None: not at all. Norms and layer scalars never are."""
-        if not names.is_quantizable(name):
+        if not is_quantizable(name):
             return None
         return self.rule_for(name)[1].config
 

@@ -6,20 +6,17 @@ from typing import Any
 
 import pytest
 
-from python.checkpoint import names
 from python.console.errors import FormatError, UsageError, UserError
+from python.model.named_configs import gemma4_31b
+from python.model.names import expected_weights
 from python.quant import recipe
 from python.quant.recipe import QuantConfig, QuantRecipe, QuantRule
 
 _LAYERS = 60
 
 
-def all_names(layers: int = _LAYERS) -> list[str]:
-    parts = (*names._PROJECTIONS, *names._NORMS, names._LAYER_SCALAR)
-    return [
-        names.EMBEDDING, "norm.weight", names.HEAD,
-        *(f"layers.{layer}.{part}" for layer in range(layers) for part in parts),
-    ]  # fmt: skip
+def all_names() -> list[str]:
+    return [*expected_weights(gemma4_31b()), "lm_head.weight"]
 
 
 @pytest.mark.parametrize("name", list(recipe.NAMED))
@@ -27,9 +24,9 @@ def test_named_recipes_decide_on_every_weight(name: str) -> None:
     chosen = recipe.recipe(name, _LAYERS)
     for weight in all_names():
         config = chosen.config_for(weight)
-        if name == "none" or not names.is_quantizable(weight):
+        if name == "none" or not recipe.is_quantizable(weight):
             assert config is None
-        elif weight in (names.EMBEDDING, names.HEAD):
+        elif weight in ("embed_tokens.weight", "lm_head.weight"):
             assert config == QuantConfig(bits=8, group=None, symmetric=True, method="min_max")
         else:
             assert config is not None
@@ -55,8 +52,8 @@ def test_sensitive_keeps_the_edges() -> None:
 
 def test_norms_are_never_quantized() -> None:
     eager = QuantRecipe(name="x", rules=(QuantRule(pattern=".*", config=recipe._INT4),))
-    for weight in all_names(3):
-        assert (eager.config_for(weight) is not None) == names.is_quantizable(weight)
+    for weight in all_names():
+        assert (eager.config_for(weight) is not None) == recipe.is_quantizable(weight)
 
 
 def test_the_first_match_wins_and_the_whole_name_counts() -> None:
