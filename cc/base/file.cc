@@ -1,0 +1,150 @@
+#include "cc/base/file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <mutex>
+#include <system_error>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "cc/base/status_macros.h"
+
+namespace gemma {
+namespace {
+
+// Large reads are cut here, so that threads share them evenly.
+constexpr uint64_t kPieceBytes = 8 << 20;
+
+absl::Status ErrnoStatus(int error, const std::string& path) {
+  const std::string message = absl::StrCat(path, ": ", std::generic_category().message(error));
+  switch (error) {
+    case ENOENT:
+    case ENOTDIR:
+      return absl::NotFoundError(message);
+    case EACCES:
+    case EPERM:
+      return absl::PermissionDeniedError(message);
+    default:
+      return absl::InternalError(message);
+  }
+}
+
+absl::StatusOr<uint64_t> RegularFileSize(int descriptor, const std::string& path) {
+  struct stat info;
+  if (fstat(descriptor, &info) != 0) return ErrnoStatus(errno, path);
+  if (S_ISDIR(info.st_mode)) {
+    return absl::FailedPreconditionError(absl::StrCat(path, " is a directory, not a file"));
+  }
+  if (!S_ISREG(info.st_mode)) {
+    return absl::FailedPreconditionError(absl::StrCat(path, " is not a regular file"));
+  }
+  return static_cast<uint64_t>(info.st_size);
+}
+
+std::vector<FileRead> CutIntoPieces(std::span<const FileRead> reads) {
+  std::vector<FileRead> pieces;
+  for (const FileRead& read : reads) {
+    for (uint64_t done = 0; done < read.destination.size(); done += kPieceBytes) {
+      const uint64_t bytes = std::min<uint64_t>(kPieceBytes, read.destination.size() - done);
+      pieces.push_back({read.offset + done, read.destination.subspan(done, bytes)});
+    }
+  }
+  return pieces;
+}
+
+}  // namespace
+
+RandomAccessFile::RandomAccessFile(std::string path, int descriptor, uint64_t size)
+    : path_(std::move(path)), descriptor_(descriptor), size_(size) {}
+
+RandomAccessFile::RandomAccessFile(RandomAccessFile&& other) noexcept
+    : path_(std::move(other.path_)),
+      descriptor_(std::exchange(other.descriptor_, -1)),
+      size_(other.size_) {}
+
+RandomAccessFile& RandomAccessFile::operator=(RandomAccessFile&& other) noexcept {
+  std::swap(path_, other.path_);
+  std::swap(descriptor_, other.descriptor_);
+  std::swap(size_, other.size_);
+  return *this;
+}
+
+RandomAccessFile::~RandomAccessFile() {
+  if (descriptor_ >= 0) close(descriptor_);
+}
+
+absl::StatusOr<RandomAccessFile> RandomAccessFile::Open(const std::string& path) {
+  // O_NONBLOCK: opening a FIFO that nobody writes to would wait forever. It changes nothing for regular files.
+  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (descriptor < 0) return ErrnoStatus(errno, path);
+  RandomAccessFile file(path, descriptor, 0);
+  GEMMA_ASSIGN_OR_RETURN(file.size_, RegularFileSize(descriptor, path));
+  return file;
+}
+
+absl::Status RandomAccessFile::ReadAt(uint64_t offset, std::span<std::byte> destination) const {
+  if (offset > size_ || destination.size() > size_ - offset) {
+    return absl::OutOfRangeError(absl::StrCat(path_, " has ", size_, " bytes, but ", destination.size(),
+                                              " were asked for at offset ", offset));
+  }
+  while (!destination.empty()) {
+    const ssize_t bytes =
+        pread(descriptor_, destination.data(), destination.size(), static_cast<off_t>(offset));
+    if (bytes < 0 && errno == EINTR) continue;
+    if (bytes < 0) return ErrnoStatus(errno, path_);
+    if (bytes == 0) {
+      return absl::OutOfRangeError(
+          absl::StrCat(path_, " had ", size_, " bytes when it was opened, but now ends at ", offset));
+    }
+    offset += static_cast<uint64_t>(bytes);
+    destination = destination.subspan(static_cast<size_t>(bytes));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadParallel(const RandomAccessFile& file, std::span<const FileRead> reads, int threads) {
+  const std::vector<FileRead> pieces = CutIntoPieces(reads);
+  std::atomic<size_t> next{0};
+  std::mutex mutex;
+  absl::Status first_error;
+  auto work = [&] {
+    for (size_t i = next++; i < pieces.size(); i = next++) {
+      absl::Status status = file.ReadAt(pieces[i].offset, pieces[i].destination);
+      if (status.ok()) continue;
+      next = pieces.size();
+      std::lock_guard lock(mutex);
+      if (first_error.ok()) first_error = std::move(status);
+    }
+  };
+  std::vector<std::thread> workers;
+  try {
+    while (static_cast<int>(workers.size()) + 1 < std::min<int64_t>(threads, std::ssize(pieces))) {
+      workers.emplace_back(work);
+    }
+  } catch (const std::system_error&) {
+    // No further thread to be had: those that there are, this one included, do the work.
+  }
+  work();
+  for (std::thread& worker : workers) worker.join();
+  return first_error;
+}
+
+absl::StatusOr<std::string> ReadFile(const std::string& path, uint64_t max_bytes) {
+  GEMMA_ASSIGN_OR_RETURN(const RandomAccessFile file, RandomAccessFile::Open(path));
+  if (file.size() > max_bytes) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat(path, " has ", file.size(), " bytes, more than the ", max_bytes, " allowed"));
+  }
+  std::string content(file.size(), '\0');
+  GEMMA_RETURN_IF_ERROR(file.ReadAt(0, std::as_writable_bytes(std::span(content))));
+  return content;
+}
+
+}  // namespace gemma
