@@ -24,7 +24,12 @@ class _Tables:
         size = layouts.blob_bytes("F32", rows, columns, 0)
         self.weights.append(
             p.Weight(
-                name=name, data_key=name, layout=p.Layout.F32, rows=rows, columns=columns, group=0,
+                name=name,
+                data_key=name,
+                layout=p.Layout.F32,
+                rows=rows,
+                columns=columns,
+                group=0,
                 bytes=size,
             )  # fmt: skip
         )
@@ -36,7 +41,12 @@ class _Tables:
 
 
 def fake_plan(
-    method: str = "prefill", *, max_tokens: int = 8, max_context: int = 64, window: int = 4, capacity: int = 11
+    method: str = "prefill",
+    *,
+    max_tokens: int = 8,
+    max_context: int = 64,
+    window: int = 4,
+    capacity: int = 11,
 ) -> p.Plan:
     """A valid plan of `method` with one sliding layer."""
     tables = _Tables()
@@ -69,7 +79,9 @@ def fake_weights(plan: p.Plan, seed: int = 0) -> dict[str, torch.Tensor]:
     return {w.name: torch.randn(w.rows, w.columns, generator=generator) for w in plan.weights}
 
 
-def _norm(tables: _Tables, name: str, source: int, *, add: int = p.ABSENT, scalar: int = p.ABSENT) -> p.RmsNorm:
+def _norm(
+    tables: _Tables, name: str, source: int, *, add: int = p.ABSENT, scalar: int = p.ABSENT
+) -> p.RmsNorm:
     value = tables.values[source]
     return p.RmsNorm(
         input=source, weight=tables.weight(f"{name}.weight", 1, value.columns), width=value.columns,
@@ -81,7 +93,9 @@ def _linear(tables: _Tables, source: int, **columns: int) -> p.Linear:
     value = tables.values[source]
     return p.Linear(
         input=source,
-        weights=tuple(tables.weight(f"{name}.weight", rows, value.columns) for name, rows in columns.items()),
+        weights=tuple(
+            tables.weight(f"{name}.weight", rows, value.columns) for name, rows in columns.items()
+        ),
         outs=tuple(tables.value(name, rows, value.rows) for name, rows in columns.items()),
     )
 
@@ -89,7 +103,9 @@ def _linear(tables: _Tables, source: int, **columns: int) -> p.Linear:
 def _attention_steps(tables: _Tables, steps: list[tuple[str, p.Operation]], x: int) -> int:
     before = _norm(tables, "layers.0.input_layernorm", x)
     q_columns, kv_columns = HEADS * HEAD_DIM, KV_HEADS * HEAD_DIM
-    projections = _linear(tables, before.out, q_proj=q_columns, k_proj=kv_columns, v_proj=kv_columns)
+    projections = _linear(
+        tables, before.out, q_proj=q_columns, k_proj=kv_columns, v_proj=kv_columns
+    )
     q, k, v = projections.outs
     prepare = p.PrepareAttention(
         q=q, k=k, v=v, q_norm=tables.weight("q_norm.weight", 1, HEAD_DIM),
@@ -132,7 +148,9 @@ def _head_steps(tables: _Tables, method: str, x: int) -> list[tuple[str, p.Opera
         return [("norm", norm), ("score", score)]
     last = p.SelectLast(input=x, out=tables.value("last", HIDDEN, p.Rows.ONE))
     norm = _norm(tables, "norm", last.out)
-    logits = p.Linear(input=norm.out, weights=(head,), outs=(tables.value("raw", VOCAB, p.Rows.ONE),))
+    logits = p.Linear(
+        input=norm.out, weights=(head,), outs=(tables.value("raw", VOCAB, p.Rows.ONE),)
+    )
     cap = p.Softcap(input=logits.outs[0], cap=30.0, out=tables.value("logits", VOCAB, p.Rows.ONE))
     return [
         ("select_last", last), ("norm", norm), ("lm_head", logits), ("softcap", cap),

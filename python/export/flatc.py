@@ -1,7 +1,8 @@
 """Runs `flatc`, the FlatBuffers compiler that the ExecuTorch wheel carries.
 
-Owns the one place that knows where `flatc` lies. JSON goes in and FlatBuffers bytes come out, or back.
-What must stay true: the same JSON gives the same bytes, and nothing is left in the temporary folder.
+Owns the one place that knows where `flatc` lies. JSON goes in and FlatBuffers bytes come out, or
+back. What must stay true: the same JSON gives the same bytes, and nothing is left in the temporary
+folder.
 """
 
 from __future__ import annotations
@@ -76,16 +77,14 @@ def bytes_to_json(schemas: Sequence[pathlib.Path], data: bytes) -> Any:
 
 
 def _copy_schemas(schemas: Sequence[pathlib.Path], folder: pathlib.Path) -> pathlib.Path:
-    """Copies the schemas beside each other, so that `include` finds them; returns the root's copy."""
+    """Copies the schemas beside each other, where `include` finds them; returns the root's copy."""
     for schema in schemas:
         (folder / schema.name).write_bytes(schema.read_bytes())
     return folder / schemas[0].name
 
 
 def _run(*arguments: str) -> None:
-    result = subprocess.run(
-        [flatc_path(), *arguments], capture_output=True, text=True, check=False
-    )
+    result = subprocess.run([flatc_path(), *arguments], capture_output=True, text=True, check=False)
     if result.returncode != 0:
         words = " ".join((result.stdout + result.stderr).split())
         raise FlatcError(f"flatc refused its input: {words}")

@@ -1,7 +1,7 @@
-"""From the exported graph of a method to its plan: the rewrite passes in order, then one step a remaining node.
+"""From the exported graph of a method to its plan: rewrite passes, then one step a remaining node.
 
-What must stay true: a node that no pass understood is an error that names it, never dropped; each value is
-written once; weights are still F32 (weight_table.py gives them layouts).
+What must stay true: a node that no pass understood is an error that names it, never dropped; each
+value is written once; weights are still F32 (weight_table.py gives them layouts).
 """
 
 from __future__ import annotations
@@ -127,7 +127,9 @@ class _Builder:
         elif node.op == "call_function" and node.target in self._writers:
             self._writers[node.target](node)
         else:
-            raise GraphError(f"no pass understands node {node.name} ({node.target}): a plan has no step for it")
+            raise GraphError(
+                f"no pass understands node {node.name} ({node.target}): a plan has no step for it"
+            )
 
     def _check_output(self, node: fx.Node) -> None:
         last = node.all_input_nodes
@@ -168,7 +170,11 @@ class _Builder:
             self._new_value(part, "logits" if is_head else name, rows)
             for part, name in zip(parts, names, strict=True)
         ]
-        step = "lm_head" if is_head else ",".join([names[0], *(n.rpartition(".")[2] for n in names[1:])])
+        step = (
+            "lm_head"
+            if is_head
+            else ",".join([names[0], *(n.rpartition(".")[2] for n in names[1:])])
+        )
         self._step(step, p.Linear(input=source, weights=weights, outs=tuple(outs)))
 
     def _prepare_attention(self, node: fx.Node) -> None:
@@ -254,7 +260,9 @@ class _Builder:
         if node is None:
             return p.ABSENT
         if node not in self._value_of:
-            raise GraphError(f"node {node.name} ({node.target}) is used as an activation, but no step writes it")
+            raise GraphError(
+                f"node {node.name} ({node.target}) is used as an activation, but no step writes it"
+            )
         return self._value_of[node]
 
     def _matrix(self, node: Any) -> int:
@@ -293,7 +301,9 @@ class _Builder:
 
     def _state_name(self, node: fx.Node) -> str:
         if node.name not in self._state:
-            raise GraphError(f"node {node.name} is used as a weight or cache, but the model does not own it")
+            raise GraphError(
+                f"node {node.name} is used as a weight or cache, but the model does not own it"
+            )
         return self._state[node.name]
 
     def _module_of(self, weight: Any, node: fx.Node) -> str:

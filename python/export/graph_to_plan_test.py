@@ -1,4 +1,4 @@
-"""The plan computes what the eager model computes, for every method, chunk length and kind of model."""
+"""The plan computes what the eager model computes, for every method, chunk length and model."""
 
 import dataclasses
 import functools
@@ -12,7 +12,7 @@ from python.export.pattern import GraphError
 from python.export.plan_check import validate, validate_together
 from python.export.reference_plan import ReferencePlan, Session
 from python.export.trace import Limits, trace
-from python.model.config import GemmaConfig, tiny_gemma3, tiny_gemma4
+from python.model.config import tiny_gemma3, tiny_gemma4
 from python.model.rope import rope_frequencies
 from python.model.transformer import GemmaModel
 
@@ -83,7 +83,9 @@ def test_prefill(name: str, chunk: int) -> None:
         tokens = TOKENS[0, start : start + chunk]
         result = runner.run(session, tokens, start)
         assert result.logits is not None
-        _check(f"{name} after {start + len(tokens)}", result.logits, expected[start + len(tokens) - 1])
+        _check(
+            f"{name} after {start + len(tokens)}", result.logits, expected[start + len(tokens) - 1]
+        )
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -109,7 +111,8 @@ def test_score(name: str) -> None:
     for start in range(0, LENGTH, CHUNK):
         part = slice(start, start + CHUNK)
         result = runner.run(session, TOKENS[0, part], start, targets=targets[part])
-        assert result.logprob is not None and result.top_ids is not None
+        assert result.logprob is not None
+        assert result.top_ids is not None
         expected = logprobs[part].gather(1, targets[part].clamp(min=0)[:, None])[:, 0]
         known = targets[part] >= 0
         if known.any():
@@ -138,7 +141,8 @@ def test_the_steps_of_a_layer_are_fused() -> None:
     assert prepare.v == p.ABSENT  # full layers of Gemma 4 take values from keys
     last = steps[-1].operation
     assert isinstance(last, p.RmsNorm)
-    assert last.add != p.ABSENT and last.scalar != p.ABSENT
+    assert last.add != p.ABSENT
+    assert last.scalar != p.ABSENT
 
 
 def test_cache_types_and_windows() -> None:
@@ -146,7 +150,11 @@ def test_cache_types_and_windows() -> None:
     config = CONFIGS["gemma4"]
     plan = graph_to_plan(trace(config, limits, "decode"), config, limits, "decode")
     sliding, full = plan.caches
-    assert (sliding.window, sliding.capacity, sliding.dtype) == (WINDOW, WINDOW - 1 + CHUNK, p.DType.BF16)
+    assert (sliding.window, sliding.capacity, sliding.dtype) == (
+        WINDOW,
+        WINDOW - 1 + CHUNK,
+        p.DType.BF16,
+    )
     assert (full.window, full.capacity, full.kv_heads) == (0, CONTEXT, 1)
 
 

@@ -1,4 +1,6 @@
-"""The `.pte`: three methods, one delegate call each, the plan as payload, the documented tensors, the same bytes twice."""
+"""The `.pte`: three methods, one delegate call each, the plan as payload, the documented tensors,
+the same bytes twice.
+"""
 
 import re
 import subprocess
@@ -93,7 +95,11 @@ def test_another_process_writes_the_same_bytes(pte: bytes) -> None:
 
     environment = {"PYTHONPATH": ":".join(sys.path), "PYTHONHASHSEED": "7"}
     result = subprocess.run(
-        [sys.executable, "-c", _PRINT_DIGEST], env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-c", _PRINT_DIGEST],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     digest = re.search(r"digest (\w+)", result.stdout)
     assert digest is not None

@@ -1,8 +1,8 @@
 """Patterns over FX graphs: what a group of nodes looks like, and what it is replaced with.
 
-A pattern is a tree of `Call`s whose leaves are `Var`s (anything, bound to a name) or plain values (equal). What must
-stay true: a match is exact, every argument and keyword included, and `replace` refuses to take away a node that
-something outside of the match still uses.
+A pattern is a tree of `Call`s whose leaves are `Var`s (anything, bound to a name) or plain values
+(equal). What must stay true: a match is exact, every argument and keyword included, and `replace`
+refuses to take away a node that something outside of the match still uses.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ class Var:
 
 @dataclasses.dataclass(frozen=True)
 class Call:
-    """A call_function node. `any_kwargs`: keywords do not matter; `swaps`: the two arguments may stand either way."""
+    """A call_function node. `any_kwargs`: keywords do not matter; `swaps`: the two arguments may
+    stand either way.
+    """
 
     target: Callable[..., Any]
     args: Sequence[Any]
@@ -77,7 +79,11 @@ def _match_var(pattern: Var, value: Any, so_far: Match) -> Match | None:
 
 
 def _match_call(pattern: Call, value: Any, so_far: Match) -> Match | None:
-    if not isinstance(value, fx.Node) or value.op != "call_function" or value.target is not pattern.target:
+    if (
+        not isinstance(value, fx.Node)
+        or value.op != "call_function"
+        or value.target is not pattern.target
+    ):
         return None
     if not pattern.any_kwargs and value.kwargs.keys() != pattern.kwargs.keys():
         return None

@@ -1,8 +1,8 @@
 """The plan of one method as frozen dataclasses: the Python mirror of cc/delegate/plan.fbs.
 
-Owns validation (what FlatBuffers cannot know: indices, shapes, sizes) and the way to bytes and back. What must
-stay true: field names and types are those of the schema, a plan that `validate` accepts is one that
-cc/delegate/plan_check accepts, and equal plans give equal bytes.
+Owns validation (what FlatBuffers cannot know: indices, shapes, sizes) and the way to bytes and
+back. What must stay true: field names and types are those of the schema, a plan that `validate`
+accepts is one that cc/delegate/plan_check accepts, and equal plans give equal bytes.
 """
 
 from __future__ import annotations
@@ -262,7 +262,9 @@ def operands(operation: Operation, role: Role) -> Iterator[int]:
 
 
 def map_operands(operation: Operation, table: dict[Role, Callable[[int], int]]) -> Operation:
-    """The operation with each present index of a role replaced by what the role's function gives."""
+    """The operation with each present index of a role replaced by what the role's function
+    gives.
+    """
     changes: dict[str, Any] = {}
     for field in dataclasses.fields(operation):
         renumber = table.get(field.metadata.get("role"))  # type: ignore[arg-type]

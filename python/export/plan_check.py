@@ -1,8 +1,8 @@
 """Checks of a plan that FlatBuffers cannot make: indices, shapes, sizes, order of the steps.
 
-The same rules as cc/delegate/plan_check, so that a plan that cannot run is refused at export, by name. What must
-stay true: each value is written once, before it is read, so that cc/delegate knows from the steps alone how long it
-lives and which values may share memory.
+The same rules as cc/delegate/plan_check, so that a plan that cannot run is refused at export, by
+name. What must stay true: each value is written once, before it is read, so that cc/delegate knows
+from the steps alone how long it lives and which values may share memory.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ def validate(plan: p.Plan) -> None:
 
 
 def validate_together(plans: Sequence[p.Plan]) -> None:
-    """Raises PlanError where plans of one program disagree about a weight or a cache that they share."""
+    """Raises PlanError where plans of one program disagree about a weight or a cache that they
+    share.
+    """
     _require_unique("method", (plan.method for plan in plans))
     weights: dict[str, p.Weight] = {}
     caches: dict[str, p.Cache] = {}
@@ -126,9 +128,15 @@ def _check_steps(plan: p.Plan) -> None:
         reads = set(p.operands(operation, p.Role.READS))
         writes = list(p.operands(operation, p.Role.WRITES))
         for index in sorted(reads - written):
-            _require(False, f"step {step.name}: it reads {plan.values[index].name} before any step wrote it")
+            _require(
+                False,
+                f"step {step.name}: it reads {plan.values[index].name} before any step wrote it",
+            )
         for index in writes:
-            _require(index not in written, f"step {step.name}: it writes {plan.values[index].name} a second time")
+            _require(
+                index not in written,
+                f"step {step.name}: it writes {plan.values[index].name} a second time",
+            )
             written.add(index)
         _Shapes(plan, step).check(operation)
         _check_cache_order(plan, step, prepared)
@@ -282,9 +290,7 @@ class _Shapes:
         )
 
     def _same(self, what: str, found: int, expected: int) -> None:
-        _require(
-            found == expected, f"step {self._step.name}: {what} is {found}, not {expected}"
-        )
+        _require(found == expected, f"step {self._step.name}: {what} is {found}, not {expected}")
 
     def _positive(self, what: str, number: float) -> None:
         _require(

@@ -49,14 +49,28 @@ BROKEN = [
     (dataclasses.replace(PLAN, steps=PLAN.steps[:-1]), "step softcap: a plan ends with"),
     (dataclasses.replace(PLAN, steps=PLAN.steps[1:]), "it reads embedding before any step wrote"),
     (dataclasses.replace(PLAN, steps=PLAN.steps + PLAN.steps[-1:]), "step sample occurs twice"),
-    (dataclasses.replace(PLAN, values=PLAN.values + PLAN.values[:1]), "value embedding occurs twice"),
     (
-        dataclasses.replace(PLAN, values=(*PLAN.values, p.Value(name="x", columns=1, rows=p.Rows.ONE))),
+        dataclasses.replace(PLAN, values=PLAN.values + PLAN.values[:1]),
+        "value embedding occurs twice",
+    ),
+    (
+        dataclasses.replace(
+            PLAN, values=(*PLAN.values, p.Value(name="x", columns=1, rows=p.Rows.ONE))
+        ),
         "value x is used by no step",
     ),
-    (_with_weight(PLAN, "norm.weight", bytes=127), "norm.weight: 127 bytes, but F32 of 1 x 32 takes 128"),
-    (_with_weight(PLAN, "norm.weight", rows=2, bytes=256), "norm.weight is F32 2 x 32, not F32 1 x 32"),
-    (_with_weight(PLAN, "q_proj.weight", data_key="norm.weight"), "data key norm.weight occurs twice"),
+    (
+        _with_weight(PLAN, "norm.weight", bytes=127),
+        "norm.weight: 127 bytes, but F32 of 1 x 32 takes 128",
+    ),
+    (
+        _with_weight(PLAN, "norm.weight", rows=2, bytes=256),
+        "norm.weight is F32 2 x 32, not F32 1 x 32",
+    ),
+    (
+        _with_weight(PLAN, "q_proj.weight", data_key="norm.weight"),
+        "data key norm.weight occurs twice",
+    ),
     (
         _with_weight(PLAN, "q_proj.weight", layout=p.Layout.INT4, group=24, bytes=1),
         "q_proj.weight: group 24 does not divide 32 columns",
@@ -71,19 +85,33 @@ BROKEN = [
     (_with_cache(PLAN, head_dim=31), "1 heads of 31"),
     (_with_cache(PLAN, head_dim=16), "step layers.0.prepare: q_proj has 64 columns"),
     (_with_cache(PLAN, kv_heads=3), "2 query heads do not divide into 3 key/value heads"),
-    (_with_operation(PLAN, "embed", out=LAST), f"index {LAST} of a value that is written is outside"),
+    (
+        _with_operation(PLAN, "embed", out=LAST),
+        f"index {LAST} of a value that is written is outside",
+    ),
     (_with_operation(PLAN, "layers.0.prepare", cache=1), "index 1 of a cache is outside 0 to 0"),
     (_with_operation(PLAN, "layers.0.input_layernorm", out=0), "it writes embedding a second time"),
-    (_with_operation(PLAN, "layers.0.input_layernorm", width=7), "width 7 does not divide 32 columns"),
+    (
+        _with_operation(PLAN, "layers.0.input_layernorm", width=7),
+        "width 7 does not divide 32 columns",
+    ),
     (_with_operation(PLAN, "layers.0.input_layernorm", epsilon=0.0), "epsilon 0.0 is not positive"),
     (_with_operation(PLAN, "layers.0.qkv", outs=(2, 3)), "number of outputs is 2, not 3"),
     (_with_operation(PLAN, "layers.0.qkv", outs=(2, 3, 3)), "it writes k_proj a second time"),
-    (_with_operation(PLAN, "layers.0.qkv", outs=(3, 2, 4)), "has 32 columns and rows TOKENS, not 64"),
+    (
+        _with_operation(PLAN, "layers.0.qkv", outs=(3, 2, 4)),
+        "has 32 columns and rows TOKENS, not 64",
+    ),
     (_with_operation(PLAN, "layers.0.attention", scale=float("nan")), "scale nan is not positive"),
     (_with_operation(PLAN, "softcap", cap=-1.0), "cap -1.0 is not positive"),
-    (_with_operation(PLAN, "layers.0.add", out=1), "it writes layers.0.input_layernorm a second time"),
     (
-        dataclasses.replace(PLAN, steps=tuple(s for s in PLAN.steps if s.name != "layers.0.attention")),
+        _with_operation(PLAN, "layers.0.add", out=1),
+        "it writes layers.0.input_layernorm a second time",
+    ),
+    (
+        dataclasses.replace(
+            PLAN, steps=tuple(s for s in PLAN.steps if s.name != "layers.0.attention")
+        ),
         "step layers.0.o_proj: it reads attention before any step wrote it",
     ),
     (

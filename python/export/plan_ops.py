@@ -1,7 +1,8 @@
 """The operations of a plan as targets of FX nodes: what the passes rewrite a graph into.
 
-They compute nothing: they stand in a graph for steps until `graph_to_plan` writes them down. Their keywords are the
-operands and attributes of the tables in cc/delegate/plan.fbs; weights, caches and activations are still FX nodes.
+They compute nothing: they stand in a graph for steps until `graph_to_plan` writes them down. Their
+keywords are the operands and attributes of the tables in cc/delegate/plan.fbs; weights, caches and
+activations are still FX nodes.
 """
 
 from __future__ import annotations
@@ -88,5 +89,7 @@ def score(*, source: fx.Node, weight: fx.Node, softcap: float, top: int) -> Any:
 
 
 def rotate(*, x: fx.Node, frequencies: fx.Node) -> Any:
-    """Rotary position embedding of heads [1, tokens, heads, head_dim] at positions start, start + 1, ..."""
+    """Rotary position embedding of heads [1, tokens, heads, head_dim] at positions start, start +
+    1, ...
+    """
     _stands_for_a_step("rotate")

@@ -1,10 +1,12 @@
 """Writes a `.ptd` (ExecuTorch's FlatTensor format) blob by blob, never holding more than one.
 
-    magic and root offset | header | flatbuffer (keys, offsets, sizes) | segments, each aligned to 128
+    magic and root offset | header | flatbuffer (keys, offsets, sizes) | segments, each aligned to
+    128
 
-The sizes of all blobs are known from the plan, so the index is written first and the blobs follow as they are
-packed. What must stay true: the file is byte for byte what ExecuTorch's own serializer would write for the same
-named blobs, and a file that `finish` did not complete is never taken for a whole one (the caller removes it).
+The sizes of all blobs are known from the plan, so the index is written first and the blobs follow
+as they are packed. What must stay true: the file is byte for byte what ExecuTorch's own serializer
+would write for the same named blobs, and a file that `finish` did not complete is never taken for a
+whole one (the caller removes it).
 """
 
 from __future__ import annotations
@@ -14,18 +16,21 @@ import hashlib
 import importlib.resources
 import os
 import pathlib
-from collections.abc import Iterable, Sequence
+import struct
+from collections.abc import Sequence
 from typing import BinaryIO
 
-from executorch.extension.flat_tensor.serialize.serialize import FlatTensorHeader
+from typing_extensions import Buffer
 
 from python.console.errors import UserError
 from python.export import flatc
 
 ALIGNMENT = 128
 _VERSION = 0  # of the FlatTensor schema
-_HEADER_ALIGNMENT = 16
 _PREFIX = 8  # the flatbuffer's root offset and file identifier, before the header
+# Magic, bytes of the header; offset and size of the flatbuffer; offset and size of the segments.
+_HEADER = struct.Struct("<4sIQQQQ")
+_HEADER_BYTES = 48  # the header, aligned to 16
 
 
 class PtdError(UserError):
@@ -62,27 +67,21 @@ class PtdWriter:
         """Writes the header and the index."""
         self._emit(_index(self._blobs))
 
-    def write(self, key: str, planes: Iterable[memoryview | bytes]) -> None:
-        """Writes the next blob: its planes, each begun at a multiple of 128 bytes from the blob's start.
+    def write(self, key: str, data: Buffer) -> None:
+        """Writes the next blob.
 
         Raises:
-          PtdError: the key is not the next announced one, or the planes have another size.
+          PtdError: the key is not the next announced one, or the data has another size.
         """
         if self._next == len(self._blobs):
             raise PtdError(f"{key}: all {len(self._blobs)} blobs are written already")
-        blob = self._blobs[self._next]
+        blob, view = self._blobs[self._next], memoryview(data).cast("B")
         if blob.key != key:
             raise PtdError(f"{key}: the next blob is {blob.key}")
-        self._pad()
-        start = self._offset
-        for plane in planes:
-            self._pad()
-            view = memoryview(plane).cast("B")
-            if self._offset - start + len(view) > blob.bytes:
-                raise PtdError(f"{key}: it is larger than the {blob.bytes} bytes announced")
-            self._emit(view)
-        if self._offset - start != blob.bytes:
-            raise PtdError(f"{key}: {self._offset - start} bytes, but {blob.bytes} were announced")
+        if len(view) != blob.bytes:
+            raise PtdError(f"{key}: {len(view)} bytes, but {blob.bytes} were announced")
+        self._emit(b"\0" * (-self._offset % ALIGNMENT))
+        self._emit(view)
         self._next += 1
 
     def finish(self) -> Written:
@@ -96,9 +95,6 @@ class PtdWriter:
         self._file.flush()
         os.fsync(self._file.fileno())
         return Written(bytes=self._offset, sha256=self._digest.hexdigest())
-
-    def _pad(self) -> None:
-        self._emit(b"\0" * (-self._offset % ALIGNMENT))
 
     def _emit(self, data: memoryview | bytes) -> None:
         self._file.write(data)
@@ -127,17 +123,12 @@ def _index(blobs: Sequence[Blob]) -> bytes:
         raise PtdError("two blobs have the same key")
     offsets = _segment_offsets(blobs)
     buffer = flatc.json_to_bytes(_schemas(), _flat_tensor(blobs, offsets))
-    header_bytes = _align(FlatTensorHeader.EXPECTED_LENGTH, _HEADER_ALIGNMENT)
-    base = _align(header_bytes + len(buffer), ALIGNMENT)
-    header = FlatTensorHeader(
-        flatbuffer_offset=header_bytes,
-        flatbuffer_size=len(buffer),
-        segment_base_offset=base,
-        segment_data_size=offsets[-1] + blobs[-1].bytes if blobs else 0,
-    ).to_bytes()
-    root = int.from_bytes(buffer[:4], "little") + header_bytes
+    base = _align(_HEADER_BYTES + len(buffer), ALIGNMENT)
+    segments = offsets[-1] + blobs[-1].bytes if blobs else 0
+    header = _HEADER.pack(b"FH01", _HEADER.size, _HEADER_BYTES, len(buffer), base, segments)
+    root = int.from_bytes(buffer[:4], "little") + _HEADER_BYTES
     prefix = root.to_bytes(4, "little") + buffer[4:_PREFIX]
-    return (prefix + header.ljust(header_bytes, b"\0") + buffer[_PREFIX:]).ljust(base, b"\0")
+    return (prefix + header.ljust(_HEADER_BYTES, b"\0") + buffer[_PREFIX:]).ljust(base, b"\0")
 
 
 def _flat_tensor(blobs: Sequence[Blob], offsets: Sequence[int]) -> dict[str, object]:

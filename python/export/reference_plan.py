@@ -1,8 +1,8 @@
 """An interpreter of plans in plain PyTorch, float32, one step after another.
 
-The reference for cc/delegate and the proof of the rewrite passes: what it computes must equal the eager model.
-What must stay true: each step is the formula in cc/delegate/plan.fbs, written as plainly as possible; nothing
-here is shared with the model or with the passes.
+The reference for cc/delegate and the proof of the rewrite passes: what it computes must equal the
+eager model. What must stay true: each step is the formula in cc/delegate/plan.fbs, written as
+plainly as possible; nothing here is shared with the model or with the passes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ _DTYPES = {p.DType.F32: torch.float32, p.DType.BF16: torch.bfloat16}
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Result:
-    """What a call gives. `logits` and `token` of prefill and decode (None where `emit` is 0), else of score."""
+    """What a call gives. `logits` and `token` of prefill and decode (None where `emit` is 0), else
+    of score.
+    """
 
     logits: torch.Tensor | None = None  # [vocabulary] float32, after softcap
     token: int | None = None  # argmax of logits
@@ -30,7 +32,9 @@ class Result:
 
 
 class Session:
-    """Keys and values of every cache, for one sequence. Uninitialised slots are NaN, so that reading one shows."""
+    """Keys and values of every cache, for one sequence. Uninitialised slots are NaN, so that
+    reading one shows.
+    """
 
     def __init__(self, plan: p.Plan) -> None:
         self.keys = {cache.name: _empty_cache(cache) for cache in plan.caches}
@@ -46,7 +50,9 @@ class ReferencePlan:
     """Runs one plan over weights that are given as float32 matrices."""
 
     def __init__(self, plan: p.Plan, weights: Mapping[str, torch.Tensor]) -> None:
-        """weights: name -> [rows, columns] of every weight of the plan; a missing one is a KeyError."""
+        """weights: name -> [rows, columns] of every weight of the plan; a missing one is a
+        KeyError.
+        """
         self._plan = plan
         self._weights = [_matrix(weight, weights[weight.name]) for weight in plan.weights]
 
@@ -60,7 +66,9 @@ class ReferencePlan:
         emit: bool = True,
         targets: torch.Tensor | None = None,
     ) -> Result:
-        """Runs the plan on tokens [tokens] int64 at positions start, start + 1, ...; updates the session."""
+        """Runs the plan on tokens [tokens] int64 at positions start, start + 1, ...; updates the
+        session.
+        """
         count = len(tokens)
         if not 1 <= count <= self._plan.max_tokens or start + count > self._plan.max_context:
             raise ValueError(f"{count} tokens at {start} are outside the plan's limits")
@@ -74,7 +82,9 @@ class ReferencePlan:
 
 def _matrix(weight: p.Weight, tensor: torch.Tensor) -> torch.Tensor:
     if tuple(tensor.shape) != (weight.rows, weight.columns):
-        raise ValueError(f"{weight.name}: {tuple(tensor.shape)} is not {weight.rows} x {weight.columns}")
+        raise ValueError(
+            f"{weight.name}: {tuple(tensor.shape)} is not {weight.rows} x {weight.columns}"
+        )
     return tensor.to(torch.float32)
 
 

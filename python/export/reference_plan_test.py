@@ -1,4 +1,6 @@
-"""The interpreter itself: chunked equals one by one, windows and rings, emit, score against prefill."""
+"""The interpreter itself: chunked equals one by one, windows and rings, emit, score against
+prefill.
+"""
 
 import pytest
 import torch
@@ -43,7 +45,9 @@ def _score_in_chunks(capacity: int) -> torch.Tensor:
 
 
 def test_one_slot_less_than_the_invariant_asks_for_gives_wrong_numbers() -> None:
-    """Window 4 and chunks of 8 need 11 slots; with 10, a chunk overwrites a key that its first token needs."""
+    """Window 4 and chunks of 8 need 11 slots; with 10, a chunk overwrites a key that its first
+    token needs.
+    """
     whole, roomy, small = _score_in_chunks(11), _score_in_chunks(12), _score_in_chunks(10)
     torch.testing.assert_close(whole, roomy, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(whole[:8], small[:8], atol=1e-5, rtol=1e-5)
@@ -64,7 +68,8 @@ def test_score_agrees_with_prefill() -> None:
     runner, session = ReferencePlan(score, WEIGHTS), Session(score)
     targets = torch.tensor([*TOKENS[1:8].tolist(), -1])
     result = runner.run(session, TOKENS[:8], 0, targets=targets)
-    assert result.logprob is not None and result.top_ids is not None
+    assert result.logprob is not None
+    assert result.top_ids is not None
     assert result.logprob[7].isnan()
     logprobs = torch.log_softmax(torch.stack(_logits(1)[:8]), dim=1)
     expected = logprobs[torch.arange(7), TOKENS[1:8]]

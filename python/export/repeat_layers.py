@@ -1,8 +1,9 @@
 """Makes the plan of all layers from a plan in which each kind of layer occurs once.
 
-Tracing 60 layers takes minutes and gives 60 copies of two blocks of steps; the copies are made here. What must stay
-true: the result equals the plan traced from the whole model (repeat_layers_test.py), and a block meets the rest of
-the plan in one value that it reads and one that it writes: the residual stream.
+Tracing 60 layers takes minutes and gives 60 copies of two blocks of steps; the copies are made
+here. What must stay true: the result equals the plan traced from the whole model
+(repeat_layers_test.py), and a block meets the rest of the plan in one value that it reads and one
+that it writes: the residual stream.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ def repeat_layers(plan: p.Plan, kinds: Sequence[str]) -> p.Plan:
     """The plan of a model whose layer N is of kind kinds[N].
 
     Args:
-      plan: the plan of the same method with the layers `representatives(kinds)` alone, each value written once.
+      plan: the plan of the same method with the layers `representatives(kinds)` alone, each value
+      written once.
 
     Raises:
       GraphError: the plan does not consist of a beginning, one block a representative, and an end.
@@ -65,7 +67,9 @@ def _blocks(plan: p.Plan, expected: Mapping[str, int]) -> list[_Block]:
     if [layer for layer, _ in groups] != [None, *sorted(expected.values()), None]:
         found = ", ".join(str(layer) for layer, _ in groups if layer is not None)
         wanted = ", ".join(str(layer) for layer in sorted(expected.values()))
-        raise GraphError(f"the steps are not a beginning, one block for each of the layers {wanted}, and an end (blocks: {found})")
+        raise GraphError(
+            f"the steps are not a beginning, one block for each of the layers {wanted}, and an end (blocks: {found})"
+        )
     borders = [_crossing(plan, left, right) for (_, left), (_, right) in itertools.pairwise(groups)]
     return [
         _Block(layer=layer, steps=steps, stream_in=entry, stream_out=exit_)
@@ -87,7 +91,9 @@ def _crossing(plan: p.Plan, left: Sequence[p.Step], right: Sequence[p.Step]) -> 
     offered = {v for step in left for v in p.operands(step.operation, p.Role.WRITES)}
     if len(read) != 1 or not read <= offered:
         names = ", ".join(plan.values[v].name for v in sorted(read))
-        raise GraphError(f"the steps from {right[0].name} on read {names}; they may read one value of the block before")
+        raise GraphError(
+            f"the steps from {right[0].name} on read {names}; they may read one value of the block before"
+        )
     return read.pop()
 
 
@@ -102,7 +108,9 @@ class _Copy:
         self._caches: dict[str, p.Cache] = {}
 
     def append(self, block: _Block, streams: Mapping[int, int], layer: int | None) -> int:
-        """Copies a block under a layer's number; returns the copy's index of the value that it hands on."""
+        """Copies a block under a layer's number; returns the copy's index of the value that it
+        hands on.
+        """
         self._layer = layer
         self._streams = streams
         table = {

@@ -39,7 +39,9 @@ def test_representatives_are_the_first_of_each_kind() -> None:
 def test_refuses_a_plan_with_other_layers() -> None:
     config = CONFIGS["sliding and full"]
     plan = _plan(config, "prefill", [0])
-    with pytest.raises(GraphError, match=r"one block for each of the layers 0, 3, and an end \(blocks: 0\)"):
+    with pytest.raises(
+        GraphError, match=r"one block for each of the layers 0, 3, and an end \(blocks: 0\)"
+    ):
         repeat_layers(plan, config.layer_kinds)
 
 

@@ -1,7 +1,7 @@
 """Traces the methods of a model without weights: shapes and types are all that a plan needs.
 
-What must stay true: no weight and no cache is ever allocated, so tracing the largest model takes as much memory as
-tracing the smallest; the tensors of a method are those of signatures.py.
+What must stay true: no weight and no cache is ever allocated, so tracing the largest model takes as
+much memory as tracing the smallest; the tensors of a method are those of signatures.py.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ _MODULES = {"prefill": methods.Prefill, "decode": methods.Decode, "score": metho
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What an artifact can hold: positions of a session, tokens of a call, the type of the caches."""
+    """What an artifact can hold: positions of a session, tokens of a call, the type of the
+    caches.
+    """
 
     max_context: int
     max_tokens: int

@@ -1,4 +1,4 @@
-"""Changing a tensor's type only where it differs, so that a float32 model is exported without casts that do nothing."""
+"""Changing a tensor's type only where it differs: float32 models export no idle casts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The public names of the model's configuration; the implementation is in the modules named below."""
+"""The public names of the model's configuration, from the modules that implement them."""
 
 from python.model.config_gguf import config_from_gguf as config_from_gguf
 from python.model.config_hf import config_from_hf as config_from_hf

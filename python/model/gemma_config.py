@@ -1,7 +1,8 @@
 """The frozen description of one dense Gemma decoder: sizes, attention kinds, constants, stop ids.
 
-Everything that the model, the exporter and the C++ engine need to know about an architecture is a field here and
-nothing is implied by a name. Invariant: a `GemmaConfig` that exists has passed `_check_*`; no other place validates.
+Everything that the model, the exporter and the C++ engine need to know about an architecture is a
+field here and nothing is implied by a name. Invariant: a `GemmaConfig` that exists has passed
+`_check_*`; no other place validates.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ ScaleDtype = Literal["weights", "float32", "float16", "bfloat16"]
 ChatTemplate = Literal["gemma3", "gemma4"]
 
 MAX_LAYERS = 1024
-MAX_SIZE = 1 << 24  # larger than any width, vocabulary or context of these models; keeps products within int64
+MAX_SIZE = (
+    1 << 24
+)  # larger than any width, vocabulary or context of these models; keeps products within int64
 
 
 class ConfigError(ValueError):
-    """A configuration that cannot be: the message names the field or key, the numbers and the remedy."""
+    """A configuration that cannot be; the message names the field and the numbers."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,20 +54,25 @@ class AttentionConfig:
         _check_positive("rope_theta", self.rope_theta)
         _check_positive("rope_factor", self.rope_factor)
         if self.head_dim % 2:
-            raise ConfigError(f"head_dim {self.head_dim} is odd: RoPE turns pairs (use an even size)")
+            raise ConfigError(
+                f"head_dim {self.head_dim} is odd: RoPE turns pairs (use an even size)"
+            )
         if not 0.0 < self.rotary_fraction <= 1.0:
             raise ConfigError(f"rotary_fraction {self.rotary_fraction} is outside (0, 1]")
         if self.rotary_fraction != 1.0 and self.rope_type != "proportional":
             raise ConfigError(
-                f"rotary_fraction {self.rotary_fraction} needs rope_type 'proportional', not {self.rope_type!r}"
+                f"rotary_fraction {self.rotary_fraction} needs rope_type 'proportional', "
+                f"not {self.rope_type!r}"
             )
         if self.rope_factor != 1.0 and self.rope_type == "default":
-            raise ConfigError(f"rope_factor {self.rope_factor} needs a rope_type other than 'default'")
+            raise ConfigError(
+                f"rope_factor {self.rope_factor} needs a rope_type other than 'default'"
+            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GemmaConfig:
-    """One text decoder of the Gemma 3 or Gemma 4 family (dense, no per-layer embeddings, no experts)."""
+    """One dense text decoder of the Gemma 3 or Gemma 4 family."""
 
     name: str
     vocab_size: int
@@ -80,7 +88,9 @@ class GemmaConfig:
     normalize_v: bool  # values pass a weightless RMSNorm
     layer_scalar: bool  # each layer's output is multiplied by a stored number
     final_softcap: float | None  # logits = cap * tanh(logits / cap)
-    embed_scale_dtype: ScaleDtype  # sqrt(hidden_size) is rounded to this type; "weights": the embedding's own
+    embed_scale_dtype: (
+        ScaleDtype  # sqrt(hidden_size) is rounded to this type; "weights": the embedding's own
+    )
     norm_offset: bool  # Hugging Face checkpoints store w, the factor is 1 + w (Gemma 3)
     max_positions: int
     tied_embeddings: bool
@@ -95,12 +105,20 @@ class GemmaConfig:
         self._check_ids()
 
     def _check_sizes(self) -> None:
-        for field in ("vocab_size", "hidden_size", "intermediate_size", "num_heads", "max_positions"):
+        for field in (
+            "vocab_size",
+            "hidden_size",
+            "intermediate_size",
+            "num_heads",
+            "max_positions",
+        ):
             _check_size(field, getattr(self, field))
         if not 1 <= self.num_layers <= MAX_LAYERS:
             raise ConfigError(f"num_layers {self.num_layers} is outside 1..{MAX_LAYERS}")
         if len(self.layer_kinds) != self.num_layers:
-            raise ConfigError(f"layer_kinds names {len(self.layer_kinds)} layers, num_layers is {self.num_layers}")
+            raise ConfigError(
+                f"layer_kinds names {len(self.layer_kinds)} layers, num_layers is {self.num_layers}"
+            )
         _check_positive("rms_norm_eps", self.rms_norm_eps)
         _check_positive("attention_scale", self.attention_scale)
         if self.final_softcap is not None:
@@ -110,10 +128,13 @@ class GemmaConfig:
         for kind, attention in (("sliding", self.sliding), ("full", self.full)):
             if self.num_heads % attention.kv_heads:
                 raise ConfigError(
-                    f"{kind}.kv_heads {attention.kv_heads} does not divide num_heads {self.num_heads}"
+                    f"{kind}.kv_heads {attention.kv_heads} does not divide "
+                    f"num_heads {self.num_heads}"
                 )
         if self.sliding.window is None:
-            raise ConfigError("sliding.window is missing: sliding layers need a window of at least 1")
+            raise ConfigError(
+                "sliding.window is missing: sliding layers need a window of at least 1"
+            )
         if self.full.window is not None:
             raise ConfigError(f"full.window is {self.full.window}: full layers have none")
 
@@ -122,7 +143,9 @@ class GemmaConfig:
         for field, ids in (("bos_id", bos), ("stop_ids", self.stop_ids)):
             for token in ids:
                 if not 0 <= token < self.vocab_size:
-                    raise ConfigError(f"{field}: {token} is outside the vocabulary of {self.vocab_size}")
+                    raise ConfigError(
+                        f"{field}: {token} is outside the vocabulary of {self.vocab_size}"
+                    )
 
     def attention(self, layer: int) -> AttentionConfig:
         """The attention of layer `layer` (0-based)."""
@@ -133,7 +156,11 @@ class GemmaConfig:
 
         Hugging Face rounds it to the type of the embedding: 73.3212 is 73.5 in bfloat16.
         """
-        dtype = weights_dtype if self.embed_scale_dtype == "weights" else getattr(torch, self.embed_scale_dtype)
+        dtype = (
+            weights_dtype
+            if self.embed_scale_dtype == "weights"
+            else getattr(torch, self.embed_scale_dtype)
+        )
         return torch.tensor(math.sqrt(self.hidden_size), dtype=torch.float64).to(dtype).item()
 
     def to_json(self) -> dict[str, Any]:
@@ -145,10 +172,14 @@ class GemmaConfig:
         """The inverse of `to_json`. Raises ConfigError for a missing, unknown or ill-typed key."""
         values = _fields_from_json(cls, data, "config")
         for kind in ("sliding", "full"):
-            values[kind] = AttentionConfig(**_fields_from_json(AttentionConfig, values[kind], f"config.{kind}"))
+            values[kind] = AttentionConfig(
+                **_fields_from_json(AttentionConfig, values[kind], f"config.{kind}")
+            )
         for field in ("layer_kinds", "stop_ids"):
             if not isinstance(values[field], list):
-                raise ConfigError(f"config.{field}: expected a list, got {type(values[field]).__name__}")
+                raise ConfigError(
+                    f"config.{field}: expected a list, got {type(values[field]).__name__}"
+                )
             values[field] = tuple(values[field])
         return cls(**values)
 
@@ -166,8 +197,9 @@ def _fields_from_json(cls: type, data: Any, where: str) -> dict[str, Any]:
             raise ConfigError(f"{where}: {problem} key {', '.join(sorted(map(str, keys)))}")
     values = dict(data)
     for key, hint in get_type_hints(cls).items():
-        if hint is float and type(values[key]) is int:  # JSON writers may drop the ".0"
-            values[key] = float(values[key])
+        takes_float = hint is float or float in get_args(hint)
+        if takes_float and type(values[key]) is int and abs(values[key]) <= MAX_SIZE:
+            values[key] = float(values[key])  # JSON writers may drop the ".0"
     return values
 
 
@@ -185,7 +217,9 @@ def _has_type(value: Any, hint: Any) -> bool:
     if origin is Literal:
         return isinstance(value, str) and value in get_args(hint)
     if origin is tuple:
-        return isinstance(value, tuple) and all(_has_type(item, get_args(hint)[0]) for item in value)
+        return isinstance(value, tuple) and all(
+            _has_type(item, get_args(hint)[0]) for item in value
+        )
     if origin is not None:  # a union
         return any(_has_type(value, option) for option in get_args(hint))
     return type(value) is hint

@@ -1,7 +1,8 @@
 """Putting a checkpoint's weights into a model, strictly.
 
-Invariant: after `load_weights` returns, every parameter and layer_scalar of the model came from the checkpoint, with the
-expected shape; nothing is guessed, zero-filled or left over. One weight at a time is in flight.
+Invariant: after `load_weights` returns, every parameter and layer_scalar of the model came from the
+checkpoint, with the expected shape; nothing is guessed, zero-filled or left over. One weight at a
+time is in flight.
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ _NAMES_SHOWN = 5
 
 
 def load_weights(model: GemmaModel, weights: Iterable[tuple[str, torch.Tensor]]) -> None:
-    """Loads (canonical name, tensor) pairs; plain tensors take the model's type, quantized ones stay as they are.
+    """Loads (canonical name, tensor) pairs.
 
+    Plain tensors take the model's type, quantized ones (tensor subclasses) stay as they are.
     Weights on the meta device are put in place without a copy where type and device already match.
     Raises WeightError for a missing, unknown, repeated or misshapen weight.
     """
-    missing = dict(_slots(model))
+    missing = model.state_dict()  # parameters and layer_scalar; caches and tables are not in it
     unknown: list[str] = []
     seen: set[str] = set()
     for name, tensor in weights:
@@ -38,13 +40,15 @@ def load_weights(model: GemmaModel, weights: Iterable[tuple[str, torch.Tensor]])
         _check_shape(name, tensor, slot)
         _put(model, name, slot, tensor)
     _check_none(missing, f"the checkpoint lacks {len(missing)} weights of {model.config.name}")
-    _check_none(unknown, f"the checkpoint has {len(unknown)} weights that {model.config.name} does not")
+    _check_none(
+        unknown, f"the checkpoint has {len(unknown)} weights that {model.config.name} does not"
+    )
 
 
 def weights_from_hf(
     tensors: Iterable[tuple[str, torch.Tensor]], config: GemmaConfig
 ) -> Iterator[tuple[str, torch.Tensor]]:
-    """Hugging Face (name, tensor) pairs as canonical ones: towers dropped, norms as float32 factors."""
+    """Hugging Face (name, tensor) pairs as canonical ones; towers dropped, norms as factors."""
     for stored, tensor in tensors:
         name = canonical_from_hf(stored, config)
         if name is not None:
@@ -64,14 +68,6 @@ def weights_from_gguf(
 def norm_factor_from_hf(stored: torch.Tensor, config: GemmaConfig) -> torch.Tensor:
     """The float32 factor of a norm: 1 + w where the checkpoint stores w (Gemma 3)."""
     return 1.0 + stored.float() if config.norm_offset else stored.float()
-
-
-def _slots(model: GemmaModel) -> Iterator[tuple[str, torch.Tensor]]:
-    """Name and current tensor of everything that a checkpoint has to give."""
-    yield from model.named_parameters()
-    for layer, block in model.layers.items():
-        if block.layer_scalar is not None:
-            yield f"layers.{layer}.layer_scalar", block.layer_scalar
 
 
 def _check_shape(name: str, tensor: torch.Tensor, slot: torch.Tensor) -> None:

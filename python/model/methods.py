@@ -1,6 +1,8 @@
-"""The exported methods: `prefill`, `decode`, `score`, with the tensors that docs/formats.md ("Methods") states.
+"""The exported methods: `prefill`, `decode`, `score`, with the tensors that docs/formats.md
+("Methods") states.
 
-Invariant: a method is the model plus its head and its last operator, nothing else, so all three share one plan.
+Invariant: a method is the model plus its head and its last operator, nothing else, so all three
+share one plan.
 """
 
 from __future__ import annotations
@@ -22,9 +24,17 @@ class Prefill(nn.Module):
         self.model = model
 
     def forward(
-        self, tokens: torch.Tensor, start: torch.Tensor, emit: torch.Tensor, sampling: torch.Tensor, seed: torch.Tensor
+        self,
+        tokens: torch.Tensor,
+        start: torch.Tensor,
+        emit: torch.Tensor,
+        sampling: torch.Tensor,
+        seed: torch.Tensor,
     ) -> torch.Tensor:
-        """tokens: int64 [1, T]; start, emit, seed: int64 [1]; sampling: float32 [4] -> int64 [1, 1], -1 if emit is 0."""
+        """The drawn token, int64 [1, 1]; -1 where emit is 0.
+
+        tokens: int64 [1, T]; start, emit, seed: int64 [1]; sampling: float32 [4].
+        """
         x = self._last(self.model.hidden(tokens, start))
         drawn = ops.sample(self.model.logits(x), sampling, seed, start + tokens.shape[1])
         return torch.where(emit == 0, -1, drawn)
@@ -51,5 +61,12 @@ class Score(nn.Module):
     def forward(
         self, tokens: torch.Tensor, start: torch.Tensor, targets: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """tokens, targets: int64 [1, T]; start: int64 [1] -> logprob float32 [1, T], top_ids, top_logprobs [1, T, top]."""
-        return ops.score(self.model(tokens, start), targets, self.top)
+        """logprob float32 [1, T], top_ids int64 [1, T, top], top_logprobs float32 [1, T, top].
+
+        tokens, targets: int64 [1, T]; start: int64 [1].
+        """
+        logits = self.model(tokens, start)
+        scores: tuple[torch.Tensor, torch.Tensor, torch.Tensor] = ops.score(
+            logits, targets, self.top
+        )
+        return scores

@@ -12,7 +12,9 @@ from python.model.gemma_config import GemmaConfig
 class GatedMlp(nn.Module):
     """GELU in its tanh form, no biases."""
 
-    def __init__(self, config: GemmaConfig, dtype: torch.dtype, device: torch.device | str | None) -> None:
+    def __init__(
+        self, config: GemmaConfig, dtype: torch.dtype, device: torch.device | str | None
+    ) -> None:
         super().__init__()
         hidden, inner = config.hidden_size, config.intermediate_size
         self.gate_proj = nn.Linear(hidden, inner, bias=False, dtype=dtype, device=device)
@@ -21,4 +23,6 @@ class GatedMlp(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[1, tokens, hidden] -> [1, tokens, hidden]."""
-        return self.down_proj(F.gelu(self.gate_proj(x), approximate="tanh") * self.up_proj(x))
+        gated = F.gelu(self.gate_proj(x), approximate="tanh") * self.up_proj(x)
+        down: torch.Tensor = self.down_proj(gated)
+        return down

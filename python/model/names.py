@@ -1,7 +1,9 @@
-"""Names of weights: canonical (Hugging Face's without prefix), Hugging Face's, GGUF's, and the shapes to expect.
+"""Names of weights (canonical, Hugging Face's, GGUF's) and the shapes to expect.
 
-Invariant: the maps are one to one on what `expected_weights` lists; a name that is neither there nor listed here as
-ignored is an error, never dropped.
+Canonical names are Hugging Face's without prefix.
+
+Invariant: the maps are one to one on what `expected_weights` lists; a name that is neither there
+nor listed here as ignored is an error, never dropped.
 """
 
 from __future__ import annotations
@@ -60,9 +62,13 @@ class WeightError(ValueError):
 
 def expected_weights(config: GemmaConfig) -> dict[str, tuple[int, ...]]:
     """Canonical name -> shape of every weight of the model, in the order of the computation."""
-    weights: dict[str, tuple[int, ...]] = {"embed_tokens.weight": (config.vocab_size, config.hidden_size)}
+    weights: dict[str, tuple[int, ...]] = {
+        "embed_tokens.weight": (config.vocab_size, config.hidden_size)
+    }
     for layer in range(config.num_layers):
-        weights |= {f"layers.{layer}.{name}": shape for name, shape in _layer_weights(config, layer).items()}
+        weights |= {
+            f"layers.{layer}.{name}": shape for name, shape in _layer_weights(config, layer).items()
+        }
     weights["norm.weight"] = (config.hidden_size,)
     if not config.tied_embeddings:
         weights["lm_head.weight"] = (config.vocab_size, config.hidden_size)
@@ -71,7 +77,10 @@ def expected_weights(config: GemmaConfig) -> dict[str, tuple[int, ...]]:
 
 def _layer_weights(config: GemmaConfig, layer: int) -> dict[str, tuple[int, ...]]:
     attention, hidden, inner = config.attention(layer), config.hidden_size, config.intermediate_size
-    q_width, kv_width = config.num_heads * attention.head_dim, attention.kv_heads * attention.head_dim
+    q_width, kv_width = (
+        config.num_heads * attention.head_dim,
+        attention.kv_heads * attention.head_dim,
+    )
     weights: dict[str, tuple[int, ...]] = {
         "input_layernorm.weight": (hidden,),
         "self_attn.q_proj.weight": (q_width, hidden),
@@ -101,7 +110,7 @@ def is_norm(name: str) -> bool:
 
 
 def canonical_from_hf(name: str, config: GemmaConfig) -> str | None:
-    """The canonical name of a checkpoint's tensor; None for one that the text model does not have (a tower, a tied head).
+    """The canonical name of a checkpoint's tensor; None for a tower's or a tied head.
 
     Raises WeightError for a name that is neither.
     """
@@ -112,7 +121,9 @@ def canonical_from_hf(name: str, config: GemmaConfig) -> str | None:
     for prefix in sorted(HF_PREFIXES, key=len, reverse=True):
         if name.startswith(prefix):
             return _check_known(name.removeprefix(prefix), name, config)
-    raise WeightError(f"{name}: unknown tensor, its name begins with none of {', '.join(HF_PREFIXES)}")
+    raise WeightError(
+        f"{name}: unknown tensor, its name begins with none of {', '.join(HF_PREFIXES)}"
+    )
 
 
 def hf_from_canonical(name: str, prefix: str = "model.") -> str:
@@ -121,7 +132,10 @@ def hf_from_canonical(name: str, prefix: str = "model.") -> str:
 
 
 def canonical_from_gguf(name: str, config: GemmaConfig) -> str | None:
-    """The canonical name of a GGUF tensor; None for one that follows from the metadata. Raises WeightError if unknown."""
+    """The canonical name of a GGUF tensor; None for one that follows from the metadata.
+
+    Raises WeightError for an unknown name.
+    """
     if name in GGUF_DERIVED:
         return None
     canonical = _CANONICAL_GLOBAL.get(name)
@@ -145,11 +159,13 @@ def gguf_from_canonical(name: str) -> str:
 
 
 def _check_known(canonical: str, stored: str, config: GemmaConfig) -> str:
-    """`canonical`, if `expected_weights(config)` has it; checked without building the whole table."""
+    """`canonical`, if `expected_weights(config)` has it (without building that table)."""
     if match := _LAYER_NAME.fullmatch(canonical):
         layer, rest = int(match[1]), match[2]
         if layer >= config.num_layers:
-            raise WeightError(f"{stored}: layer {layer} does not exist, {config.name} has {config.num_layers}")
+            raise WeightError(
+                f"{stored}: layer {layer} does not exist, {config.name} has {config.num_layers}"
+            )
         known = rest in _layer_weights(config, layer)
     else:
         known = canonical in ("embed_tokens.weight", "norm.weight")

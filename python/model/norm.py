@@ -1,4 +1,7 @@
-"""RMSNorm: x / sqrt(mean(x^2) + epsilon) * weight. Computed in float32 and rounded once; the weight is the factor itself."""
+"""RMSNorm: x / sqrt(mean(x^2) + epsilon) * weight.
+
+Invariant: computed in float32 and rounded once; the weight is the factor itself, not its offset.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,21 @@ from python.model.cast import cast
 class RMSNorm(nn.Module):
     """Over the last dimension, with a float32 weight [width] or, for values, with none."""
 
-    def __init__(self, width: int, epsilon: float, *, weight: bool = True, device: torch.device | str | None = None) -> None:
+    def __init__(
+        self,
+        width: int,
+        epsilon: float,
+        *,
+        weight: bool = True,
+        device: torch.device | str | None = None,
+    ) -> None:
         super().__init__()
         self.width = width
         self.epsilon = epsilon
-        factor = nn.Parameter(torch.ones(width, dtype=torch.float32, device=device)) if weight else None
+        factor = (
+            nn.Parameter(torch.ones(width, dtype=torch.float32, device=device)) if weight else None
+        )
+        self.weight: nn.Parameter | None
         self.register_parameter("weight", factor)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

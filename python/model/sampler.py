@@ -1,7 +1,8 @@
 """Drawing a token from logits: the filters, the counter-based random number, the draw.
 
-The reference is `cc/kernels/operations.h` (Sampling); this is the same algorithm, so the same seed gives the same text
-here and there, rounding of near-ties aside. Invariant: the draw depends on logits, parameters, seed and position alone.
+The reference is `cc/kernels/operations.h` (Sampling); this is the same algorithm, so the same seed
+gives the same text here and there, rounding of near-ties aside. Invariant: the draw depends on
+logits, parameters, seed and position alone.
 """
 
 from __future__ import annotations
@@ -39,34 +40,45 @@ class Sampling:
 
     def to_tensor(self) -> torch.Tensor:
         """float32 [4], as the methods take it."""
-        return torch.tensor([self.temperature, self.top_k, self.top_p, self.min_p], dtype=torch.float32)
+        return torch.tensor(
+            [self.temperature, self.top_k, self.top_p, self.min_p], dtype=torch.float32
+        )
 
 
 def draw(logits: torch.Tensor, sampling: Sampling, seed: int, position: int) -> torch.Tensor:
-    """One token id, int64 scalar. logits: float32 [vocab]; a NaN counts as minus infinity."""
+    """One token id, int64 scalar. logits: float32 [vocab]; a NaN counts as minus infinity.
+
+    The token is the first, in ascending order of ids, at which the running sum of kept
+    probabilities exceeds `uniform(seed, position)` times their total.
+    """
     logits = torch.where(logits.isnan(), -torch.inf, logits)
-    if sampling.temperature == 0.0:
+    if sampling.temperature == 0.0 or logits.max().isinf():
         return lowest_argmax(logits)
-    kept = filtered_probabilities(logits, sampling)
+    kept = kept_probabilities(logits, sampling)
     running = torch.cumsum(kept, dim=0)
-    threshold = uniform(seed, position) * running[-1]
-    return torch.searchsorted(running, threshold, right=True)
+    drawn = torch.searchsorted(running, uniform(seed, position) * running[-1], right=True)
+    return torch.minimum(drawn, torch.nonzero(kept)[-1, 0])  # u * total may round up to the total
 
 
-def filtered_probabilities(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
-    """float64 [vocab]: probabilities at the temperature, zero for what the filters drop; not renormalized."""
+def kept_probabilities(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
+    """float64 [vocab]: probabilities relative to the largest, zero for what the filters drop.
+
+    The filters apply in this order, each to what the one before it kept: top_k keeps the k largest
+    logits (of equals the lower id), top_p the fewest most likely tokens whose share of the sum is
+    at least top_p, min_p the tokens at least min_p times as likely as the most likely one.
+    """
     order = torch.argsort(logits, descending=True, stable=True)
-    scaled = logits[order].double() / sampling.temperature
-    sorted_probabilities = torch.exp(scaled - scaled[0])
-    if 0 < sampling.top_k < len(logits):
-        sorted_probabilities[sampling.top_k :] = 0.0
+    if 0 < sampling.top_k < len(order):
+        order = order[: sampling.top_k]
+    ranked = logits[order].double()
+    ranked = torch.exp((ranked - ranked[0]) / sampling.temperature)
     if sampling.top_p < 1.0:
-        before = torch.cumsum(sorted_probabilities, dim=0) - sorted_probabilities
-        dropped = before >= sampling.top_p * sorted_probabilities.sum()
-        dropped[0] = False
-        sorted_probabilities[dropped] = 0.0
-    sorted_probabilities[sorted_probabilities < sampling.min_p * sorted_probabilities[0]] = 0.0
-    return torch.zeros_like(sorted_probabilities).scatter_(0, order, sorted_probabilities)
+        running = torch.cumsum(ranked, dim=0)
+        ranked[int((running < sampling.top_p * running[-1]).sum()) + 1 :] = 0.0
+    ranked[ranked < sampling.min_p * ranked[0]] = 0.0
+    return torch.zeros(len(logits), dtype=torch.float64, device=logits.device).scatter(
+        0, order, ranked
+    )
 
 
 def lowest_argmax(logits: torch.Tensor) -> torch.Tensor:
@@ -75,15 +87,15 @@ def lowest_argmax(logits: torch.Tensor) -> torch.Tensor:
 
 
 def top_of(values: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """The `count` largest values of the last dimension and their indices; of equals the lower index first."""
+    """The `count` largest of the last dimension and their indices; of equals the lower first."""
     ordered, indices = torch.sort(values, dim=-1, descending=True, stable=True)
     return ordered[..., :count].contiguous(), indices[..., :count].contiguous()
 
 
 def uniform(seed: int, position: int) -> float:
-    """The number in [0, 1) for the token at `position`: 53 bits of Philox4x32-10(counter = position, key = seed)."""
+    """The number in [0, 1), 53 bits, for the token at `position`: Philox by (position, seed)."""
     counter = (position & _MASK, position >> 32 & _MASK, 0, 0)
-    low, high, _, _ = philox(counter, (seed & _MASK, seed >> 32 & _MASK))
+    high, low, _, _ = philox(counter, (seed & _MASK, seed >> 32 & _MASK))
     return ((high << 32 | low) >> 11) * 2.0**-53
 
 

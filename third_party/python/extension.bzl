@@ -9,26 +9,19 @@ user's own settings (PIP_*, proxies, certificates), each into a repository of it
 """
 
 load(":lock.bzl", "label_name", "parse_lock", "parse_names")
-
-_CLEAN = {"PYTHONPATH": "", "PYTHONHOME": "", "PYTHONDONTWRITEBYTECODE": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-
-def _run(rctx, command, failure, timeout = 1800):
-    result = rctx.execute(command, environment = _CLEAN, timeout = timeout)
-    if result.return_code:
-        fail("%s\n%s%s" % (failure, result.stdout, result.stderr))
-    return result.stdout
+load(":wheel.bzl", "install_wheels", "run")
 
 def _interpreter_impl(rctx):
     python = rctx.os.environ.get("GEMMA_PYTHON") or rctx.which("python3")
     if not python:
         fail("python3 is not on the PATH: install Python 3.11 or 3.12, or set GEMMA_PYTHON to one")
-    version = _run(rctx, [python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], "%s does not run" % python)
+    version = run(rctx, [python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], "%s does not run" % python)
     if version.strip() not in rctx.attr.versions:
         fail("%s is Python %s, and requirements.lock holds wheels for %s: set GEMMA_PYTHON to one of these" %
              (python, version.strip(), " and ".join(rctx.attr.versions)))
     remedy = "%s cannot make a virtual environment: install its venv module (python3-venv)" % python
-    _run(rctx, [python, "-m", "venv", "--without-pip", "venv"], remedy)
-    _run(rctx, [python, "-m", "venv", "installer"], remedy)
+    run(rctx, [python, "-m", "venv", "--without-pip", "venv"], remedy)
+    run(rctx, [python, "-m", "venv", "installer"], remedy)
     rctx.template("BUILD.bazel", rctx.attr._build_file)
 
 _interpreter = repository_rule(
@@ -42,17 +35,11 @@ _interpreter = repository_rule(
 )
 
 def _distribution_impl(rctx):
-    python = rctx.path(Label("@python_interpreter//:installer/bin/python3"))
     name = rctx.attr.distribution
-    rctx.file("requirement.txt", rctx.attr.requirement)
-    _run(
+    install_wheels(rctx, rctx.attr.requirement, name, "third_party/python/requirements.lock")
+    build = run(
         rctx,
-        [python, "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--only-binary=:all:", "--no-compile", "--target=site", "--requirement=requirement.txt"],
-        "%s: pip found no wheel with a digest of third_party/python/requirements.lock; check the network and pip's settings" % name,
-    )
-    build = _run(
-        rctx,
-        [python, rctx.path(rctx.attr._build_writer), "site"],
+        [rctx.path(Label("@python_interpreter//:installer/bin/python3")), rctx.path(rctx.attr._build_writer), "site"],
         "%s: its metadata could not be read" % name,
     )
     rctx.file("BUILD.bazel", build)

@@ -1,6 +1,7 @@
 """Norms per head, rotation, cache write and attention -> PrepareAttention, then Attention.
 
-Values may come from their own projection or from the keys' (before norm and rotation), normalised or as they are.
+Values may come from their own projection or from the keys' (before norm and rotation), normalised
+or as they are.
 """
 
 from __future__ import annotations
@@ -74,5 +75,11 @@ def _rewrite(found: Match, *, normalize_v: bool) -> None:
             },
         )
     queries.meta = dict(root.meta)
-    kwargs = {"q": queries, "heads": heads, "window": found["window"], "scale": found["scale"], **caches}
+    kwargs = {
+        "q": queries,
+        "heads": heads,
+        "window": found["window"],
+        "scale": found["scale"],
+        **caches,
+    }
     replace("cached_attention", found, plan_ops.attention, kwargs)

@@ -26,9 +26,7 @@ def graph_of(
     # torch.export takes one tensor given twice for one input.
     inputs = {name: tensor.clone() for name, tensor in inputs.items()}
     shapes = {name: (dynamic or {}).get(name) for name in inputs}
-    program = torch.export.export(
-        Module(), (inputs,), dynamic_shapes=({**shapes},), strict=False
-    )
+    program = torch.export.export(Module(), (inputs,), dynamic_shapes=({**shapes},), strict=False)
     graph = program.graph_module.graph
     for node in graph.find_nodes(op="placeholder"):
         node.target = node.name.removeprefix("kwargs_")

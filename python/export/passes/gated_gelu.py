@@ -19,4 +19,6 @@ def run(graph: fx.Graph) -> None:
         if found := match(_GATED, node):
             replace("gated_gelu", found, plan_ops.gated_gelu, found.bound)
     for node in calls(graph, _aten.gelu.default):
-        raise GraphError(f"pass gated_gelu: node {node.name} is not gelu in its tanh form times another projection")
+        raise GraphError(
+            f"pass gated_gelu: node {node.name} is not gelu in its tanh form times another projection"
+        )

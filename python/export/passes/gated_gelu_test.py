@@ -34,5 +34,7 @@ def test_gelu_times_up(body: Any) -> None:
     ids=["erf", "a number", "a sum"],
 )
 def test_others_are_refused(body: Any) -> None:
-    with pytest.raises(GraphError, match="node gelu is not gelu in its tanh form times another projection"):
+    with pytest.raises(
+        GraphError, match="node gelu is not gelu in its tanh form times another projection"
+    ):
         gated_gelu.run(graph_of(body, x=stream(), y=stream()))

@@ -1,4 +1,4 @@
-"""Projections that share one input (q, k, v; gate, up) -> one Linear, which reads its input once."""
+"""Projections of one input (q, k, v; gate, up) -> one Linear, which reads its input once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ def run(graph: fx.Graph) -> None:
     by_source: dict[fx.Node, list[fx.Node]] = {}
     for node in calls(graph, _aten.linear.default):
         if len(node.args) != 2 or node.kwargs:
-            raise GraphError(f"pass linear: node {node.name} has a bias, which a plan does not know")
+            raise GraphError(
+                f"pass linear: node {node.name} has a bias, which a plan does not know"
+            )
         source = node.args[0]
         assert isinstance(source, fx.Node)
         by_source.setdefault(source, []).append(node)

@@ -1,4 +1,4 @@
-"""The model's own operators as they stand in exported graphs; importing python.model.ops registers them."""
+"""The model's own operators as they stand in exported graphs (python.model.ops registers them)."""
 
 from __future__ import annotations
 

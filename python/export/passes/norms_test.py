@@ -54,5 +54,8 @@ def test_a_sum_that_is_used_twice_is_refused() -> None:
         total = y + _norm(x, w)
         return total * s + total
 
-    with pytest.raises(GraphError, match="pass norms: node add is also used by add_1, outside of what mul stands for"):
+    with pytest.raises(
+        GraphError,
+        match="pass norms: node add is also used by add_1, outside of what mul stands for",
+    ):
         norms.run(_graph(body))

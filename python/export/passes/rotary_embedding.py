@@ -1,6 +1,8 @@
-"""Rotary position embedding: the pairs (i, i + head_dim / 2) turned by position * frequencies[i] -> one `rotate`.
+"""Rotary position embedding -> one `rotate`.
 
-Two patterns: the rotation itself, and the tables of cosines and sines that all layers of a kind share.
+It turns the pairs (i, i + head_dim / 2) of a head by position * frequencies[i].
+Two patterns: the rotation itself, and the tables of cosines and sines that all layers of a kind
+share.
 """
 
 from __future__ import annotations
@@ -28,9 +30,7 @@ def _times(a: Any, b: Any) -> Call:
 
 _COS, _SIN = Var("cosines"), Var("sines")
 _TURNED_FIRST = Call(_aten.sub.Tensor, [_times(_FIRST, _COS), _times(_SECOND, _SIN)])
-_TURNED_SECOND = Call(
-    _aten.add.Tensor, [_times(_SECOND, _COS), _times(_FIRST, _SIN)], swaps=True
-)
+_TURNED_SECOND = Call(_aten.add.Tensor, [_times(_SECOND, _COS), _times(_FIRST, _SIN)], swaps=True)
 _ROTATION = Call(_aten.cat.default, [[_TURNED_FIRST, _TURNED_SECOND], -1])
 
 
@@ -44,7 +44,9 @@ def run(graph: fx.Graph) -> None:
         cosines = _table(graph, _aten.cos.default, found["cosines"], node)
         sines = _table(graph, _aten.sin.default, found["sines"], node)
         if cosines["frequencies"] is not sines["frequencies"]:
-            raise GraphError(f"pass rotary_embedding: node {node.name} has cosines and sines of different angles")
+            raise GraphError(
+                f"pass rotary_embedding: node {node.name} has cosines and sines of different angles"
+            )
         tables.update(cosines.nodes, sines.nodes)
         kwargs = {"x": found["x"], "frequencies": cosines["frequencies"]}
         replace("rotary_embedding", found, plan_ops.rotate, kwargs)
@@ -55,10 +57,13 @@ def _table(graph: fx.Graph, function: Callable[..., Any], node: Any, rotation: f
     """Matches function(float(start + 0, 1, ...)[:, None, None] * frequencies)."""
     steps = Call(_aten.arange.default, [token_count(graph)], any_kwargs=True)
     positions = Call(_aten.add.Tensor, [method_input("start"), steps], swaps=True)
-    column = Call(_aten.view.default, [Call(_aten.to.dtype, [positions, torch.float32]), [-1, 1, 1]])
+    column = Call(
+        _aten.view.default, [Call(_aten.to.dtype, [positions, torch.float32]), [-1, 1, 1]]
+    )
     found = match(Call(function, [_times(column, Var("frequencies"))]), node)
     if found is None:
         raise GraphError(
-            f"pass rotary_embedding: node {rotation.name} turns by {node}, which is not a table of the call's positions"
+            f"pass rotary_embedding: node {rotation.name} turns by {node}, which is not a table of the"
+            " call's positions"
         )
     return found

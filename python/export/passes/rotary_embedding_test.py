@@ -27,7 +27,9 @@ def _graph(body: _Body, *, dynamic: bool = False) -> torch.fx.Graph:
     return graph
 
 
-def _rotation(tokens: torch.Tensor, start: torch.Tensor, x: torch.Tensor, f: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
+def _rotation(
+    tokens: torch.Tensor, start: torch.Tensor, x: torch.Tensor, f: torch.Tensor, g: torch.Tensor
+) -> torch.Tensor:
     angles = _angles(start + torch.arange(tokens.shape[1]), f)
     return rotate(x, angles.cos(), angles.sin()) + rotate(x, angles.cos(), angles.sin())
 
@@ -41,17 +43,23 @@ def test_rotations_and_their_shared_tables(dynamic: bool) -> None:
         assert str(node.kwargs["frequencies"]) == "kwargs_f"
 
 
-def _other_positions(tokens: torch.Tensor, start: torch.Tensor, x: torch.Tensor, f: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
+def _other_positions(
+    tokens: torch.Tensor, start: torch.Tensor, x: torch.Tensor, f: torch.Tensor, g: torch.Tensor
+) -> torch.Tensor:
     angles = _angles(start + torch.arange(1, tokens.shape[1] + 1), f)
     return rotate(x, angles.cos(), angles.sin())
 
 
-def _swapped_tables(tokens: torch.Tensor, start: torch.Tensor, x: torch.Tensor, f: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
+def _swapped_tables(
+    tokens: torch.Tensor, start: torch.Tensor, x: torch.Tensor, f: torch.Tensor, g: torch.Tensor
+) -> torch.Tensor:
     angles = _angles(start + torch.arange(tokens.shape[1]), f)
     return rotate(x, angles.sin(), angles.cos())
 
 
-def _two_angles(tokens: torch.Tensor, start: torch.Tensor, x: torch.Tensor, f: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
+def _two_angles(
+    tokens: torch.Tensor, start: torch.Tensor, x: torch.Tensor, f: torch.Tensor, g: torch.Tensor
+) -> torch.Tensor:
     positions = start + torch.arange(tokens.shape[1])
     return rotate(x, _angles(positions, f).cos(), _angles(positions, g).sin())
 
@@ -69,7 +77,9 @@ def test_other_tables_are_refused(body: _Body, sentence: str) -> None:
         rotary_embedding.run(_graph(body))
 
 
-def _other_way_round(tokens: torch.Tensor, start: torch.Tensor, x: torch.Tensor, f: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
+def _other_way_round(
+    tokens: torch.Tensor, start: torch.Tensor, x: torch.Tensor, f: torch.Tensor, g: torch.Tensor
+) -> torch.Tensor:
     angles = _angles(start + torch.arange(tokens.shape[1]), f)
     return rotate(x, angles.cos(), -angles.sin())
 
@@ -79,10 +89,18 @@ def test_a_rotation_of_other_form_is_refused() -> None:
         rotary_embedding.run(_graph(_other_way_round))
 
 
-def _interleaved(tokens: torch.Tensor, start: torch.Tensor, x: torch.Tensor, f: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
+def _interleaved(
+    tokens: torch.Tensor, start: torch.Tensor, x: torch.Tensor, f: torch.Tensor, g: torch.Tensor
+) -> torch.Tensor:
     angles = _angles(start + torch.arange(tokens.shape[1]), f)
     first, second = x[..., 0::2], x[..., 1::2]
-    return torch.cat((first * angles.cos() - second * angles.sin(), second * angles.cos() + first * angles.sin()), dim=-1)
+    return torch.cat(
+        (
+            first * angles.cos() - second * angles.sin(),
+            second * angles.cos() + first * angles.sin(),
+        ),
+        dim=-1,
+    )
 
 
 def test_pairs_of_neighbours_are_left_for_the_final_check() -> None:

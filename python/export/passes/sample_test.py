@@ -29,11 +29,15 @@ def test_the_draw_and_the_silent_result() -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        lambda x, tokens, start, emit, sampling, seed: torch.where(emit == 0, -1, ops.sample(x, sampling, seed, start)),
+        lambda x, tokens, start, emit, sampling, seed: torch.where(
+            emit == 0, -1, ops.sample(x, sampling, seed, start)
+        ),
         lambda x, tokens, start, emit, sampling, seed: torch.where(
             emit == 1, -1, ops.sample(x, sampling, seed, start + tokens.shape[1])
         ),
-        lambda x, tokens, start, emit, sampling, seed: ops.sample(x, sampling, seed, start + tokens.shape[1]),
+        lambda x, tokens, start, emit, sampling, seed: ops.sample(
+            x, sampling, seed, start + tokens.shape[1]
+        ),
         lambda x, tokens, start, emit, sampling, seed: torch.where(
             emit == 0, -1, ops.sample(x, sampling, emit, start + tokens.shape[1])
         ),
@@ -41,5 +45,7 @@ def test_the_draw_and_the_silent_result() -> None:
     ids=["another position", "silent at 1", "never silent", "another seed"],
 )
 def test_others_are_refused(body: Any) -> None:
-    with pytest.raises(GraphError, match="is not drawn from the method's sampling and seed at the next position"):
+    with pytest.raises(
+        GraphError, match="is not drawn from the method's sampling and seed at the next position"
+    ):
         sample.run(_graph(body))

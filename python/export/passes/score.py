@@ -1,4 +1,4 @@
-"""Head, softcap and the scoring operator -> one Score, so that logits of all tokens need not exist at once."""
+"""Head, softcap and the scoring operator -> one Score: no step holds the logits of all tokens."""
 
 from __future__ import annotations
 
@@ -22,11 +22,13 @@ def _score(logits: Call) -> Call:
 
 
 def run(graph: fx.Graph) -> None:
-    """Raises GraphError where the scoring operator has other inputs, or its results are not the method's."""
+    """Raises GraphError where it scores something else, or the method gives something else."""
     for node in calls(graph, SCORE):
         found = match(_score(_CAPPED), node) or match(_score(_HEAD), node)
         if found is None:
-            raise GraphError(f"pass score: node {node.name} does not score the logits of a head against the targets")
+            raise GraphError(
+                f"pass score: node {node.name} does not score the logits of a head against the targets"
+            )
         _check_results(graph, node)
         names = ("source", "weight", "top")
         kwargs = {"softcap": 0.0, **{n: found[n] for n in names}}

@@ -42,8 +42,14 @@ def test_takes_in_head_and_softcap(body: Any, cap: float) -> None:
     ("body", "sentence"),
     [
         (lambda x, w, targets: ops.score(x, targets, 5), "does not score the logits of a head"),
-        (lambda x, w, targets: ops.score(F.linear(x, w), targets + 1, 5), "does not score the logits of a head"),
-        (lambda x, w, targets: ops.score(F.linear(x, w), targets, 5)[0], "does not give the three results"),
+        (
+            lambda x, w, targets: ops.score(F.linear(x, w), targets + 1, 5),
+            "does not score the logits of a head",
+        ),
+        (
+            lambda x, w, targets: ops.score(F.linear(x, w), targets, 5)[0],
+            "does not give the three results",
+        ),
     ],
     ids=["no head", "other targets", "one result"],
 )

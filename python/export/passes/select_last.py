@@ -36,7 +36,9 @@ def _insert(sample: fx.Node) -> None:
         sources = norm.all_input_nodes
         norm = sources[0] if sources else None
     if not isinstance(norm, fx.Node) or shape(norm)[1] != 1:
-        raise GraphError(f"pass select_last: node {sample.name} samples after several tokens or without a final norm")
+        raise GraphError(
+            f"pass select_last: node {sample.name} samples after several tokens or without a final norm"
+        )
     source = norm.kwargs["source"]
     assert isinstance(source, fx.Node)
     with norm.graph.inserting_before(norm):

@@ -29,7 +29,11 @@ def _sampled(rows: int, *, norm: bool = True) -> torch.fx.Graph:
         return ops.sample(F.linear(y, w[None]), sampling, seed, seed)
 
     graph = graph_of(
-        body, x=torch.zeros(1, rows, HIDDEN), w=torch.zeros(HIDDEN), sampling=torch.zeros(4), seed=number()
+        body,
+        x=torch.zeros(1, rows, HIDDEN),
+        w=torch.zeros(HIDDEN),
+        sampling=torch.zeros(4),
+        seed=number(),
     )
     norms.run(graph)
     return graph
@@ -45,7 +49,11 @@ def test_one_token_is_the_last_one() -> None:
     assert str(last.kwargs["source"]) == "kwargs_x"
 
 
-@pytest.mark.parametrize("graph", [_sampled(3), _sampled(1, norm=False)], ids=["three tokens", "no norm"])
+@pytest.mark.parametrize(
+    "graph", [_sampled(3), _sampled(1, norm=False)], ids=["three tokens", "no norm"]
+)
 def test_other_heads_are_refused(graph: torch.fx.Graph) -> None:
-    with pytest.raises(GraphError, match="node sample samples after several tokens or without a final norm"):
+    with pytest.raises(
+        GraphError, match="node sample samples after several tokens or without a final norm"
+    ):
         select_last.run(graph)

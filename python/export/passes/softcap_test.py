@@ -17,7 +17,9 @@ def test_tanh_between_two_caps() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [lambda x: torch.tanh(x / 30.0) * 29.0, lambda x: torch.tanh(x) * 30.0], ids=["two caps", "no division"]
+    "body",
+    [lambda x: torch.tanh(x / 30.0) * 29.0, lambda x: torch.tanh(x) * 30.0],
+    ids=["two caps", "no division"],
 )
 def test_others_are_refused(body: Any) -> None:
     with pytest.raises(GraphError, match="node tanh is not cap"):

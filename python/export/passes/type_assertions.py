@@ -1,4 +1,4 @@
-"""Removes torch.export's assertions about a tensor's type and device, after checking them against the traced types."""
+"""Removes torch.export's assertions about types and devices, after checking them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,12 @@ def run(graph: fx.Graph) -> None:
         assert isinstance(tensor, fx.Node)
         for field, expected in node.kwargs.items():
             if field not in _CHECKED:
-                raise GraphError(f"pass type_assertions: node {node.name} asserts {field}, which is not known")
+                raise GraphError(
+                    f"pass type_assertions: node {node.name} asserts {field}, which is not known"
+                )
             found = getattr(tensor.meta["val"], field)
             if found != expected:
-                raise GraphError(f"pass type_assertions: node {tensor.name} has {field} {found}, not {expected}")
+                raise GraphError(
+                    f"pass type_assertions: node {tensor.name} has {field} {found}, not {expected}"
+                )
         graph.erase_node(node)

@@ -17,7 +17,10 @@ def test_true_assertions_are_removed() -> None:
 
 @pytest.mark.parametrize(
     ("field", "value", "sentence"),
-    [("dtype", torch.int32, "has dtype torch.int64, not torch.int32"), ("sizes", [1], "asserts sizes")],
+    [
+        ("dtype", torch.int32, "has dtype torch.int64, not torch.int32"),
+        ("sizes", [1], "asserts sizes"),
+    ],
 )
 def test_others_are_refused(field: str, value: object, sentence: str) -> None:
     graph = graph_of(lambda tokens: tokens.to(torch.float32), tokens=tokens())
