@@ -1,0 +1,42 @@
+// What the kernels' sources of all instruction sets share: the headers that they need (included here, outside of any
+// region compiled for an instruction set) and the tables that they define.
+#ifndef CC_KERNELS_CPU_ISA_H_
+#define CC_KERNELS_CPU_ISA_H_
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <limits>
+#include <new>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#include "cc/kernels/cpu/kernels.h"
+#include "cc/kernels/cpu/thread_pool.h"
+#include "cc/kernels/operations.h"
+#include "cc/kernels/philox.h"
+
+namespace gemma::cpu {
+
+// Floats of a thread's scratch that do not depend on the model: room for dequantized panels and for attention tiles.
+inline constexpr int64_t kPanelFloats = 64 << 10;
+inline constexpr int64_t kScratchFloats = 80 << 10;
+
+// Parts times tokens of an attention for few tokens.
+inline constexpr int64_t kMaxAttentionParts = 32;
+
+Kernels PortableKernels();
+#if defined(__x86_64__)
+Kernels Avx2Kernels();
+Kernels Avx512Kernels();
+#endif
+
+}  // namespace gemma::cpu
+
+#endif  // CC_KERNELS_CPU_ISA_H_
