@@ -1,0 +1,100 @@
+#include "cc/text/decoder.h"
+
+#include <algorithm>
+#include <string_view>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "cc/base/status_macros.h"
+#include "cc/text/utf8.h"
+
+namespace gemma {
+namespace {
+
+constexpr std::string_view kWrittenSpace = "\xE2\x96\x81";
+
+absl::Status CheckId(const Tokenizer& tokenizer, int32_t id) {
+  if (id >= 0 && id < tokenizer.vocabulary_size()) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("token ", id, " is not in the vocabulary of ", tokenizer.vocabulary_size()));
+}
+
+bool IsSkipped(const Tokenizer& tokenizer, int32_t id, const DecodeOptions& options) {
+  return options.skip_control && tokenizer.Kind(id) == PieceKind::kControl &&
+         std::ranges::find(options.keep_control, id) == options.keep_control.end();
+}
+
+// The byte of a piece spelled <0xHH>.
+char ByteOf(std::string_view piece) {
+  const auto digit = [](char hex) { return hex <= '9' ? hex - '0' : hex - 'A' + 10; };
+  return static_cast<char>(digit(piece[3]) << 4 | digit(piece[4]));
+}
+
+std::string WithSpaces(std::string_view piece) {
+  std::string text(piece);
+  for (size_t at = text.find(kWrittenSpace); at != std::string::npos; at = text.find(kWrittenSpace, at + 1)) {
+    text.replace(at, kWrittenSpace.size(), " ");
+  }
+  return text;
+}
+
+std::string Replacements(size_t count) {
+  std::string text;
+  while (count-- > 0) text += kReplacementCharacter;
+  return text;
+}
+
+// What a run of byte pieces says.
+std::string TextOfBytes(std::string_view bytes) {
+  return ValidUtf8Prefix(bytes) == bytes.size() ? std::string(bytes) : Replacements(bytes.size());
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> Decode(const Tokenizer& tokenizer, std::span<const int32_t> ids,
+                                   const DecodeOptions& options) {
+  std::string text;
+  std::string bytes;  // of the run of byte pieces that is going on
+  for (const int32_t id : ids) {
+    GEMMA_RETURN_IF_ERROR(CheckId(tokenizer, id));
+    if (IsSkipped(tokenizer, id, options)) continue;
+    if (tokenizer.Kind(id) == PieceKind::kByte) {
+      bytes += ByteOf(tokenizer.Piece(id));
+      continue;
+    }
+    text += TextOfBytes(std::exchange(bytes, {}));
+    text += WithSpaces(tokenizer.Piece(id));
+  }
+  return text + TextOfBytes(bytes);
+}
+
+StreamDecoder::StreamDecoder(const Tokenizer& tokenizer, DecodeOptions options)
+    : tokenizer_(tokenizer), options_(std::move(options)) {}
+
+absl::StatusOr<std::string> StreamDecoder::Add(int32_t id) {
+  GEMMA_RETURN_IF_ERROR(CheckId(tokenizer_, id));
+  if (IsSkipped(tokenizer_, id, options_)) return std::string();
+  if (tokenizer_.Kind(id) == PieceKind::kByte) return AddByte(ByteOf(tokenizer_.Piece(id)));
+  return Finish() + WithSpaces(tokenizer_.Piece(id));
+}
+
+std::string StreamDecoder::Finish() { return Replacements(std::exchange(held_, {}).size()); }
+
+std::string StreamDecoder::AddByte(char byte) {
+  held_ += byte;
+  if (IsIncompleteCharacter(held_)) return {};
+  if (ValidUtf8Prefix(held_) == held_.size()) return std::exchange(held_, {});
+  // The new byte does not go on with what was held; it may begin a character itself.
+  held_.pop_back();
+  std::string text = Finish();
+  if (const std::string_view alone(&byte, 1); IsIncompleteCharacter(alone)) {
+    held_ = alone;
+  } else {
+    text += TextOfBytes(alone);
+  }
+  return text;
+}
+
+}  // namespace gemma
