@@ -3,7 +3,6 @@
 #ifndef CC_KERNELS_REFERENCE_H_
 #define CC_KERNELS_REFERENCE_H_
 
-#include <array>
 #include <cstdint>
 
 #include "cc/kernels/operations.h"
@@ -28,12 +27,6 @@ void Compute(const Add& op);
 void Compute(const Softcap& op);
 void Compute(const Score& op);
 int64_t Compute(const Sample& op);
-
-// Philox4x32-10 (Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", 2011).
-std::array<uint32_t, 4> Philox(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key);
-
-// The number in [0, 1) that Sample draws with.
-double SamplingUniform(uint64_t seed, uint64_t position);
 
 }  // namespace gemma::reference
 

@@ -75,7 +75,7 @@ int64_t AttentionParts(const Attention& op);
 struct Kernels {
   Isa isa;
 
-  void (*embed)(const Embed&, Slice);
+  void (*embed)(const Embed&, const Workspace&, Slice);
   void (*rms_norm)(const RmsNorm&, Slice);
 
   // All linears that share one input share its packing:

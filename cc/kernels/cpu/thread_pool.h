@@ -42,14 +42,14 @@ Range Share(int64_t total, Slice slice, int64_t multiple = 1);
 // What a thread wrote before Wait is visible to all after it.
 class Barrier {
  public:
-  explicit Barrier(int threads) : threads_(threads) {}
+  explicit Barrier(int threads);
   void Wait();
 
  private:
   const int threads_;
+  const int spins_;
   alignas(64) std::atomic<int> arrived_{0};
   alignas(64) std::atomic<uint32_t> generation_{0};
-  std::atomic<int> sleepers_{0};
 };
 
 class ThreadPool {
@@ -74,13 +74,14 @@ class ThreadPool {
   void Wait() { barrier_.Wait(); }
 
  private:
-  explicit ThreadPool(int threads) : threads_(threads), barrier_(threads) {}
+  explicit ThreadPool(int threads);
   void Work(int index);
 
   const int threads_;
+  const int spins_;
   Barrier barrier_;
   std::mutex run_mutex_;
-  absl::FunctionRef<void(Slice)>* region_ = nullptr;
+  const absl::FunctionRef<void(Slice)>* region_ = nullptr;
   alignas(64) std::atomic<uint32_t> epoch_{0};  // counts regions; workers wait for a change
   std::atomic<bool> stop_{false};
   std::vector<std::thread> workers_;

@@ -1,0 +1,41 @@
+// Where a plan's values lie in one block of memory: values that are never alive at the same time
+// share bytes.
+#ifndef CC_DELEGATE_ACTIVATION_PLAN_H_
+#define CC_DELEGATE_ACTIVATION_PLAN_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "cc/delegate/plan.h"
+
+namespace gemma {
+
+// Bytes [offset, offset + size) of the block.
+struct MemoryRange {
+  uint64_t offset = 0;
+  uint64_t size = 0;
+
+  bool Overlaps(const MemoryRange& other) const {
+    return offset < other.offset + other.size && other.offset < offset + size;
+  }
+};
+
+struct ActivationPlan {
+  std::vector<MemoryRange>
+      values;           // by value; float32, for max_tokens rows or one; aligned to 64 bytes
+  MemoryRange scratch;  // `scratch_bytes` for the last step, alive during it alone
+  uint64_t bytes = 0;   // of the block
+};
+
+// A value lives from the first step that writes it to the last that reads or writes it. OutOfRange
+// when the sizes do not fit 64 bits.
+absl::StatusOr<ActivationPlan> PlanActivations(const Plan& plan, uint64_t scratch_bytes);
+
+// For every step, whether all threads must have finished the steps before it: it reads what was
+// written, or writes what was read or written, since the last such step.
+std::vector<bool> PlanBarriers(const Plan& plan, const ActivationPlan& activations);
+
+}  // namespace gemma
+
+#endif  // CC_DELEGATE_ACTIVATION_PLAN_H_

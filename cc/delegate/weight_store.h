@@ -1,0 +1,48 @@
+// The weights of one model in host memory, each loaded once, however many methods use it.
+#ifndef CC_DELEGATE_WEIGHT_STORE_H_
+#define CC_DELEGATE_WEIGHT_STORE_H_
+
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "cc/delegate/host_memory.h"
+#include "cc/delegate/plan.h"
+#include "cc/delegate/weight_source.h"
+#include "cc/kernels/weight_layout.h"
+
+namespace gemma {
+
+class WeightStore {
+ public:
+  // Takes memory for the weights that are not here yet and reads them: one block, exactly their
+  // sizes plus padding to 64 bytes. After an error the store is as it was before.
+  absl::Status Load(std::span<const PlanWeight> weights, WeightSource& source);
+
+  // The view stays valid as long as the store. NotFound when it was not loaded; InvalidArgument
+  // when it was loaded with another layout, shape or size.
+  absl::StatusOr<WeightView> Find(const PlanWeight& weight) const;
+
+  uint64_t bytes() const { return bytes_; }  // of all blocks
+
+ private:
+  struct Entry {
+    PlanWeight weight;
+    WeightView view;
+  };
+
+  absl::StatusOr<const Entry*> FindEntry(const PlanWeight& weight) const;
+  absl::StatusOr<std::vector<PlanWeight>> Missing(std::span<const PlanWeight> weights) const;
+
+  std::map<std::string, Entry> entries_;  // by data_key
+  std::vector<HostMemory> blocks_;
+  uint64_t bytes_ = 0;
+};
+
+}  // namespace gemma
+
+#endif  // CC_DELEGATE_WEIGHT_STORE_H_

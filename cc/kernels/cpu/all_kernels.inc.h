@@ -1,0 +1,28 @@
+// All kernels of one instruction set, in the namespace that includes this file after its simd_*.inc.h. Everything here
+// is inline in an own namespace, so no instruction of one set can end up in a function of another.
+#include "cc/kernels/cpu/math.inc.h"
+#include "cc/kernels/cpu/weight_rows.inc.h"
+#include "cc/kernels/cpu/tile.inc.h"
+#include "cc/kernels/cpu/linear_few_tokens.inc.h"
+#include "cc/kernels/cpu/linear_many_tokens.inc.h"
+#include "cc/kernels/cpu/elementwise.inc.h"
+#include "cc/kernels/cpu/prepare_attention.inc.h"
+#include "cc/kernels/cpu/attention_few_tokens.inc.h"
+#include "cc/kernels/cpu/attention_many_tokens.inc.h"
+#include "cc/kernels/cpu/sampling.inc.h"
+
+inline Kernels Table(Isa isa) {
+  return {.isa = isa,
+          .embed = EmbedTokens,
+          .rms_norm = ComputeRmsNorm,
+          .pack_input = PackInput,
+          .linear = MultiplyLinear,
+          .prepare_attention = ComputePrepareAttention,
+          .attention = ComputeAttention,
+          .merge_attention = MergeAttention,
+          .gated_gelu = ComputeGatedGelu,
+          .add = ComputeAdd,
+          .softcap = ComputeSoftcap,
+          .score = ComputeScore,
+          .sample = SampleToken};
+}

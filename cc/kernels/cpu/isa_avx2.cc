@@ -1,0 +1,19 @@
+// The kernels for AVX2, FMA and F16C.
+#include "cc/kernels/cpu/isa.h"
+
+#if defined(__x86_64__)
+#define GEMMA_SIMD_X86
+
+GEMMA_BEGIN_AVX2
+namespace gemma::cpu {
+namespace avx2 {
+#include "cc/kernels/cpu/simd_avx2.inc.h"
+
+#include "cc/kernels/cpu/all_kernels.inc.h"
+}  // namespace avx2
+
+Kernels Avx2Kernels() { return avx2::Table(Isa::kAvx2); }
+
+}  // namespace gemma::cpu
+GEMMA_END_AVX2
+#endif

@@ -1,0 +1,128 @@
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "cc/kernels/cpu/testing.h"
+#include "cc/kernels/error_report.h"
+#include "cc/kernels/random_weight.h"
+#include "cc/kernels/reference.h"
+
+namespace gemma::cpu {
+namespace {
+
+std::string Describe(const WeightShape& shape, int64_t tokens) {
+  return std::string(WeightLayoutName(shape.layout)) + " [" + std::to_string(shape.rows) + ", " +
+         std::to_string(shape.columns) + "] group " + std::to_string(shape.group) + ", " + std::to_string(tokens) +
+         " tokens";
+}
+
+// Shapes with odd rows, the smallest and large columns, every kind of group.
+std::vector<WeightShape> Shapes(WeightLayout layout) {
+  if (HasGroups(layout)) {
+    return {{layout, 1, 32, 32},   {layout, 7, 640, 32},    {layout, 33, 640, 64},    {layout, 33, 640, 640},
+            {layout, 5, 5376, 32}, {layout, 3, 4352, 4352}, {layout, 14, 384, 128}};
+  }
+  if (layout >= WeightLayout::kQ4_K) return {{layout, 1, 256, 0}, {layout, 33, 768, 0}, {layout, 7, 5376, 0}};
+  return {{layout, 1, 1, 0}, {layout, 7, 37, 0}, {layout, 33, 640, 0}, {layout, 5, 5376, 0}};
+}
+
+class LinearTest : public KernelTest {
+ protected:
+  // Compares all outputs; the tolerance of each is 1e-6 of the sum of |weight * input|.
+  void Check(const RandomWeight& weight, int64_t tokens, int slices, ErrorReport& report) {
+    const WeightShape& shape = weight.view().shape;
+    const int64_t rows = shape.rows, columns = shape.columns;
+    const std::vector<float> in = RandomFloats(tokens * columns, static_cast<uint32_t>(tokens + columns));
+    std::vector<float> out(tokens * rows, std::nanf("")), expected(tokens * rows);
+    const Linear op{weight.view(), in.data(), tokens, out.data()};
+    Run(op, slices);
+    reference::Compute(Linear{weight.view(), in.data(), tokens, expected.data()});
+    std::vector<float> w(columns);
+    for (int64_t r = 0; r < rows; ++r) {
+      reference::DequantizeRow(weight.view(), r, w.data());
+      for (int64_t t = 0; t < tokens && !HasFailure(); ++t) {
+        double magnitude = 0;
+        for (int64_t c = 0; c < columns; ++c) magnitude += std::abs(w[c] * in[t * columns + c]);
+        report.Add(out[t * rows + r], expected[t * rows + r], 1e-6 * magnitude + 1e-30,
+                   Describe(shape, tokens) + ", row " + std::to_string(r) + ", token " + std::to_string(t));
+      }
+    }
+  }
+
+  void Run(const Linear& op, int slices) {
+    const int64_t columns = op.weight.shape.columns;
+    const Workspace workspace = TestWorkspace({.threads = slices, .max_tokens = op.tokens, .max_columns = columns});
+    if (LinearPacksInput(op.tokens)) {
+      ForSlices(slices, [&](Slice slice) { kernels().pack_input(op.in, op.tokens, columns, workspace, slice); });
+    }
+    ForSlices(slices, [&](Slice slice) { kernels().linear(op, workspace, slice); });
+  }
+};
+
+TEST_P(LinearTest, MatchesReferenceForEveryLayout) {
+  for (int layout = 0; layout < kWeightLayouts; ++layout) {
+    const auto kind = static_cast<WeightLayout>(layout);
+    ErrorReport report(Named("linear " + std::string(WeightLayoutName(kind))));
+    for (const WeightShape& shape : Shapes(kind)) {
+      const RandomWeight weight(shape, 1);
+      for (int64_t tokens : {1, 2, 3, 9}) Check(weight, tokens, 2, report);
+    }
+  }
+}
+
+TEST_P(LinearTest, MatchesReferenceForEveryNumberOfTokens) {
+  ErrorReport report(Named("linear, tokens 1 to 70"));
+  const RandomWeight weight({WeightLayout::kInt5, 33, 96, 32}, 2);
+  for (int64_t tokens = 1; tokens <= 70; ++tokens) Check(weight, tokens, 1, report);
+}
+
+// 2048 columns are taken at a time: one fewer, as many, one more.
+TEST_P(LinearTest, MatchesReferenceAtTheBorderOfAStrip) {
+  ErrorReport report(Named("linear, columns 2047 to 4097"));
+  for (uint32_t columns : {2047, 2048, 2049, 4097}) {
+    const RandomWeight weight({WeightLayout::kBF16, 17, columns, 0}, 3);
+    for (int64_t tokens : {1, 5, 33}) Check(weight, tokens, 2, report);
+  }
+}
+
+// The same bits whatever the number of threads, more threads than rows included.
+TEST_P(LinearTest, DoesNotDependOnTheNumberOfThreads) {
+  for (int64_t tokens : {1, 6, 40}) {
+    const RandomWeight weight({WeightLayout::kQ4_K, 37, 512, 0}, 4);
+    const std::vector<float> in = RandomFloats(tokens * 512, 5);
+    std::vector<float> alone(tokens * 37);
+    Run(Linear{weight.view(), in.data(), tokens, alone.data()}, 1);
+    for (int slices : {2, 3, 16}) {
+      std::vector<float> together(tokens * 37);
+      Run(Linear{weight.view(), in.data(), tokens, together.data()}, slices);
+      EXPECT_EQ(alone, together) << tokens << " tokens, " << slices << " slices";
+    }
+  }
+}
+
+GEMMA_TEST_ALL_ISAS(LinearTest);
+
+class EmbedTest : public KernelTest {};
+
+// Values equal the reference's to the last bit.
+TEST_P(EmbedTest, IsExact) {
+  for (int layout = 0; layout < kWeightLayouts; ++layout) {
+    for (const WeightShape& shape : Shapes(static_cast<WeightLayout>(layout))) {
+      const RandomWeight weight(shape, 6);
+      const int64_t last = shape.rows - 1;
+      const std::vector<int64_t> ids = {last, 0, last / 2, last};
+      std::vector<float> out(ids.size() * shape.columns), expected(out.size());
+      const Workspace workspace = TestWorkspace({.threads = 3, .max_columns = shape.columns});
+      Embed op{weight.view(), ids.data(), std::ssize(ids), 25.25f, out.data()};
+      ForSlices(3, [&](Slice slice) { kernels().embed(op, workspace, slice); });
+      op.out = expected.data();
+      reference::Compute(op);
+      EXPECT_EQ(out, expected) << Describe(shape, std::ssize(ids));
+    }
+  }
+}
+
+GEMMA_TEST_ALL_ISAS(EmbedTest);
+
+}  // namespace
+}  // namespace gemma::cpu

@@ -1,0 +1,62 @@
+// The vector vocabulary of the kernels in AVX2 with FMA and F16C. See simd_portable.inc.h for what each function
+// means. Included inside a namespace and a region compiled for the instruction set.
+
+constexpr int kLanes = 8;
+using F = __m256;
+using I = __m256i;
+
+inline F Set(float value) { return _mm256_set1_ps(value); }
+inline F Load(const float* p) { return _mm256_loadu_ps(p); }
+inline void Store(float* p, F v) { _mm256_storeu_ps(p, v); }
+inline I FirstLanes(int64_t count) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+inline F LoadPart(const float* p, int64_t count) { return _mm256_maskload_ps(p, FirstLanes(count)); }
+inline void StorePart(float* p, F v, int64_t count) { _mm256_maskstore_ps(p, FirstLanes(count), v); }
+
+inline F Fma(F a, F b, F c) { return _mm256_fmadd_ps(a, b, c); }
+inline F Max(F a, F b) { return _mm256_max_ps(a, b); }
+inline F Min(F a, F b) { return _mm256_min_ps(a, b); }
+inline F Round(F v) { return _mm256_round_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+inline F PowerOfTwo(F n) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtps_epi32(n + Set(127)), 23)); }
+
+inline F WhereLess(F a, F b, F yes, F no) { return _mm256_blendv_ps(no, yes, _mm256_cmp_ps(a, b, _CMP_LT_OQ)); }
+inline bool AnyAtLeast(F a, F b) { return _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_GE_OQ)) != 0; }
+
+inline float Sum(F v) {
+  const __m128 half = _mm256_castps256_ps128(v) + _mm256_extractf128_ps(v, 1);
+  const __m128 quarter = half + _mm_movehl_ps(half, half);
+  return _mm_cvtss_f32(quarter + _mm_movehdup_ps(quarter));
+}
+inline float Largest(F v) {
+  const __m128 half = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+  const __m128 quarter = _mm_max_ps(half, _mm_movehl_ps(half, half));
+  return _mm_cvtss_f32(_mm_max_ps(quarter, _mm_movehdup_ps(quarter)));
+}
+
+inline F LoadHalf(const uint16_t* p) {
+  return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+inline F LoadBfloat16(const uint16_t* p) {
+  const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
+}
+inline void StoreBfloat16(uint16_t* p, F v) {
+  const I bits = _mm256_castps_si256(v);
+  const I odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+  const I rounded = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
+  // A NaN stays one: rounding could carry it into infinity.
+  const I nan = _mm256_or_si256(bits, _mm256_set1_epi32(1 << 22));
+  const I is_nan = _mm256_castps_si256(_mm256_cmp_ps(v, v, _CMP_UNORD_Q));
+  const I result = _mm256_srli_epi32(_mm256_blendv_epi8(rounded, nan, is_nan), 16);
+  const __m128i low = _mm256_castsi256_si128(result), high = _mm256_extracti128_si256(result, 1);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm_packus_epi32(low, high));
+}
+
+inline void Widen(__m256i codes, F (&out)[4]) {
+  const __m128i low = _mm256_castsi256_si128(codes), high = _mm256_extracti128_si256(codes, 1);
+  out[0] = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(low));
+  out[1] = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_unpackhi_epi64(low, low)));
+  out[2] = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(high));
+  out[3] = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_unpackhi_epi64(high, high)));
+}

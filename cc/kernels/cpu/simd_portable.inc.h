@@ -1,0 +1,59 @@
+// The vector vocabulary of the kernels, for any machine: the compiler's own vectors of four floats. The other
+// simd_*.inc.h files define the same names. Included inside a namespace.
+
+constexpr int kLanes = 4;
+typedef float F __attribute__((vector_size(16)));    // kLanes floats; + - * / work lane by lane
+typedef int32_t I __attribute__((vector_size(16)));  // as many integers
+
+inline F Set(float value) { return F{value, value, value, value}; }
+inline F Load(const float* p) {
+  F v;
+  std::memcpy(&v, p, sizeof(v));
+  return v;
+}
+inline void Store(float* p, F v) { std::memcpy(p, &v, sizeof(v)); }
+// The first `count` lanes, 0 <= count <= kLanes; the others are zero, and their memory is not touched.
+inline F LoadPart(const float* p, int64_t count) {
+  F v = {};
+  std::memcpy(&v, p, count * sizeof(float));
+  return v;
+}
+inline void StorePart(float* p, F v, int64_t count) { std::memcpy(p, &v, count * sizeof(float)); }
+
+inline F Fma(F a, F b, F c) { return a * b + c; }  // rounded once or twice
+inline F Max(F a, F b) { return a > b ? a : b; }   // b where one is NaN
+inline F Min(F a, F b) { return a < b ? a : b; }
+// The nearest integer, for |v| < 2^22.
+inline F Round(F v) { return v + Set(0x1.8p23f) - Set(0x1.8p23f); }
+// 2^n for integers n in [-127, 128]; the ends give 0 and infinity.
+inline F PowerOfTwo(F n) { return reinterpret_cast<F>(__builtin_convertvector(n + Set(127), I) << 23); }
+
+inline F WhereLess(F a, F b, F yes, F no) { return a < b ? yes : no; }
+inline bool AnyAtLeast(F a, F b) {
+  const I yes = a >= b;
+  return (yes[0] | yes[1] | yes[2] | yes[3]) != 0;
+}
+
+inline float Sum(F v) { return (v[0] + v[2]) + (v[1] + v[3]); }
+inline float Largest(F v) { return std::max(std::max(v[0], v[2]), std::max(v[1], v[3])); }
+
+inline float HalfToFloat(uint16_t half) {
+  // The exponent moves to float32's place by a product, which also gets subnormals right.
+  const float magnitude = std::bit_cast<float>(uint32_t{half & 0x7fffu} << 13) * 0x1p112f;
+  const uint32_t infinite_or_nan = (half & 0x7c00) == 0x7c00 ? 0x7f800000 : 0;
+  return std::bit_cast<float>(std::bit_cast<uint32_t>(magnitude) | infinite_or_nan | (half & 0x8000u) << 16);
+}
+inline F LoadHalf(const uint16_t* p) {
+  return F{HalfToFloat(p[0]), HalfToFloat(p[1]), HalfToFloat(p[2]), HalfToFloat(p[3])};
+}
+inline F LoadBfloat16(const uint16_t* p) {
+  return reinterpret_cast<F>(I{p[0] << 16, p[1] << 16, p[2] << 16, p[3] << 16});
+}
+// Rounded to nearest, ties to even.
+inline void StoreBfloat16(uint16_t* p, F v) {
+  for (int i = 0; i < kLanes; ++i) {
+    const uint32_t bits = std::bit_cast<uint32_t>(float{v[i]});
+    // A NaN stays one: rounding could carry it into infinity.
+    p[i] = static_cast<uint16_t>((v[i] != v[i] ? bits | 1 << 22 : bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+  }
+}

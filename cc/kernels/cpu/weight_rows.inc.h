@@ -1,0 +1,319 @@
+// One row of a weight as vectors: codes (the small integers that the row stores, minus the layout's fixed offset) and
+// the factors that turn them into values. A row is read in blocks of 32 columns, kVectors vectors each:
+//
+//   value = scale[block] * code + min[block]        (Q6_K: scale[2 * block + half])
+//
+// which is exactly docs/formats.md, rounding included, when the product is rounded before the sum. F32, F16 and BF16
+// rows have no codes; they are read with LoadElements.
+
+constexpr int kBlockColumns = 32;
+constexpr int kVectors = kBlockColumns / kLanes;
+
+constexpr bool IsPlain(WeightLayout layout) { return layout <= WeightLayout::kBF16; }
+constexpr bool HasMins(WeightLayout layout) {
+  return layout == WeightLayout::kInt4Min || layout == WeightLayout::kInt5Min || layout == WeightLayout::kQ4_K ||
+         layout == WeightLayout::kQ5_K;
+}
+// Scales of a block of 32 columns.
+constexpr int ScalesPerBlock(WeightLayout layout) { return layout == WeightLayout::kQ6_K ? 2 : 1; }
+
+template <WeightLayout kLayout>
+struct Elements;
+template <>
+struct Elements<WeightLayout::kF32> {
+  using Type = float;
+  static F Vector(const float* p) { return Load(p); }
+};
+template <>
+struct Elements<WeightLayout::kF16> {
+  using Type = uint16_t;
+  static F Vector(const uint16_t* p) { return LoadHalf(p); }
+};
+template <>
+struct Elements<WeightLayout::kBF16> {
+  using Type = uint16_t;
+  static F Vector(const uint16_t* p) { return LoadBfloat16(p); }
+};
+
+// The last `count` < kLanes elements of a row, zeros after them.
+template <WeightLayout kLayout>
+inline F PartOf(const typename Elements<kLayout>::Type* p, int64_t count) {
+  typename Elements<kLayout>::Type buffer[kLanes] = {};
+  std::memcpy(buffer, p, count * sizeof(buffer[0]));
+  return Elements<kLayout>::Vector(buffer);
+}
+
+// Where one row's codes lie.
+struct CodeRow {
+  const uint8_t* values;  // int8 or nibbles
+  const uint8_t* bits;
+  const uint8_t* pairs;
+};
+
+template <WeightLayout kLayout>
+inline CodeRow CodesOf(const WeightView& weight, int64_t row) {
+  const int64_t columns = weight.shape.columns;
+  const auto* data = reinterpret_cast<const uint8_t*>(weight.data);
+  const WeightPlanes& planes = weight.planes;
+  CodeRow codes = {};
+  codes.values = data + planes.values + row * (kLayout == WeightLayout::kInt8 ? columns : columns / 2);
+  if constexpr (kLayout == WeightLayout::kInt5 || kLayout == WeightLayout::kInt5Min || kLayout == WeightLayout::kQ5_K) {
+    codes.bits = data + planes.bits + row * (columns / 8);
+  }
+  if constexpr (kLayout == WeightLayout::kQ6_K) codes.pairs = data + planes.pairs + row * (columns / 4);
+  return codes;
+}
+
+#if defined(GEMMA_SIMD_X86)
+
+// The 32 nibbles of a block as bytes, columns in order.
+inline __m256i NibbleBytes(const uint8_t* nibbles) {
+  const __m128i packed = _mm_loadu_si128(reinterpret_cast<const __m128i*>(nibbles));
+  const __m256i both = _mm256_inserti128_si256(_mm256_castsi128_si256(packed), _mm_srli_epi16(packed, 4), 1);
+  return _mm256_and_si256(both, _mm256_set1_epi8(15));
+}
+
+// 0xff in every byte whose column's bit is `set`, else 0.
+inline __m256i BitMask(const uint8_t* bits, bool set) {
+  int32_t word;
+  std::memcpy(&word, bits, sizeof(word));
+  const __m256i spread = _mm256_shuffle_epi8(
+      _mm256_set1_epi32(word), _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303));
+  const __m256i own = _mm256_set1_epi64x(static_cast<int64_t>(0x8040201008040201));
+  return _mm256_cmpeq_epi8(_mm256_and_si256(spread, own), set ? own : _mm256_setzero_si256());
+}
+
+// The block's bits 4-5 (docs/formats.md: pair plane), at their place in each byte.
+inline __m256i PairBytes(const uint8_t* pairs) {
+  int64_t word;
+  std::memcpy(&word, pairs, sizeof(word));
+  const __m256i shifted = _mm256_srlv_epi64(_mm256_set1_epi64x(word), _mm256_setr_epi64x(0, 2, 4, 6));
+  return _mm256_slli_epi16(_mm256_and_si256(shifted, _mm256_set1_epi8(3)), 4);
+}
+
+// The block's 32 codes as signed bytes.
+template <WeightLayout kLayout>
+inline __m256i CodeBytes(const CodeRow& row, int64_t block) {
+  if constexpr (kLayout == WeightLayout::kInt8) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(row.values + block * 32));
+  } else {
+    const __m256i low = NibbleBytes(row.values + block * 16);
+    if constexpr (kLayout == WeightLayout::kInt4) {
+      return _mm256_sub_epi8(low, _mm256_set1_epi8(8));
+    } else if constexpr (kLayout == WeightLayout::kInt5) {
+      // Where bit 4 is clear the code is low - 16: the nibble with its upper half set.
+      return _mm256_or_si256(low, _mm256_and_si256(BitMask(row.bits + block * 4, false), _mm256_set1_epi8(-16)));
+    } else if constexpr (kLayout == WeightLayout::kInt5Min || kLayout == WeightLayout::kQ5_K) {
+      return _mm256_or_si256(low, _mm256_and_si256(BitMask(row.bits + block * 4, true), _mm256_set1_epi8(16)));
+    } else if constexpr (kLayout == WeightLayout::kQ6_K) {
+      return _mm256_sub_epi8(_mm256_or_si256(low, PairBytes(row.pairs + block * 8)), _mm256_set1_epi8(32));
+    } else {
+      return low;
+    }
+  }
+}
+
+template <WeightLayout kLayout>
+inline void Codes(const CodeRow& row, int64_t block, F (&out)[kVectors]) {
+#if defined(GEMMA_SIMD_LOOKS_UP_NIBBLES)
+  if constexpr (kLayout == WeightLayout::kInt4 || kLayout == WeightLayout::kInt4Min || kLayout == WeightLayout::kQ4_K) {
+    return LookUpNibbles(row.values + block * 16, Ramp(kLayout == WeightLayout::kInt4 ? -8 : 0), out);
+  }
+#endif
+  Widen(CodeBytes<kLayout>(row, block), out);
+}
+
+#else
+
+template <WeightLayout kLayout>
+inline int Code(const CodeRow& row, int64_t block, int column) {
+  if constexpr (kLayout == WeightLayout::kInt8) {
+    return static_cast<int8_t>(row.values[block * 32 + column]);
+  } else {
+    const int byte = row.values[block * 16 + column % 16];
+    const int low = column < 16 ? byte & 15 : byte >> 4;
+    if constexpr (kLayout == WeightLayout::kInt4) {
+      return low - 8;
+    } else if constexpr (kLayout == WeightLayout::kQ6_K) {
+      return (low | (row.pairs[block * 8 + column % 8] >> (column / 8 * 2) & 3) << 4) - 32;
+    } else if constexpr (kLayout == WeightLayout::kInt4Min || kLayout == WeightLayout::kQ4_K) {
+      return low;
+    } else {
+      const int bit = row.bits[block * 4 + column / 8] >> (column % 8) & 1;
+      return (low | bit << 4) - (kLayout == WeightLayout::kInt5 ? 16 : 0);
+    }
+  }
+}
+
+template <WeightLayout kLayout>
+inline void Codes(const CodeRow& row, int64_t block, F (&out)[kVectors]) {
+  float codes[kBlockColumns];
+  for (int column = 0; column < kBlockColumns; ++column) {
+    codes[column] = static_cast<float>(Code<kLayout>(row, block, column));
+  }
+  for (int v = 0; v < kVectors; ++v) out[v] = Load(codes + v * kLanes);
+}
+
+#endif
+
+inline float OneHalf(const std::byte* p) {
+  uint16_t half[kLanes] = {};
+  std::memcpy(half, p, sizeof(uint16_t));
+  return LoadHalf(half)[0];
+}
+
+// out[i] = halves[i]
+inline void HalvesToFloats(const std::byte* halves, int64_t count, float* out) {
+  const auto* p = reinterpret_cast<const uint16_t*>(halves);
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) Store(out + i, LoadHalf(p + i));
+  if (i < count) StorePart(out + i, PartOf<WeightLayout::kF16>(p + i, count - i), count - i);
+}
+
+// One float a block of 32 columns, from a row of a scale plane.
+inline void ReadScalePlane(const WeightView& weight, uint64_t plane, int64_t row, float* out) {
+  const int64_t columns = weight.shape.columns, group = weight.shape.group;
+  const int64_t blocks = columns / kBlockColumns, repeat = group / kBlockColumns;
+  if (weight.planes.float_scales) {
+    float scale;
+    std::memcpy(&scale, weight.plane(plane) + row * sizeof(float), sizeof(scale));
+    std::fill(out, out + blocks, scale);
+    return;
+  }
+  const int64_t groups = blocks / repeat;
+  HalvesToFloats(weight.plane(plane) + row * groups * sizeof(uint16_t), groups, out);
+  if (repeat == 1) return;
+  // Spread from the end, so that no scale is overwritten before it is read.
+  for (int64_t g = groups - 1; g >= 0; --g) std::fill(out + g * repeat, out + (g + 1) * repeat, out[g]);
+}
+
+// The 8 scales and 8 mins, 6 bits each, that Q4_K and Q5_K pack into 12 bytes; out: scales, then mins.
+inline void UnpackSixBits(const std::byte* packed, uint8_t (&out)[16]) {
+  uint32_t a, b, c;
+  std::memcpy(&a, packed, 4);
+  std::memcpy(&b, packed + 4, 4);
+  std::memcpy(&c, packed + 8, 4);
+  const uint32_t words[4] = {a & 0x3f3f3f3f, (c & 0x0f0f0f0f) | (a >> 2 & 0x30303030), b & 0x3f3f3f3f,
+                             (c >> 4 & 0x0f0f0f0f) | (b >> 2 & 0x30303030)};
+  std::memcpy(out, words, sizeof(words));
+}
+
+// d * sc to scales and -(dmin * m) to mins, one each per block of 32 columns.
+inline void ReadPackedScales(const WeightView& weight, int64_t row, float* scales, float* mins) {
+  const int64_t count = weight.shape.columns / 256;
+  const std::byte* packed = weight.plane(weight.planes.scales) + row * count * 12;
+  const std::byte* factors = weight.plane(weight.planes.blocks) + row * count * 4;
+  for (int64_t i = 0; i < count; ++i) {
+    uint8_t six_bits[16];
+    UnpackSixBits(packed + i * 12, six_bits);
+    const float d = OneHalf(factors + i * 4), dmin = OneHalf(factors + i * 4 + 2);
+    for (int g = 0; g < 8; ++g) {
+      scales[i * 8 + g] = d * static_cast<float>(six_bits[g]);
+      mins[i * 8 + g] = -(dmin * static_cast<float>(six_bits[8 + g]));
+    }
+  }
+}
+
+// d * sc, two per block of 32 columns.
+inline void ReadSignedScales(const WeightView& weight, int64_t row, float* scales) {
+  const int64_t count = weight.shape.columns / 256;
+  const auto* codes = reinterpret_cast<const int8_t*>(weight.plane(weight.planes.scales)) + row * count * 16;
+  const std::byte* factors = weight.plane(weight.planes.blocks) + row * count * 2;
+  for (int64_t i = 0; i < count; ++i) {
+    const float d = OneHalf(factors + i * 2);
+    for (int g = 0; g < 16; ++g) scales[i * 16 + g] = d * static_cast<float>(codes[i * 16 + g]);
+  }
+}
+
+// The factors of a row: columns / 32 scales (Q6_K: columns / 16) and, for layouts that HasMins, columns / 32 mins.
+template <WeightLayout kLayout>
+inline void ReadFactors(const WeightView& weight, int64_t row, float* scales, float* mins) {
+  if constexpr (kLayout == WeightLayout::kQ6_K) {
+    ReadSignedScales(weight, row, scales);
+  } else if constexpr (kLayout == WeightLayout::kQ4_K || kLayout == WeightLayout::kQ5_K) {
+    ReadPackedScales(weight, row, scales, mins);
+  } else {
+    ReadScalePlane(weight, weight.planes.scales, row, scales);
+    if constexpr (HasMins(kLayout)) ReadScalePlane(weight, weight.planes.mins, row, mins);
+  }
+}
+
+// Calls consume(v, values) for the vectors of columns [begin, end) of a row, in order; v counts vectors from `begin`.
+// begin is a multiple of 256, end one too or the row's end; what lies beyond the row's end is zeros.
+// factors: room for columns / 8 floats.
+template <WeightLayout kLayout, typename Consume>
+inline void DequantizeColumns(const WeightView& weight, int64_t row, int64_t begin, int64_t end, float* factors,
+                              Consume consume) {
+  const int64_t columns = weight.shape.columns;
+  if constexpr (IsPlain(kLayout)) {
+    using Type = typename Elements<kLayout>::Type;
+    const Type* p = reinterpret_cast<const Type*>(weight.plane(weight.planes.values)) + row * columns;
+    int64_t column = begin;
+    for (; column + kLanes <= end; column += kLanes) {
+      consume((column - begin) / kLanes, Elements<kLayout>::Vector(p + column));
+    }
+    if (column < end) consume((column - begin) / kLanes, PartOf<kLayout>(p + column, end - column));
+  } else {
+    constexpr int kScales = ScalesPerBlock(kLayout);
+    float* scales = factors;
+    float* mins = factors + columns / kBlockColumns * kScales;
+    ReadFactors<kLayout>(weight, row, scales, mins);
+    const CodeRow codes = CodesOf<kLayout>(weight, row);
+    const int64_t first = begin / kBlockColumns;
+    for (int64_t block = first; block < end / kBlockColumns; ++block) {
+      F q[kVectors];
+      Codes<kLayout>(codes, block, q);
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) {
+        F value = q[v] * Set(scales[block * kScales + v * kScales / kVectors]);
+        if constexpr (HasMins(kLayout)) value = value + Set(mins[block]);
+        consume((block - first) * kVectors + v, value);
+      }
+    }
+  }
+}
+
+// Calls function.template operator()<layout>() for the weight's layout.
+template <typename Function>
+inline void WithLayout(WeightLayout layout, Function function) {
+  switch (layout) {
+    case WeightLayout::kF32:
+      return function.template operator()<WeightLayout::kF32>();
+    case WeightLayout::kF16:
+      return function.template operator()<WeightLayout::kF16>();
+    case WeightLayout::kBF16:
+      return function.template operator()<WeightLayout::kBF16>();
+    case WeightLayout::kInt8:
+      return function.template operator()<WeightLayout::kInt8>();
+    case WeightLayout::kInt4:
+      return function.template operator()<WeightLayout::kInt4>();
+    case WeightLayout::kInt4Min:
+      return function.template operator()<WeightLayout::kInt4Min>();
+    case WeightLayout::kInt5:
+      return function.template operator()<WeightLayout::kInt5>();
+    case WeightLayout::kInt5Min:
+      return function.template operator()<WeightLayout::kInt5Min>();
+    case WeightLayout::kQ4_K:
+      return function.template operator()<WeightLayout::kQ4_K>();
+    case WeightLayout::kQ5_K:
+      return function.template operator()<WeightLayout::kQ5_K>();
+    case WeightLayout::kQ6_K:
+      return function.template operator()<WeightLayout::kQ6_K>();
+  }
+}
+
+inline void EmbedTokens(const Embed& op, const Workspace& workspace, Slice slice) {
+  const int64_t columns = op.weight.shape.columns;
+  float* factors = workspace.thread_scratch(slice.index);
+  const Range tokens = Share(op.tokens, slice);
+  WithLayout(op.weight.shape.layout, [&]<WeightLayout kLayout>() {
+    for (int64_t t = tokens.begin; t < tokens.end; ++t) {
+      float* out = op.out + t * columns;
+      DequantizeColumns<kLayout>(op.weight, op.ids[t], 0, columns, factors, [&](int64_t v, F values) {
+        const F scaled = values * Set(op.scale);
+        const int64_t rest = columns - v * kLanes;
+        rest >= kLanes ? Store(out + v * kLanes, scaled) : StorePart(out + v * kLanes, scaled, rest);
+      });
+    }
+  });
+}

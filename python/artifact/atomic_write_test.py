@@ -1,0 +1,191 @@
+"""Tests of atomic_write: what stands at the path after success, failure and kill -9."""
+
+import multiprocessing
+import os
+import random
+import resource
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from python.artifact import atomic_write
+from python.console.errors import UserError
+
+_BLOCK = b"x" * 4096
+
+
+def _names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_a_file_appears_when_the_block_ends(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    with atomic_write.atomic_file(path) as file:
+        file.write(b"12")
+        assert not path.exists()
+    assert path.read_bytes() == b"12"
+    assert _names(tmp_path) == {"a"}
+
+
+def test_a_failed_file_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ValueError), atomic_write.atomic_file(tmp_path / "a") as file:
+        file.write(b"12")
+        raise ValueError
+    assert _names(tmp_path) == set()
+
+
+def test_an_existing_file_is_kept_unless_told(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    atomic_write.write_file(path, b"old")
+    with pytest.raises(UserError, match="--overwrite"):
+        atomic_write.write_file(path, b"new")
+    assert path.read_bytes() == b"old"
+    atomic_write.write_file(path, b"new", overwrite=True)
+    assert path.read_bytes() == b"new"
+
+
+def test_a_longer_leftover_is_cut(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    atomic_write.partial_path(path).write_bytes(b"a long leftover")
+    atomic_write.write_file(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert _names(tmp_path) == {"a"}
+
+
+def test_two_writers_of_one_file(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    with atomic_write.atomic_file(path) as file:
+        with pytest.raises(UserError, match="another process"):
+            atomic_write.write_file(path, b"second")
+        file.write(b"first")
+    assert path.read_bytes() == b"first"
+
+
+def test_no_folder_to_write_to(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(UserError, match=r"file/a.*Not a directory"):
+        atomic_write.write_file(tmp_path / "file" / "a", b"x")
+
+
+def test_a_folder_appears_whole(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "out"
+    with atomic_write.atomic_folder(path, marker="m") as partial:
+        (partial / "m").write_bytes(b"1")
+        (partial / "sub").mkdir()
+        (partial / "sub" / "b").write_bytes(b"2")
+        assert not path.exists()
+    assert _names(path) == {"m", "sub"}
+    assert _names(path.parent) == {"out"}
+
+
+def test_a_failed_folder_leaves_nothing_or_is_kept_to_resume(tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    with pytest.raises(ValueError), atomic_write.atomic_folder(path, marker="m"):
+        raise ValueError
+    assert _names(tmp_path) == set()
+    with (
+        pytest.raises(ValueError),
+        atomic_write.atomic_folder(path, marker="m", keep_partial=True) as partial,
+    ):
+        (partial / "done").write_bytes(b"half")
+        raise ValueError
+    assert _names(tmp_path) == {"out.partial"}
+    with atomic_write.atomic_folder(path, marker="m", resume=True) as partial:
+        assert (partial / "done").read_bytes() == b"half"
+        (partial / "m").write_bytes(b"")
+    assert _names(path) == {"done", "m"}
+
+
+def test_without_resume_a_leftover_is_emptied(tmp_path: Path) -> None:
+    partial = tmp_path / "out.partial"
+    (partial / "sub").mkdir(parents=True)
+    (partial / "old").write_bytes(b"")
+    with atomic_write.atomic_folder(tmp_path / "out", marker="m") as folder:
+        assert _names(folder) == set()
+        (folder / "m").write_bytes(b"")
+    assert _names(tmp_path / "out") == {"m"}
+
+
+def test_overwrite_replaces_only_our_own_kind_of_folder(tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    path.mkdir()
+    (path / "thesis.txt").write_bytes(b"precious")
+    with (
+        pytest.raises(UserError, match="holds files but no m"),
+        atomic_write.atomic_folder(path, marker="m", overwrite=True),
+    ):
+        pass
+    (path / "m").write_bytes(b"old")
+    with (
+        pytest.raises(UserError, match="--overwrite"),
+        atomic_write.atomic_folder(path, marker="m"),
+    ):
+        pass
+    with atomic_write.atomic_folder(path, marker="m", overwrite=True) as partial:
+        (partial / "m").write_bytes(b"new")
+    assert (path / "m").read_bytes() == b"new"
+    assert _names(path) == {"m"}
+    assert _names(tmp_path) == {"out"}
+
+
+def test_two_writers_of_one_folder(tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    with atomic_write.atomic_folder(path, marker="m") as partial:
+        with (
+            pytest.raises(UserError, match="another process"),
+            atomic_write.atomic_folder(path, marker="m"),
+        ):
+            pass
+        (partial / "m").write_bytes(b"first")
+    assert (path / "m").read_bytes() == b"first"
+
+
+def test_free_space_is_asked_for(tmp_path: Path) -> None:
+    atomic_write.require_free_space(tmp_path / "no" / "such" / "folder", 1)
+    with pytest.raises(UserError, match=r"needs 1000000 TB of disk space, .* are free"):
+        atomic_write.require_free_space(tmp_path / "a", 10**18)
+
+
+def _write_beyond_the_limit(path: Path) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+    try:
+        with atomic_write.atomic_file(path) as file:
+            for _ in range(1000):
+                file.write(_BLOCK)
+    except UserError as error:
+        assert "File too large; nothing was left" in str(error)
+        os._exit(3)
+
+
+def _write_forever(folder: Path) -> None:
+    for count in range(1_000_000):
+        atomic_write.write_file(folder / "a", str(count).encode() * 1000, overwrite=True)
+
+
+def _join(process: multiprocessing.Process) -> int | None:
+    process.join(60)
+    return process.exitcode
+
+
+def test_a_full_disk_is_a_sentence(tmp_path: Path) -> None:
+    process = multiprocessing.Process(target=_write_beyond_the_limit, args=(tmp_path / "a",))
+    process.start()
+    assert _join(process) == 3
+    assert _names(tmp_path) == set()
+
+
+def test_killed_at_any_moment_a_file_is_old_or_new(tmp_path: Path) -> None:
+    chance = random.Random(5)
+    atomic_write.write_file(tmp_path / "a", b"0" * 1000)
+    for _ in range(20):
+        process = multiprocessing.Process(target=_write_forever, args=(tmp_path,))
+        process.start()
+        time.sleep(chance.uniform(0.01, 0.05))
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGKILL)
+        assert _join(process) == -signal.SIGKILL
+        text = (tmp_path / "a").read_text()
+        assert text == text[: len(text) // 1000] * 1000
+        assert _names(tmp_path) <= {"a", "a.partial"}

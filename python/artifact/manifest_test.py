@@ -1,0 +1,146 @@
+"""Tests of manifest: what is written is read back, and every departure from docs/formats.md is
+refused.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from python.artifact import manifest
+from python.console.errors import FormatError
+
+
+def _example(folder: Path) -> manifest.Manifest:
+    (folder / "model.pte").write_bytes(b"program")
+    (folder / "tokenizer.bin").write_bytes(b"pieces")
+    return manifest.Manifest(
+        model_name="gemma3_270m",
+        config={"layers": 18, "epsilon": 1e-6, "window": None},
+        recipe="none",
+        max_seq_len=4096,
+        max_prefill_chunk=512,
+        methods=("prefill", "decode", "score"),
+        files=(
+            manifest.entry_of(folder / "tokenizer.bin"),
+            manifest.entry_of(folder / "model.pte"),
+        ),
+        tokenizer=manifest.TokenizerEntry(
+            file="tokenizer.bin", bos_id=2, add_bos=True, stop_ids=(1, 106), chat_template="gemma4"
+        ),
+        sampling=manifest.Sampling(temperature=1.0, top_k=64, top_p=0.95),
+        versions={"torch": "2.13.0", "executorch": "1.5.1"},
+    )
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    example = _example(tmp_path)
+    manifest.write(tmp_path, example)
+    first = (tmp_path / manifest.FILE_NAME).read_bytes()
+    read = manifest.read(tmp_path)
+    assert [entry.name for entry in read.files] == ["model.pte", "tokenizer.bin"]
+    assert read.tokenizer == example.tokenizer
+    assert read.config == example.config
+    manifest.check_files(tmp_path, read)
+    manifest.write(tmp_path, read)
+    assert (tmp_path / manifest.FILE_NAME).read_bytes() == first
+
+
+def _set(*keys: Any, to: Any) -> Callable[[Any], None]:
+    def change(document: Any) -> None:
+        for key in keys[:-1]:
+            document = document[key]
+        document[keys[-1]] = to
+
+    return change
+
+
+def _drop(*keys: Any) -> Callable[[Any], None]:
+    def change(document: Any) -> None:
+        for key in keys[:-1]:
+            document = document[key]
+        del document[keys[-1]]
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (_set("format_version", to=2), "'format_version' of the manifest is 2"),
+        (_set("surprise", to=1), "unknown keys: 'surprise'"),
+        (_set("model", "surprise", to=1), "'model' has unknown keys: 'surprise'"),
+        (_set("tokenizer", "surprise", to=1), "'tokenizer' has unknown keys"),
+        (_set("sampling", "min_p", to=1), "'sampling' has unknown keys"),
+        (_set("files", 0, "url", to=""), "an entry of 'files' has unknown keys"),
+        *((_drop(key), f"has no '{key}'") for key in (
+            "format_version", "model", "recipe", "max_seq_len", "max_prefill_chunk", "methods",
+            "files", "tokenizer",
+            "sampling", "versions",
+        )),
+        (_drop("tokenizer", "stop_ids"), "has no 'stop_ids'"),
+        (_set("tokenizer", "stop_ids", to=[1, -1]), "must be a list of token ids"),
+        (_set("tokenizer", "stop_ids", to=[True]), "must be a list of token ids"),
+        (_set("tokenizer", "file", to="other.bin"), "not in 'files'"),
+        (_set("tokenizer", "chat_template", to="llama"), "none of gemma3, gemma4"),
+        (_set("max_prefill_chunk", to=4097), "is 4097, not within 1 to 4096"),
+        (_set("max_seq_len", to=0), "is 0, not within 1"),
+        (_set("methods", to=["prefill", "prefill"]), "distinct names"),
+        (_set("methods", to=["train"]), "distinct names"),
+        (_set("methods", to=[["decode"]]), "distinct names"),
+        (_set("files", 0, "name", to="../model.pte"), "not the plain name"),
+        (_set("files", 0, "name", to="tokenizer.bin"), "names a file twice"),
+        (_set("files", 0, "bytes", to=-1), "is -1, not within"),
+        (_set("files", 0, "sha256", to="AB"), "not 64 hexadecimal digits"),
+        (_set("files", to={}), "must be a list"),
+        (_set("versions", to={"torch": 2}), "must map names to strings"),
+        (_set("sampling", "top_p", to=1.5), "is 1.5, not within 0 to 1"),
+    ],
+)  # fmt: skip
+def test_departures_are_refused(
+    tmp_path: Path, change: Callable[[Any], None], problem: str
+) -> None:
+    manifest.write(tmp_path, _example(tmp_path))
+    path = tmp_path / manifest.FILE_NAME
+    document = json.loads(path.read_bytes())
+    change(document)
+    path.write_text(json.dumps(document))
+    with pytest.raises(FormatError, match=problem):
+        manifest.read(tmp_path)
+
+
+def test_no_tokenizer_and_no_stop_ids(tmp_path: Path) -> None:
+    example = _example(tmp_path)
+    document = json.loads(manifest.to_bytes(example))
+    document["tokenizer"]["stop_ids"] = []
+    document["tokenizer"]["chat_template"] = None
+    entry = manifest.from_document(document, tmp_path).tokenizer
+    assert entry is not None
+    assert (entry.stop_ids, entry.chat_template) == ((), None)
+    document["tokenizer"] = None
+    assert manifest.from_document(document, tmp_path).tokenizer is None
+
+
+def test_what_cannot_be_read_back_is_not_written(tmp_path: Path) -> None:
+    example = _example(tmp_path)
+    broken = manifest.Manifest(**{**vars(example), "max_prefill_chunk": 5000})
+    with pytest.raises(FormatError, match="5000"):
+        manifest.write(tmp_path, broken)
+    assert not (tmp_path / manifest.FILE_NAME).exists()
+
+
+def test_files_are_checked(tmp_path: Path) -> None:
+    example = _example(tmp_path)
+    manifest.write(tmp_path, example)
+    (tmp_path / "model.pte").write_bytes(b"pr0gram")
+    with pytest.raises(FormatError, match="was promised"):
+        manifest.check_files(tmp_path, example)
+    (tmp_path / "model.pte").unlink()
+    with pytest.raises(FormatError, match="not a file of the folder"):
+        manifest.check_files(tmp_path, example)
+    (tmp_path / "model.pte").write_bytes(b"program")
+    (tmp_path / "extra").write_bytes(b"")
+    with pytest.raises(FormatError, match="extra: is not in the manifest"):
+        manifest.check_files(tmp_path, example)

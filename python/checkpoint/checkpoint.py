@@ -1,0 +1,87 @@
+"""One interface to every kind of checkpoint, and `open_checkpoint`, which finds the kind by looking
+at the content.
+
+Tensors have the canonical names of docs/formats.md. A norm's weight is always the factor that
+multiplies, whatever the file stores. Tensors are described at once and read one at a time.
+"""
+
+import abc
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from python.checkpoint.generation import GenerationConfig
+from python.checkpoint.tensor import StoredTensor, TensorInfo
+from python.model.gemma_config import GemmaConfig
+from python.model.names import expected_weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class HuggingFaceTokenizer:
+    """tokenizer.json of a checkpoint folder, unread, and tokenizer_config.json (empty where there
+    is none).
+    """
+
+    path: Path
+    config: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GgufTokenizer:
+    """The tokenizer of a GGUF file: the values of its tokenizer.ggml.* keys.
+
+    `model` is "llama" (SentencePiece: scores matter, no merges) or "gemma4" (byte-pair encoding:
+    merges matter). `kinds` are llama.cpp's: 1 normal, 2 unknown, 3 control, 4 user defined, 5
+    unused, 6 byte.
+    """
+
+    model: str
+    tokens: Sequence[str]
+    scores: Sequence[float]
+    kinds: Sequence[int]
+    merges: Sequence[str]
+    bos_id: int
+    unknown_id: int | None
+    add_bos: bool
+    add_space_prefix: bool
+
+
+TokenizerSource = HuggingFaceTokenizer | GgufTokenizer
+
+
+class Checkpoint(abc.ABC):
+    """A checkpoint that is open for reading, complete and of the shapes that its config asks for.
+
+    config: the model it holds; tokenizer: None where the checkpoint has none.
+    """
+
+    path: Path
+    config: GemmaConfig
+    tokenizer: TokenizerSource | None
+    generation: GenerationConfig
+
+    def names(self) -> tuple[str, ...]:
+        """The canonical names of all weights, in the order of the computation.
+
+        `lm_head.weight` is there only if the head is a matrix of its own.
+        """
+        return tuple(expected_weights(self.config))
+
+    @abc.abstractmethod
+    def describe(self, name: str) -> TensorInfo:
+        """Type, shape and size of a tensor, without reading it. KeyError for an unknown name."""
+
+    @abc.abstractmethod
+    def read(self, name: str) -> StoredTensor:
+        """The tensor. Raises FormatError if the file no longer holds it."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Closes the files; the checkpoint cannot be read afterwards."""
+
+    def __enter__(self) -> "Checkpoint":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

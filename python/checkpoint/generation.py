@@ -1,0 +1,92 @@
+"""How a checkpoint wants to be sampled: its stop ids and its sampling parameters.
+
+Invariant: the stop ids come from the checkpoint alone; nothing here invents an id that it does not
+name.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from python.artifact.strict_json import Fields
+from python.console.errors import FormatError
+
+_MAX_TOKEN = (1 << 24) - 1
+# Tokens that end a turn, by their text: those of llama.cpp's end-of-generation set that Gemma has.
+_STOP_TOKENS = {"gemma3": ("<end_of_turn>",), "gemma4": ("<eos>", "<turn|>", "<|tool_response>")}
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationConfig:
+    """Stop ids in ascending order, and sampling parameters (temperature 0: argmax, top_k 0 and
+    top_p 1: off).
+    """
+
+    stop_ids: tuple[int, ...]
+    suppressed_ids: tuple[int, ...] = ()
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+
+
+def from_hugging_face(
+    generation: Mapping[str, Any] | None, config: Mapping[str, Any], where: Path
+) -> GenerationConfig:
+    """From generation_config.json (None: the folder has none, then config.json's eos_token_id is
+    all there is).
+    """
+    if generation is None:
+        text = config.get("text_config")
+        ids = config.get(
+            "eos_token_id", text.get("eos_token_id") if isinstance(text, dict) else None
+        )
+        return GenerationConfig(stop_ids=_ids(ids, "eos_token_id", where / "config.json"))
+    path = where / "generation_config.json"
+    fields = Fields(generation, path, "the generation config")
+
+    def present(key: str) -> bool:
+        return fields.has(key) and not fields.is_null(key)
+
+    sampled = fields.boolean("do_sample") if present("do_sample") else False
+    temperature = fields.number("temperature", 0, 1e6) if present("temperature") else 1.0
+    return GenerationConfig(
+        stop_ids=_ids(generation.get("eos_token_id"), "eos_token_id", path),
+        suppressed_ids=_ids(generation.get("suppress_tokens"), "suppress_tokens", path),
+        temperature=temperature if sampled else 0.0,
+        top_k=fields.integer("top_k", 0, _MAX_TOKEN) if present("top_k") else 0,
+        top_p=fields.number("top_p", 0, 1) if present("top_p") else 1.0,
+    )
+
+
+def from_gguf(
+    architecture: str, metadata: Mapping[str, Any], tokens: Sequence[str], where: Path
+) -> GenerationConfig:
+    """From the tokenizer.ggml.* keys: eos and eot ids, and the ids of the turn's end by their
+    texts.
+    """
+    ids: set[int] = set()
+    for key in ("eos_token_id", "eot_token_id"):
+        value = metadata.get(f"tokenizer.ggml.{key}")
+        if value is not None:
+            ids.update(_ids(value, key, where))
+    wanted = _STOP_TOKENS.get(architecture, ())
+    ids.update(index for index, text in enumerate(tokens) if text in wanted)
+    suppressed = metadata.get("tokenizer.ggml.suppress_tokens")
+    if isinstance(suppressed, np.ndarray):
+        suppressed = suppressed.tolist()
+    return GenerationConfig(
+        stop_ids=tuple(sorted(ids)), suppressed_ids=_ids(suppressed, "suppress_tokens", where)
+    )
+
+
+def _ids(value: object, key: str, where: Path) -> tuple[int, ...]:
+    """One id, a list of them or null, as a sorted tuple without repetitions."""
+    ids = [] if value is None else value if isinstance(value, list) else [value]
+    if any(type(token) is not int or not 0 <= token <= _MAX_TOKEN for token in ids):
+        raise FormatError(
+            where, f"'{key}' is {value!r:.60}, it must be a token id or a list of them"
+        )
+    return tuple(sorted(set(ids)))

@@ -1,0 +1,167 @@
+"""Synthetic checkpoints: a Hugging Face folder with a model's real names and shapes, and random
+weights.
+
+Tests use small ones; a full-width one with few layers measures memory and speed where the real one
+cannot be had.
+
+    bazel run //python/checkpoint:make_synthetic -- --model gemma4_31b --layers 6 --output DIR
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from python.artifact import atomic_write
+from python.checkpoint import safetensors_writer
+from python.checkpoint.safetensors_reader import INDEX_NAME
+from python.checkpoint.safetensors_writer import PlannedTensor
+from python.model.gemma_config import AttentionConfig, GemmaConfig
+from python.model.names import expected_weights, hf_from_canonical, is_norm
+
+_SLAB_VALUES = 1 << 22
+_DEVIATION = 0.02
+
+
+def write_checkpoint(
+    folder: Path,
+    config: GemmaConfig,
+    *,
+    seed: int = 0,
+    shard_bytes: int = 5_000_000_000,
+    dtype: torch.dtype = torch.bfloat16,
+    prefix: str = "model.",
+    overwrite: bool = False,
+) -> None:
+    """Writes config.json, generation_config.json and the shards with their index.
+
+    Weights are normal with a deviation of 0.02, norms and layer scalars near their neutral value;
+    the same seed gives the same bytes. One slab of a weight is in memory at a time.
+    """
+    with atomic_write.atomic_folder(folder, marker="config.json", overwrite=overwrite) as partial:
+        _write_json(partial / "config.json", config_json(config, dtype))
+        _write_json(partial / "generation_config.json", generation_json(config))
+        planned = {
+            hf_from_canonical(name, prefix): PlannedTensor(dtype=dtype, shape=shape)
+            for name, shape in expected_weights(config).items()
+        }
+        shards = _shards(planned, shard_bytes)
+        for number, names in enumerate(shards):
+            path = partial / _shard_name(number, len(shards))
+            _write_shard(path, {name: planned[name] for name in names}, config, seed)
+        index = {
+            "metadata": {"total_size": sum(tensor.bytes for tensor in planned.values())},
+            "weight_map": {
+                name: _shard_name(number, len(shards))
+                for number, names in enumerate(shards)
+                for name in names
+            },
+        }
+        _write_json(partial / INDEX_NAME, index)
+
+
+def config_json(config: GemmaConfig, dtype: torch.dtype) -> dict[str, Any]:
+    """A config.json that python/model reads as `config` (name and ids of the family apart)."""
+    gemma4 = config.layer_scalar
+    sliding, full = config.sliding, config.full
+    values: dict[str, Any] = {
+        "architectures": ["Gemma4ForCausalLM" if gemma4 else "Gemma3ForCausalLM"],
+        "model_type": "gemma4_text" if gemma4 else "gemma3_text",
+        "dtype": str(dtype).removeprefix("torch."),
+        "vocab_size": config.vocab_size,
+        "hidden_size": config.hidden_size,
+        "intermediate_size": config.intermediate_size,
+        "num_hidden_layers": config.num_layers,
+        "num_attention_heads": config.num_heads,
+        "num_key_value_heads": sliding.kv_heads,
+        "head_dim": sliding.head_dim,
+        "sliding_window": sliding.window,
+        "layer_types": [f"{kind}_attention" for kind in config.layer_kinds],
+        "rms_norm_eps": config.rms_norm_eps,
+        "final_logit_softcapping": config.final_softcap,
+        "hidden_activation": "gelu_pytorch_tanh",
+        "max_position_embeddings": config.max_positions,
+        "tie_word_embeddings": config.tied_embeddings,
+        "bos_token_id": config.bos_id,
+        "eos_token_id": list(config.stop_ids),
+        "rope_parameters": {
+            f"{kind}_attention": _rope(attention) for kind,
+            attention in (("sliding", sliding), ("full", full))
+        },
+    }  # fmt: skip
+    if gemma4:
+        values |= {
+            "attention_k_eq_v": full.k_eq_v, "global_head_dim": full.head_dim,
+            "num_global_key_value_heads": full.kv_heads, "hidden_size_per_layer_input": 0,
+        }  # fmt: skip
+    else:
+        values["query_pre_attn_scalar"] = config.attention_scale**-2
+    return values
+
+
+def generation_json(config: GemmaConfig) -> dict[str, Any]:
+    return {
+        "do_sample": True, "eos_token_id": list(config.stop_ids), "temperature": 1.0, "top_k": 64,
+        "top_p": 0.95
+    }  # fmt: skip
+
+
+def _rope(attention: AttentionConfig) -> dict[str, Any]:
+    rope: dict[str, Any] = {"rope_type": attention.rope_type, "rope_theta": attention.rope_theta}
+    if attention.rope_type == "proportional":
+        rope["partial_rotary_factor"] = attention.rotary_fraction
+    if attention.rope_type == "linear":
+        rope["factor"] = attention.rope_factor
+    return rope
+
+
+def _shards(planned: dict[str, PlannedTensor], shard_bytes: int) -> list[list[str]]:
+    shards: list[list[str]] = []
+    size = shard_bytes
+    for name, tensor in planned.items():
+        if size + tensor.bytes > shard_bytes:
+            shards.append([])
+            size = 0
+        shards[-1].append(name)
+        size += tensor.bytes
+    return shards
+
+
+def _shard_name(number: int, count: int) -> str:
+    return f"model-{number + 1:05d}-of-{count:05d}.safetensors"
+
+
+def _write_shard(
+    path: Path, tensors: dict[str, PlannedTensor], config: GemmaConfig, seed: int
+) -> None:
+    with open(path, "wb") as file:
+        file.write(safetensors_writer.header_bytes(tensors, {"format": "pt"}))
+        for name, tensor in tensors.items():
+            for slab in _values(name, tensor, config, seed):
+                file.write(slab.view(torch.uint8).numpy().data)
+
+
+def _values(
+    name: str, tensor: PlannedTensor, config: GemmaConfig, seed: int
+) -> Iterator[torch.Tensor]:
+    """Flat slabs of a weight's values, in the order of the file."""
+    random = np.random.default_rng([seed, *name.encode()])
+    neutral = 0.0 if config.norm_offset else 1.0
+    mean, deviation = (
+        (neutral, 0.1) if is_norm(name) or name.endswith("layer_scalar") else (0.0, _DEVIATION)
+    )
+    left = tensor.bytes // tensor.dtype.itemsize
+    while left:
+        count = min(left, _SLAB_VALUES)
+        values = random.standard_normal(count, dtype=np.float32) * np.float32(
+            deviation
+        ) + np.float32(mean)
+        yield torch.from_numpy(values).to(tensor.dtype)
+        left -= count
+
+
+def _write_json(path: Path, value: object) -> None:
+    path.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")

@@ -1,0 +1,303 @@
+"""From an open checkpoint to an artifact folder: plans, weights, tokenizer, manifest.
+
+What must stay true: the folder appears whole or not at all; one weight at a time is in memory; the
+same checkpoint, recipe and limits give the same bytes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.metadata
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+
+from python.artifact import atomic_write, manifest
+from python.checkpoint.checkpoint import (
+    Checkpoint,
+    GgufTokenizer,
+    HuggingFaceTokenizer,
+    TokenizerSource,
+)
+from python.console.errors import UserError
+from python.console.progress import Progress
+from python.export import memory_estimate, ptd_writer
+from python.export import plan as p
+from python.export.build_plans import build_plan
+from python.export.trace import Limits
+from python.export.weight_table import Form, WeightTable, with_forms
+from python.model.config import ConfigError, GemmaConfig, config_from_gguf, config_from_hf
+from python.quant.recipe import QuantRecipe
+from python.text.tokenizer_file import (
+    TokenizerData,
+    serialize,
+    tokenizer_from_gguf,
+    tokenizer_from_json,
+)
+
+MAX_PREFILL_CHUNK = 2048
+DEFAULT_PREFILL_CHUNK = 512
+CACHE_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+PROGRAM_FILE, WEIGHTS_FILE, TOKENIZER_FILE = "model.pte", "model.ptd", "tokenizer.bin"
+_EMBEDDING = "embed_tokens.weight"
+_DTYPE_NAMES = {"F16": "float16", "BF16": "bfloat16"}
+_VERSIONED = ("executorch", "torch")
+_PROGRAM_SPACE = 8 << 20  # more than the program and the manifest take
+
+MakeProgress = Callable[..., Progress]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ExportPlan:
+    """All that is known before a weight is read: what --dry_run prints."""
+
+    config: GemmaConfig
+    recipe: QuantRecipe
+    plans: tuple[p.Plan, ...]  # in the order of Plan.METHODS
+    forms: Mapping[str, Form]
+    table: WeightTable
+
+    @property
+    def prefill(self) -> p.Plan:
+        return next(plan for plan in self.plans if plan.method == "prefill")
+
+    @property
+    def blobs(self) -> list[ptd_writer.Blob]:
+        return [ptd_writer.Blob(key=w.data_key, bytes=w.bytes) for w in self.prefill.weights]
+
+
+def read_config(checkpoint: Checkpoint) -> GemmaConfig:
+    """The configuration that a checkpoint describes, with its embedding scale settled.
+
+    Raises:
+      UserError: the checkpoint's configuration is not one of a model that we can run.
+    """
+    source = checkpoint.config
+    try:
+        if source.kind == "gguf":
+            config = config_from_gguf(source.values, source.tensor_names)
+        else:
+            config = config_from_hf(source.values)
+        config = dataclasses.replace(
+            config, tied_embeddings="lm_head.weight" not in checkpoint.names()
+        )
+    except ConfigError as error:
+        raise UserError(f"{checkpoint.path}: {error}") from None
+    if config.embed_scale_dtype != "weights":
+        return config
+    # The model is traced in float32; what it rounds to is the type in which the checkpoint stores
+    # the embedding.
+    stored = checkpoint.describe(_EMBEDDING).encoding
+    return dataclasses.replace(config, embed_scale_dtype=_DTYPE_NAMES.get(stored, "float32"))  # type: ignore[arg-type]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a user decides beside the recipe."""
+
+    max_seq_len: int
+    max_prefill_chunk: int
+    kv_cache_dtype: str  # a key of CACHE_DTYPES
+
+    def limits(self, config: GemmaConfig) -> Limits:
+        """Raises UserError where the model cannot hold so much."""
+        if not 1 <= self.max_seq_len <= config.max_positions:
+            raise UserError(
+                f"max_seq_len {self.max_seq_len} is outside 1 to {config.max_positions}, the positions of {config.name}"
+            )
+        if not 1 <= self.max_prefill_chunk <= min(MAX_PREFILL_CHUNK, self.max_seq_len):
+            raise UserError(
+                f"max_prefill_chunk {self.max_prefill_chunk} is outside 1 to {MAX_PREFILL_CHUNK} or more than"
+                f" max_seq_len {self.max_seq_len}"
+            )
+        if self.kv_cache_dtype not in CACHE_DTYPES:
+            raise UserError(
+                f"kv_cache_dtype {self.kv_cache_dtype} is unknown (use {' or '.join(CACHE_DTYPES)})"
+            )
+        return Limits(
+            max_context=self.max_seq_len,
+            max_tokens=self.max_prefill_chunk,
+            cache_dtype=CACHE_DTYPES[self.kv_cache_dtype],
+        )
+
+
+def plan_export(
+    checkpoint: Checkpoint,
+    config: GemmaConfig,
+    recipe: QuantRecipe,
+    options: Options,
+    *,
+    progress: MakeProgress = Progress,
+) -> ExportPlan:
+    """Traces the methods and settles the form of every weight; reads no weight.
+
+    Raises:
+      UserError: the options, the checkpoint or the recipe do not fit the model.
+    """
+    limits = options.limits(config)
+    table = WeightTable(checkpoint, config, recipe)
+    plans = []
+    with progress("trace", total=len(p.Plan.METHODS)) as report:
+        for method in p.Plan.METHODS:
+            plans.append(build_plan(config, limits, method))
+            report.advance(method)
+    forms = table.forms(plans[0].weights)
+    return ExportPlan(
+        config=config,
+        recipe=recipe,
+        plans=tuple(with_forms(plan, forms) for plan in plans),
+        forms=forms,
+        table=table,
+    )
+
+
+def export_artifact(
+    checkpoint: Checkpoint,
+    config: GemmaConfig,
+    recipe: QuantRecipe,
+    options: Options,
+    output: Path,
+    *,
+    overwrite: bool = False,
+    progress: MakeProgress = Progress,
+) -> ExportPlan:
+    """Writes the artifact folder `output`; returns what is in it.
+
+    Raises:
+      UserError: `output` exists, the disk is full, or a weight cannot be read, quantized or packed.
+    """
+    with atomic_write.atomic_folder(
+        output, marker=manifest.FILE_NAME, overwrite=overwrite
+    ) as folder:
+        planned = plan_export(checkpoint, config, recipe, options, progress=progress)
+        tokenizer = read_tokenizer(checkpoint.tokenizer, config)
+        atomic_write.require_free_space(
+            folder, ptd_writer.file_bytes(planned.blobs) + _PROGRAM_SPACE
+        )
+        files = [_write_program(folder, planned, progress)]
+        files.append(_write_weights(folder, planned, progress))
+        if tokenizer is not None:
+            files.append(_write_bytes(folder, TOKENIZER_FILE, serialize(tokenizer)))
+        manifest.write(folder, _describe(checkpoint, planned, tokenizer, files))
+    return planned
+
+
+def read_tokenizer(source: TokenizerSource | None, config: GemmaConfig) -> TokenizerData | None:
+    """The checkpoint's tokenizer, None where it has none.
+
+    Raises:
+      UserError: it has more pieces than the model has embeddings, or is of a kind that we do not
+      know.
+    """
+    if source is None:
+        return None
+    data = _tokenizer_data(source)
+    if len(data.pieces) > config.vocab_size:
+        raise UserError(
+            f"{data.where}: the tokenizer has {len(data.pieces)} pieces, the model only {config.vocab_size} embeddings"
+        )
+    return data
+
+
+def _tokenizer_data(source: TokenizerSource) -> TokenizerData:
+    if isinstance(source, HuggingFaceTokenizer):
+        return tokenizer_from_json(source.path)
+    assert isinstance(source, GgufTokenizer)
+    metadata = {
+        "model": source.model,
+        "tokens": source.tokens,
+        "scores": source.scores,
+        "token_type": source.kinds,
+        "merges": source.merges,
+        "bos_token_id": source.bos_id,
+        "unknown_token_id": source.unknown_id,
+        "add_bos_token": source.add_bos,
+        "add_space_prefix": source.add_space_prefix,
+    }
+    present = {key: value for key, value in metadata.items() if value not in (None, [], ())}
+    return tokenizer_from_gguf({f"tokenizer.ggml.{key}": v for key, v in present.items()})
+
+
+def _write_program(folder: Path, planned: ExportPlan, progress: MakeProgress) -> manifest.FileEntry:
+    with progress("lower", total=1) as report:
+        # Imports ExecuTorch's compiler, which --help and --dry_run do without.
+        from python.export.lower import lower
+
+        data = lower(planned.plans)
+        report.advance(PROGRAM_FILE)
+    return _write_bytes(folder, PROGRAM_FILE, data)
+
+
+def _write_weights(folder: Path, planned: ExportPlan, progress: MakeProgress) -> manifest.FileEntry:
+    total = sum(form.bytes for form in planned.forms.values())
+    with (
+        (folder / WEIGHTS_FILE).open("xb") as file,
+        progress("weights", total=len(planned.forms), total_bytes=total) as report,
+    ):
+        writer = ptd_writer.PtdWriter(file, planned.blobs)
+        writer.begin()
+        for weight in planned.prefill.weights:
+            form = planned.forms[weight.name]
+            writer.write(weight.data_key, planned.table.make(weight.name, form).data)
+            report.advance(weight.name, bytes_done=form.bytes)
+        written = writer.finish()
+    return manifest.FileEntry(name=WEIGHTS_FILE, bytes=written.bytes, sha256=written.sha256)
+
+
+def _write_bytes(folder: Path, name: str, data: bytes) -> manifest.FileEntry:
+    (folder / name).write_bytes(data)
+    return manifest.FileEntry(name=name, bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+
+
+def _describe(
+    checkpoint: Checkpoint,
+    planned: ExportPlan,
+    tokenizer: TokenizerData | None,
+    files: list[manifest.FileEntry],
+) -> manifest.Manifest:
+    generation, config, prefill = checkpoint.generation, planned.config, planned.prefill
+    entry = None
+    if tokenizer is not None:
+        entry = manifest.TokenizerEntry(
+            file=TOKENIZER_FILE,
+            bos_id=config.bos_id if tokenizer.bos_id is None else tokenizer.bos_id,
+            add_bos=tokenizer.add_bos,
+            stop_ids=generation.stop_ids,
+            chat_template=tokenizer.chat_template,
+        )
+    return manifest.Manifest(
+        model_name=config.name,
+        config=config.to_json(),
+        recipe=Path(planned.recipe.name).name,
+        max_seq_len=prefill.max_context,
+        max_prefill_chunk=prefill.max_tokens,
+        methods=p.Plan.METHODS,
+        files=tuple(files),
+        tokenizer=entry,
+        sampling=manifest.Sampling(
+            temperature=generation.temperature, top_k=generation.top_k, top_p=generation.top_p
+        ),
+        versions={name: importlib.metadata.version(name) for name in _VERSIONED},
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """Bytes that an artifact takes on the disk, of a session, and of a call."""
+
+    weights: int
+    file: int
+    session: int
+    activations: int
+
+
+def sizes_of(planned: ExportPlan) -> Sizes:
+    """Sizes, without writing anything."""
+    return Sizes(
+        weights=sum(form.bytes for form in planned.forms.values()),
+        file=ptd_writer.file_bytes(planned.blobs),
+        session=memory_estimate.session_bytes(planned.prefill),
+        activations=max(memory_estimate.activation_bytes(plan) for plan in planned.plans),
+    )

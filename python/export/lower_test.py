@@ -1,0 +1,111 @@
+"""The `.pte`: three methods, one delegate call each, the plan as payload, the documented tensors,
+the same bytes twice.
+"""
+
+import re
+import subprocess
+import sys
+
+import pytest
+from executorch.exir._serialize._program import deserialize_pte_binary
+from executorch.exir.scalar_type import ScalarType
+from executorch.exir.schema import ExecutionPlan, Tensor, TensorShapeDynamism
+
+from python.export import plan as p
+from python.export.fake_plan import fake_plan
+from python.export.lower import lower
+
+CHUNK = 8
+
+
+def _plans() -> list[p.Plan]:
+    return [fake_plan(m, max_tokens=1 if m == "decode" else CHUNK) for m in p.Plan.METHODS]
+
+
+@pytest.fixture(scope="module")
+def pte() -> bytes:
+    return lower(_plans())
+
+
+def _tensors(method: ExecutionPlan, indices: list[int]) -> list[tuple[ScalarType, list[int], bool]]:
+    tensors = [method.values[index].val for index in indices]
+    assert all(isinstance(tensor, Tensor) for tensor in tensors)
+    return [
+        (t.scalar_type, list(t.sizes), t.shape_dynamism == TensorShapeDynamism.DYNAMIC_BOUND)
+        for t in tensors
+    ]
+
+
+def test_payload_is_the_plan(pte: bytes) -> None:
+    program = deserialize_pte_binary(pte).program
+    by_name = {method.name: method for method in program.execution_plan}
+    assert sorted(by_name) == list(p.Plan.METHODS)
+    for plan in _plans():
+        (delegate,) = by_name[plan.method].delegates
+        assert delegate.id == "GemmaDelegate"
+        assert delegate.compile_specs == []
+        payload = program.backend_delegate_data[delegate.processed.index].data
+        assert p.from_bytes(bytes(payload)) == plan
+
+
+def test_signatures_are_the_documented_ones(pte: bytes) -> None:
+    methods = {m.name: m for m in deserialize_pte_binary(pte).program.execution_plan}
+    long, real = ScalarType.LONG, ScalarType.FLOAT
+    rest = [(long, [1], False), (long, [1], False), (real, [4], False), (long, [1], False)]
+    token = [(long, [1, 1], False)]
+    prefill, decode, score = methods["prefill"], methods["decode"], methods["score"]
+    assert _tensors(prefill, prefill.inputs) == [(long, [1, CHUNK], True), *rest]
+    assert _tensors(prefill, prefill.outputs) == token
+    assert _tensors(decode, decode.inputs) == [(long, [1, 1], False), *rest]
+    assert _tensors(decode, decode.outputs) == token
+    tokens = (long, [1, CHUNK], True)
+    assert _tensors(score, score.inputs) == [tokens, (long, [1], False), tokens]
+    assert _tensors(score, score.outputs) == [
+        (real, [1, CHUNK], True), (long, [1, CHUNK, 5], True), (real, [1, CHUNK, 5], True),
+    ]  # fmt: skip
+
+
+def test_inputs_and_outputs_do_not_share_memory(pte: bytes) -> None:
+    for method in deserialize_pte_binary(pte).program.execution_plan:
+        tensors = [method.values[index].val for index in (*method.inputs, *method.outputs)]
+        sizes = {ScalarType.LONG: 8, ScalarType.FLOAT: 4}
+        spans = []
+        for tensor in tensors:
+            count = 1
+            for size in tensor.sizes:
+                count *= size
+            info = tensor.allocation_info
+            start = info.memory_offset_low + (info.memory_offset_high << 32)
+            spans.append((start, start + count * sizes[tensor.scalar_type]))
+        spans.sort()
+        assert all(end <= start for (_, end), (start, _) in zip(spans, spans[1:], strict=False))
+
+
+_PRINT_DIGEST = """
+import hashlib
+from python.export.fake_plan import fake_plan
+from python.export.lower import lower
+plans = [fake_plan(m, max_tokens=1 if m == "decode" else 8) for m in ("score", "decode", "prefill")]
+print("digest", hashlib.sha256(lower(plans)).hexdigest())
+"""
+
+
+def test_another_process_writes_the_same_bytes(pte: bytes) -> None:
+    import hashlib
+
+    environment = {"PYTHONPATH": ":".join(sys.path), "PYTHONHASHSEED": "7"}
+    result = subprocess.run(
+        [sys.executable, "-c", _PRINT_DIGEST],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    digest = re.search(r"digest (\w+)", result.stdout)
+    assert digest is not None
+    assert digest[1] == hashlib.sha256(pte).hexdigest()
+
+
+def test_refuses_plans_that_disagree() -> None:
+    with pytest.raises(p.PlanError, match="differs from the one in another method"):
+        lower([fake_plan(), fake_plan("decode", max_tokens=1, capacity=12)])

@@ -1,0 +1,43 @@
+"""What an artifact will take: bytes of its weights, of a session's caches, and of a call's
+activations.
+"""
+
+from __future__ import annotations
+
+from python.export import plan as p
+
+_CACHE_ELEMENT_BYTES = {p.DType.F32: 4, p.DType.BF16: 2}
+_ACTIVATION_BYTES = 4  # float32
+
+
+def session_bytes(plan: p.Plan) -> int:
+    """Keys and values of all caches of one session."""
+    return sum(
+        2 * cache.kv_heads * cache.capacity * cache.head_dim * _CACHE_ELEMENT_BYTES[cache.dtype]
+        for cache in plan.caches
+    )
+
+
+def activation_bytes(plan: p.Plan) -> int:
+    """The most that is alive at once during a call of max_tokens, in float32, where values share
+    memory.
+    """
+    last_use = {
+        value: position
+        for position, step in enumerate(plan.steps)
+        for role in (p.Role.WRITES, p.Role.READS)
+        for value in p.operands(step.operation, role)
+    }
+    alive: set[int] = set()
+    peak = 0
+    for position, step in enumerate(plan.steps):
+        alive.update(p.operands(step.operation, p.Role.WRITES))
+        peak = max(peak, sum(_value_bytes(plan, value) for value in alive))
+        alive = {value for value in alive if last_use[value] > position}
+    return peak
+
+
+def _value_bytes(plan: p.Plan, index: int) -> int:
+    value = plan.values[index]
+    rows = 1 if value.rows is p.Rows.ONE else plan.max_tokens
+    return rows * value.columns * _ACTIVATION_BYTES

@@ -1,0 +1,34 @@
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from python.export import plan_ops
+from python.export.passes import linear
+from python.export.passes.example_graphs import HIDDEN, WIDTH, graph_of, stream, targets
+from python.export.pattern import GraphError, calls
+
+_WEIGHT = torch.zeros(WIDTH, HIDDEN)
+
+
+def test_projections_of_one_input_become_one() -> None:
+    def body(x: Any, y: Any, a: Any, b: Any, c: Any) -> Any:
+        first = F.linear(x, a).relu()
+        return first + F.linear(y, b) + F.linear(x, c)
+
+    graph = graph_of(body, x=stream(), y=stream(), a=_WEIGHT, b=_WEIGHT, c=_WEIGHT)
+    linear.run(graph)
+    graph.lint()
+    of_x, of_y = calls(graph, plan_ops.linear)
+    assert [str(w) for w in of_x.kwargs["weights"]] == ["kwargs_a", "kwargs_c"]
+    assert [str(w) for w in of_y.kwargs["weights"]] == ["kwargs_b"]
+    assert targets(graph) == [
+        "linear", "getitem", "getitem", "relu.default", "linear", "getitem", "add.Tensor", "add.Tensor"
+    ]  # fmt: skip
+
+
+def test_a_bias_is_refused() -> None:
+    graph = graph_of(lambda x, a, b: F.linear(x, a, b), x=stream(), a=_WEIGHT, b=torch.zeros(WIDTH))
+    with pytest.raises(GraphError, match="node linear has a bias"):
+        linear.run(graph)

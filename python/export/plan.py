@@ -1,0 +1,338 @@
+"""The plan of one method as frozen dataclasses: the Python mirror of cc/delegate/plan.fbs.
+
+Owns validation (what FlatBuffers cannot know: indices, shapes, sizes) and the way to bytes and
+back. What must stay true: field names and types are those of the schema, a plan that `validate`
+accepts is one that cc/delegate/plan_check accepts, and equal plans give equal bytes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import pathlib
+import struct
+import typing
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
+
+from python.console.errors import UserError
+from python.export import flatc
+
+VERSION = 1
+ABSENT = -1
+SCHEMA = pathlib.Path(__file__).parents[2] / "cc" / "delegate" / "plan.fbs"
+
+
+class PlanError(UserError):
+    """A plan that contradicts itself. One sentence that names the step or the table entry."""
+
+
+class Layout(enum.Enum):
+    """How a weight's bytes encode its matrix; docs/formats.md has the formulas."""
+
+    F32 = "F32"
+    F16 = "F16"
+    BF16 = "BF16"
+    INT8 = "INT8"
+    INT4 = "INT4"
+    INT4_MIN = "INT4_MIN"
+    INT5 = "INT5"
+    INT5_MIN = "INT5_MIN"
+    Q4_K = "Q4_K"
+    Q5_K = "Q5_K"
+    Q6_K = "Q6_K"
+
+
+class DType(enum.Enum):
+    """Element type of a cache."""
+
+    F32 = "F32"
+    BF16 = "BF16"
+
+
+class Rows(enum.Enum):
+    """Rows of a value: one for each token of the call, or the last token's alone."""
+
+    TOKENS = "TOKENS"
+    ONE = "ONE"
+
+
+def round_to_float32(value: float) -> float:
+    """The float32 nearest to `value`: what the schema's `float` holds."""
+    return struct.unpack("<f", struct.pack("<f", value))[0]
+
+
+class _Record:
+    """Base of every table: floats are kept as the float32 that the bytes will hold."""
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            if isinstance(value, float):
+                object.__setattr__(self, field.name, round_to_float32(value))
+
+
+class Role(enum.Enum):
+    """What an operand of an operation refers to, and whether the operation reads or writes it."""
+
+    READS = "a value that is read"
+    WRITES = "a value that is written"
+    WEIGHT = "a weight"
+    CACHE = "a cache"
+
+
+def _operand(role: Role, *, json: str = "", absent: bool = False) -> Any:
+    """An index into a table. `json`: its name in the schema where that is a Python keyword."""
+    metadata: dict[str, Any] = {"role": role}
+    if json:
+        metadata["json"] = json
+    if absent:
+        return dataclasses.field(default=ABSENT, metadata=metadata)
+    return dataclasses.field(metadata=metadata)
+
+
+def _input() -> Any:
+    return _operand(Role.READS, json="in")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Weight(_Record):
+    name: str
+    data_key: str
+    layout: Layout
+    rows: int
+    columns: int
+    group: int
+    bytes: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Cache(_Record):
+    name: str
+    kv_heads: int
+    head_dim: int
+    capacity: int
+    window: int
+    dtype: DType
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Value(_Record):
+    name: str
+    columns: int
+    rows: Rows
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Embed(_Record):
+    weight: int = _operand(Role.WEIGHT)
+    scale: float = 1.0
+    out: int = _operand(Role.WRITES)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RmsNorm(_Record):
+    input: int = _input()
+    weight: int = _operand(Role.WEIGHT, absent=True)
+    width: int
+    epsilon: float
+    add: int = _operand(Role.READS, absent=True)
+    scalar: int = _operand(Role.WEIGHT, absent=True)
+    out: int = _operand(Role.WRITES)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Linear(_Record):
+    input: int = _input()
+    weights: tuple[int, ...] = _operand(Role.WEIGHT)
+    outs: tuple[int, ...] = _operand(Role.WRITES)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PrepareAttention(_Record):
+    q: int = _operand(Role.READS)
+    k: int = _operand(Role.READS)
+    v: int = _operand(Role.READS, absent=True)
+    q_norm: int = _operand(Role.WEIGHT)
+    k_norm: int = _operand(Role.WEIGHT)
+    normalize_v: bool
+    epsilon: float
+    frequencies: int = _operand(Role.WEIGHT)
+    heads: int
+    cache: int = _operand(Role.CACHE)
+    out: int = _operand(Role.WRITES)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Attention(_Record):
+    q: int = _operand(Role.READS)
+    cache: int = _operand(Role.CACHE)
+    heads: int
+    scale: float
+    out: int = _operand(Role.WRITES)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GatedGelu(_Record):
+    gate: int = _operand(Role.READS)
+    up: int = _operand(Role.READS)
+    out: int = _operand(Role.WRITES)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Add(_Record):
+    a: int = _operand(Role.READS)
+    b: int = _operand(Role.READS)
+    out: int = _operand(Role.WRITES)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SelectLast(_Record):
+    input: int = _input()
+    out: int = _operand(Role.WRITES)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Softcap(_Record):
+    input: int = _input()
+    cap: float
+    out: int = _operand(Role.WRITES)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sample(_Record):
+    logits: int = _operand(Role.READS)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Score(_Record):
+    input: int = _input()
+    weight: int = _operand(Role.WEIGHT)
+    softcap: float
+    top: int
+
+
+Operation = (
+    Embed
+    | RmsNorm
+    | Linear
+    | PrepareAttention
+    | Attention
+    | GatedGelu
+    | Add
+    | SelectLast
+    | Softcap
+    | Sample
+    | Score
+)
+_OPERATIONS: dict[str, type] = {cls.__name__: cls for cls in typing.get_args(Operation)}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Step(_Record):
+    name: str
+    operation: Operation
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plan(_Record):
+    version: int = VERSION
+    model: str
+    method: str
+    vocab_size: int
+    max_tokens: int
+    max_context: int
+    weights: tuple[Weight, ...]
+    caches: tuple[Cache, ...]
+    values: tuple[Value, ...]
+    steps: tuple[Step, ...]
+
+    METHODS: ClassVar[tuple[str, ...]] = ("decode", "prefill", "score")
+
+
+def operands(operation: Operation, role: Role) -> Iterator[int]:
+    """The indices that an operation has in a role, absent ones left out, in the schema's order."""
+    for field in dataclasses.fields(operation):
+        if field.metadata.get("role") is not role:
+            continue
+        value = getattr(operation, field.name)
+        for index in value if isinstance(value, tuple) else (value,):
+            if index != ABSENT:
+                yield index
+
+
+def map_operands(operation: Operation, table: dict[Role, Callable[[int], int]]) -> Operation:
+    """The operation with each present index of a role replaced by what the role's function
+    gives.
+    """
+    changes: dict[str, Any] = {}
+    for field in dataclasses.fields(operation):
+        renumber = table.get(field.metadata.get("role"))  # type: ignore[arg-type]
+        if renumber is None:
+            continue
+        value = getattr(operation, field.name)
+        if isinstance(value, tuple):
+            changes[field.name] = tuple(renumber(index) for index in value)
+        elif value != ABSENT:
+            changes[field.name] = renumber(value)
+    return dataclasses.replace(operation, **changes)
+
+
+# To bytes and back
+
+
+def to_bytes(plan: Plan) -> bytes:
+    """FlatBuffers bytes of a plan, after validating it.
+
+    Raises:
+      PlanError: the plan contradicts itself.
+    """
+    from python.export import plan_check
+
+    plan_check.validate(plan)
+    return flatc.json_to_bytes([SCHEMA], to_json(plan))
+
+
+def from_bytes(data: bytes) -> Plan:
+    """The plan in bytes that `to_bytes` wrote (bytes from elsewhere: see flatc.bytes_to_json)."""
+    return _record_from_json(Plan, flatc.bytes_to_json([SCHEMA], data))
+
+
+def to_json(record: Any) -> Any:
+    """The JSON document of a plan (or of a part of it), as the schema names its fields."""
+    if isinstance(record, enum.Enum):
+        return record.name
+    if isinstance(record, tuple):
+        return [to_json(item) for item in record]
+    if not dataclasses.is_dataclass(record):
+        return record
+    document: dict[str, Any] = {}
+    for field in dataclasses.fields(record):
+        value = getattr(record, field.name)
+        if field.name == "operation":
+            document["operation_type"] = type(value).__name__
+        document[field.metadata.get("json", field.name)] = to_json(value)
+    return document
+
+
+def _record_from_json(cls: Any, document: dict[str, Any]) -> Any:
+    types = typing.get_type_hints(cls)
+    arguments = {}
+    for field in dataclasses.fields(cls):
+        value = document[field.metadata.get("json", field.name)]
+        if field.name == "operation":
+            operation = _OPERATIONS[document["operation_type"]]
+            arguments[field.name] = _record_from_json(operation, value)
+        else:
+            arguments[field.name] = _value_from_json(types[field.name], value)
+    return cls(**arguments)
+
+
+def _value_from_json(type_: Any, value: Any) -> Any:
+    if typing.get_origin(type_) is tuple:
+        return tuple(_value_from_json(typing.get_args(type_)[0], item) for item in value)
+    if isinstance(type_, type) and issubclass(type_, enum.Enum):
+        return type_[value]
+    if dataclasses.is_dataclass(type_):
+        return _record_from_json(type_, value)
+    return value

@@ -1,0 +1,185 @@
+"""Which layout each weight of a plan takes, known before any weight is read, and how the weight is
+made.
+
+What must stay true: the plan's weights are the checkpoint's, no more and no fewer, with the shapes
+that the model needs; what `make` gives has the layout and the size that `forms` announced.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+
+import torch
+
+from python.checkpoint.checkpoint import Checkpoint
+from python.checkpoint.tensor import DenseTensor, TensorInfo, TorchaoTensor
+from python.console.errors import UserError
+from python.export import plan as p
+from python.model.gemma_config import GemmaConfig
+from python.model.rope import rope_frequencies
+from python.quant import layouts, pack, quantize
+from python.quant.layouts import PackedWeight
+from python.quant.recipe import QuantConfig, QuantRecipe
+
+_BLOCK_GROUP = 32  # columns of a GGML block other than the K types
+_TORCHAO_BITS = {"Int4Tensor": 4, "IntxUnpackedToInt8Tensor": 8}
+_NAMES_SHOWN = 3
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Form:
+    """How a weight will lie in the artifact."""
+
+    layout: str
+    rows: int
+    columns: int
+    group: int
+
+    @property
+    def bytes(self) -> int:
+        return layouts.blob_bytes(self.layout, self.rows, self.columns, self.group)
+
+    @property
+    def bits_per_weight(self) -> float:
+        return layouts.bits_per_weight(self.layout, self.rows, self.columns, self.group)
+
+
+class WeightTable:
+    """The weights of one artifact: those of a checkpoint as a recipe wants them, and the rope
+    tables.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, config: GemmaConfig, recipe: QuantRecipe) -> None:
+        self._checkpoint = checkpoint
+        self._recipe = recipe
+        kinds = {kind: getattr(config, kind) for kind in sorted(set(config.layer_kinds))}
+        self._computed = {
+            f"rope.{kind}.frequencies": rope_frequencies(attention)[None]
+            for kind, attention in kinds.items()
+        }
+
+    def forms(self, weights: Iterable[p.Weight]) -> dict[str, Form]:
+        """The form of each of a plan's weights, by name.
+
+        Raises:
+          UserError: a weight is missing, unknown, of another shape, or has no layout; the sentence
+          names it.
+        """
+        weights = list(weights)
+        self._check_names({weight.name for weight in weights})
+        forms = {}
+        for weight in weights:
+            form = self._form(weight)
+            if (form.rows, form.columns) != (weight.rows, weight.columns):
+                raise UserError(
+                    f"{weight.name}: the checkpoint has {form.rows} x {form.columns}, the model needs"
+                    f" {weight.rows} x {weight.columns}"
+                )
+            forms[weight.name] = form
+        return forms
+
+    def encoding(self, name: str) -> str:
+        """What the checkpoint stores; `computed` for the rope tables."""
+        return "computed" if name in self._computed else self._checkpoint.describe(name).encoding
+
+    def make(self, name: str, form: Form) -> PackedWeight:
+        """Reads, quantizes and packs one weight."""
+        if name in self._computed:
+            packed = pack.pack(name, DenseTensor(values=self._computed[name]))
+        else:
+            stored = self._checkpoint.read(name)
+            prepared = quantize.prepare(name, stored, self._recipe)
+            del stored
+            packed = pack.pack(name, prepared)
+        made = Form(
+            layout=packed.layout, rows=packed.rows, columns=packed.columns, group=packed.group
+        )
+        if made != form:
+            raise UserError(f"{name}: it was packed as {made}, but announced as {form}")
+        return packed
+
+    def _check_names(self, needed: set[str]) -> None:
+        offered = set(self._checkpoint.names()) | set(self._computed)
+        for problem, names in (
+            (f"{self._checkpoint.path} lacks", needed - offered),
+            (
+                f"{self._checkpoint.path} has weights that its model does not have,",
+                offered - needed,
+            ),
+        ):
+            if names:
+                shown = ", ".join(sorted(names)[:_NAMES_SHOWN])
+                more = len(names) - _NAMES_SHOWN
+                raise UserError(f"{problem} {shown}" + (f" and {more} more" if more > 0 else ""))
+
+    def _form(self, weight: p.Weight) -> Form:
+        name = weight.name
+        if name in self._computed:
+            return _plain_form("F32", self._computed[name].shape)
+        info = self._checkpoint.describe(name)
+        if len(info.shape) < 2:
+            return _plain_form("F32", (1, *info.shape) if info.shape else (1, 1))
+        quantization = self._recipe.config_for(name)
+        try:
+            if quantization is not None:
+                return _quantized_form(name, info, quantization)
+            if info.encoding in _TORCHAO_BITS:
+                return self._torchao_form(info)
+            return _kept_form(info)
+        except UserError as error:
+            raise UserError(f"{name}: {str(error).removeprefix(f'{name}: ')}") from None
+
+    def _torchao_form(self, info: TensorInfo) -> Form:
+        """Whether such a tensor is symmetric, its zero points alone tell."""
+        tensor = self._checkpoint.read(info.name)
+        assert isinstance(tensor, TorchaoTensor)
+        zero_point = tensor.parts.get("zero_point")
+        symmetric = zero_point is None or not bool(torch.any(zero_point != 0))
+        group = tensor.parts["scale"].numel()
+        rows, columns = info.shape
+        bits = _TORCHAO_BITS[info.encoding]
+        return _integer_form(bits, symmetric, rows, columns, rows * columns // max(group, 1))
+
+
+def with_forms(plan: p.Plan, forms: Mapping[str, Form]) -> p.Plan:
+    """The plan with its weights' layouts in place of F32."""
+    weights = [
+        dataclasses.replace(
+            weight,
+            layout=p.Layout[forms[weight.name].layout],
+            group=forms[weight.name].group,
+            bytes=forms[weight.name].bytes,
+        )
+        for weight in plan.weights
+    ]
+    return dataclasses.replace(plan, weights=tuple(weights))
+
+
+def _plain_form(layout: str, shape: Iterable[int]) -> Form:
+    rows, columns = shape
+    return Form(layout=layout, rows=rows, columns=columns, group=0)
+
+
+def _kept_form(info: TensorInfo) -> Form:
+    layout = pack.packed_layout(info.encoding)
+    if layout not in layouts.LAYOUTS:
+        raise UserError(f"it is stored as {info.encoding}, for which there is no layout")
+    rows, columns = info.shape
+    has_groups = layout.startswith("INT")
+    form = Form(layout=layout, rows=rows, columns=columns, group=_BLOCK_GROUP if has_groups else 0)
+    layouts.planes(form.layout, form.rows, form.columns, form.group)
+    return form
+
+
+def _quantized_form(name: str, info: TensorInfo, quantization: QuantConfig) -> Form:
+    rows, columns = info.shape
+    group = quantization.group_of(name, columns)
+    return _integer_form(quantization.bits, quantization.symmetric, rows, columns, group)
+
+
+def _integer_form(bits: int, symmetric: bool, rows: int, columns: int, group: int) -> Form:
+    if bits == 8 and not symmetric:
+        raise UserError("asymmetric with 8 bits has no layout (use symmetric, or 4 bits)")
+    layout = "INT8" if bits == 8 else "INT4" if symmetric else "INT4_MIN"
+    return Form(layout=layout, rows=rows, columns=columns, group=group)

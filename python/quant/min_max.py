@@ -1,0 +1,114 @@
+"""Min-max quantization: a scale (and an offset) for each group that just covers its smallest and
+largest weight.
+
+Computed in float32. The scale is rounded to its stored type *before* the weights are rounded to it,
+so the stored form is exactly what was optimised for. Rows are taken in slabs: memory beside input
+and output stays small.
+"""
+
+import torch
+
+from python.quant.quantized import QuantizedTensor, offset_dtype, scale_dtype
+
+_SLAB_WEIGHTS = 1 << 18  # float32 of a slab stays within the cache
+
+
+def quantize_min_max(
+    weight: torch.Tensor, *, bits: int, group: int, symmetric: bool
+) -> QuantizedTensor:
+    """Quantizes weight [rows, columns] of any float type; `group` divides the columns and the
+    weights are finite.
+    """
+    rows, columns = weight.shape
+    dtype = scale_dtype(columns, group)
+    q = torch.empty((rows, columns), dtype=torch.int8)
+    scale = torch.empty((rows, columns // group), dtype=dtype)
+    offset = (
+        None if symmetric else torch.empty(scale.shape, dtype=offset_dtype(bits, columns, group))
+    )
+    step = max(1, _SLAB_WEIGHTS // columns)
+    for start in range(0, rows, step):
+        part = slice(start, start + step)
+        groups = (
+            weight[part].to(torch.float32).reshape(-1, columns // group, group)
+        )  # [slab, groups, group]
+        if offset is None:
+            scale[part] = symmetric_scale(groups, bits).to(dtype)
+            q[part] = round_to(groups, scale[part], None, bits).reshape(-1, columns)
+        else:
+            scale[part], offset[part] = asymmetric_scale(groups, bits, dtype)
+            q[part] = round_to(groups, scale[part], offset[part], bits).reshape(-1, columns)
+    return QuantizedTensor(bits=bits, group=group, q=q, scale=scale, offset=offset)
+
+
+def symmetric_scale(groups: torch.Tensor, bits: int) -> torch.Tensor:
+    """[..., group] -> [...]: the weight of largest magnitude lands on the lowest level,
+    -2^(bits-1).
+
+    There are more levels below zero than above, so the scale takes the sign of minus that weight
+    (as in GGML's Q4_0). For 8 bits the gain is nothing and levels -127 to 127 keep q and -q alike.
+    """
+    if bits == 8:
+        return groups.abs().amax(dim=-1) / 127
+    low, high = torch.aminmax(groups, dim=-1)
+    extreme = torch.where(high > -low, high, low)
+    return extreme / -(1 << bits - 1)
+
+
+def asymmetric_scale(
+    groups: torch.Tensor, bits: int, dtype: torch.dtype
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """[..., group] -> scale and offset [...] that put the minimum on the lowest level and the
+    maximum on the highest.
+
+    Both are representable, together with the offset of the lowest level (see `exact_offsets`).
+    """
+    low, high = torch.aminmax(groups, dim=-1)
+    scale = (high - low) / ((1 << bits) - 1)
+    return exact_offsets(scale, low, bits, dtype)
+
+
+def exact_offsets(
+    scale: torch.Tensor, low: torch.Tensor, bits: int, dtype: torch.dtype
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rounds scale and low, float32 [...], to a scale of `dtype` and an offset = low + 2^(bits-1) *
+    scale.
+
+    4 bits: offset and low are both of `dtype`, exactly, for the store keeps the one and the packed
+    layout the other. That is so when all of them lie on the coarsest of their grids. 8 bits: offset
+    is a multiple of scale, in float32, for the store keeps an integer zero point.
+    """
+    zero_level = 1 << bits - 1
+    if bits == 8:
+        # A group of equal weights has no range; one step is their common size then.
+        scale = torch.where(scale == 0, low.abs(), scale).to(dtype)
+        step = scale.to(torch.float32)
+        zero_point = (torch.round(low / torch.where(step == 0, 1.0, step)) + zero_level).clamp(
+            -127, 127
+        )
+        return scale, zero_point * step
+    span = zero_level * scale.to(dtype).to(torch.float32)
+    grid = torch.maximum(_spacing(low, dtype), _spacing(low + span, dtype))
+    grid = torch.maximum(grid, zero_level * _spacing(span / zero_level, dtype))
+    low = torch.round(low / grid) * grid
+    span = torch.round(span / grid) * grid
+    return (span / zero_level).to(dtype), (low + span).to(dtype)
+
+
+def round_to(
+    groups: torch.Tensor, scale: torch.Tensor, offset: torch.Tensor | None, bits: int
+) -> torch.Tensor:
+    """The nearest levels for [..., group] under stored scales and offsets [...]: int8."""
+    scale = scale.to(torch.float32).unsqueeze(-1)
+    shifted = groups if offset is None else groups - offset.to(torch.float32).unsqueeze(-1)
+    q = torch.round(shifted / torch.where(scale == 0, 1.0, scale))
+    return q.clamp_(-(1 << bits - 1), (1 << bits - 1) - 1).to(torch.int8)
+
+
+def _spacing(values: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """The distance between neighbouring numbers of `dtype` at these magnitudes, float32."""
+    info = torch.finfo(dtype)
+    _, exponent = torch.frexp(
+        values.abs().clamp_min(info.tiny)
+    )  # magnitude within 2^(exponent-1) to 2^exponent
+    return torch.ldexp(torch.full_like(values, info.eps), exponent - 1)

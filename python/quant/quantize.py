@@ -1,0 +1,78 @@
+"""One weight from what a checkpoint stores to what a recipe wants. Never more than one weight at a
+time.
+"""
+
+from collections.abc import Callable
+
+import torch
+
+from python.checkpoint.tensor import BlockTensor, StoredTensor
+from python.console.errors import UserError
+from python.quant import gguf_import
+from python.quant.dequantize import dequantize
+from python.quant.hqq import quantize_hqq, quantize_hqq_scale
+from python.quant.min_max import quantize_min_max
+from python.quant.quantized import QuantizedTensor
+from python.quant.recipe import QuantConfig, QuantRecipe
+
+_FLOATS = (torch.float32, torch.float16, torch.bfloat16)
+_CHECKED_ROWS = 1024
+
+
+def prepare(name: str, tensor: StoredTensor, recipe: QuantRecipe) -> StoredTensor | QuantizedTensor:
+    """The weight as the recipe wants it: quantized, or as stored where the recipe keeps it."""
+    config = recipe.config_for(name)
+    return tensor if config is None else quantize_stored(name, tensor, config)
+
+
+def quantize_stored(name: str, tensor: StoredTensor, config: QuantConfig) -> QuantizedTensor:
+    """Quantizes what a checkpoint stores.
+
+    Blocks that are already in the wanted form keep their exact values.
+    """
+    if isinstance(tensor, BlockTensor):
+        imported = gguf_import.import_exactly(tensor, config)
+        if imported is not None:
+            return imported
+    return quantize_weight(name, dequantize(name, tensor), config)
+
+
+def quantize_weight(name: str, weight: torch.Tensor, config: QuantConfig) -> QuantizedTensor:
+    """Quantizes a matrix [rows, columns] of float32, float16 or bfloat16. Raises UserError, naming
+    the weight.
+    """
+    if weight.ndim != 2 or weight.dtype not in _FLOATS or weight.numel() == 0:
+        raise UserError(
+            f"{name}: {weight.dtype} of shape {list(weight.shape)} is no matrix to quantize"
+        )
+    group = config.group_of(name, weight.shape[1])
+    _check_finite(name, weight)
+    result = _METHODS[config.method](weight, config, group)
+    if not torch.isfinite(result.scale).all():
+        raise UserError(
+            f"{name}: a weight of magnitude {float(weight.abs().max()):.3g} needs a scale beyond "
+            "float16 "
+            '(use "group": "row", whose scales are float32)'
+        )
+    return result
+
+
+def _check_finite(name: str, weight: torch.Tensor) -> None:
+    for start in range(0, weight.shape[0], _CHECKED_ROWS):
+        finite = torch.isfinite(weight[start : start + _CHECKED_ROWS])
+        if not finite.all():
+            row, column = (int(index) for index in (~finite).nonzero()[0])
+            raise UserError(
+                f"{name}: the weight at row {start + row}, column {column} is not finite"
+            )
+
+
+_METHODS: dict[str, Callable[[torch.Tensor, QuantConfig, int], QuantizedTensor]] = {
+    "min_max": lambda weight, config, group: quantize_min_max(
+        weight, bits=config.bits, group=group, symmetric=config.symmetric
+    ),
+    "hqq_scale": lambda weight, config, group: quantize_hqq_scale(
+        weight, bits=config.bits, group=group
+    ),
+    "hqq": lambda weight, config, group: quantize_hqq(weight, bits=config.bits, group=group),
+}

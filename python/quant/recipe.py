@@ -1,0 +1,273 @@
+"""Recipes: which weight is quantized how, as data.
+
+A recipe is a list of rules; the first whose expression matches the whole canonical name, and whose
+layers hold the weight's layer, decides. Every weight must match a rule. Norms and layer scalars are
+never quantized, whatever a rule says. The named recipes are built for a model's number of layers; a
+user's own comes from a JSON file:
+
+    {"rules": [
+      {"pattern": "embed_tokens\\.weight", "config": {"bits": 8, "group": "row", "symmetric": true,
+      "method": "min_max"}}, {"pattern": ".*(v|down)_proj\\.weight", "layers": ["0-14", 59],
+      "config": {"bits": 8, "group": 32, ...}}, {"pattern": ".*", "config": null}
+    ]}
+
+`"config": null` keeps the weight as it is stored; `"group": "row"` is one scale a row.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from python.artifact import strict_json
+from python.artifact.strict_json import Fields
+from python.console.errors import FormatError, UsageError, UserError
+from python.model.names import is_norm
+
+BITS = (4, 8)
+METHODS = ("min_max", "hqq_scale", "hqq")
+ROW = "row"
+_MIN_GROUP = 32
+_MAX_GROUP = 1 << 20
+_MAX_RECIPE_BYTES = 1 << 20
+_MAX_RULES = 10_000
+_MAX_LAYER = 4095
+
+
+def layer_of(name: str) -> int | None:
+    """The number of the layer that a canonical name belongs to."""
+    match = re.match(r"layers\.(\d+)\.", name)
+    return None if match is None else int(match[1])
+
+
+def is_quantizable(name: str) -> bool:
+    """Whether a canonical name is that of a matrix: neither a norm nor a layer scalar."""
+    return not is_norm(name) and not name.endswith("layer_scalar")
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantConfig:
+    """How a matrix is quantized. `group`: columns that share a scale, or None for one scale a row.
+
+    `method`: min_max; hqq_scale (symmetric, the scale optimised); hqq (scale and zero optimised).
+    """
+
+    bits: int
+    group: int | None
+    symmetric: bool
+    method: str
+
+    def __post_init__(self) -> None:
+        if self.bits not in BITS:
+            raise UserError(
+                f"{self.bits} bits are not supported (use {' or '.join(map(str, BITS))})"
+            )
+        if self.group is not None and (
+            not _MIN_GROUP <= self.group <= _MAX_GROUP or self.group % _MIN_GROUP
+        ):
+            raise UserError(
+                f"group {self.group} is no multiple of {_MIN_GROUP} (use 32, 64, 128 or {ROW!r})"
+            )
+        if self.method not in METHODS:
+            raise UserError(f"method {self.method!r} is unknown (use {', '.join(METHODS)})")
+        if self.method == "hqq_scale" and not self.symmetric:
+            raise UserError("method 'hqq_scale' is symmetric (use 'hqq' for asymmetric)")
+        if self.method == "hqq" and self.symmetric:
+            raise UserError("method 'hqq' is asymmetric (use 'hqq_scale' for symmetric)")
+
+    def group_of(self, name: str, columns: int) -> int:
+        """The group in columns. Raises UserError where it does not divide the weight."""
+        group = columns if self.group is None else self.group
+        if columns % group or group % _MIN_GROUP:
+            fitting = [str(size) for size in (32, 64, 128) if columns % size == 0]
+            remedy = (
+                f"use {', '.join(fitting)} or {ROW!r}" if fitting else "keep this weight as it is"
+            )
+            raise UserError(f"{name}: group {group} does not divide {columns} ({remedy})")
+        return group
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantRule:
+    """`pattern` must match the whole name; `layers` None: everywhere. `config` None: kept as
+    stored.
+    """
+
+    pattern: str
+    config: QuantConfig | None
+    layers: frozenset[int] | None = None
+
+    def __post_init__(self) -> None:
+        try:
+            re.compile(self.pattern)
+        except re.error as error:
+            raise UserError(
+                f"pattern {self.pattern!r:.80} is no regular expression: {error}"
+            ) from None
+
+    def matches(self, name: str) -> bool:
+        if self.layers is not None and layer_of(name) not in self.layers:
+            return False
+        return re.fullmatch(self.pattern, name) is not None
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantRecipe:
+    """Rules in the order in which they are tried."""
+
+    name: str
+    rules: tuple[QuantRule, ...]
+
+    def rule_for(self, name: str) -> tuple[int, QuantRule]:
+        """The number and the rule that decides on a weight. Raises UserError if none does."""
+        for number, rule in enumerate(self.rules):
+            if rule.matches(name):
+                return number, rule
+        raise UserError(
+            f'recipe {self.name}: no rule matches {name} (add one, with "config": null to keep it)'
+        )
+
+    def config_for(self, name: str) -> QuantConfig | None:
+        """How to quantize a weight; None: not at all. Norms and layer scalars never are."""
+        if not is_quantizable(name):
+            return None
+        return self.rule_for(name)[1].config
+
+    def keeps_everything(self) -> bool:
+        """Whether no rule quantizes anything."""
+        return all(rule.config is None for rule in self.rules)
+
+    def to_json(self) -> dict[str, Any]:
+        """The recipe as `from_json` reads it; equal recipes give equal values."""
+        return {"rules": [_rule_to_json(rule) for rule in self.rules]}
+
+
+_INT4 = QuantConfig(bits=4, group=32, symmetric=True, method="min_max")
+_INT4_HQQ = QuantConfig(bits=4, group=32, symmetric=False, method="hqq")
+_INT8 = QuantConfig(bits=8, group=32, symmetric=True, method="min_max")
+_INT8_ROW = QuantConfig(bits=8, group=None, symmetric=True, method="min_max")
+_EMBEDDING = QuantRule(pattern=r"(embed_tokens|lm_head)\.weight", config=_INT8_ROW)
+_LINEAR = r"layers\.\d+\.(self_attn|mlp)\.\w+_proj\.weight"
+
+
+def _none(num_layers: int) -> tuple[QuantRule, ...]:
+    return (QuantRule(pattern=".*", config=None),)
+
+
+def _default(num_layers: int) -> tuple[QuantRule, ...]:
+    return (_EMBEDDING, QuantRule(pattern=_LINEAR, config=_INT4))
+
+
+def _sensitive(num_layers: int) -> tuple[QuantRule, ...]:
+    quarter = num_layers // 4
+    edges = frozenset((*range(quarter), *range(num_layers - quarter, num_layers)))
+    sensitive = QuantRule(
+        pattern=r"layers\.\d+\.(self_attn\.v_proj|mlp\.down_proj)\.weight",
+        config=_INT8,
+        layers=edges,
+    )
+    return (_EMBEDDING, sensitive, QuantRule(pattern=_LINEAR, config=_INT4_HQQ))
+
+
+# qat: the levels and the rounding of GGML's Q4_0, for which Google trained its quantization-aware
+# checkpoints.
+NAMED: Mapping[str, Callable[[int], tuple[QuantRule, ...]]] = {
+    "default": _default, "sensitive": _sensitive, "qat": _default, "none": _none
+}  # fmt: skip
+
+
+def recipe(text: str, num_layers: int, base: Path = Path()) -> QuantRecipe:
+    """The named recipe, or the one in the file `text` (relative to `base`). Raises UsageError for
+    neither.
+    """
+    if text in NAMED:
+        return QuantRecipe(name=text, rules=NAMED[text](num_layers))
+    path = base / text
+    if not path.is_file():
+        raise UsageError(f"recipe {text!r} is unknown (use {', '.join(NAMED)} or a JSON file)")
+    return from_json(strict_json.read(path, _MAX_RECIPE_BYTES), path)
+
+
+def from_json(value: object, where: Path) -> QuantRecipe:
+    """A recipe file's content. Raises FormatError, naming the rule."""
+    fields = Fields(value, where, "the recipe")
+    rules = fields.items("rules")
+    fields.finish()
+    if not 1 <= len(rules) <= _MAX_RULES:
+        raise fields.error("rules", f"has {len(rules)} entries, 1 to {_MAX_RULES} are allowed")
+    return QuantRecipe(
+        name=str(where),
+        rules=tuple(_rule_from_json(rule, number, where) for number, rule in enumerate(rules)),
+    )
+
+
+def digest_text(recipe_: QuantRecipe) -> str:
+    """The recipe in its only spelling, to compare and to store."""
+    return json.dumps(recipe_.to_json(), sort_keys=True, separators=(",", ":"))
+
+
+def _rule_from_json(value: object, number: int, where: Path) -> QuantRule:
+    what = f"rule {number}"
+    fields = Fields(value, where, what)
+    pattern = fields.text("pattern")
+    layers = _layers(fields) if fields.has("layers") and not fields.is_null("layers") else None
+    try:
+        config = (
+            None
+            if fields.is_null("config")
+            else _config_from_json(fields.mapping("config"), where, what)
+        )
+        rule = QuantRule(pattern=pattern, config=config, layers=layers)
+    except FormatError:
+        raise
+    except UserError as error:
+        raise FormatError(where, f"{what}: {error}") from None
+    fields.finish()
+    return rule
+
+
+def _config_from_json(value: Mapping[str, Any], where: Path, what: str) -> QuantConfig:
+    fields = Fields(value, where, f"'config' of {what}")
+    group: int | None = None
+    if value.get("group") == ROW:
+        fields.text("group")
+    else:
+        group = fields.integer("group", 1, _MAX_GROUP)
+    config = QuantConfig(
+        bits=fields.integer("bits"),
+        group=group,
+        symmetric=fields.boolean("symmetric"),
+        method=fields.text("method"),
+    )
+    fields.finish()
+    return config
+
+
+def _layers(fields: Fields) -> frozenset[int]:
+    """Numbers and ranges such as "0-14", both ends included."""
+    layers: set[int] = set()
+    for item in fields.items("layers"):
+        match = re.fullmatch(r"(\d{1,4})-(\d{1,4})", item) if isinstance(item, str) else None
+        if match is not None:
+            layers.update(range(int(match[1]), int(match[2]) + 1))
+        elif type(item) is int and 0 <= item <= _MAX_LAYER:
+            layers.add(item)
+        else:
+            raise fields.error(
+                "layers", f'holds {item!r:.40}, which is neither a layer nor a range such as "0-14"'
+            )
+    return frozenset(layers)
+
+
+def _rule_to_json(rule: QuantRule) -> dict[str, Any]:
+    config = rule.config
+    return {
+        "pattern": rule.pattern,
+        "layers": None if rule.layers is None else sorted(rule.layers),
+        "config": None if config is None else {
+            "bits": config.bits, "group": ROW if config.group is None else config.group,
+            "symmetric": config.symmetric, "method": config.method,
+        },
+    }  # fmt: skip

@@ -1,0 +1,111 @@
+"""Tiny random models, transformers against the exported artifact: log-probabilities of `score` for every chunking.
+
+The weights are float32 and not quantized, so all that is measured is our model, plan, kernels and caches. Chunks of
+window - 1, window, window + 1 and 2 * window + 1 tokens are where ring caches go wrong.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import PreTrainedModel
+
+from python.checkpoint.open_checkpoint import open_checkpoint
+from python.console.progress import Progress
+from python.export import export
+from python.quant.recipe import recipe
+from tests.golden import oracle
+
+_TOLERANCE = 1e-3  # nats
+_PROMPT = 70  # tokens: more than four windows of 16
+_CASES = [
+    ("gemma4", oracle.tiny_gemma4, 6, 16, 0),
+    ("gemma4", oracle.tiny_gemma4, 2, 7, 1),
+    ("gemma4", oracle.tiny_gemma4, 12, 16, 2),
+    ("gemma3", oracle.tiny_gemma3, 6, 16, 3),
+    ("gemma3", oracle.tiny_gemma3, 7, 9, 4),
+]
+
+
+def prompt(seed: int) -> list[int]:
+    generator = torch.Generator().manual_seed(100 + seed)
+    return torch.randint(3, 256, (_PROMPT,), generator=generator).tolist()
+
+
+def export_model(model: PreTrainedModel, folder: Path, max_prefill_chunk: int) -> Path:
+    """The artifact of a transformers model, exported through its Hugging Face folder with recipe `none`."""
+    model.save_pretrained(folder / "checkpoint")
+    output = folder / "artifact"
+    quiet = functools.partial(Progress, mode="none")
+    with open_checkpoint(folder / "checkpoint") as checkpoint:
+        config = export.read_config(checkpoint)
+        planned = export.plan_export(
+            checkpoint,
+            config,
+            recipe("none", config.num_layers, folder),
+            max_seq_len=128,
+            max_prefill_chunk=max_prefill_chunk,
+            kv_cache_dtype="float32",
+            progress=quiet,
+        )
+        export.export_artifact(checkpoint, planned, output, progress=quiet)
+    return output
+
+
+def score(artifact: Path, tokens: list[int], chunk: int) -> list[dict[str, Any]]:
+    command = [
+        os.environ["RUNNER"], "score", "--model", str(artifact),
+        "--tokens", ",".join(map(str, tokens)), "--prefill_chunk", str(chunk),
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def largest_error(scores: list[dict[str, Any]], tokens: list[int], expected: torch.Tensor) -> float:
+    """The largest difference in log-probability; the most likely ids must be the same."""
+    worst = 0.0
+    for i, line in enumerate(scores):
+        assert line["position"] == i and line["token"] == tokens[i]
+        assert line["top_ids"][0] == int(expected[i].argmax()), f"position {i}"
+        for token, value in zip(line["top_ids"], line["top_logprobs"], strict=True):
+            worst = max(worst, abs(value - float(expected[i, token])))
+        if i + 1 < len(tokens):
+            worst = max(worst, abs(line["next_logprob"] - float(expected[i, tokens[i + 1]])))
+    assert len(scores) == len(tokens) and scores[-1]["next_logprob"] is None
+    return worst
+
+
+@pytest.mark.parametrize(("family", "make", "layers", "window", "seed"), _CASES)
+def test_scores_equal_transformers_for_every_chunk_length(
+    tmp_path: Path, family: str, make: Any, layers: int, window: int, seed: int
+) -> None:
+    model = make(layers=layers, window=window, seed=seed)
+    tokens = prompt(seed)
+    expected = oracle.log_probabilities(model, tokens)
+    artifact = export_model(model, tmp_path, max_prefill_chunk=_PROMPT)
+    for chunk in (1, 2, window - 1, window, window + 1, 2 * window + 1, _PROMPT):
+        worst = largest_error(score(artifact, tokens, chunk), tokens, expected)
+        print(
+            f"{family}, {layers} layers, window {window}, chunk {chunk}: error {worst:.2e} nats,"
+            f" {worst / _TOLERANCE:.1%} of the tolerance"
+        )
+        assert worst <= _TOLERANCE
+
+
+def test_a_smaller_declared_chunk_has_a_smaller_ring_and_the_same_scores(tmp_path: Path) -> None:
+    """The ring's size depends on the declared chunk: window - 1 + chunk slots, here used up to the last one."""
+    window = 16
+    model = oracle.tiny_gemma4(layers=6, window=window, seed=5)
+    tokens = prompt(5)
+    expected = oracle.log_probabilities(model, tokens)
+    artifact = export_model(model, tmp_path, max_prefill_chunk=window + 2)
+    for chunk in (1, window, window + 2):
+        assert largest_error(score(artifact, tokens, chunk), tokens, expected) <= _TOLERANCE

@@ -1,0 +1,70 @@
+"""Finishes an installed distribution: byte-compiles the folder and prints its BUILD file.
+
+Usage: distribution_build.py FOLDER. Runs in an environment that has pip and nothing else.
+"""
+
+import compileall
+import json
+import pathlib
+import py_compile
+import re
+import shutil
+import sys
+from importlib import metadata
+
+from pip._vendor.packaging.requirements import Requirement
+
+BUILD = """load("@rules_python//python:py_library.bzl", "py_library")
+
+package(default_visibility = ["//visibility:public"])
+
+exports_files(["site"])
+
+py_library(
+    name = "pkg",
+    data = ["site"],
+    imports = ["site"],
+    deps = {deps},
+)
+"""
+
+
+def label_name(name: str) -> str:
+    return re.sub(r"[-.]", "_", name.lower())
+
+
+def dependencies(distribution: metadata.Distribution) -> list[str]:
+    """The labels of what the distribution needs; each is in the lock or in excluded.txt."""
+    requirements = [Requirement(line) for line in distribution.requires or []]
+    needed = [r for r in requirements if r.marker is None or r.marker.evaluate({"extra": ""})]
+    return sorted({f"@python_deps//:{label_name(requirement.name)}" for requirement in needed})
+
+
+def remove_scripts(folder: pathlib.Path) -> None:
+    """Removes scripts that name this machine's interpreter; native programs stay."""
+    for script in folder.glob("bin/*"):
+        if script.is_file() and script.read_bytes()[:2] == b"#!":
+            script.unlink()
+
+
+def compile_folder(folder: pathlib.Path) -> None:
+    """Compiles to files that hold no time and no path, so every machine makes the same ones."""
+    shutil.rmtree(folder / "bin" / "__pycache__", ignore_errors=True)
+    compileall.compile_dir(
+        folder,
+        quiet=2,
+        workers=0,
+        stripdir=str(folder.absolute()),
+        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+    )
+
+
+def main(folder: str) -> None:
+    site = pathlib.Path(folder)
+    remove_scripts(site)
+    compile_folder(site)
+    [distribution] = metadata.distributions(path=[folder])
+    print(BUILD.format(deps=json.dumps(dependencies(distribution))))
+
+
+main(*sys.argv[1:])

@@ -1,0 +1,93 @@
+"""The interpreter and the Python distributions of this repository, as external repositories.
+
+@python_interpreter   a virtual environment without any package, of the `python3` on the PATH (or $GEMMA_PYTHON)
+@python_deps          one label per distribution of requirements.lock: @python_deps//:torch
+
+What must stay true: a file comes only from a wheel whose digest requirements.lock names, and a distribution is on a
+program's sys.path only if the program depends on its label. Wheels are installed by the ordinary pip client with the
+user's own settings (PIP_*, proxies, certificates), each into a repository of its own when it is first needed.
+"""
+
+load(":lock.bzl", "label_name", "parse_lock", "parse_names")
+load(":wheel.bzl", "install_wheels", "run")
+
+def _interpreter_impl(rctx):
+    python = rctx.os.environ.get("GEMMA_PYTHON") or rctx.which("python3")
+    if not python:
+        fail("python3 is not on the PATH: install Python 3.11 or 3.12, or set GEMMA_PYTHON to one")
+    version = run(rctx, [python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], "%s does not run" % python)
+    if version.strip() not in rctx.attr.versions:
+        fail("%s is Python %s, and requirements.lock holds wheels for %s: set GEMMA_PYTHON to one of these" %
+             (python, version.strip(), " and ".join(rctx.attr.versions)))
+    remedy = "%s cannot make a virtual environment: install its venv module (python3-venv)" % python
+    run(rctx, [python, "-m", "venv", "--without-pip", "venv"], remedy)
+    run(rctx, [python, "-m", "venv", "installer"], remedy)
+    rctx.template("BUILD.bazel", rctx.attr._build_file)
+
+_interpreter = repository_rule(
+    doc = "Two virtual environments: an empty one that programs run on, and one with pip that installs wheels.",
+    implementation = _interpreter_impl,
+    attrs = {
+        "versions": attr.string_list(),
+        "_build_file": attr.label(default = "//third_party/python:interpreter.BUILD"),
+    },
+    environ = ["GEMMA_PYTHON"],
+)
+
+def _distribution_impl(rctx):
+    name = rctx.attr.distribution
+    install_wheels(rctx, rctx.attr.requirement, name, "third_party/python/requirements.lock")
+    build = run(
+        rctx,
+        [rctx.path(Label("@python_interpreter//:installer/bin/python3")), rctx.path(rctx.attr._build_writer), "site"],
+        "%s: its metadata could not be read" % name,
+    )
+    rctx.file("BUILD.bazel", build)
+
+_distribution = repository_rule(
+    doc = "One distribution of the lock, installed and byte-compiled in the folder `site`.",
+    implementation = _distribution_impl,
+    attrs = {
+        "distribution": attr.string(),
+        "requirement": attr.string(),
+        "_build_writer": attr.label(default = "//third_party/python:distribution_build.py"),
+    },
+)
+
+def _hub_impl(rctx):
+    lines = [
+        'load("@rules_python//python:py_library.bzl", "py_library")',
+        'package(default_visibility = ["//visibility:public"])',
+    ]
+    for name in rctx.attr.locked:
+        lines.append('alias(name = "%s", actual = "@python_deps_%s//:pkg")' % (name, name))
+    for name in rctx.attr.excluded:
+        lines.append('py_library(name = "%s")' % name)
+    rctx.file("BUILD.bazel", "\n\n".join(lines) + "\n")
+
+_hub = repository_rule(
+    doc = """One alias per distribution, so that naming one does not fetch the others.
+
+    What the lock excludes is an empty library: other distributions name it.
+    """,
+    implementation = _hub_impl,
+    attrs = {"locked": attr.string_list(), "excluded": attr.string_list()},
+)
+
+def _python_impl(mctx):
+    requirements = parse_lock(mctx.read(Label("//third_party/python:requirements.lock")))
+    excluded = parse_names(mctx.read(Label("//third_party/python:excluded.txt")))
+    _interpreter(name = "python_interpreter", versions = ["3.11", "3.12"])
+    for name, requirement in requirements.items():
+        _distribution(
+            name = "python_deps_" + label_name(name),
+            distribution = name,
+            requirement = requirement,
+        )
+    _hub(
+        name = "python_deps",
+        excluded = [label_name(name) for name in excluded],
+        locked = [label_name(name) for name in requirements],
+    )
+
+python = module_extension(implementation = _python_impl)
