@@ -12,7 +12,7 @@ import enum
 import pathlib
 import struct
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
 from python.console.errors import UserError
@@ -97,6 +97,8 @@ def _input() -> Any:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Weight(_Record):
+    """A matrix whose bytes lie in the .ptd."""
+
     name: str
     data_key: str
     layout: Layout
@@ -108,6 +110,8 @@ class Weight(_Record):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Cache(_Record):
+    """Keys and values of one layer; the slot of position p is p mod capacity."""
+
     name: str
     kv_heads: int
     head_dim: int
@@ -118,6 +122,8 @@ class Cache(_Record):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Value(_Record):
+    """Activations, written by one step: a row per token, or the last token's alone."""
+
     name: str
     columns: int
     rows: Rows
@@ -125,6 +131,8 @@ class Value(_Record):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Embed(_Record):
+    """out[t] = scale * weight[tokens[t]]."""
+
     weight: int = _operand(Role.WEIGHT)
     scale: float = 1.0
     out: int = _operand(Role.WRITES)
@@ -132,6 +140,8 @@ class Embed(_Record):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RmsNorm(_Record):
+    """out = (add + in / sqrt(mean(in^2) + epsilon) * weight) * scalar, by `width` columns."""
+
     input: int = _input()
     weight: int = _operand(Role.WEIGHT, absent=True)
     width: int
@@ -143,6 +153,8 @@ class RmsNorm(_Record):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Linear(_Record):
+    """outs[i] = in * transpose(weights[i])."""
+
     input: int = _input()
     weights: tuple[int, ...] = _operand(Role.WEIGHT)
     outs: tuple[int, ...] = _operand(Role.WRITES)
@@ -150,6 +162,8 @@ class Linear(_Record):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PrepareAttention(_Record):
+    """Norms and rotates q and k per head, norms v; writes k and v to the cache, q to out."""
+
     q: int = _operand(Role.READS)
     k: int = _operand(Role.READS)
     v: int = _operand(Role.READS, absent=True)
@@ -165,6 +179,8 @@ class PrepareAttention(_Record):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Attention(_Record):
+    """out = softmax(scale * q . keys) values, over the window of the cache."""
+
     q: int = _operand(Role.READS)
     cache: int = _operand(Role.CACHE)
     heads: int
@@ -174,6 +190,8 @@ class Attention(_Record):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GatedGelu(_Record):
+    """out = gelu_tanh(gate) * up."""
+
     gate: int = _operand(Role.READS)
     up: int = _operand(Role.READS)
     out: int = _operand(Role.WRITES)
@@ -181,6 +199,8 @@ class GatedGelu(_Record):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Add(_Record):
+    """out = a + b."""
+
     a: int = _operand(Role.READS)
     b: int = _operand(Role.READS)
     out: int = _operand(Role.WRITES)
@@ -188,12 +208,16 @@ class Add(_Record):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SelectLast(_Record):
+    """The last token's row; what follows is skipped when the call's emit is 0."""
+
     input: int = _input()
     out: int = _operand(Role.WRITES)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Softcap(_Record):
+    """out = cap * tanh(in / cap)."""
+
     input: int = _input()
     cap: float
     out: int = _operand(Role.WRITES)
@@ -201,11 +225,15 @@ class Softcap(_Record):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sample(_Record):
+    """Draws the token."""
+
     logits: int = _operand(Role.READS)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Score(_Record):
+    """Log-probabilities of the targets, and the `top` most likely ids."""
+
     input: int = _input()
     weight: int = _operand(Role.WEIGHT)
     softcap: float
@@ -230,12 +258,16 @@ _OPERATIONS: dict[str, type] = {cls.__name__: cls for cls in typing.get_args(Ope
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Step(_Record):
+    """A named operation."""
+
     name: str
     operation: Operation
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan(_Record):
+    """What one method does."""
+
     version: int = VERSION
     model: str
     method: str
@@ -261,7 +293,7 @@ def operands(operation: Operation, role: Role) -> Iterator[int]:
                 yield index
 
 
-def map_operands(operation: Operation, table: dict[Role, Callable[[int], int]]) -> Operation:
+def map_operands(operation: Operation, table: Mapping[Role, Callable[[int], int]]) -> Operation:
     """The operation with each present index of a role replaced by what the role's function
     gives.
     """
