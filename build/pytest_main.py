@@ -1,7 +1,7 @@
 """Runs pytest on the files that are its arguments, the way `bazel test` wants it.
 
-Bazel's environment: TEST_TMPDIR (scratch), XML_OUTPUT_FILE (report), TESTBRIDGE_TEST_ONLY (filter) and
-TEST_SHARD_INDEX of TEST_TOTAL_SHARDS (share of the tests). Without Bazel it is plain pytest.
+Bazel's environment: TEST_TMPDIR (scratch), XML_OUTPUT_FILE (report), TESTBRIDGE_TEST_ONLY (filter),
+and TEST_SHARD_INDEX of TEST_TOTAL_SHARDS (share of the tests). Without Bazel it is plain pytest.
 """
 
 import importlib.util
@@ -32,7 +32,14 @@ class BazelPlugin:
 
 def bazel_arguments() -> list[str]:
     """What Bazel's environment asks for, as pytest's arguments."""
-    arguments = ["--import-mode=importlib", "-p", "no:cacheprovider", "-ra", "--rootdir=.", "--config-file=/dev/null"]
+    arguments = [
+        "--import-mode=importlib",
+        "-p",
+        "no:cacheprovider",
+        "-ra",
+        "--rootdir=.",
+        "--config-file=/dev/null",
+    ]
     if report := os.environ.get("XML_OUTPUT_FILE"):
         arguments.append(f"--junitxml={report}")
     if scratch := os.environ.get("TEST_TMPDIR"):

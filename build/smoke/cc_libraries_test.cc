@@ -1,4 +1,5 @@
-// Every C++ library that MODULE.bazel names can be included, linked and called, by the labels used here.
+// Every C++ library that MODULE.bazel names can be included, linked and called, by the labels used
+// here.
 #include <openssl/evp.h>
 
 #include <array>
@@ -41,7 +42,9 @@ TEST(CcLibraries, Absl) {
   absl::Mutex mutex;
   absl::MutexLock lock(mutex);
   bool cleaned = false;
-  { absl::Cleanup cleanup = [&cleaned] { cleaned = true; }; }
+  {
+    absl::Cleanup cleanup = [&cleaned] { cleaned = true; };
+  }
   EXPECT_TRUE(cleaned);
   absl::BitGen generator;
   EXPECT_LT(absl::Uniform(generator, 0, 10), 10);

@@ -1,4 +1,4 @@
-"""pytest_test runs pytest's own kinds of tests, skips visibly, and gives each test a scratch folder."""
+"""pytest_test runs pytest's kinds of tests, skips visibly, and gives tests a scratch folder."""
 
 import os
 import pathlib

@@ -113,7 +113,7 @@ class Worker {
                            .tokens = tokens_,
                            .scale = step.scale,
                            .out = Value(step.out)},
-                          slice_);
+                          region_.workspace, slice_);
   }
 
   void Step(const RmsNormStep& step) {

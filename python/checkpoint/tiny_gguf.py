@@ -60,6 +60,8 @@ def metadata(config: GemmaConfig) -> dict[str, bytes]:
     heads = [config.attention(layer).kv_heads for layer in range(config.num_layers)]
     items(f"{arch}.attention.head_count_kv", I32, heads)
     if arch == "gemma4":
+        number(f"{arch}.embedding_length_per_layer_input", 0)
+        number(f"{arch}.attention.shared_kv_layers", 0)
         number(f"{arch}.attention.key_length_swa", config.sliding.head_dim)
         number(f"{arch}.attention.value_length_swa", config.sliding.head_dim)
         number(f"{arch}.final_logit_softcapping", config.final_softcap or 0, gguf_bytes.F32)

@@ -311,7 +311,7 @@ def _gemma3_scale(keys: _Keys, num_layers: int) -> float:
 
 def _stop_ids(keys: _Keys) -> tuple[int, ...]:
     """The file's eos and the tokens that end a turn, ascending."""
-    wanted = set(_STOP_TOKENS[keys.arch])
+    wanted = _STOP_TOKENS[keys.arch]
     ids = {index for index, text in enumerate(keys.tokens()) if text in wanted}
     for key in ("eos_token_id", "eot_token_id"):
         if key == "eos_token_id" or f"tokenizer.ggml.{key}" in keys.metadata:

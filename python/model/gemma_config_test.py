@@ -1,5 +1,6 @@
 """Tests of gemma_config and named_configs."""
 
+import contextlib
 import dataclasses
 import json
 from typing import Any
@@ -89,9 +90,9 @@ def test_impossible_attention_is_named(changes: dict[str, Any], message: str) ->
 
 def test_kinds_must_have_their_windows() -> None:
     config = tiny_gemma4()
-    with pytest.raises(ConfigError, match="sliding.window is missing"):
+    with pytest.raises(ConfigError, match=r"sliding\.window is missing"):
         dataclasses.replace(config, sliding=config.full)
-    with pytest.raises(ConfigError, match="full.window is 16"):
+    with pytest.raises(ConfigError, match=r"full\.window is 16"):
         dataclasses.replace(config, full=config.sliding)
 
 
@@ -122,14 +123,12 @@ def test_junk_in_any_field_is_a_config_error_or_a_valid_config(junk: Any) -> Non
 
 
 def _read_or_refuse(data: dict[str, Any]) -> None:
-    try:
+    with contextlib.suppress(ConfigError):
         GemmaConfig.from_json(data)
-    except ConfigError as error:
-        assert str(error)
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match="no architecture is called 'gemma5' .*gemma4_31b"):
+    with pytest.raises(ConfigError, match=r"no architecture is called 'gemma5' .*gemma4_31b"):
         named_config("gemma5")
 
 

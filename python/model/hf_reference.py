@@ -1,7 +1,7 @@
 """For tests: transformers' own models of our configurations, small, with random weights.
 
-Owns the way back from GemmaConfig to transformers' config, and weights that make every part of the model matter (norms
-away from 1, layer scalars away from each other).
+Owns the way back from GemmaConfig to transformers' config, and weights that make every part of the
+model matter (norms away from 1, layer scalars away from each other).
 """
 
 from __future__ import annotations

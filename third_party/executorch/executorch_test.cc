@@ -1,5 +1,5 @@
-// A program of ours links against the wheel's libexecutorch.so, registers a delegate of its own, and reaches the
-// loaders of programs and weights.
+// A program of ours links against the wheel's libexecutorch.so, registers a delegate of its own,
+// and reaches the loaders of programs and weights.
 #include <gtest/gtest.h>
 
 #include "executorch/extension/data_loader/mmap_data_loader.h"

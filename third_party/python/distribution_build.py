@@ -34,7 +34,7 @@ def label_name(name: str) -> str:
 
 
 def dependencies(distribution: metadata.Distribution) -> list[str]:
-    """The labels of what the distribution needs here. Their names all exist in the lock or in excluded.txt."""
+    """The labels of what the distribution needs; each is in the lock or in excluded.txt."""
     requirements = [Requirement(line) for line in distribution.requires or []]
     needed = [r for r in requirements if r.marker is None or r.marker.evaluate({"extra": ""})]
     return sorted({f"@python_deps//:{label_name(requirement.name)}" for requirement in needed})

@@ -1,27 +1,24 @@
-"""What the lock holds is enough to lower a program, and what a test does not declare it cannot import."""
+"""The lock is enough to lower a program, and a test cannot import what it does not declare."""
 
 import importlib.util
 import sys
-import unittest
 
 import torch
 from executorch.exir import to_edge_transform_and_lower
+from executorch.extension.flat_tensor.serialize.serialize import FlatTensorSerializer
 
 
-class ImportsTest(unittest.TestCase):
-    def test_lowers_a_program(self) -> None:
-        model = torch.nn.Linear(4, 2)
-        exported = torch.export.export(model, (torch.ones(1, 4),))
-        program = to_edge_transform_and_lower(exported).to_executorch()
-        self.assertEqual(program.buffer[4:6], b"ET")
-
-    def test_undeclared_import_fails(self) -> None:
-        self.assertIsNone(importlib.util.find_spec("gguf"))
-
-    def test_machine_packages_are_out_of_reach(self) -> None:
-        self.assertIsNone(importlib.util.find_spec("pip"))
-        self.assertFalse([path for path in sys.path if path.endswith("/dist-packages")])
+def test_lowers_a_program() -> None:
+    exported = torch.export.export(torch.nn.Linear(4, 2), (torch.ones(1, 4),))
+    program = to_edge_transform_and_lower(exported).to_executorch()
+    assert program.buffer[4:6] == b"ET"
+    assert FlatTensorSerializer
 
 
-if __name__ == "__main__":
-    unittest.main()
+def test_undeclared_import_fails() -> None:
+    assert importlib.util.find_spec("gguf") is None
+
+
+def test_packages_of_the_machine_are_out_of_reach() -> None:
+    assert importlib.util.find_spec("pip") is None
+    assert not [path for path in sys.path if path.endswith("dist-packages")]

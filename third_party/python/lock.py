@@ -1,7 +1,7 @@
 """Remakes requirements.lock from requirements.in with the ordinary pip client.
 
-What must stay true: the lock holds the closure of requirements.in, less excluded.txt, at one version each, with the
-digest of every wheel that pip chooses on the interpreters named here.
+What must stay true: the lock holds the closure of requirements.in, less excluded.txt, at one
+version each, with the digest of every wheel that pip chooses on the interpreters named here.
 """
 
 import dataclasses
@@ -37,10 +37,24 @@ def read_names(path: pathlib.Path) -> list[str]:
 
 
 def choose(requirements: list[str], python: str) -> list[Wheel]:
-    """Asks pip which wheels satisfy the requirements, without their dependencies and without installing."""
+    """Asks pip which wheels satisfy the requirements themselves, installing nothing."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--no-deps", "--ignore-installed"]
-        command += ["--only-binary=:all:", f"--python-version={python}", f"--target={folder}", "--report=-"]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--dry-run",
+            "--no-deps",
+            "--ignore-installed",
+        ]
+        command += [
+            "--only-binary=:all:",
+            f"--python-version={python}",
+            f"--target={folder}",
+            "--report=-",
+        ]
         report = subprocess.run(command + requirements, check=True, stdout=subprocess.PIPE).stdout
     return [read_wheel(item) for item in json.loads(report)["install"]]
 
@@ -61,7 +75,7 @@ def needed(wheel: Wheel, python: str) -> list[Requirement]:
 
 
 def resolve(roots: list[str], excluded: set[str]) -> dict[str, Wheel]:
-    """Adds dependencies until nothing is missing; every wheel then satisfies everything asked of it."""
+    """Adds dependencies until none is missing; each wheel then satisfies all that is asked."""
     wanted = {canonicalize_name(Requirement(root).name): {root} for root in roots}
     while True:
         asked = [line for lines in wanted.values() for line in sorted(lines)]

@@ -22,6 +22,21 @@
 #include "cc/kernels/operations.h"
 #include "cc/kernels/philox.h"
 
+// Functions between BEGIN and END are compiled for the instruction set, and nothing else is: a function of the standard
+// library that such code uses stays fit for every machine, whichever copy of it the linker keeps. (Compiler flags for a
+// whole file would not have that.)
+#if defined(__x86_64__)
+#define GEMMA_BEGIN_AVX2 _Pragma("GCC push_options") _Pragma("GCC target(\"avx2,fma,f16c,bmi2\")")
+#define GEMMA_END_AVX2 _Pragma("GCC pop_options")
+
+// GCC 12's own AVX-512 headers start some results from an uninitialized register on purpose, and warn of it.
+#define GEMMA_BEGIN_AVX512                                                                                  \
+  _Pragma("GCC push_options") _Pragma("GCC target(\"avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c,bmi2\")") \
+  _Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Wuninitialized\"")                       \
+  _Pragma("GCC diagnostic ignored \"-Wmaybe-uninitialized\"")
+#define GEMMA_END_AVX512 _Pragma("GCC diagnostic pop") _Pragma("GCC pop_options")
+#endif
+
 namespace gemma::cpu {
 
 // Floats of a thread's scratch that do not depend on the model: room for dequantized panels and for attention tiles.

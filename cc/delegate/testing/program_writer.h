@@ -1,0 +1,36 @@
+// Writes .pte files (ExecuTorch programs) whose methods are one delegate call each, as
+// python/export makes them; or wrong ones, as a test wants.
+#ifndef CC_DELEGATE_TESTING_PROGRAM_WRITER_H_
+#define CC_DELEGATE_TESTING_PROGRAM_WRITER_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "cc/delegate/plan.h"
+
+namespace gemma {
+
+struct ProgramTensor {
+  bool floating = false;  // float32 instead of int64
+  std::vector<int32_t> sizes;
+  bool dynamic = false;  // the sizes are upper bounds
+};
+
+struct ProgramMethod {
+  std::string name;
+  std::string delegate_id = "GemmaDelegate";
+  std::string payload;
+  std::vector<ProgramTensor> inputs;
+  std::vector<ProgramTensor> outputs;
+  int calls = 1;  // of the delegate
+};
+
+// The method that docs/formats.md describes for the plan.
+ProgramMethod MakeProgramMethod(const Plan& plan);
+
+std::string WriteProgram(const std::vector<ProgramMethod>& methods);
+
+}  // namespace gemma
+
+#endif  // CC_DELEGATE_TESTING_PROGRAM_WRITER_H_

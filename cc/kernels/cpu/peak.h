@@ -1,0 +1,20 @@
+// What a machine can do at most, for the benchmark to compare with.
+#ifndef CC_KERNELS_CPU_PEAK_H_
+#define CC_KERNELS_CPU_PEAK_H_
+
+#include <cstdint>
+
+#include "cc/kernels/cpu/kernels.h"
+
+namespace gemma::cpu {
+
+// Reads count floats (a multiple of 16) as quickly as memory gives them.
+float SumFloats(Isa isa, const float* p, int64_t count);
+
+// `count` steps of independent multiply-adds that fill the units; FlopsPerChain is what one step computes.
+float MultiplyAdds(Isa isa, int64_t count);
+int64_t FlopsPerChain(Isa isa);
+
+}  // namespace gemma::cpu
+
+#endif  // CC_KERNELS_CPU_PEAK_H_

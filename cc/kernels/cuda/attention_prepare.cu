@@ -1,0 +1,101 @@
+// Queries, keys and values of many tokens: a block for each token, a warp for each head.
+#include "cc/kernels/cuda/launch.h"
+#include "cc/kernels/cuda/rope.h"
+
+namespace gemma::cuda {
+namespace {
+
+constexpr int kThreads = kAttentionWarps * kWarp;
+
+template <int kHeadDim, int kRotated>
+__global__ void __launch_bounds__(kThreads)
+PrepareKernel(const __grid_constant__ PrepareParams p, uint16_t* __restrict__ q_out) {
+  constexpr int kTurned = kTurnedPairs<kHeadDim, kRotated>;
+  constexpr int kColumns = kHeadDim + kRotated;
+  GEMMA_SHARED_MEMORY(shared);
+  Rotation* const rotations = reinterpret_cast<Rotation*>(shared);
+  const int64_t token = blockIdx.x;
+  const int64_t position = *p.start + token;
+  for (int i = static_cast<int>(threadIdx.x); i < kTurned; i += kThreads) {
+    rotations[i] = RotationOf(position, p.frequencies[i]);
+  }
+  WaitForPreviousKernel();
+  LetNextKernelStart();
+  __syncthreads();
+  for (int i = WarpIndex(); i < p.heads + p.cache.kv_heads; i += kAttentionWarps) {
+    if (i < p.heads) {
+      const int64_t row = token * p.heads + i;
+      PrepareQuery<kHeadDim, kRotated>(p, row * kHeadDim, rotations, q_out + row * kColumns);
+    } else {
+      const int head = i - p.heads;
+      const int64_t slot = SlotOf(p.cache, head, position);
+      PrepareKeyValue<kHeadDim, kRotated>(p, (token * p.cache.kv_heads + head) * kHeadDim, rotations,
+                                          p.cache.keys + slot * kHeadDim, p.cache.values + slot * kColumns);
+    }
+  }
+}
+
+template <int kHeadDim, int kRotated>
+cudaError_t LaunchHead(const PrepareParams& p, uint16_t* q_out, const AttentionLaunch& launch) {
+  const LaunchShape shape{dim3(static_cast<unsigned>(p.tokens)), kThreads,
+                          sizeof(Rotation) * kTurnedPairs<kHeadDim, kRotated>, launch.overlap, launch.stream};
+  return Launch(PrepareKernel<kHeadDim, kRotated>, shape, p, q_out);
+}
+
+// Head sizes without a kernel of their own: a thread takes every kThreads-th element.
+__global__ void __launch_bounds__(kThreads) PrepareAnyShapeKernel(const __grid_constant__ PrepareParams p,
+                                                                  uint16_t* __restrict__ q_out) {
+  const int head_dim = p.cache.head_dim, half = head_dim / 2;
+  const int64_t token = blockIdx.x, position = *p.start + token;
+  WaitForPreviousKernel();
+  LetNextKernelStart();
+  for (int i = WarpIndex(); i < p.heads + 2 * p.cache.kv_heads; i += kAttentionWarps) {
+    const bool is_query = i < p.heads, is_value = i >= p.heads + p.cache.kv_heads;
+    const int head = is_query ? i : (i - p.heads) % p.cache.kv_heads;
+    const int heads = is_query ? p.heads : p.cache.kv_heads;
+    const void* from = is_query ? p.q : is_value && p.v != nullptr ? p.v : p.k;
+    const int64_t offset = (token * heads + head) * head_dim;
+    auto load = [&](int j) {
+      if (p.bf16_in) return __uint_as_float(uint32_t{static_cast<const uint16_t*>(from)[offset + j]} << 16);
+      return static_cast<const float*>(from)[offset + j];
+    };
+    float squares = 0;
+    for (int j = Lane(); j < head_dim; j += kWarp) squares += load(j) * load(j);
+    float factor = 1.0f / sqrtf(WarpSum(squares) / static_cast<float>(head_dim) + p.epsilon);
+    if (is_value && !p.normalize_v) factor = 1;
+    const int64_t slot = SlotOf(p.cache, head, position) * head_dim;
+    uint16_t* to = is_query ? q_out + offset : (is_value ? p.cache.values : p.cache.keys) + slot;
+    const float* weight = is_query ? p.q_norm : p.k_norm;
+    for (int j = Lane(); j < half; j += kWarp) {
+      float a = load(j) * factor, b = load(j + half) * factor;
+      if (!is_value) {
+        const Rotation r = RotationOf(position, p.frequencies[j]);
+        a *= weight[j], b *= weight[j + half];
+        const float turned = a * r.cosine - b * r.sine;
+        b = b * r.cosine + a * r.sine;
+        a = turned;
+      }
+      to[j] = static_cast<uint16_t>(PackBf16(a, 0));
+      to[j + half] = static_cast<uint16_t>(PackBf16(b, 0));
+    }
+  }
+}
+
+}  // namespace
+
+cudaError_t LaunchPrepareAttention(const PrepareParams& p, uint16_t* q_out, const AttentionLaunch& launch) {
+  if (p.cache.rotated > 0) {
+    return p.cache.head_dim == 512 ? LaunchHead<512, 128>(p, q_out, launch) : LaunchHead<64, 16>(p, q_out, launch);
+  }
+  switch (p.cache.head_dim) {
+    case 64: return LaunchHead<64, 0>(p, q_out, launch);
+    case 128: return LaunchHead<128, 0>(p, q_out, launch);
+    case 256: return LaunchHead<256, 0>(p, q_out, launch);
+    case 512: return LaunchHead<512, 0>(p, q_out, launch);
+    default: break;
+  }
+  const LaunchShape shape{dim3(static_cast<unsigned>(p.tokens)), kThreads, 0, launch.overlap, launch.stream};
+  return Launch(PrepareAnyShapeKernel, shape, p, q_out);
+}
+
+}  // namespace gemma::cuda

@@ -1,0 +1,229 @@
+#include "cc/kernels/cuda/emulation/emulation.h"
+
+#include <ucontext.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <vector>
+
+namespace gemma::emulation {
+namespace {
+
+constexpr size_t kStackBytes = 64 << 10;
+constexpr size_t kSharedAlignment = 1024;
+constexpr int kMaxFibers = 16384;  // of the blocks that run at the same time
+
+struct Warp {
+  int arrived = 0;
+  uint64_t generation = 0;
+  Compute compute = nullptr;
+  const void* in[kWarpSize];
+  void* out[kWarpSize];
+};
+
+struct Block;
+
+struct Fiber {
+  ucontext_t context;
+  std::unique_ptr<std::byte[]> stack;
+  Thread thread;
+  Block* block = nullptr;
+  int index = 0;  // in the block
+  bool finished = false;
+  // Not resumed while *waits_for == waits_while; null when it can run.
+  const uint64_t* waits_for = nullptr;
+  uint64_t waits_while = 0;
+};
+
+struct Block {
+  std::vector<std::unique_ptr<Fiber>> fibers;
+  std::vector<Warp> warps;
+  std::byte* shared = nullptr;
+  int live = 0;
+  int at_barrier = 0;
+  uint64_t barrier_generation = 0;
+
+  ~Block() { std::free(shared); }
+};
+
+ucontext_t scheduler_context;
+Fiber* current = nullptr;
+const std::function<void()>* current_kernel = nullptr;
+
+[[noreturn]] void Fail(const char* message) {
+  const uint3 b = current->thread.block_index;
+  std::fprintf(stderr, "emulation: %s (block %u,%u,%u, thread %d)\n", message, b.x, b.y, b.z, current->index);
+  std::abort();
+}
+
+void ReleaseBarrierIfComplete(Block& block) {
+  if (block.at_barrier < block.live || block.live == 0) return;
+  block.at_barrier = 0;
+  ++block.barrier_generation;
+}
+
+void FiberMain() {
+  (*current_kernel)();
+  current->finished = true;
+  --current->block->live;
+  ReleaseBarrierIfComplete(*current->block);
+  setcontext(&scheduler_context);
+}
+
+void Wait(const uint64_t& generation) {
+  current->waits_for = &generation;
+  current->waits_while = generation;
+  swapcontext(&current->context, &scheduler_context);
+}
+
+std::unique_ptr<Fiber> MakeFiber(Block& block, int index, const Thread& thread) {
+  auto fiber = std::make_unique<Fiber>();
+  fiber->thread = thread;
+  fiber->block = &block;
+  fiber->index = index;
+  fiber->stack = std::make_unique_for_overwrite<std::byte[]>(kStackBytes);
+  getcontext(&fiber->context);
+  fiber->context.uc_stack.ss_sp = fiber->stack.get();
+  fiber->context.uc_stack.ss_size = kStackBytes;
+  fiber->context.uc_link = nullptr;
+  makecontext(&fiber->context, FiberMain, 0);
+  return fiber;
+}
+
+std::unique_ptr<Block> MakeBlock(dim3 grid, dim3 size, uint3 block_index, size_t shared_bytes) {
+  auto block = std::make_unique<Block>();
+  const size_t rounded = (std::max<size_t>(shared_bytes, 1) + kSharedAlignment - 1) / kSharedAlignment * kSharedAlignment;
+  block->shared = static_cast<std::byte*>(std::aligned_alloc(kSharedAlignment, rounded));
+  std::memset(block->shared, 0xff, rounded);
+  const int threads = static_cast<int>(size.x);
+  block->warps.resize((threads + kWarpSize - 1) / kWarpSize);
+  block->live = threads;
+  for (int i = 0; i < threads; ++i) {
+    const Thread thread{{static_cast<unsigned>(i), 0, 0}, block_index, size, grid};
+    block->fibers.push_back(MakeFiber(*block, i, thread));
+  }
+  return block;
+}
+
+// Resumes every fiber that can run, once. False when none could.
+bool Round(std::vector<std::unique_ptr<Block>>& blocks) {
+  bool progress = false;
+  for (auto& block : blocks) {
+    for (auto& fiber : block->fibers) {
+      if (fiber->finished) continue;
+      if (fiber->waits_for != nullptr && *fiber->waits_for == fiber->waits_while) continue;
+      fiber->waits_for = nullptr;
+      current = fiber.get();
+      swapcontext(&scheduler_context, &fiber->context);
+      progress = true;
+    }
+  }
+  return progress;
+}
+
+void RunBlocks(std::vector<std::unique_ptr<Block>>& blocks) {
+  while (true) {
+    const bool progress = Round(blocks);
+    const bool done = std::all_of(blocks.begin(), blocks.end(), [](const auto& block) { return block->live == 0; });
+    if (done) return;
+    if (!progress) Fail("the threads wait for each other");
+  }
+}
+
+}  // namespace
+
+const Thread& CurrentThread() { return current->thread; }
+std::byte* SharedMemory() { return current->block->shared; }
+
+void Yield() { swapcontext(&current->context, &scheduler_context); }
+
+void BlockBarrier() {
+  Block& block = *current->block;
+  const uint64_t generation = block.barrier_generation;
+  ++block.at_barrier;
+  ReleaseBarrierIfComplete(block);
+  if (block.barrier_generation == generation) Wait(block.barrier_generation);
+}
+
+void WarpCollective(const void* in, void* out, Compute compute) {
+  Warp& warp = current->block->warps[current->index / kWarpSize];
+  if (warp.arrived > 0 && warp.compute != compute) Fail("lanes of a warp meet in different collectives");
+  const int lane = current->index % kWarpSize;
+  warp.in[lane] = in;
+  warp.out[lane] = out;
+  warp.compute = compute;
+  if (++warp.arrived < kWarpSize) {
+    Wait(warp.generation);
+    return;
+  }
+  compute(warp.in, warp.out);
+  warp.arrived = 0;
+  ++warp.generation;
+}
+
+cudaError_t RunGrid(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& kernel) {
+  if (block.y != 1 || block.z != 1 || block.x % kWarpSize != 0) return cudaErrorInvalidConfiguration;
+  current_kernel = &kernel;
+  std::vector<std::unique_ptr<Block>> blocks;
+  const uint64_t total = uint64_t{grid.x} * grid.y * grid.z;
+  for (uint64_t i = 0; i < total; ++i) {
+    const uint3 index{static_cast<unsigned>(i % grid.x), static_cast<unsigned>(i / grid.x % grid.y),
+                      static_cast<unsigned>(i / grid.x / grid.y)};
+    blocks.push_back(MakeBlock(grid, block, index, shared_bytes));
+    if ((blocks.size() + 1) * block.x > kMaxFibers || i + 1 == total) {
+      RunBlocks(blocks);
+      blocks.clear();
+    }
+  }
+  return cudaSuccess;
+}
+
+}  // namespace gemma::emulation
+
+// The runtime API: device memory is host memory, and everything has happened when a call returns.
+extern "C" {
+
+cudaError_t cudaMalloc(void** pointer, size_t bytes) {
+  // Exactly `bytes`, so that the address sanitizer sees a kernel that reads past the end.
+  if (posix_memalign(pointer, 256, bytes) != 0) return cudaErrorMemoryAllocation;
+  std::memset(*pointer, 0xff, bytes);
+  return cudaSuccess;
+}
+cudaError_t cudaFree(void* pointer) {
+  std::free(pointer);
+  return cudaSuccess;
+}
+cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind) {
+  std::memcpy(to, from, bytes);
+  return cudaSuccess;
+}
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t) {
+  std::memcpy(to, from, bytes);
+  return cudaSuccess;
+}
+cudaError_t cudaMemsetAsync(void* pointer, int value, size_t bytes, cudaStream_t) {
+  std::memset(pointer, value, bytes);
+  return cudaSuccess;
+}
+cudaError_t cudaMemset(void* pointer, int value, size_t bytes) {
+  std::memset(pointer, value, bytes);
+  return cudaSuccess;
+}
+cudaError_t cudaDeviceSynchronize() { return cudaSuccess; }
+cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
+cudaError_t cudaGetLastError() { return cudaSuccess; }
+const char* cudaGetErrorString(cudaError_t error) { return error == cudaSuccess ? "no error" : "emulated error"; }
+const char* cudaGetErrorName(cudaError_t error) { return error == cudaSuccess ? "cudaSuccess" : "cudaError"; }
+
+
+// There is no GPU to find.
+cudaError_t cudaGetDeviceCount(int* count) {
+  *count = 0;
+  return cudaSuccess;
+}
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp*, int) { return cudaErrorNoDevice; }
+cudaError_t cudaDeviceGetAttribute(int*, cudaDeviceAttr, int) { return cudaErrorNoDevice; }
+
+}  // extern "C"

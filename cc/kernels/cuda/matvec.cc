@@ -1,0 +1,234 @@
+#include "cc/kernels/cuda/matvec.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "cc/base/status_macros.h"
+#include "cc/kernels/cuda/matrix_from.h"
+
+namespace gemma::cuda {
+namespace {
+
+using LaunchFunction = cudaError_t (*)(const MatvecParams&, const MatvecLaunch&);
+
+LaunchFunction LauncherOf(WeightLayout layout) {
+  switch (layout) {
+    case WeightLayout::kF32:
+      return LaunchMatvecF32;
+    case WeightLayout::kF16:
+      return LaunchMatvecF16;
+    case WeightLayout::kBF16:
+      return LaunchMatvecBF16;
+    case WeightLayout::kInt8:
+      return LaunchMatvecInt8;
+    case WeightLayout::kInt4:
+      return LaunchMatvecInt4;
+    case WeightLayout::kInt4Min:
+      return LaunchMatvecInt4Min;
+    case WeightLayout::kInt5:
+      return LaunchMatvecInt5;
+    case WeightLayout::kInt5Min:
+      return LaunchMatvecInt5Min;
+    case WeightLayout::kQ4_K:
+      return LaunchMatvecQ4K;
+    case WeightLayout::kQ5_K:
+      return LaunchMatvecQ5K;
+    case WeightLayout::kQ6_K:
+      return LaunchMatvecQ6K;
+  }
+  return LaunchMatvecAnyShape;
+}
+
+// The tensor core kernel copies 4 bytes of scales at a time and multiplies blocks of 32 columns.
+bool HasTiles(const WeightShape& shape) {
+  if (shape.columns % 32 != 0) return false;
+  if (!HasGroups(shape.layout) || shape.group == shape.columns) return true;
+  const bool group_fits = shape.group == 32 || shape.group == 64 || shape.group == 128;
+  return group_fits && shape.columns / shape.group % 2 == 0;
+}
+
+bool AllHaveTiles(const Matvec& op) {
+  return std::all_of(op.outputs.begin(), op.outputs.end(), [](const auto& o) { return HasTiles(o.weight.shape); });
+}
+
+bool NeedsInputTotals(const WeightShape& shape) {
+  return HasGroups(shape.layout) && shape.group == shape.columns &&
+         (shape.layout == WeightLayout::kInt4Min || shape.layout == WeightLayout::kInt5Min);
+}
+
+absl::Status Check(const Matvec& op) {
+  if (op.tokens < 1 || op.tokens > kMaxMatvecTokens) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("matvec: ", op.tokens, " tokens (1 to ", kMaxMatvecTokens, "; use the GEMM for more)"));
+  }
+  if (op.outputs.empty() || op.outputs.size() > kMaxMatvecParts) {
+    return absl::InvalidArgumentError(absl::StrCat("matvec: ", op.outputs.size(), " outputs (1 to ", kMaxMatvecParts, ")"));
+  }
+  const WeightShape& first = op.outputs[0].weight.shape;
+  for (const Matvec::Output& output : op.outputs) {
+    if (output.weight.shape.columns != first.columns) {
+      return absl::InvalidArgumentError(absl::StrCat("matvec: weights of ", output.weight.shape.columns, " and ",
+                                                     first.columns, " columns cannot share an input"));
+    }
+  }
+  if (op.gated && (op.outputs.size() != 2 || op.outputs[1].weight.shape.rows != first.rows)) {
+    return absl::InvalidArgumentError("matvec: a gated product needs two weights of equal shape");
+  }
+  if (op.norm.x != nullptr && !CanFuseNorm(op)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("matvec: cannot fuse a norm of ", first.columns, " columns for ", op.tokens, " tokens"));
+  }
+  return absl::OkStatus();
+}
+
+MatvecPart PlainPart(const Matvec::Output& output) {
+  MatvecPart part;
+  part.first = part.second = MatrixFrom(output.weight);
+  part.second_row = 8;
+  part.tile_step = kTileRows;
+  part.out = output.out;
+  return part;
+}
+
+MatvecPart GatedPart(const Matvec& op) {
+  MatvecPart part = PlainPart(op.outputs[0]);
+  part.second = MatrixFrom(op.outputs[1].weight);
+  part.second_row = 0;
+  part.tile_step = kTileRows / 2;
+  return part;
+}
+
+MatvecParams CommonParams(const Matvec& op, const Context& context) {
+  MatvecParams params;
+  params.columns = static_cast<int32_t>(op.outputs[0].weight.shape.columns);
+  params.tokens = static_cast<int32_t>(op.tokens);
+  params.gated = op.gated;
+  params.bf16_out = op.bf16_out;
+  params.softcap = op.softcap;
+  params.in = op.in;
+  params.in_stride = params.columns;
+  params.norm = op.norm;
+  params.boundary_sums = context.workspace->boundary_sums();
+  params.boundary_flags = context.workspace->boundary_flags();
+  return params;
+}
+
+void AddPart(MatvecPart part, MatvecParams& params) {
+  const int32_t before = params.part_count == 0 ? 0 : params.parts[params.part_count - 1].tile_end;
+  part.tile_end = before + (part.first.rows + part.tile_step - 1) / part.tile_step;
+  params.parts[params.part_count++] = part;
+}
+
+// Sets the columns [first, first + count) that the launch covers.
+void SetColumns(Layout layout, int first, int count, MatvecParams& params) {
+  params.first_column = first;
+  params.units_per_tile = (count + UnitColumns(layout) - 1) / UnitColumns(layout);
+  params.total_units = params.parts[params.part_count - 1].tile_end * params.units_per_tile;
+}
+
+// Shared memory for a block so that blocks of two kernels fit one multiprocessor, each with 1 KB of the system's.
+size_t SharedBudget(const Matvec& op, const Context& context) {
+  return op.shared_bytes != 0 ? op.shared_bytes : context.device.shared_bytes / 2 - 1024;
+}
+
+// The deepest ring that fits, 0 if none of at least two stages does.
+int RingStages(Layout layout, const MatvecParams& params, size_t budget) {
+  for (int stages = kMaxRingStages; stages >= 2; --stages) {
+    const MatvecShared shared = MatvecSharedOf(layout, params.tokens, params.units_per_tile, stages);
+    if (static_cast<size_t>(shared.bytes) <= budget) return stages;
+  }
+  return 0;
+}
+
+// At least this many stages keep memory busy; with fewer, a block takes the multiprocessor for itself.
+constexpr int kEnoughStages = 3;
+
+// Chooses the ring and the grid for the columns set. False when the input does not fit shared memory.
+bool FitLaunch(Layout layout, const Matvec& op, const Context& context, MatvecParams& params, MatvecLaunch& launch) {
+  params.ring_stages = RingStages(layout, params, SharedBudget(op, context));
+  if (params.ring_stages < kEnoughStages) params.ring_stages = RingStages(layout, params, context.device.shared_bytes);
+  if (params.ring_stages == 0) return false;
+  const int tiles = params.total_units / params.units_per_tile;
+  // Two blocks may share a tile, three may not.
+  params.whole_tiles = params.total_units / context.device.multiprocessors < params.units_per_tile;
+  launch.blocks = params.whole_tiles ? std::min(tiles, context.device.multiprocessors) : context.device.multiprocessors;
+  return true;
+}
+
+// One launch of outputs with equal layouts, or several over slices of the columns when the input of all tokens does not
+// fit shared memory.
+absl::Status LaunchTiles(Layout layout, const Matvec& op, const Context& context, MatvecParams& params) {
+  MatvecLaunch launch;
+  launch.overlap = context.overlap;
+  launch.stream = context.stream;
+  const LaunchFunction function = LauncherOf(static_cast<WeightLayout>(layout));
+  const int columns = params.columns;
+  int slice = columns;
+  SetColumns(layout, 0, slice, params);
+  while (!FitLaunch(layout, op, context, params, launch)) {
+    slice = (slice / 2 + kSliceColumns - 1) / kSliceColumns * kSliceColumns;
+    SetColumns(layout, 0, slice, params);
+  }
+  if (slice < columns && (op.bf16_out || op.gated || op.softcap > 0 || params.parts[0].first.float_scales)) {
+    return absl::InvalidArgumentError(absl::StrCat("matvec: ", op.tokens, " tokens of ", columns,
+                                                   " columns do not fit shared memory (use fewer tokens)"));
+  }
+  for (int first = 0; first < columns; first += slice) {
+    SetColumns(layout, first, std::min(slice, columns - first), params);
+    FitLaunch(layout, op, context, params, launch);
+    params.accumulate = first > 0;
+    GEMMA_RETURN_IF_ERROR(ToStatus(function(params, launch), "matvec"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status LaunchAnyShape(const Context& context, const MatvecParams& params) {
+  MatvecLaunch launch;
+  launch.overlap = context.overlap;
+  launch.stream = context.stream;
+  return ToStatus(LaunchMatvecAnyShape(params, launch), "matvec");
+}
+
+}  // namespace
+
+bool CanFuseNorm(const Matvec& op) {
+  return op.tokens == 1 && !op.outputs.empty() && op.outputs[0].weight.shape.columns <= kMaxFusedNormColumns &&
+         AllHaveTiles(op) && std::none_of(op.outputs.begin(), op.outputs.end(), [](const auto& output) {
+           return NeedsInputTotals(output.weight.shape);
+         });
+}
+
+absl::Status RunMatvec(const Matvec& op, const Context& context) {
+  GEMMA_RETURN_IF_ERROR(Check(op));
+  const bool tiles = AllHaveTiles(op) && (!op.gated || op.outputs[0].weight.shape.layout == op.outputs[1].weight.shape.layout);
+  if (!tiles) {
+    MatvecParams params = CommonParams(op, context);
+    if (op.gated) {
+      AddPart(GatedPart(op), params);
+    } else {
+      for (const Matvec::Output& output : op.outputs) AddPart(PlainPart(output), params);
+    }
+    return LaunchAnyShape(context, params);
+  }
+  if (op.gated) {
+    MatvecParams params = CommonParams(op, context);
+    AddPart(GatedPart(op), params);
+    return LaunchTiles(params.parts[0].first.layout, op, context, params);
+  }
+  // Outputs of one layout go into one launch.
+  std::vector<bool> done(op.outputs.size(), false);
+  for (size_t i = 0; i < op.outputs.size(); ++i) {
+    if (done[i]) continue;
+    MatvecParams params = CommonParams(op, context);
+    const WeightLayout layout = op.outputs[i].weight.shape.layout;
+    for (size_t j = i; j < op.outputs.size(); ++j) {
+      if (op.outputs[j].weight.shape.layout != layout) continue;
+      AddPart(PlainPart(op.outputs[j]), params);
+      done[j] = true;
+    }
+    GEMMA_RETURN_IF_ERROR(LaunchTiles(static_cast<Layout>(layout), op, context, params));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace gemma::cuda

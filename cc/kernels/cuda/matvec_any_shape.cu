@@ -1,0 +1,58 @@
+// The matrix-vector product for shapes that have no tiles: columns that are no multiple of 32, odd numbers of groups, gate and
+// up of different layouts. One warp computes one row, value by value.
+#include "cc/kernels/cuda/activation.h"
+#include "cc/kernels/cuda/decode.h"
+#include "cc/kernels/cuda/launch.h"
+#include "cc/kernels/cuda/matvec_epilogue.h"
+#include "cc/kernels/cuda/matvec_params.h"
+
+namespace gemma::cuda {
+namespace {
+
+GEMMA_DEVICE void DotRow(const MatvecParams& p, const Matrix& m, int row, float (&sums)[kMaxMatvecTokens]) {
+  for (int t = 0; t < kMaxMatvecTokens; ++t) sums[t] = 0;
+  for (int c = Lane(); c < p.columns; c += kWarp) {
+    const float w = LoadValue(m, row, c);
+    for (int t = 0; t < kMaxMatvecTokens; ++t) {
+      if (t < p.tokens) sums[t] += w * __uint_as_float(uint32_t{p.in[t * p.in_stride + c]} << 16);
+    }
+  }
+  for (int t = 0; t < kMaxMatvecTokens; ++t) sums[t] = WarpSum(sums[t]);
+}
+
+__global__ void __launch_bounds__(kMatvecWarps * kWarp) AnyShapeKernel(const __grid_constant__ MatvecParams p) {
+  WaitForPreviousKernel();
+  LetNextKernelStart();
+  int row = static_cast<int>(blockIdx.x) * kMatvecWarps + WarpIndex();
+  int i = 0;
+  while (i < p.part_count && row >= p.parts[i].first.rows) row -= p.parts[i++].first.rows;
+  if (i == p.part_count) return;
+  const MatvecPart& part = p.parts[i];
+  float sums[kMaxMatvecTokens], up[kMaxMatvecTokens];
+  DotRow(p, part.first, row, sums);
+  if (p.gated) DotRow(p, part.second, row, up);
+  for (int t = 0; t < kMaxMatvecTokens; ++t) {
+    if (t >= p.tokens || Lane() != t) continue;
+    float value = sums[t];
+    if (p.gated) value = GeluTanh(value) * up[t];
+    if (p.softcap > 0) value = p.softcap * tanhf(value / p.softcap);
+    const int64_t at = int64_t{t} * part.first.rows + row;
+    if (p.bf16_out) {
+      static_cast<__nv_bfloat16*>(part.out)[at] = __float2bfloat16_rn(value);
+    } else {
+      static_cast<float*>(part.out)[at] = value;
+    }
+  }
+}
+
+}  // namespace
+
+cudaError_t LaunchMatvecAnyShape(const MatvecParams& params, const MatvecLaunch& launch) {
+  int64_t rows = 0;
+  for (int i = 0; i < params.part_count; ++i) rows += params.parts[i].first.rows;
+  const LaunchShape shape{dim3(static_cast<unsigned>((rows + kMatvecWarps - 1) / kMatvecWarps)), kMatvecWarps * kWarp, 0,
+                          launch.overlap, launch.stream};
+  return Launch(AnyShapeKernel, shape, params);
+}
+
+}  // namespace gemma::cuda

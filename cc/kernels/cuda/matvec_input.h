@@ -1,0 +1,179 @@
+// Brings the input of a matrix-vector product into shared memory, in the order in which a warp multiplies it, with its sums.
+//
+// Fragment order: block b of 32 columns is 4 pieces of 16 bytes; piece t holds, as bfloat16, the columns
+// 4t, 4t+2, 4t+1, 4t+3, 16+4t, 16+4t+2, 16+4t+1, 16+4t+3 of the block (decode.h, Fragments).
+#ifndef CC_KERNELS_CUDA_MATVEC_INPUT_H_
+#define CC_KERNELS_CUDA_MATVEC_INPUT_H_
+
+#include "cc/kernels/cuda/instructions.h"
+#include "cc/kernels/cuda/matvec_params.h"
+
+namespace gemma::cuda {
+
+// What a warp needs of the input, besides its ring.
+struct InputView {
+  const std::byte* activations;
+  int64_t activation_stride;
+  const float* sums;
+};
+
+// The eight columns of a piece: 4t to 4t + 3 and 16 + 4t to 16 + 4t + 3 of block piece / 4, t = piece % 4.
+GEMMA_DEVICE int PieceColumn(int piece) { return piece / 4 * 32 + piece % 4 * 4; }
+
+GEMMA_DEVICE void LoadPiece(const float* from, int piece, float (&v)[8]) {
+  const float4 a = *reinterpret_cast<const float4*>(from + PieceColumn(piece));
+  const float4 b = *reinterpret_cast<const float4*>(from + PieceColumn(piece) + 16);
+  v[0] = a.x, v[1] = a.y, v[2] = a.z, v[3] = a.w;
+  v[4] = b.x, v[5] = b.y, v[6] = b.z, v[7] = b.w;
+}
+
+// The sum over the block, in an order that does not depend on the thread.
+template <int kThreads>
+GEMMA_DEVICE float BlockSum(float value, float* scratch) {
+  value = WarpSum(value);
+  __syncthreads();
+  if (Lane() == 0) scratch[WarpIndex()] = value;
+  __syncthreads();
+  float sum = 0;
+  for (int i = 0; i < kThreads / kWarp; ++i) sum += scratch[i];
+  return sum;
+}
+
+template <Layout kLayout, int kTokens>
+class MatvecInput {
+ public:
+  static constexpr int kThreads = kMatvecWarps * kWarp;
+
+  GEMMA_DEVICE MatvecInput(const MatvecParams& p, std::byte* shared, const MatvecShared& layout)
+      : p_(p),
+        activations_(shared + layout.activations),
+        stride_(layout.activation_stride),
+        sums_(reinterpret_cast<float*>(shared + layout.sums)),
+        scratch_(reinterpret_cast<float*>(shared + layout.scratch)),
+        pieces_(p.units_per_tile * (UnitColumns(kLayout) / 8)) {}
+
+  GEMMA_DEVICE InputView View() const { return {activations_, stride_, sums_}; }
+
+  // Waits for the kernel that makes the input. The caller synchronizes the block before it reads the view.
+  GEMMA_DEVICE void Prepare() const {
+    if constexpr (kTokens == 1) {
+      if (p_.norm.x != nullptr) {
+        PrepareNormed();
+        return;
+      }
+    }
+    WaitForPreviousKernel();
+    LetNextKernelStart();
+    for (int t = 0; t < kTokens; ++t) {
+      for (int start = 0; start < pieces_; start += kThreads) CopyPiece(t, start + static_cast<int>(threadIdx.x));
+    }
+  }
+
+ private:
+  static constexpr int kPiecesAThread = kNormPiecesAThread;
+
+  GEMMA_DEVICE void CopyPiece(int token, int piece) const {
+    const int column = p_.first_column + PieceColumn(piece);
+    float v[8] = {};
+    if (piece < pieces_ && token < p_.tokens && column < p_.columns) {
+      const uint16_t* from = p_.in + token * p_.in_stride + column;
+      const uint2 a = *reinterpret_cast<const uint2*>(from);
+      const uint2 b = *reinterpret_cast<const uint2*>(from + 16);
+      const uint32_t words[4] = {a.x, a.y, b.x, b.y};
+      for (int i = 0; i < 4; ++i) {
+        v[2 * i] = Bf16LowToFloat(words[i]);
+        v[2 * i + 1] = Bf16HighToFloat(words[i]);
+      }
+    }
+    StorePiece(token, piece, v);
+  }
+
+  // All lanes of a warp call this together; neighbouring lanes have neighbouring pieces.
+  GEMMA_DEVICE void StorePiece(int token, int piece, const float (&v)[8]) const {
+    const uint4 packed = make_uint4(PackBf16(v[0], v[2]), PackBf16(v[1], v[3]), PackBf16(v[4], v[6]), PackBf16(v[5], v[7]));
+    if (piece < pieces_) *reinterpret_cast<uint4*>(activations_ + token * stride_ + piece * 16) = packed;
+    if constexpr (!IsFloat(kLayout)) {
+      float low = (Bf16LowToFloat(packed.x) + Bf16HighToFloat(packed.x)) +
+                  (Bf16LowToFloat(packed.y) + Bf16HighToFloat(packed.y));
+      float high = (Bf16LowToFloat(packed.z) + Bf16HighToFloat(packed.z)) +
+                   (Bf16LowToFloat(packed.w) + Bf16HighToFloat(packed.w));
+      if constexpr (SumColumns(kLayout) == 32) low += high;
+      low = QuadSum(low);
+      if constexpr (SumColumns(kLayout) == 16) high = QuadSum(high);
+      if (piece < pieces_ && piece % 4 == 0) {
+        constexpr int kSums = 32 / SumColumns(kLayout);
+        sums_[piece / 4 * kSums * kTokens + token] = low;
+        if constexpr (kSums == 2) sums_[(piece / 4 * kSums + 1) * kTokens + token] = high;
+      }
+    }
+  }
+
+  GEMMA_DEVICE static float QuadSum(float value) {
+    value += __shfl_xor_sync(kAllLanes, value, 1);
+    return value + __shfl_xor_sync(kAllLanes, value, 2);
+  }
+
+  GEMMA_DEVICE int Piece(int i) const { return i * kThreads + static_cast<int>(threadIdx.x); }
+  GEMMA_DEVICE bool Inside(int i) const { return Piece(i) < pieces_ && PieceColumn(Piece(i)) < p_.columns; }
+
+  // x <- x / rms(x) * weight
+  GEMMA_DEVICE void Normalize(float (&x)[kPiecesAThread][8], const float (&weight)[kPiecesAThread][8]) const {
+    float squares = 0;
+    for (int i = 0; i < kPiecesAThread; ++i) {
+      for (int j = 0; j < 8; ++j) squares += x[i][j] * x[i][j];
+    }
+    squares = BlockSum<kThreads>(squares, scratch_);
+    const float factor = 1.0f / sqrtf(squares / static_cast<float>(p_.columns) + p_.norm.epsilon);
+    for (int i = 0; i < kPiecesAThread; ++i) {
+      for (int j = 0; j < 8; ++j) x[i][j] = x[i][j] * factor * weight[i][j];
+    }
+  }
+
+  GEMMA_DEVICE void LoadPieces(const float* from, float (&v)[kPiecesAThread][8]) const {
+    for (int i = 0; i < kPiecesAThread; ++i) {
+      for (int j = 0; j < 8; ++j) v[i][j] = 0;
+      if (Inside(i)) LoadPiece(from, Piece(i), v[i]);
+    }
+  }
+
+  GEMMA_DEVICE void PrepareNormed() const {
+    const FusedNorm& norm = p_.norm;
+    // Norm weights depend on no kernel: read them before the wait.
+    float weight[kPiecesAThread][8], branch_weight[kPiecesAThread][8];
+    LoadPieces(norm.weight, weight);
+    if (norm.branch != nullptr) LoadPieces(norm.branch_weight, branch_weight);
+    const float scalar = norm.scalar == nullptr ? 1.0f : *norm.scalar;
+    WaitForPreviousKernel();
+    LetNextKernelStart();
+    float x[kPiecesAThread][8];
+    LoadPieces(norm.x, x);
+    if (norm.branch != nullptr) {
+      float branch[kPiecesAThread][8];
+      LoadPieces(norm.branch, branch);
+      Normalize(branch, branch_weight);
+      for (int i = 0; i < kPiecesAThread; ++i) {
+        for (int j = 0; j < 8; ++j) x[i][j] = (x[i][j] + branch[i][j]) * scalar;
+        if (blockIdx.x == 0 && Inside(i)) StoreStream(Piece(i), x[i]);
+      }
+    }
+    Normalize(x, weight);
+    for (int i = 0; i < kPiecesAThread; ++i) StorePiece(0, Piece(i), x[i]);
+  }
+
+  GEMMA_DEVICE void StoreStream(int piece, const float (&v)[8]) const {
+    float* to = p_.norm.x_out + PieceColumn(piece);
+    *reinterpret_cast<float4*>(to) = make_float4(v[0], v[1], v[2], v[3]);
+    *reinterpret_cast<float4*>(to + 16) = make_float4(v[4], v[5], v[6], v[7]);
+  }
+
+  const MatvecParams& p_;
+  std::byte* const activations_;
+  const int64_t stride_;
+  float* const sums_;
+  float* const scratch_;
+  const int pieces_;
+};
+
+}  // namespace gemma::cuda
+
+#endif  // CC_KERNELS_CUDA_MATVEC_INPUT_H_

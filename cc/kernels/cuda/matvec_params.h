@@ -1,0 +1,149 @@
+// What a matvec launch passes to its kernel (matvec_kernel.h), and the launchers, one for each layout.
+#ifndef CC_KERNELS_CUDA_MATVEC_PARAMS_H_
+#define CC_KERNELS_CUDA_MATVEC_PARAMS_H_
+
+#include <cuda_runtime_api.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "cc/kernels/cuda/matrix.h"
+
+namespace gemma::cuda {
+
+inline constexpr int kMaxMatvecParts = 4;
+inline constexpr int kMaxMatvecTokens = 8;
+inline constexpr int kTileRows = 16;
+
+// Rows of one output. A tile has 16 rows: rows 0-7 come from `first`, 8-15 from `second`. In a plain product both are the
+// same matrix and second_row is 8; in a gated one they are gate and up, second_row is 0 and a tile makes 8 outputs.
+struct MatvecPart {
+  Matrix first;
+  Matrix second;
+  int32_t second_row = 0;
+  int32_t tile_step = 0;  // rows of `first` from one tile to the next: 16, or 8 when gated
+  int32_t tile_end = 0;   // tiles of this part and of those before it
+  void* out = nullptr;    // [tokens, rows]
+};
+
+// x_out = (x + branch / rms(branch) * branch_weight) * scalar;  in = x_out / rms(x_out) * weight.  One token.
+struct FusedNorm {
+  const float* x = nullptr;              // [columns]; null: no fused norm
+  const float* branch = nullptr;         // [columns]; null: x_out = x
+  const float* branch_weight = nullptr;  // [columns]
+  const float* scalar = nullptr;         // one number; null: 1
+  const float* weight = nullptr;         // [columns]
+  float* x_out = nullptr;                // [columns], not x; null when there is no branch
+  float epsilon = 0;
+};
+
+struct MatvecParams {
+  MatvecPart parts[kMaxMatvecParts];
+  int32_t part_count = 0;
+  int32_t columns = 0;       // of the matrices
+  int32_t first_column = 0;  // where the launch's units begin: a multiple of 256; not 0 when inputs are cut to fit
+  int32_t units_per_tile = 0;
+  int32_t total_units = 0;
+  int32_t tokens = 0;
+  int32_t ring_stages = 0;
+  bool whole_tiles = false;   // a block never shares a tile with its neighbour
+  bool gated = false;         // out = gelu(first) * second
+  bool bf16_out = false;      // else float32
+  bool accumulate = false;    // out += (float32 only)
+  float softcap = 0;          // out = softcap * tanh(out / softcap); 0: off
+  const uint16_t* in = nullptr;  // bfloat16 [tokens, in_stride]
+  int64_t in_stride = 0;
+  int64_t out_stride = 0;  // 0: the part's rows
+  FusedNorm norm;
+  float* boundary_sums = nullptr;    // [blocks][16 * kMaxMatvecTokens]
+  uint32_t* boundary_flags = nullptr;  // [blocks], all 0 between launches
+};
+
+struct MatvecLaunch {
+  int blocks = 0;
+  size_t shared_bytes = 0;
+  bool overlap = false;
+  cudaStream_t stream = nullptr;
+};
+
+// Columns of a unit, the piece of 16 rows that a warp copies and multiplies at once.
+constexpr int UnitColumns(Layout l) { return l == Layout::kF32 ? 64 : IsFloat(l) ? 128 : 256; }
+
+// Shared memory that a unit takes in a warp's ring.
+struct StageLayout {
+  int value_row = 0;  // bytes of a row
+  int extra_row = 0;
+  int extra = 0;  // offsets
+  int scales = 0;
+  int mins = 0;
+  int blocks = 0;
+  int bytes = 0;
+};
+
+constexpr StageLayout StageOf(Layout l) {
+  StageLayout s;
+  s.value_row = UnitColumns(l) / 32 * ValueBytes(l);
+  s.extra = kTileRows * s.value_row;
+  // The rows of 32 and 64 bytes are padded so that eight rows lie in different banks.
+  s.extra_row = HasBitPlane(l) ? 48 : l == Layout::kQ6_K ? 80 : 0;
+  s.scales = s.extra + kTileRows * s.extra_row;
+  s.mins = s.scales + (IsFloat(l) ? 0 : kTileRows * 16);
+  s.blocks = s.mins + (HasMins(l) ? kTileRows * 16 : 0);
+  s.bytes = s.blocks + (l >= Layout::kQ4_K ? kTileRows * 4 : 0);
+  return s;
+}
+
+// Offsets in a block's shared memory, after the ring.
+inline constexpr int kMatvecWarps = 8;
+inline constexpr int kMaxRingStages = 8;
+inline constexpr int kSliceColumns = 256;  // a launch's first column is a multiple
+// A fused norm keeps the input in registers: pieces of 8 columns.
+inline constexpr int kNormPiecesAThread = 3;
+inline constexpr int kMaxFusedNormColumns = kNormPiecesAThread * kMatvecWarps * 32 * 8;
+
+struct MatvecShared {
+  int64_t ring = 0;
+  int64_t activations = 0;
+  int64_t activation_stride = 0;  // bytes from one token to the next
+  int64_t sums = 0;
+  int64_t partials = 0;
+  int64_t counters = 0;
+  int64_t scratch = 0;
+  int64_t bytes = 0;
+};
+constexpr int PartialSlots(int tokens) { return tokens <= 2 ? 8 : 4; }
+constexpr int TokenSlots(int tokens) { return tokens <= 1 ? 1 : tokens <= 2 ? 2 : tokens <= 4 ? 4 : 8; }
+constexpr int SumColumns(Layout l) { return l == Layout::kQ6_K ? 16 : 32; }
+
+constexpr MatvecShared MatvecSharedOf(Layout layout, int tokens, int units_per_tile, int ring_stages) {
+  const int64_t columns = int64_t{units_per_tile} * UnitColumns(layout);
+  const int slots = TokenSlots(tokens);
+  MatvecShared s;
+  s.activations = int64_t{kMatvecWarps} * ring_stages * StageOf(layout).bytes;
+  s.activation_stride = columns * 2 + 64;  // the 64 puts neighbouring tokens into different banks
+  s.sums = s.activations + slots * s.activation_stride;
+  s.partials = s.sums + (IsFloat(layout) ? 0 : columns / SumColumns(layout) * slots * 4);
+  s.counters = s.partials + int64_t{PartialSlots(slots)} * kMatvecWarps * kTileRows * slots * 4;
+  s.scratch = s.counters + PartialSlots(slots) * 4;
+  s.bytes = s.scratch + kMatvecWarps * 4;
+  return s;
+}
+
+cudaError_t LaunchMatvecInt4(const MatvecParams&, const MatvecLaunch&);
+cudaError_t LaunchMatvecInt4Min(const MatvecParams&, const MatvecLaunch&);
+cudaError_t LaunchMatvecInt5(const MatvecParams&, const MatvecLaunch&);
+cudaError_t LaunchMatvecInt5Min(const MatvecParams&, const MatvecLaunch&);
+cudaError_t LaunchMatvecInt8(const MatvecParams&, const MatvecLaunch&);
+cudaError_t LaunchMatvecQ4K(const MatvecParams&, const MatvecLaunch&);
+cudaError_t LaunchMatvecQ5K(const MatvecParams&, const MatvecLaunch&);
+cudaError_t LaunchMatvecQ6K(const MatvecParams&, const MatvecLaunch&);
+cudaError_t LaunchMatvecF32(const MatvecParams&, const MatvecLaunch&);
+cudaError_t LaunchMatvecF16(const MatvecParams&, const MatvecLaunch&);
+cudaError_t LaunchMatvecBF16(const MatvecParams&, const MatvecLaunch&);
+
+// Any shape of any layout: a warp for every output row, value by value.
+cudaError_t LaunchMatvecAnyShape(const MatvecParams&, const MatvecLaunch&);
+
+}  // namespace gemma::cuda
+
+#endif  // CC_KERNELS_CUDA_MATVEC_PARAMS_H_

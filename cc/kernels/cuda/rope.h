@@ -1,0 +1,162 @@
+// Norms and rotary embeddings of one head's vector, held by a warp.
+#ifndef CC_KERNELS_CUDA_ROPE_H_
+#define CC_KERNELS_CUDA_ROPE_H_
+
+#include "cc/kernels/cuda/attention_params.h"
+#include "cc/kernels/cuda/instructions.h"
+
+namespace gemma::cuda {
+
+// The cosine and sine of an angle.
+struct Rotation {
+  float cosine;
+  float sine;
+};
+
+// Pairs of a head that turn at all: with a shared cache the frequencies past kRotated / 2 are zero.
+template <int kHeadDim, int kRotated>
+inline constexpr int kTurnedPairs = kRotated > 0 ? kRotated / 2 : kHeadDim / 2;
+
+// Of the float32 product position * frequency, as transformers computes it. The turns are taken off in double: float32 has
+// too few digits for 2^18 radians.
+GEMMA_DEVICE Rotation RotationOf(int64_t position, float frequency) {
+  const float angle = static_cast<float>(position) * frequency;
+  constexpr double kHalfTurn = 3.14159265358979323846;
+  const double half_turns = static_cast<double>(angle) / kHalfTurn;
+  const float reduced = static_cast<float>(half_turns - 2 * rint(half_turns / 2));
+  Rotation r;
+#ifdef GEMMA_CUDA_EMULATION
+  r = {static_cast<float>(cos(kHalfTurn * reduced)), static_cast<float>(sin(kHalfTurn * reduced))};
+#else
+  sincospif(reduced, &r.sine, &r.cosine);
+#endif
+  return r;
+}
+
+// A vector of kHeadDim numbers over the lanes of a warp: lane l holds the pairs (i, i + kHeadDim / 2) for i = l + 32 j.
+template <int kHeadDim>
+struct HeadVector {
+  static constexpr int kPairs = (kHeadDim / 2 + kWarp - 1) / kWarp;
+  float low[kPairs];
+  float high[kPairs];
+
+  GEMMA_DEVICE static int Index(int j) { return Lane() + kWarp * j; }
+  GEMMA_DEVICE static bool Inside(int j) { return kHeadDim % 64 == 0 || Index(j) < kHeadDim / 2; }
+
+  GEMMA_DEVICE void Load(const void* from, int64_t offset, bool bf16) {
+    for (int j = 0; j < kPairs; ++j) {
+      low[j] = high[j] = 0;
+      if (!Inside(j)) continue;
+      low[j] = LoadOne(from, offset + Index(j), bf16);
+      high[j] = LoadOne(from, offset + Index(j) + kHeadDim / 2, bf16);
+    }
+  }
+
+  GEMMA_DEVICE static float LoadOne(const void* from, int64_t index, bool bf16) {
+    if (bf16) return __uint_as_float(uint32_t{static_cast<const uint16_t*>(from)[index]} << 16);
+    return static_cast<const float*>(from)[index];
+  }
+
+  // z / sqrt(mean(z^2) + epsilon)
+  GEMMA_DEVICE void Normalize(float epsilon) {
+    float squares = 0;
+    for (int j = 0; j < kPairs; ++j) squares += low[j] * low[j] + high[j] * high[j];
+    const float factor = 1.0f / sqrtf(WarpSum(squares) / kHeadDim + epsilon);
+    for (int j = 0; j < kPairs; ++j) low[j] *= factor, high[j] *= factor;
+  }
+
+  GEMMA_DEVICE void Multiply(const float* weight) {
+    for (int j = 0; j < kPairs; ++j) {
+      if (!Inside(j)) continue;
+      low[j] *= weight[Index(j)];
+      high[j] *= weight[Index(j) + kHeadDim / 2];
+    }
+  }
+
+  // rotations: of the first `turned` pairs; the others stay
+  GEMMA_DEVICE void Rotate(const Rotation* rotations, int turned) {
+    for (int j = 0; j < kPairs; ++j) {
+      if (!Inside(j) || Index(j) >= turned) continue;
+      const Rotation r = rotations[Index(j)];
+      const float a = low[j], b = high[j];
+      low[j] = a * r.cosine - b * r.sine;
+      high[j] = b * r.cosine + a * r.sine;
+    }
+  }
+
+  GEMMA_DEVICE void Store(uint16_t* to) const {
+    for (int j = 0; j < kPairs; ++j) {
+      if (!Inside(j)) continue;
+      to[Index(j)] = Bits(low[j]);
+      to[Index(j) + kHeadDim / 2] = Bits(high[j]);
+    }
+  }
+
+  GEMMA_DEVICE static uint16_t Bits(float value) { return static_cast<uint16_t>(PackBf16(value, 0)); }
+};
+
+// A prepared query of ScoreColumns elements to `to`, from element `offset` of p.q on. With a shared cache (kRotated > 0) the columns
+// are: head_dim that meet v (the turned ones zero, the others times k_norm), then the turned ones.
+template <int kHeadDim, int kRotated>
+GEMMA_DEVICE void PrepareQuery(const PrepareParams& p, int64_t offset, const Rotation* rotations, uint16_t* to) {
+  using Vector = HeadVector<kHeadDim>;
+  Vector q;
+  q.Load(p.q, offset, p.bf16_in);
+  q.Normalize(p.epsilon);
+  q.Multiply(p.q_norm);
+  q.Rotate(rotations, kTurnedPairs<kHeadDim, kRotated>);
+  if constexpr (kRotated == 0) {
+    q.Store(to);
+  } else {
+    for (int j = 0; j < Vector::kPairs; ++j) {
+      const int i = Vector::Index(j);
+      if (!Vector::Inside(j)) continue;
+      const bool turned = i < kRotated / 2;
+      to[i] = Vector::Bits(turned ? 0 : q.low[j] * p.k_norm[i]);
+      to[i + kHeadDim / 2] = Vector::Bits(turned ? 0 : q.high[j] * p.k_norm[i + kHeadDim / 2]);
+      if (turned) {
+        to[kHeadDim + i] = Vector::Bits(q.low[j]);
+        to[kHeadDim + kRotated / 2 + i] = Vector::Bits(q.high[j]);
+      }
+    }
+  }
+}
+
+// The cache row of one kv head and token: key to `key` and value to `value`, or, with a shared cache, both to `value`.
+template <int kHeadDim, int kRotated>
+GEMMA_DEVICE void PrepareKeyValue(const PrepareParams& p, int64_t offset, const Rotation* rotations, uint16_t* key,
+                                  uint16_t* value) {
+  using Vector = HeadVector<kHeadDim>;
+  Vector v;
+  v.Load(p.v == nullptr ? p.k : p.v, offset, p.bf16_in);
+  if (p.normalize_v) v.Normalize(p.epsilon);
+  v.Store(value);
+  Vector k;
+  k.Load(p.k, offset, p.bf16_in);
+  k.Normalize(p.epsilon);
+  k.Multiply(p.k_norm);
+  k.Rotate(rotations, kTurnedPairs<kHeadDim, kRotated>);
+  if constexpr (kRotated == 0) {
+    k.Store(key);
+  } else {
+    for (int j = 0; j < Vector::kPairs; ++j) {
+      const int i = Vector::Index(j);
+      if (!Vector::Inside(j) || i >= kRotated / 2) continue;
+      value[kHeadDim + i] = Vector::Bits(k.low[j]);
+      value[kHeadDim + kRotated / 2 + i] = Vector::Bits(k.high[j]);
+    }
+  }
+}
+
+GEMMA_DEVICE int64_t SlotOf(const DeviceCache& cache, int head, int64_t position) {
+  return static_cast<int64_t>(head) * cache.capacity + static_cast<uint32_t>(position) % static_cast<uint32_t>(cache.capacity);
+}
+
+// The first position that a query at `position` sees.
+GEMMA_DEVICE int FirstVisible(const DeviceCache& cache, int position) {
+  return cache.window == 0 || position < cache.window ? 0 : position - cache.window + 1;
+}
+
+}  // namespace gemma::cuda
+
+#endif  // CC_KERNELS_CUDA_ROPE_H_

@@ -1,0 +1,155 @@
+#include "cc/kernels/cuda/testing/device_array.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "cc/kernels/reference.h"
+#include "gtest/gtest.h"
+
+namespace gemma::cuda {
+namespace {
+
+Device TestDevice() {
+#ifdef GEMMA_CUDA_EMULATION
+  Device device;
+  device.name = "emulation";
+  device.compute_major = 8;
+  device.multiprocessors = 4;
+  device.shared_bytes = 227 << 10;
+  return device;
+#else
+  auto device = FindDevice(0);
+  RequireOk(device.status());
+  return *device;
+#endif
+}
+
+void PutHalf(std::vector<std::byte>& bytes, uint64_t offset, float value) {
+  const uint16_t half = reference::FloatToHalf(value);
+  std::memcpy(bytes.data() + offset, &half, sizeof(half));
+}
+
+// Fills the float16 or float32 numbers of a plane.
+void FillScales(const WeightShape& shape, const WeightPlanes& planes, uint64_t plane, float scale, std::mt19937& random,
+                std::vector<std::byte>& bytes) {
+  if (plane == WeightPlanes::kAbsent) return;
+  std::normal_distribution<float> normal;
+  const uint64_t count = planes.float_scales ? shape.rows : uint64_t{shape.rows} * (shape.columns / shape.group);
+  for (uint64_t i = 0; i < count; ++i) {
+    const float value = scale * (1 + 0.3f * normal(random));
+    if (planes.float_scales) {
+      std::memcpy(bytes.data() + plane + 4 * i, &value, sizeof(value));
+    } else {
+      PutHalf(bytes, plane + 2 * i, value);
+    }
+  }
+}
+
+void FillNumbers(const WeightShape& shape, const WeightPlanes& planes, std::mt19937& random,
+                 std::vector<std::byte>& bytes) {
+  const uint64_t elements = uint64_t{shape.rows} * shape.columns;
+  const std::vector<float> values = RandomFloats(elements, 0.02f, random);
+  for (uint64_t i = 0; i < elements; ++i) {
+    if (shape.layout == WeightLayout::kF32) {
+      std::memcpy(bytes.data() + planes.values + 4 * i, &values[i], 4);
+    } else if (shape.layout == WeightLayout::kF16) {
+      PutHalf(bytes, planes.values + 2 * i, values[i]);
+    } else {
+      const uint16_t bits = reference::FloatToBfloat16(values[i]);
+      std::memcpy(bytes.data() + planes.values + 2 * i, &bits, 2);
+    }
+  }
+}
+
+// Q4_K, Q5_K, Q6_K: one or two float16 for each block of 256 columns.
+void FillBlocks(const WeightShape& shape, const WeightPlanes& planes, std::mt19937& random,
+                std::vector<std::byte>& bytes) {
+  const int numbers = shape.layout == WeightLayout::kQ6_K ? 1 : 2;
+  std::uniform_real_distribution<float> uniform(0.5f, 1.5f);
+  const uint64_t count = uint64_t{shape.rows} * (shape.columns / 256) * static_cast<uint64_t>(numbers);
+  for (uint64_t i = 0; i < count; ++i) PutHalf(bytes, planes.blocks + 2 * i, 1e-4f * uniform(random));
+}
+
+}  // namespace
+
+void RequireOk(const absl::Status& status) {
+  if (status.ok()) return;
+  std::fprintf(stderr, "%s\n", status.ToString().c_str());
+  std::abort();
+}
+
+TestContext::TestContext(size_t attention_bytes) {
+  context_.device = TestDevice();
+  auto workspace = Workspace::Create(context_.device, {attention_bytes}, nullptr);
+  RequireOk(workspace.status());
+  workspace_ = *std::move(workspace);
+  context_.workspace = &workspace_;
+}
+
+RandomWeight::RandomWeight(const WeightShape& shape, std::mt19937& random) : shape(shape), device(0) {
+  auto planned = LayOutWeight(shape);
+  RequireOk(planned.status());
+  planes = *planned;
+  bytes.resize(planes.bytes);
+  for (size_t i = 0; i < bytes.size(); i += 4) {
+    const uint32_t word = static_cast<uint32_t>(random());
+    std::memcpy(&bytes[i], &word, std::min<size_t>(4, bytes.size() - i));
+  }
+  if (HasGroups(shape.layout)) {
+    const float scale = shape.layout == WeightLayout::kInt8 ? 2e-4f : 4e-3f;
+    FillScales(shape, planes, planes.scales, scale, random, bytes);
+    FillScales(shape, planes, planes.mins, -8 * scale, random, bytes);
+  } else if (planes.blocks != WeightPlanes::kAbsent) {
+    FillBlocks(shape, planes, random, bytes);
+  } else {
+    FillNumbers(shape, planes, random, bytes);
+  }
+  device = DeviceArray<std::byte>(bytes);
+}
+
+std::vector<float> RandomFloats(size_t size, float scale, std::mt19937& random) {
+  std::normal_distribution<float> normal(0, scale);
+  std::vector<float> values(size);
+  for (float& value : values) value = normal(random);
+  return values;
+}
+
+Bf16Values RandomBf16(size_t size, float scale, std::mt19937& random) {
+  Bf16Values result;
+  for (const float value : RandomFloats(size, scale, random)) result.bits.push_back(reference::FloatToBfloat16(value));
+  result.values = ToFloats(result.bits);
+  return result;
+}
+
+std::vector<float> ToFloats(std::span<const uint16_t> bits) {
+  std::vector<float> values;
+  for (const uint16_t b : bits) values.push_back(reference::Bfloat16ToFloat(b));
+  return values;
+}
+
+void ExpectClose(const std::string& name, std::span<const float> out, std::span<const float> reference, double relative,
+                 double each) {
+  ASSERT_EQ(out.size(), reference.size()) << name;
+  double error = 0, norm = 0, largest = 0;
+  bool finite = true;
+  for (size_t i = 0; i < out.size(); ++i) {
+    const double difference = static_cast<double>(out[i]) - reference[i];
+    finite = finite && std::isfinite(out[i]);
+    error += difference * difference;
+    norm += static_cast<double>(reference[i]) * reference[i];
+    largest = std::max(largest, std::abs(difference));
+  }
+  const double rms = std::sqrt(norm / static_cast<double>(out.size()));
+  const double relative_error = std::sqrt(error / std::max(norm, 1e-300));
+  const double largest_error = largest / std::max(rms, 1e-300);
+  const double used = std::max(relative_error / relative, largest_error / each);
+  std::printf("%-58s error %.2e  largest %.2e  tolerance used %5.1f %%\n", name.c_str(), relative_error, largest_error,
+              100 * used);
+  EXPECT_TRUE(finite) << name << " has values that are not finite";
+  EXPECT_LE(used, 1.0) << name;
+}
+
+}  // namespace gemma::cuda
