@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import importlib.metadata
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import torch
@@ -46,7 +47,7 @@ _SCALE_DTYPES: Mapping[str, ScaleDtype] = {"F16": "float16", "BF16": "bfloat16"}
 _VERSIONED = ("executorch", "torch")
 _PROGRAM_SPACE = 8 << 20  # more than the program and the manifest take
 
-MakeProgress = Callable[..., Progress]
+MakeProgress = Callable[..., AbstractContextManager[Progress]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -6,12 +6,17 @@ each of them.
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import json
 import sys
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 from absl import flags
 
+from python.artifact import atomic_write
 from python.checkpoint.checkpoint import Checkpoint
 from python.checkpoint.open_checkpoint import open_checkpoint
 from python.console import main, sizes
@@ -66,6 +71,7 @@ def define_flags(model: str, *, kv_cache_dtype: str) -> None:
     flags.DEFINE_bool(
         "dry_run", False, "Print every weight and what the artifact will take; write nothing."
     )
+    flags.DEFINE_string("timings", None, "A JSON file to write: the seconds of each stage.")
     define_progress_flag()
 
 
@@ -79,7 +85,7 @@ def export_as_flags_say(model: str) -> None:
         max_prefill_chunk=_prefill_chunk(),
         kv_cache_dtype=FLAGS.kv_cache_dtype,
     )
-    progress = functools.partial(Progress, mode=FLAGS.progress)
+    stages = _Stages(FLAGS.progress)
     with open_checkpoint(main.user_path(FLAGS.checkpoint)) as checkpoint:
         config = export.read_config(checkpoint)
         if config.name != model:
@@ -89,7 +95,9 @@ def export_as_flags_say(model: str) -> None:
             )
         recipe_ = chosen_recipe(checkpoint, config, FLAGS.recipe)
         if FLAGS.dry_run:
-            planned = export.plan_export(checkpoint, config, recipe_, options, progress=progress)
+            planned = export.plan_export(
+                checkpoint, config, recipe_, options, progress=stages.begin
+            )
             print(f"{weight_list(planned)}\n{summary(planned)}")
             return
         output = main.user_path(FLAGS.output)
@@ -100,10 +108,38 @@ def export_as_flags_say(model: str) -> None:
             options,
             output,
             overwrite=FLAGS.overwrite,
-            progress=progress,
+            progress=stages.begin,
         )
-    seconds = sizes.format_duration(time.monotonic() - started)
-    print(f"{output}: exported in {seconds}\n{summary(planned)}")
+    seconds = time.monotonic() - started
+    if FLAGS.timings is not None:
+        stages.write(main.user_path(FLAGS.timings), seconds)
+    print(f"{output}: exported in {sizes.format_duration(seconds)}\n{summary(planned)}")
+
+
+class _Stages:
+    """Reports the progress of each stage, and remembers how long it took."""
+
+    def __init__(self, mode: str) -> None:
+        self._mode = mode
+        self._seconds: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def begin(
+        self, stage: str, *, total: int, total_bytes: int | None = None
+    ) -> Iterator[Progress]:
+        started = time.monotonic()
+        with Progress(stage, total=total, total_bytes=total_bytes, mode=self._mode) as progress:
+            yield progress
+        self._seconds[stage] = time.monotonic() - started
+
+    def write(self, path: Path, total: float) -> None:
+        """[{"stage": ..., "seconds": ...}, ...], whose seconds add up to `total`."""
+        rest = {"everything else": total - sum(self._seconds.values())}
+        stages = [
+            {"stage": stage, "seconds": round(seconds, 3)}
+            for stage, seconds in (self._seconds | rest).items()
+        ]
+        atomic_write.write_file(path, json.dumps(stages, indent=2).encode() + b"\n", overwrite=True)
 
 
 def chosen_recipe(checkpoint: Checkpoint, config: GemmaConfig, text: str | None) -> QuantRecipe:

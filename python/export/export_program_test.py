@@ -1,17 +1,18 @@
 """The command line: what it prints, what it refuses, what it chooses."""
 
-import dataclasses
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from absl import flags
 from absl.testing import flagsaver
 
-from python.checkpoint import synthetic
+from python.checkpoint import ggml_types, synthetic
 from python.checkpoint.fake_checkpoint import FakeCheckpoint
 from python.checkpoint.open_checkpoint import open_checkpoint
-from python.checkpoint.tensor import DenseTensor
+from python.checkpoint.tensor import BlockTensor, DenseTensor
 from python.console.errors import UsageError, UserError
 from python.export import export_program
 from python.model.config import tiny_gemma4
@@ -64,11 +65,16 @@ def test_exports(
 ) -> None:
     monkeypatch.setattr("python.export.lower.lower", lambda plans: b"program")
     output = tmp_path / "artifact"
-    _run(f"--checkpoint={checkpoint}", f"--output={output}", "--max_seq_len=64", "--recipe=none")
+    arguments = [f"--checkpoint={checkpoint}", f"--output={output}", "--max_seq_len=64"]
+    timings = tmp_path / "timings.json"
+    _run(*arguments, "--recipe=none", f"--timings={timings}")
     assert capsys.readouterr().out.startswith(f"{output}: exported in 0:")
     assert (output / "manifest.json").is_file()
+    stages = json.loads(timings.read_text())
+    assert [stage["stage"] for stage in stages] == ["trace", "lower", "weights", "everything else"]
+    assert all(stage["seconds"] >= 0 for stage in stages)
     with pytest.raises(UserError, match="exists; pass --overwrite"):
-        _run(f"--checkpoint={checkpoint}", f"--output={output}")
+        _run(*arguments)
 
 
 @pytest.mark.parametrize(
@@ -96,13 +102,12 @@ def test_the_recipe_that_suits_the_checkpoint(checkpoint: Path) -> None:
     with open_checkpoint(checkpoint) as plain:
         assert export_program.chosen_recipe(plain, CONFIG, None).name == "default"
         assert export_program.chosen_recipe(plain, CONFIG, "none").name == "none"
-    shapes = expected_weights(CONFIG)
-    quantized = FakeCheckpoint(
-        CONFIG, {name: DenseTensor(values=torch.ones(shape)) for name, shape in shapes.items()}
-    )
-    described = {name: quantized.describe(name) for name in shapes}
-    described["embed_tokens.weight"] = dataclasses.replace(
-        described["embed_tokens.weight"], encoding="Q8_0"
-    )
-    quantized.describe = described.__getitem__  # type: ignore[method-assign]
+    tensors: dict[str, DenseTensor | BlockTensor] = {
+        name: DenseTensor(values=torch.ones(shape))
+        for name, shape in expected_weights(CONFIG).items()
+    }
+    width = 256 // ggml_types.Q8_0.columns * ggml_types.Q8_0.bytes
+    blocks = np.zeros((CONFIG.vocab_size, width), np.uint8)
+    tensors["embed_tokens.weight"] = BlockTensor(type=ggml_types.Q8_0, columns=256, blocks=blocks)
+    quantized = FakeCheckpoint(CONFIG, tensors)
     assert export_program.chosen_recipe(quantized, CONFIG, None).name == "none"

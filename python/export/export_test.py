@@ -23,8 +23,9 @@ from python.checkpoint.fake_checkpoint import FakeCheckpoint
 from python.checkpoint.open_checkpoint import open_checkpoint
 from python.checkpoint.tensor import DenseTensor, StoredTensor
 from python.console.errors import UserError
-from python.export import export, lower
+from python.export import export, lower, plan_bytes
 from python.export import plan as p
+from python.export.build_plans import build_plan
 from python.export.make_tiny_checkpoint import tiny_config, tokenizer_json
 from python.export.reference_plan import ReferencePlan, Session
 from python.model.gemma_config import GemmaConfig
@@ -67,7 +68,7 @@ def _export(
 @pytest.fixture(scope="module", autouse=True)
 def _plans_are_built_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(export, "build_plan", functools.cache(export.build_plan))
+        patch.setattr("python.export.export.build_plan", functools.cache(build_plan))
         yield
 
 
@@ -89,14 +90,14 @@ def _plans(artifact: Path) -> dict[str, p.Plan]:
     plans = {}
     for method in program.execution_plan:
         index = method.delegates[0].processed.index
-        plans[method.name] = p.from_bytes(bytes(program.backend_delegate_data[index].data))
+        plans[method.name] = plan_bytes.from_bytes(bytes(program.backend_delegate_data[index].data))
     return plans
 
 
 def _weights(artifact: Path, plan: p.Plan) -> dict[str, torch.Tensor]:
     """The artifact's weights, read by ExecuTorch's reader and dequantized."""
     content = (artifact / export.WEIGHTS_FILE).read_bytes()
-    payload = FlatTensorSerializer().deserialize(content)  # type: ignore[arg-type]
+    payload = FlatTensorSerializer().deserialize(content)
     assert set(payload.named_data) == {weight.data_key for weight in plan.weights}
     weights = {}
     for weight in plan.weights:

