@@ -56,7 +56,9 @@ class Vocabulary {
   absl::Status CheckPiece(int32_t id) const;
   absl::Status AddBytePiece(int32_t id);
   absl::Status CheckMerges() const;
-  absl::Status CheckMerge(size_t index) const;
+  absl::Status CheckMergeIds(size_t index) const;
+  absl::Status CheckMergeSpelling(size_t index) const;
+  void Prefetch(int32_t id) const;
   absl::Status CheckRanks() const;
 
   std::string text_;

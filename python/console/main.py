@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from python.console import errors
 
@@ -80,6 +80,10 @@ def _parse_flags(argv: list[str]) -> list[str]:
         rest = flags.FLAGS(argv)
     except flags.Error as error:
         raise errors.UsageError(_flag_sentence(str(error))) from None
+    if flags.FLAGS["verbosity"].using_default_value:
+        # absl would choose INFO, with which every library under us talks on stderr.
+        flags.FLAGS["verbosity"].value = logging.WARNING
+        flags.FLAGS["verbosity"].using_default_value = False
     if len(rest) > 1:
         raise errors.UsageError(f"{rest[1]!r} is not a flag; --help lists them")
     return rest

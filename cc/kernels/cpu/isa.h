@@ -39,7 +39,8 @@
 
 namespace gemma::cpu {
 
-// Floats of a thread's scratch that do not depend on the model: room for dequantized panels and for attention tiles.
+// Floats of a thread's scratch: kScratchFloats, which hold dequantized panels or an attention's tile, and twice the
+// columns, which hold one token's input as the inner loops read it and the factors of some rows.
 inline constexpr int64_t kPanelFloats = 64 << 10;
 inline constexpr int64_t kScratchFloats = 80 << 10;
 

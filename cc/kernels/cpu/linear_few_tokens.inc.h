@@ -12,40 +12,30 @@ inline void SumBlocks(const float* x, int64_t columns, float* sums) {
   }
 }
 
-inline float Dot(const float* a, const float* b, int64_t size) {
+// a . b, not yet summed over the lanes.
+inline F DotLanes(const float* a, const float* b, int64_t size) {
   F sum = Set(0);
   int64_t i = 0;
   for (; i + kLanes <= size; i += kLanes) sum = Fma(Load(a + i), Load(b + i), sum);
   if (i < size) sum = Fma(LoadPart(a + i, size - i), LoadPart(b + i, size - i), sum);
-  return Sum(sum);
+  return sum;
 }
 
-// The code rows' bytes that the next rows will need.
-template <WeightLayout kLayout>
-inline void PrefetchCodes(const CodeRow& row, int64_t block, int64_t rows_ahead, int64_t columns) {
-  constexpr int kBytes = kLayout == WeightLayout::kInt8 ? 32 : 16;
-  __builtin_prefetch(row.values + block * kBytes + rows_ahead * columns * kBytes / kBlockColumns);
-}
-
-// out[r] = weight[row + r] . x, for kRows rows of a layout with codes.
-template <WeightLayout kLayout, int kRows>
-inline void DotCodes(const WeightView& weight, int64_t row, const float* x, const float* block_sums, float* factors,
-                     float* out) {
-  constexpr int kScales = ScalesPerBlock(kLayout);
-  constexpr int kVectorsPerScale = kVectors / kScales;
-  const int64_t columns = weight.shape.columns, blocks = columns / kBlockColumns;
-  const float* scales[kRows];
-  CodeRow codes[kRows];
-  F sums[kRows] = {};
-#pragma GCC unroll 4
-  for (int r = 0; r < kRows; ++r) {
-    float* row_scales = factors + r * columns / 8;
-    float* mins = row_scales + blocks * kScales;
-    ReadFactors<kLayout>(weight, row + r, row_scales, mins);
-    if constexpr (HasMins(kLayout)) out[r] = Dot(mins, block_sums, blocks);
-    scales[r] = row_scales;
-    codes[r] = CodesOf<kLayout>(weight, row + r);
+template <int kRows>
+inline void StoreRowSums(const F (&sums)[kRows], float* out) {
+  if constexpr (kRows == 4) {
+    StoreFourSums(sums, out);
+  } else {
+    for (int r = 0; r < kRows; ++r) out[r] = Sum(sums[r]);
   }
+}
+
+// out[r] = weight[row + r] . x, for kRows rows of INT8.
+template <int kRows>
+inline void DotBytes(const WeightView& weight, int64_t row, const float* x, const float* scales, float* out) {
+  const int64_t columns = weight.shape.columns, blocks = columns / kBlockColumns;
+  const uint8_t* codes = CodesOf<WeightLayout::kInt8>(weight, row).values;
+  F sums[kRows] = {};
   for (int64_t block = 0; block < blocks; ++block) {
     F in[kVectors];
 #pragma GCC unroll 8
@@ -53,19 +43,48 @@ inline void DotCodes(const WeightView& weight, int64_t row, const float* x, cons
 #pragma GCC unroll 4
     for (int r = 0; r < kRows; ++r) {
       F q[kVectors];
-      Codes<kLayout>(codes[r], block, q);
-      PrefetchCodes<kLayout>(codes[r], block, kRows, columns);
-#pragma GCC unroll 2
-      for (int s = 0; s < kScales; ++s) {
-        F dot = q[s * kVectorsPerScale] * in[s * kVectorsPerScale];
+      Codes<WeightLayout::kInt8>({codes + r * columns, nullptr, nullptr}, block, q);
+      __builtin_prefetch(codes + (r + kRows) * columns + block * kBlockColumns);
+      F dot = q[0] * in[0];
 #pragma GCC unroll 8
-        for (int v = s * kVectorsPerScale + 1; v < (s + 1) * kVectorsPerScale; ++v) dot = Fma(q[v], in[v], dot);
-        sums[r] = Fma(dot, Set(scales[r][block * kScales + s]), sums[r]);
-      }
+      for (int v = 1; v < kVectors; ++v) dot = Fma(q[v], in[v], dot);
+      sums[r] = Fma(dot, Set(scales[r * blocks + block]), sums[r]);
     }
   }
+  StoreRowSums<kRows>(sums, out);
+}
+
+// The same for layouts with nibbles, on an arranged input.
+template <WeightLayout kLayout, int kRows>
+inline void DotNibbles(const WeightView& weight, int64_t row, const ChunkInput* input, const float* block_sums,
+                       const Factors<kLayout>& factors, float* out) {
+  constexpr int kScales = ScalesPerBlock(kLayout);
+  const int64_t columns = weight.shape.columns, blocks = columns / kBlockColumns;
+  const CodeRow codes = CodesOf<kLayout>(weight, row);
+  const auto at = [&](int r, int64_t chunk) {
+    return ChunkPointers{codes.values + r * (columns / 2) + chunk * (kChunkBlocks * 16),
+                         codes.bits + r * (columns / 8) + chunk * (kChunkBlocks * 4),
+                         codes.pairs + r * (columns / 4) + chunk * (kChunkBlocks * 8)};
+  };
+  F sums[kRows];
 #pragma GCC unroll 4
-  for (int r = 0; r < kRows; ++r) out[r] = (HasMins(kLayout) ? out[r] : 0) + Sum(sums[r]);
+  for (int r = 0; r < kRows; ++r) {
+    sums[r] = HasMins(kLayout) ? DotLanes(factors.mins + r * blocks, block_sums, blocks) : Set(0);
+  }
+  const int64_t chunks = blocks / kChunkBlocks;
+  for (int64_t chunk = 0; chunk < chunks; ++chunk) {
+#pragma GCC unroll 4
+    for (int r = 0; r < kRows; ++r) {
+      const ChunkPointers pointers = at(r, chunk);
+      __builtin_prefetch(pointers.nibbles + kRows * (columns / 2));
+      sums[r] = DotChunk<kLayout>(pointers, input[chunk], factors.scales + (r * blocks + chunk * kChunkBlocks) * kScales, sums[r]);
+    }
+  }
+  for (int r = 0; r < kRows && blocks % kChunkBlocks != 0; ++r) {
+    sums[r] = DotLastChunk<kLayout>(at(r, chunks), blocks % kChunkBlocks, input[chunks],
+                                    factors.scales + (r * blocks + chunks * kChunkBlocks) * kScales, sums[r]);
+  }
+  StoreRowSums<kRows>(sums, out);
 }
 
 // The same for F32, F16 and BF16.
@@ -89,27 +108,71 @@ inline void DotElements(const WeightView& weight, int64_t row, const float* x, f
     const F in = LoadPart(x + c, count);
     for (int r = 0; r < kRows; ++r) sums[r][0] = Fma(PartOf<kLayout>(p + r * columns + c, count), in, sums[r][0]);
   }
+  F totals[kRows];
 #pragma GCC unroll 4
-  for (int r = 0; r < kRows; ++r) out[r] = Sum(sums[r][0] + sums[r][1]);
+  for (int r = 0; r < kRows; ++r) totals[r] = sums[r][0] + sums[r][1];
+  StoreRowSums<kRows>(totals, out);
 }
 
+// What a product with one token needs beside its operands, in a thread's scratch.
+template <WeightLayout kLayout>
+struct OneTokenScratch {
+  ChunkInput* input;  // for layouts with nibbles
+  float* block_sums;  // for layouts with mins
+  float* factors[2];  // of the rows at hand, and of those that come next
+
+  OneTokenScratch(float* memory, int64_t columns) {
+    input = reinterpret_cast<ChunkInput*>(memory);
+    block_sums = memory + (columns + kChunkColumns - 1) / kChunkColumns * (sizeof(ChunkInput) / sizeof(float));
+    factors[0] = block_sums + columns / kBlockColumns;
+    factors[1] = Factors<kLayout>(factors[0], columns, kDotRows).end;
+  }
+};
+
 template <WeightLayout kLayout, int kRows>
-inline void DotRows(const Linear& op, int64_t row, float* block_sums, float* factors) {
-  if constexpr (IsPlain(kLayout)) {
-    DotElements<kLayout, kRows>(op.weight, row, op.in, op.out + row);
+inline void DotRows(const Linear& op, int64_t row, const OneTokenScratch<kLayout>& scratch, const Factors<kLayout>& factors) {
+  if constexpr (HasNibbles(kLayout)) {
+    DotNibbles<kLayout, kRows>(op.weight, row, scratch.input, scratch.block_sums, factors, op.out + row);
   } else {
-    DotCodes<kLayout, kRows>(op.weight, row, op.in, block_sums, factors, op.out + row);
+    DotBytes<kRows>(op.weight, row, op.in, factors.scales, op.out + row);
+  }
+}
+
+// The factors of the next rows are read before the rows at hand, so that nobody waits for them.
+template <WeightLayout kLayout>
+inline void MultiplyOneToken(const Linear& op, float* memory, Range rows) {
+  const int64_t columns = op.weight.shape.columns;
+  const OneTokenScratch<kLayout> scratch(memory, columns);
+  const auto factors_of = [&](int64_t row) {
+    const int64_t count = std::min<int64_t>(kDotRows, rows.end - row);
+    const Factors<kLayout> factors(scratch.factors[(row - rows.begin) / kDotRows % 2], columns, count);
+    if (count > 0) ReadFactors(op.weight, row, count, factors);
+    return factors;
+  };
+  if constexpr (HasNibbles(kLayout)) ArrangeInput<kLayout>(op.in, columns, scratch.input);
+  if constexpr (HasMins(kLayout)) SumBlocks(op.in, columns, scratch.block_sums);
+  Factors<kLayout> next = factors_of(rows.begin);
+  for (int64_t row = rows.begin; row < rows.end; row += kDotRows) {
+    Factors<kLayout> factors = next;
+    next = factors_of(row + kDotRows);
+    if (row + kDotRows <= rows.end) {
+      DotRows<kLayout, kDotRows>(op, row, scratch, factors);
+      continue;
+    }
+    for (int64_t r = row; r < rows.end; ++r) {
+      DotRows<kLayout, 1>(op, r, scratch, factors);
+      factors.scales += columns / kBlockColumns * ScalesPerBlock(kLayout);
+      factors.mins += columns / kBlockColumns;
+    }
   }
 }
 
 template <WeightLayout kLayout>
-inline void MultiplyOneToken(const Linear& op, float* scratch, Range rows) {
-  const int64_t columns = op.weight.shape.columns;
-  float* factors = scratch + columns / kBlockColumns;
-  if constexpr (HasMins(kLayout)) SumBlocks(op.in, columns, scratch);
+  requires(IsPlain(kLayout))
+inline void MultiplyOneToken(const Linear& op, float*, Range rows) {
   int64_t row = rows.begin;
-  for (; row + kDotRows <= rows.end; row += kDotRows) DotRows<kLayout, kDotRows>(op, row, scratch, factors);
-  for (; row < rows.end; ++row) DotRows<kLayout, 1>(op, row, scratch, factors);
+  for (; row + kDotRows <= rows.end; row += kDotRows) DotElements<kLayout, kDotRows>(op.weight, row, op.in, op.out + row);
+  for (; row < rows.end; ++row) DotElements<kLayout, 1>(op.weight, row, op.in, op.out + row);
 }
 
 // 2 to 8 tokens: rows are dequantized into a strip that stays in the first- or second-level cache, and up to
