@@ -1,7 +1,7 @@
 """The prompt of one question: a user's message in the model's turn template.
 
-Whole conversations are the C++ runner's business (cc/text/chat_template). Invariant: BOS comes once,
-first, and markers are special tokens whatever the message says.
+Whole conversations are the C++ runner's business (cc/text/chat_template). Invariant: BOS comes
+once, first, and markers are special tokens whatever the message says.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from python.model.transformer import GemmaModel
 
 FLAGS = flags.FLAGS
 _MAX_CHUNK = 512
+_MAX_SEQ_LEN = 4096
 
 
 def run() -> None:
@@ -34,8 +35,10 @@ def run() -> None:
 
 def define_flags() -> None:
     """The flags, named as the C++ runner's."""
-    flags.DEFINE_string("checkpoint", None, "A Hugging Face folder, one of ours, or a .gguf file.")
-    flags.DEFINE_string("prompt", None, "What to say to the model.")
+    flags.DEFINE_string(
+        "checkpoint", None, "A Hugging Face folder, one of ours, or a .gguf file.", required=True
+    )
+    flags.DEFINE_string("prompt", None, "What to say to the model.", required=True)
     flags.DEFINE_bool("raw", False, "Continue the prompt as plain text, without a chat template.")
     flags.DEFINE_integer("max_new_tokens", 256, "Tokens to generate at most.", lower_bound=1)
     flags.DEFINE_float("temperature", None, "0 is argmax. Unless given: the checkpoint's.")
@@ -43,13 +46,15 @@ def define_flags() -> None:
     flags.DEFINE_float("top_p", None, "Keep the most likely tokens up to this share of the whole.")
     flags.DEFINE_float("min_p", 0.0, "Keep tokens at least this likely, relative to the best one.")
     flags.DEFINE_integer("seed", 0, "Same seed, same text.")
-    flags.DEFINE_integer("max_seq_len", 4096, "Positions that the caches hold.", lower_bound=1)
+    flags.DEFINE_integer(
+        "max_seq_len", None, f"Positions that the caches hold; {_MAX_SEQ_LEN} unless given.",
+        lower_bound=1,
+    )  # fmt: skip
     flags.DEFINE_enum("device", "auto", ["auto", "cpu", "cuda"], "Where to compute.")
     flags.DEFINE_enum(
         "dtype", "auto", ["auto", "float32", "bfloat16"], "Type of weights, caches and activations."
     )
     define_progress_flag()
-    flags.mark_flags_as_required(["checkpoint", "prompt"])
 
 
 def generate_as_flags_say() -> None:
@@ -132,18 +137,29 @@ def _load(checkpoint: Checkpoint) -> GemmaModel:
     dtype = default_dtype(checkpoint, device)
     if FLAGS.dtype != "auto":
         dtype = getattr(torch, FLAGS.dtype)
+    max_context = _max_context(checkpoint)
     names = checkpoint.names()
     size = sum(checkpoint.describe(name).bytes for name in names)
     mode = FLAGS.progress
     with Progress("load", total=len(names), total_bytes=size, mode=mode) as progress:
         return load_model(
             checkpoint,
-            max_context=FLAGS.max_seq_len,
-            max_chunk=min(_MAX_CHUNK, FLAGS.max_seq_len),
+            max_context=max_context,
+            max_chunk=min(_MAX_CHUNK, max_context),
             dtype=dtype,
             device=device,
             on_weight=lambda info: progress.advance(info.name, bytes_done=info.bytes),
         )
+
+
+def _max_context(checkpoint: Checkpoint) -> int:
+    positions = checkpoint.config.max_positions
+    if FLAGS.max_seq_len is None:
+        return min(_MAX_SEQ_LEN, positions)
+    if FLAGS.max_seq_len > positions:
+        name = checkpoint.config.name
+        raise UserError(f"--max_seq_len {FLAGS.max_seq_len} is more than {name}'s {positions}")
+    return int(FLAGS.max_seq_len)
 
 
 def _device() -> torch.device:

@@ -12,8 +12,6 @@ import torch
 
 from python.checkpoint.checkpoint import Checkpoint
 from python.checkpoint.tensor import TensorInfo
-from python.console.errors import UserError
-from python.model.gemma_config import ConfigError
 from python.model.load import load_weights
 from python.model.transformer import GemmaModel
 from python.quant.dequantize import dequantize
@@ -38,18 +36,18 @@ def load_model(
     device: torch.device,
     on_weight: Callable[[TensorInfo], None] = lambda info: None,
 ) -> GemmaModel:
-    """The checkpoint's model; `on_weight` is called after each weight. Raises UserError."""
-    try:
-        model = GemmaModel(
-            checkpoint.config,
-            max_context=max_context,
-            max_chunk=max_chunk,
-            dtype=dtype,
-            device=device,
-            weights_device="meta",
-        )
-    except ConfigError as error:
-        raise UserError(str(error)) from None
+    """The checkpoint's model; `on_weight` is called after each weight.
+
+    Raises ConfigError for limits that the model does not have, FormatError for damaged weights.
+    """
+    model = GemmaModel(
+        checkpoint.config,
+        max_context=max_context,
+        max_chunk=max_chunk,
+        dtype=dtype,
+        device=device,
+        weights_device="meta",
+    )
     load_weights(model, _weights(checkpoint, on_weight))
     return model
 

@@ -13,8 +13,9 @@ from tokenizers import decoders, models, normalizers
 
 from python.checkpoint.checkpoint import GgufTokenizer, HuggingFaceTokenizer, TokenizerSource
 from python.console.errors import FormatError, UserError
-from python.text.gguf_tokenizer import tokenizer_from_gguf
-from python.text.tokenizer_data import SPACE, PieceKind, TokenizerData
+from python.text.tokenizer_file import PieceKind, TokenizerData, tokenizer_from_gguf
+
+SPACE = "\u2581"  # how pieces write a space
 
 
 class TextTokenizer:
@@ -84,20 +85,15 @@ def _added(
 
 
 def _metadata(source: GgufTokenizer) -> dict[str, object]:
-    """The keys that `tokenizer_from_gguf` reads, those with a value."""
+    """The keys that `tokenizer_from_gguf` reads; empty lists are keys that the file lacks."""
     values = {
         "model": source.model,
         "tokens": source.tokens,
-        "scores": source.scores,
+        "scores": list(source.scores) or None,
         "token_type": source.kinds,
-        "merges": source.merges,
+        "merges": list(source.merges) or None,
         "bos_token_id": source.bos_id,
         "add_bos_token": source.add_bos,
         "add_space_prefix": source.add_space_prefix,
     }
-    lists = ("scores", "merges")
-    return {
-        f"tokenizer.ggml.{key}": value
-        for key, value in values.items()
-        if key not in lists or len(source.__getattribute__(key)) > 0
-    }
+    return {f"tokenizer.ggml.{key}": value for key, value in values.items() if value is not None}
