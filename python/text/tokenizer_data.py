@@ -81,7 +81,7 @@ class TokenizerData:
             )
             raise self._error(
                 f"the tokenizer has {len(self.pieces)} pieces, the model only {vocabulary}"
-                f" embeddings, and piece {first} {self.pieces[first]!r:.40} is not one that could be left out"
+                f" embeddings, and piece {first} {self.pieces[first]!r:.40} cannot be left out"
             )
         missing = max(0, vocabulary - len(self.pieces))
         return dataclasses.replace(
