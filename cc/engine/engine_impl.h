@@ -20,10 +20,10 @@ namespace gemma {
 
 struct EngineOptions {
   // Makes the executor that the model runs on; empty: a CpuExecutor with `threads` threads.
-  std::function<absl::StatusOr<std::unique_ptr<Executor>>()> make_executor;
+  std::function<absl::StatusOr<std::unique_ptr<Executor>>()> make_executor = {};
   int threads = 0;  // 0: one for each CPU that this process may use
   // Called while weights are read, with the bytes done and the bytes to do.
-  std::function<void(uint64_t, uint64_t)> progress;
+  std::function<void(uint64_t, uint64_t)> progress = {};
 };
 
 // Errors are one sentence that names the file.

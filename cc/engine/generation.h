@@ -21,7 +21,7 @@ namespace gemma {
 
 struct GenerationOptions {
   int64_t max_new_tokens = 0;  // at least 1
-  SamplingParams sampling;
+  SamplingParams sampling = {};
   std::vector<std::string> stop_strings = {};  // beside the manifest's stop ids
   // Tells thoughts from answers by the chat template's markers; off for raw prompts.
   bool split_thoughts = false;

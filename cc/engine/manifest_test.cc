@@ -1,0 +1,143 @@
+#include "cc/engine/manifest.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <string>
+
+#include "nlohmann/json.hpp"
+
+namespace gemma {
+namespace {
+
+using nlohmann::json;
+using ::testing::HasSubstr;
+
+json GoodManifest() {
+  return {{"format_version", 1},
+          {"model", {{"name", "tiny"}, {"config", {{"layers", 3}}}}},
+          {"recipe", "none"},
+          {"max_seq_len", 64},
+          {"max_prefill_chunk", 16},
+          {"methods", {"decode", "prefill"}},
+          {"files",
+           {{{"name", "model.pte"}, {"bytes", 5}, {"sha256", std::string(64, 'a')}},
+            {{"name", "tokenizer.bin"}, {"bytes", 7}, {"sha256", std::string(64, '0')}}}},
+          {"tokenizer",
+           {{"file", "tokenizer.bin"},
+            {"bos_id", 2},
+            {"add_bos", true},
+            {"stop_ids", {1, 106}},
+            {"chat_template", "gemma4"}}},
+          {"sampling", {{"temperature", 1.0}, {"top_k", 64}, {"top_p", 0.95}}},
+          {"versions", {{"torch", "2.13.0"}}}};
+}
+
+std::string Message(const std::string& text) {
+  const auto manifest = ParseManifest(text, "manifest.json");
+  return manifest.ok() ? "accepted" : std::string(manifest.status().message());
+}
+
+std::string MessageAfter(const std::function<void(json&)>& spoil) {
+  json manifest = GoodManifest();
+  spoil(manifest);
+  return Message(manifest.dump());
+}
+
+TEST(ManifestTest, ReadsEveryField) {
+  const auto manifest = ParseManifest(GoodManifest().dump(), "manifest.json");
+  ASSERT_TRUE(manifest.ok()) << manifest.status();
+  EXPECT_EQ(manifest->model_name, "tiny");
+  EXPECT_EQ(manifest->config, "{\"layers\":3}");
+  EXPECT_EQ(manifest->max_seq_len, 64);
+  EXPECT_EQ(manifest->max_prefill_chunk, 16);
+  EXPECT_THAT(manifest->methods, ::testing::ElementsAre("decode", "prefill"));
+  EXPECT_EQ(manifest->FindFile("tokenizer.bin")->bytes, 7u);
+  EXPECT_EQ(manifest->FindFile("absent"), nullptr);
+  EXPECT_THAT(manifest->tokenizer->stop_ids, ::testing::ElementsAre(1, 106));
+  EXPECT_EQ(*manifest->tokenizer->chat_template, "gemma4");
+  EXPECT_EQ(manifest->sampling.top_k, 64);
+  EXPECT_EQ(manifest->versions.at("torch"), "2.13.0");
+}
+
+TEST(ManifestTest, NullsAreAbsent) {
+  EXPECT_EQ(MessageAfter([](json& m) { m["tokenizer"] = nullptr; }), "accepted");
+  EXPECT_EQ(MessageAfter([](json& m) { m["tokenizer"]["chat_template"] = nullptr; }), "accepted");
+}
+
+// Every key of every object is needed, and no other is known.
+TEST(ManifestTest, KeysAreExact) {
+  const json good = GoodManifest();
+  for (const std::string object : {"", "/model", "/files/0", "/tokenizer", "/sampling"}) {
+    const json::json_pointer place(object);
+    for (const auto& [key, value] : good[place].items()) {
+      json manifest = good;
+      manifest[place].erase(key);
+      EXPECT_THAT(Message(manifest.dump()), HasSubstr(key + " of ")) << object;
+      EXPECT_THAT(Message(manifest.dump()), HasSubstr("is missing")) << object;
+    }
+    json manifest = good;
+    manifest[place]["surprise"] = 1;
+    EXPECT_THAT(Message(manifest.dump()), HasSubstr("\"surprise\" of ")) << object;
+  }
+}
+
+TEST(ManifestTest, ValuesAreChecked) {
+  EXPECT_THAT(MessageAfter([](json& m) { m["format_version"] = 2; }),
+              HasSubstr("format_version of the manifest is 2, not an integer from 1 to 1"));
+  EXPECT_THAT(MessageAfter([](json& m) { m["format_version"] = 1.0; }), HasSubstr("is 1.0"));
+  EXPECT_THAT(MessageAfter([](json& m) { m["max_seq_len"] = 0; }), HasSubstr("max_seq_len"));
+  EXPECT_THAT(MessageAfter([](json& m) { m["max_seq_len"] = 1ull << 63; }),
+              HasSubstr("max_seq_len"));
+  EXPECT_THAT(MessageAfter([](json& m) { m["max_prefill_chunk"] = 65; }),
+              HasSubstr("is 65, not an integer from 1 to 64"));
+  EXPECT_THAT(MessageAfter([](json& m) { m["methods"] = {"decode", "decode"}; }),
+              HasSubstr("methods"));
+  EXPECT_THAT(MessageAfter([](json& m) { m["methods"] = json::array(); }), HasSubstr("is empty"));
+  EXPECT_THAT(MessageAfter([](json& m) { m["methods"] = {"train"}; }), HasSubstr("methods"));
+  EXPECT_THAT(MessageAfter([](json& m) { m["model"] = 5; }), HasSubstr("is 5, not an object"));
+  EXPECT_THAT(MessageAfter([](json& m) { m["recipe"] = nullptr; }), HasSubstr("not a string"));
+  EXPECT_THAT(MessageAfter([](json& m) { m["sampling"]["top_p"] = 1.5; }), HasSubstr("is 1.5"));
+  EXPECT_THAT(MessageAfter([](json& m) { m["tokenizer"]["stop_ids"] = {-1}; }),
+              HasSubstr("stop_ids of 'tokenizer' has an entry that is not a token id"));
+  EXPECT_THAT(MessageAfter([](json& m) { m["tokenizer"]["chat_template"] = "chatml"; }),
+              HasSubstr("is not gemma3, gemma4 or null"));
+  EXPECT_THAT(MessageAfter([](json& m) { m["tokenizer"]["file"] = "other.bin"; }),
+              HasSubstr("the tokenizer's file is not in 'files'"));
+}
+
+TEST(ManifestTest, FilesStayInTheFolder) {
+  for (const std::string name : {"", ".", "..", "../x", "/etc/passwd", "a/b", "a\\b",
+                                 "manifest.json", "a\nb", "a b", "\x1b[2J"}) {
+    EXPECT_THAT(MessageAfter([&](json& m) { m["files"][0]["name"] = name; }),
+                HasSubstr("not the plain name of a file"))
+        << name;
+  }
+  EXPECT_THAT(MessageAfter([](json& m) { m["files"][1]["name"] = "model.pte"; }),
+              HasSubstr("'files' names model.pte twice"));
+  EXPECT_THAT(MessageAfter([](json& m) { m["files"].erase(0); }),
+              HasSubstr("'files' does not have model.pte"));
+  EXPECT_THAT(MessageAfter([](json& m) { m["files"][0]["sha256"] = std::string(64, 'A'); }),
+              HasSubstr("64 lower-case hexadecimal digits"));
+  EXPECT_THAT(MessageAfter([](json& m) { m["files"][0]["bytes"] = -1; }), HasSubstr("bytes"));
+}
+
+TEST(ManifestTest, TextThatIsNotOneJsonDocumentIsRefused) {
+  const std::string good = GoodManifest().dump();
+  for (size_t size = 0; size < good.size(); ++size) {
+    ASSERT_NE(Message(good.substr(0, size)), "accepted") << size;
+  }
+  EXPECT_NE(Message(good + "{}"), "accepted");
+  EXPECT_NE(Message("\xff" + good), "accepted");
+  EXPECT_THAT(Message("{\"recipe\": 1, \"recipe\": 2}"), HasSubstr("has the key \"recipe\" twice"));
+  EXPECT_THAT(Message(std::string(100000, '[')), HasSubstr("nested deeper than 64 levels"));
+}
+
+TEST(ManifestTest, AFolderWithoutAManifestIsNoArtifact) {
+  EXPECT_THAT(std::string(ReadManifest(::testing::TempDir()).status().message()),
+              HasSubstr("is not an artifact folder (it has no manifest.json)"));
+}
+
+}  // namespace
+}  // namespace gemma
