@@ -3,9 +3,10 @@
 // A chunk is as many code bytes as fill a vector: kLanes words of four bytes, each byte with the nibbles of two columns.
 // Bits from the other planes are joined to the nibbles bytewise, which gives two vectors of codes, `low` (columns 0-15 of
 // each block) and `high` (columns 16-31). A byte becomes a float where it stands: masked out of its word and converted,
-// byte k is code * 256^k. So nothing is shuffled; instead the input is arranged once per call as the words lie, and byte
-// k's input is divided by 256^k (exactly). The layouts' fixed offsets (code - 8, - 16, - 32) are sums of inputs times a
-// constant: each chunk's sum starts with them.
+// byte k is code * 256^k. So hardly anything is shuffled; instead the input is arranged once per call as the words lie,
+// and what byte k is multiplied with is divided by 256^k (exactly; codes are below 64, so the sign bit of a word stays
+// clear). The layouts' fixed offsets (code - 8, - 16, - 32) are sums of inputs times a constant: each chunk's sum starts
+// with them.
 
 constexpr int kChunkColumns = 8 * kLanes;
 constexpr int kChunkBlocks = kChunkColumns / kBlockColumns;
@@ -27,6 +28,11 @@ constexpr int CodeOffset(WeightLayout layout) {
   }
 }
 
+constexpr int CodeBits(WeightLayout layout) {
+  return layout == WeightLayout::kQ6_K ? 6 : HasFifthBit(layout) ? 5 : 4;
+}
+
+// A code a byte. Of four-bit codes, the upper half of the byte is arbitrary.
 struct ChunkCodes {
   I low;
   I high;
@@ -42,17 +48,11 @@ struct ChunkPointers {
 template <WeightLayout kLayout>
 inline ChunkCodes LoadChunk(const ChunkPointers& at) {
   const I nibbles = LoadWords(at.nibbles);
-  const I low_half = SetBytes(15);
-  ChunkCodes codes{And(nibbles, low_half), And(ShiftRight<4>(nibbles), low_half)};
-  if constexpr (HasFifthBit(kLayout)) {
-    const ChunkCodes bits = FifthBits<ChunkCodes>(at.bits);
-    codes = {Or(codes.low, bits.low), Or(codes.high, bits.high)};
-  }
-  if constexpr (kLayout == WeightLayout::kQ6_K) {
-    const ChunkCodes bits = PairBits<ChunkCodes>(at.pairs);
-    codes = {Or(codes.low, bits.low), Or(codes.high, bits.high)};
-  }
-  return codes;
+  const I turned = ShiftRight<4>(nibbles);
+  if constexpr (CodeBits(kLayout) == 4) return {nibbles, turned};
+  const ChunkCodes codes{And(nibbles, SetBytes(15)), And(turned, SetBytes(15))};
+  if constexpr (CodeBits(kLayout) == 5) return AddFifthBits(codes, at.bits);
+  return AddPairBits(codes, at.pairs);
 }
 
 // The input of one chunk: what bytes 0 to 3 of each word are multiplied with, and where the sums start.
@@ -64,57 +64,61 @@ struct ChunkInput {
 };
 
 // Arranges the 16 inputs of half a block; out: byte k's input of its four words at out[k * kLanes].
+template <int kBits>
 inline void ArrangeHalfBlock(const float* x, float* out) {
   Transpose4(x, 4, out, kLanes);
   for (int i = 0; i < 4; ++i) {
-    out[kLanes + i] *= 0x1p-8f;
-    out[2 * kLanes + i] *= 0x1p-16f;
-    out[3 * kLanes + i] *= 0x1p-24f;
+    out[kLanes + i] /= ByteFactor<1, kBits>();
+    out[2 * kLanes + i] /= ByteFactor<2, kBits>();
+    out[3 * kLanes + i] /= ByteFactor<3, kBits>();
   }
 }
 
 // What `offset` times each word's four inputs sums to, negated.
+template <int kBits>
 inline F StartOf(const float (&inputs)[4][kLanes], float offset) {
-  const F even = Fma(Load(inputs[2]), Set(0x1p16f), Load(inputs[0]));
-  const F odd = Fma(Load(inputs[3]), Set(0x1p24f), Load(inputs[1]) * Set(0x1p8f));
+  const F even = Fma(Load(inputs[2]), Set(ByteFactor<2, kBits>()), Load(inputs[0]));
+  const F odd = Fma(Load(inputs[3]), Set(ByteFactor<3, kBits>()), Load(inputs[1]) * Set(ByteFactor<1, kBits>()));
   return (even + odd) * Set(-offset);
 }
 
 // in: [columns], a multiple of 32; out: one ChunkInput for every kChunkColumns, the last one filled up with zeros.
 template <WeightLayout kLayout>
 inline void ArrangeInput(const float* in, int64_t columns, ChunkInput* out) {
+  constexpr int kBits = CodeBits(kLayout);
   for (int64_t column = 0; column < columns; column += kChunkColumns, ++out) {
     const int64_t blocks = std::min<int64_t>(kChunkBlocks, (columns - column) / kBlockColumns);
     if (blocks < kChunkBlocks) std::memset(out, 0, sizeof(*out));
     for (int64_t b = 0; b < blocks; ++b) {
-      ArrangeHalfBlock(in + column + b * kBlockColumns, out->low[0] + b * 4);
-      ArrangeHalfBlock(in + column + b * kBlockColumns + 16, out->high[0] + b * 4);
+      ArrangeHalfBlock<kBits>(in + column + b * kBlockColumns, out->low[0] + b * 4);
+      ArrangeHalfBlock<kBits>(in + column + b * kBlockColumns + 16, out->high[0] + b * 4);
     }
     constexpr float kOffset = CodeOffset(kLayout);
-    const F low = StartOf(out->low, kOffset), high = StartOf(out->high, kOffset);
+    const F low = StartOf<kBits>(out->low, kOffset), high = StartOf<kBits>(out->high, kOffset);
     Store(out->start_low, kLayout == WeightLayout::kQ6_K ? low : low + high);
     Store(out->start_high, high);
   }
 }
 
 // sum + the dot product of a vector of codes with their inputs.
+template <int kBits>
 inline F DotCodeBytes(I codes, const float (&inputs)[4][kLanes], F sum) {
-  sum = Fma(ToFloat(And(codes, SetWords(0xff))), Load(inputs[0]), sum);
-  sum = Fma(ToFloat(And(codes, SetWords(0xff00))), Load(inputs[1]), sum);
-  sum = Fma(ToFloat(And(codes, SetWords(0xff0000))), Load(inputs[2]), sum);
-  return Fma(ToFloat(And(codes, SetWords(0xff000000))), Load(inputs[3]), sum);
+  sum = Fma(ByteToFloat<0, kBits>(codes), Load(inputs[0]), sum);
+  sum = Fma(ByteToFloat<1, kBits>(codes), Load(inputs[1]), sum);
+  sum = Fma(ByteToFloat<2, kBits>(codes), Load(inputs[2]), sum);
+  return Fma(ByteToFloat<3, kBits>(codes), Load(inputs[3]), sum);
 }
 
 // sum + scale * (codes - offset) . inputs over one chunk of a row. scales: those of the chunk's blocks.
 template <WeightLayout kLayout>
 inline F DotChunk(const ChunkPointers& at, const ChunkInput& input, const float* scales, F sum) {
   const ChunkCodes codes = LoadChunk<kLayout>(at);
-  const F low = DotCodeBytes(codes.low, input.low, Load(input.start_low));
+  const F low = DotCodeBytes<CodeBits(kLayout)>(codes.low, input.low, Load(input.start_low));
   if constexpr (kLayout == WeightLayout::kQ6_K) {
-    const F high = DotCodeBytes(codes.high, input.high, Load(input.start_high));
+    const F high = DotCodeBytes<CodeBits(kLayout)>(codes.high, input.high, Load(input.start_high));
     return Fma(high, SpreadScales<2>(scales + 1), Fma(low, SpreadScales<2>(scales), sum));
   } else {
-    return Fma(DotCodeBytes(codes.high, input.high, low), SpreadScales<1>(scales), sum);
+    return Fma(DotCodeBytes<CodeBits(kLayout)>(codes.high, input.high, low), SpreadScales<1>(scales), sum);
   }
 }
 

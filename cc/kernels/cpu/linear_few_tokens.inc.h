@@ -3,6 +3,9 @@
 // Rows that one pass over the input serves, so that they share its loads.
 constexpr int kDotRows = 4;
 
+// How far ahead of its use a weight is asked for. Rows follow one another, so this reaches into the next ones.
+constexpr int64_t kPrefetchBytes = 8192;
+
 // sums[b] = the sum of x over block b of 32 columns: what a group's min is multiplied with.
 inline void SumBlocks(const float* x, int64_t columns, float* sums) {
   for (int64_t b = 0; b < columns / kBlockColumns; ++b) {
@@ -44,7 +47,7 @@ inline void DotBytes(const WeightView& weight, int64_t row, const float* x, cons
     for (int r = 0; r < kRows; ++r) {
       F q[kVectors];
       Codes<WeightLayout::kInt8>({codes + r * columns, nullptr, nullptr}, block, q);
-      __builtin_prefetch(codes + (r + kRows) * columns + block * kBlockColumns);
+      __builtin_prefetch(codes + r * columns + block * kBlockColumns + kPrefetchBytes);
       F dot = q[0] * in[0];
 #pragma GCC unroll 8
       for (int v = 1; v < kVectors; ++v) dot = Fma(q[v], in[v], dot);
@@ -76,7 +79,7 @@ inline void DotNibbles(const WeightView& weight, int64_t row, const ChunkInput* 
 #pragma GCC unroll 4
     for (int r = 0; r < kRows; ++r) {
       const ChunkPointers pointers = at(r, chunk);
-      __builtin_prefetch(pointers.nibbles + kRows * (columns / 2));
+      __builtin_prefetch(pointers.nibbles + kPrefetchBytes);
       sums[r] = DotChunk<kLayout>(pointers, input[chunk], factors.scales + (r * blocks + chunk * kChunkBlocks) * kScales, sums[r]);
     }
   }
@@ -99,6 +102,10 @@ inline void DotElements(const WeightView& weight, int64_t row, const float* x, f
     const F left = Load(x + c), right = Load(x + c + kLanes);
 #pragma GCC unroll 4
     for (int r = 0; r < kRows; ++r) {
+      __builtin_prefetch(reinterpret_cast<const std::byte*>(p + r * columns + c) + kPrefetchBytes);
+      if constexpr (sizeof(Type) * kLanes == 64) {
+        __builtin_prefetch(reinterpret_cast<const std::byte*>(p + r * columns + c) + kPrefetchBytes + 64);
+      }
       sums[r][0] = Fma(Elements<kLayout>::Vector(p + r * columns + c), left, sums[r][0]);
       sums[r][1] = Fma(Elements<kLayout>::Vector(p + r * columns + c + kLanes), right, sums[r][1]);
     }
