@@ -11,6 +11,8 @@
 constexpr int kChunkColumns = 8 * kLanes;
 constexpr int kChunkBlocks = kChunkColumns / kBlockColumns;
 
+constexpr int64_t ChunksOf(int64_t columns) { return (columns + kChunkColumns - 1) / kChunkColumns; }
+
 constexpr bool HasNibbles(WeightLayout layout) { return layout >= WeightLayout::kInt4; }
 constexpr bool HasFifthBit(WeightLayout layout) {
   return layout == WeightLayout::kInt5 || layout == WeightLayout::kInt5Min || layout == WeightLayout::kQ5_K;
@@ -100,31 +102,48 @@ inline void ArrangeInput(const float* in, int64_t columns, ChunkInput* out) {
   }
 }
 
-// sum + the dot product of a vector of codes with their inputs.
+// A vector of codes as floats, byte by byte.
 template <int kBits>
-inline F DotCodeBytes(I codes, const float (&inputs)[4][kLanes], F sum) {
-  sum = Fma(ByteToFloat<0, kBits>(codes), Load(inputs[0]), sum);
-  sum = Fma(ByteToFloat<1, kBits>(codes), Load(inputs[1]), sum);
-  sum = Fma(ByteToFloat<2, kBits>(codes), Load(inputs[2]), sum);
-  return Fma(ByteToFloat<3, kBits>(codes), Load(inputs[3]), sum);
+inline void BytesToFloats(I codes, F (&out)[4]) {
+  out[0] = ByteToFloat<0, kBits>(codes);
+  out[1] = ByteToFloat<1, kBits>(codes);
+  out[2] = ByteToFloat<2, kBits>(codes);
+  out[3] = ByteToFloat<3, kBits>(codes);
 }
 
-// sum + scale * (codes - offset) . inputs over one chunk of a row. scales: those of the chunk's blocks.
-template <WeightLayout kLayout>
-inline F DotChunk(const ChunkPointers& at, const ChunkInput& input, const float* scales, F sum) {
+// start + codes . inputs
+inline F DotBytesOfWords(const F (&codes)[4], const float (&inputs)[4][kLanes], F sum) {
+#pragma GCC unroll 4
+  for (int k = 0; k < 4; ++k) sum = Fma(codes[k], Load(inputs[k]), sum);
+  return sum;
+}
+
+// sums[t][row] += scale * (codes - offset) . input[t * stride] over one chunk of a row. scales: those of its blocks.
+template <WeightLayout kLayout, int kRows, int kTokens>
+inline void DotChunk(const ChunkPointers& at, const ChunkInput* input, int64_t stride, const float* scales, int row,
+                     F (&sums)[kTokens][kRows]) {
   const ChunkCodes codes = LoadChunk<kLayout>(at);
-  const F low = DotCodeBytes<CodeBits(kLayout)>(codes.low, input.low, Load(input.start_low));
-  if constexpr (kLayout == WeightLayout::kQ6_K) {
-    const F high = DotCodeBytes<CodeBits(kLayout)>(codes.high, input.high, Load(input.start_high));
-    return Fma(high, SpreadScales<2>(scales + 1), Fma(low, SpreadScales<2>(scales), sum));
-  } else {
-    return Fma(DotCodeBytes<CodeBits(kLayout)>(codes.high, input.high, low), SpreadScales<1>(scales), sum);
+  F low[4], high[4];
+  BytesToFloats<CodeBits(kLayout)>(codes.low, low);
+  BytesToFloats<CodeBits(kLayout)>(codes.high, high);
+  const F scale = SpreadScales<ScalesPerBlock(kLayout)>(scales);
+#pragma GCC unroll 4
+  for (int t = 0; t < kTokens; ++t) {
+    const ChunkInput& in = input[t * stride];
+    const F low_sum = DotBytesOfWords(low, in.low, Load(in.start_low));
+    if constexpr (kLayout == WeightLayout::kQ6_K) {
+      const F high_sum = DotBytesOfWords(high, in.high, Load(in.start_high));
+      sums[t][row] = Fma(high_sum, SpreadScales<2>(scales + 1), Fma(low_sum, scale, sums[t][row]));
+    } else {
+      sums[t][row] = Fma(DotBytesOfWords(high, in.high, low_sum), scale, sums[t][row]);
+    }
   }
 }
 
 // The last chunk of a row whose columns do not fill it: read from copies, with zeros where the row has ended.
-template <WeightLayout kLayout>
-inline F DotLastChunk(const ChunkPointers& at, int64_t blocks, const ChunkInput& input, const float* scales, F sum) {
+template <WeightLayout kLayout, int kRows, int kTokens>
+inline void DotLastChunk(const ChunkPointers& at, int64_t blocks, const ChunkInput* input, int64_t stride,
+                         const float* scales, int row, F (&sums)[kTokens][kRows]) {
   constexpr int kScales = ScalesPerBlock(kLayout);
   uint8_t nibbles[kChunkBlocks * 16] = {}, bits[kChunkBlocks * 4] = {}, pairs[kChunkBlocks * 8] = {};
   float padded_scales[kChunkBlocks * kScales] = {};
@@ -132,5 +151,5 @@ inline F DotLastChunk(const ChunkPointers& at, int64_t blocks, const ChunkInput&
   if constexpr (HasFifthBit(kLayout)) std::memcpy(bits, at.bits, blocks * 4);
   if constexpr (kLayout == WeightLayout::kQ6_K) std::memcpy(pairs, at.pairs, blocks * 8);
   std::memcpy(padded_scales, scales, blocks * kScales * sizeof(float));
-  return DotChunk<kLayout>({nibbles, bits, pairs}, input, padded_scales, sum);
+  DotChunk<kLayout, kRows, kTokens>({nibbles, bits, pairs}, input, stride, padded_scales, row, sums);
 }

@@ -173,14 +173,18 @@ struct Factors {
   float* scales;
   float* mins;
   float* halves;  // d and dmin of the K layouts
-  float* end;
 
   Factors(float* memory, int64_t columns, int64_t rows) {
     const int64_t blocks = rows * (columns / kBlockColumns);
     scales = memory;
     mins = scales + blocks * kScales;
     halves = mins + (HasMins(kLayout) ? blocks : 0);
-    end = halves + blocks / 4;
+  }
+
+  // On to the factors that lie `blocks` blocks further.
+  void Skip(int64_t blocks) {
+    scales += blocks * kScales;
+    mins += blocks;
   }
 };
 
