@@ -31,7 +31,7 @@ std::vector<uint64_t> AlignedCopy(std::span<const std::byte> payload) {
 
 bool IsNameCharacter(char c) {
   return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '.' || c == '_' || c == '-' ||
-         c == '/';
+         c == '/' || c == ',';
 }
 
 absl::StatusOr<std::string> ReadName(const flatbuffers::String* text, absl::string_view what,
@@ -45,7 +45,7 @@ absl::StatusOr<std::string> ReadName(const flatbuffers::String* text, absl::stri
     if (!IsNameCharacter(c)) {
       return Malformed(absl::StrCat("the name of ", what, " ", index, " has byte ",
                                     static_cast<unsigned char>(c),
-                                    " (only letters, digits and ._-/ are allowed)"));
+                                    " (only letters, digits and ._-/, are allowed)"));
     }
   }
   return std::string(name);

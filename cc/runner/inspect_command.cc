@@ -15,6 +15,7 @@
 #include "cc/engine/artifact_files.h"
 #include "cc/engine/manifest.h"
 #include "cc/engine/program_check.h"
+#include "cc/kernels/weight_layout.h"
 #include "cc/runner/command.h"
 #include "cc/runner/model_flags.h"
 #include "nlohmann/json.hpp"
@@ -43,10 +44,10 @@ absl::StatusOr<std::vector<Plan>> ReadPlans(const std::string& folder, const Man
   const ManifestFile* file = manifest.FindFile("model.pte");
   if (file == nullptr) return absl::NotFoundError(absl::StrCat(folder, "/manifest.json: it names no model.pte"));
   GEMMA_ASSIGN_OR_RETURN(const HostMemory memory, ReadVerified(folder, *file, kMaxProgramBytes));
-  GEMMA_ASSIGN_OR_RETURN(const std::vector<ProgramMethod> methods, CheckProgram(memory.bytes()));
+  GEMMA_ASSIGN_OR_RETURN(const std::vector<ProgramMethod> methods, CheckProgram({memory.data(), memory.size()}));
   std::vector<Plan> plans;
   for (const ProgramMethod& method : methods) {
-    GEMMA_ASSIGN_OR_RETURN(Plan plan, CheckPlan(method.plan));
+    GEMMA_ASSIGN_OR_RETURN(Plan plan, ReadCheckedPlan(method.plan, method.name));
     plans.push_back(std::move(plan));
   }
   return plans;
@@ -55,7 +56,7 @@ absl::StatusOr<std::vector<Plan>> ReadPlans(const std::string& folder, const Man
 std::map<std::string, LayoutTotal> TotalsByLayout(const Plan& plan) {
   std::map<std::string, LayoutTotal> totals;
   for (const PlanWeight& weight : plan.weights) {
-    LayoutTotal& total = totals[std::string(LayoutName(weight.shape.layout))];
+    LayoutTotal& total = totals[std::string(WeightLayoutName(weight.shape.layout))];
     total.weights += 1;
     total.parameters += static_cast<double>(weight.shape.rows) * weight.shape.columns;
     total.bytes += weight.bytes;

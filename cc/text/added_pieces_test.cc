@@ -10,7 +10,9 @@
 namespace gemma {
 namespace {
 
-Vocabulary ParseOrDie(TokenizerFileBuilder builder) { return Vocabulary::Parse(builder.Build()).value(); }
+Vocabulary ParseOrDie(TokenizerFileBuilder builder) {
+  return Vocabulary::Parse(builder.Build()).value();
+}
 
 // The definition: the first position where any piece matches, and there the longest.
 AddedPieces::Match ReferenceNext(const Vocabulary& vocabulary, std::string_view text, size_t from) {
@@ -18,7 +20,8 @@ AddedPieces::Match ReferenceNext(const Vocabulary& vocabulary, std::string_view 
     AddedPieces::Match best;
     for (int32_t id = 256; id < vocabulary.size(); ++id) {
       const std::string_view piece = vocabulary.Piece(id);
-      if (vocabulary.Kind(id) == PieceKind::kNormal || !text.substr(begin).starts_with(piece)) continue;
+      if (vocabulary.Kind(id) == PieceKind::kNormal || !text.substr(begin).starts_with(piece))
+        continue;
       if (piece.size() > best.size) best = {id, begin, piece.size()};
     }
     if (best.id != -1) return best;
@@ -69,7 +72,8 @@ TEST(AddedPiecesTest, FindsByWholeSpelling) {
   const AddedPieces added = AddedPieces::Build(vocabulary).value();
   EXPECT_EQ(added.Find("<|turn>"), turn);
   EXPECT_EQ(added.Find("\t"), tab);
-  for (const char* other : {"", "<", "<|turn", "<|turn>x", "word", "\t\t"}) EXPECT_EQ(added.Find(other), -1) << other;
+  for (const char* other : {"", "<", "<|turn", "<|turn>x", "word", "\t\t"})
+    EXPECT_EQ(added.Find(other), -1) << other;
 }
 
 TEST(AddedPiecesTest, TwinsAreRefused) {
@@ -77,7 +81,8 @@ TEST(AddedPiecesTest, TwinsAreRefused) {
   builder.Add("<|turn>", PieceKind::kControl);
   builder.Add("<|turn>", PieceKind::kUser);
   const Vocabulary vocabulary = ParseOrDie(builder);
-  EXPECT_EQ(AddedPieces::Build(vocabulary).status().message(), "special pieces 256 and 257 are spelled alike");
+  EXPECT_EQ(AddedPieces::Build(vocabulary).status().message(),
+            "special pieces 256 and 257 are spelled alike");
 }
 
 }  // namespace

@@ -69,7 +69,8 @@ TEST_F(BpeTokenizerTest, SpacesMayBeJoinedToTheWordBefore) {
 }
 
 TEST_F(BpeTokenizerTest, RepeatedWordsGiveTheSameIds) {
-  EXPECT_THAT(Encode("b ab ab ab b"), ElementsAre(b_, space_, ab_, space_, ab_, space_, ab_, space_, b_));
+  EXPECT_THAT(Encode("b ab ab ab b"),
+              ElementsAre(b_, space_, ab_, space_, ab_, space_, ab_, space_, b_));
 }
 
 TEST_F(BpeTokenizerTest, CharactersWithoutPieceBecomeBytes) {
@@ -81,9 +82,11 @@ TEST_F(BpeTokenizerTest, CharactersWithoutPieceBecomeBytes) {
 
 TEST_F(BpeTokenizerTest, UserPiecesAreMatchedAsWritten) {
   EXPECT_THAT(Encode("a<b>b"), ElementsAre(a_, tag_, b_));
-  // Written as U+2581 they are matched; written as spaces they are merged, here with another outcome.
+  // Written as U+2581 they are matched; written as spaces they are merged, here with another
+  // outcome.
   EXPECT_THAT(Encode(std::string("a") + kSpace + kSpace + "a"), ElementsAre(a_, two_spaces_, a_));
-  EXPECT_THAT(Encode(std::string("a") + kSpace + kSpace + kSpace), ElementsAre(a_, two_spaces_, space_));
+  EXPECT_THAT(Encode(std::string("a") + kSpace + kSpace + kSpace),
+              ElementsAre(a_, two_spaces_, space_));
 }
 
 TEST_F(BpeTokenizerTest, SpecialTokensInTextAreTextUnlessAskedFor) {
@@ -100,7 +103,8 @@ TEST_F(BpeTokenizerTest, BosIsNeverAdded) {
 TEST_F(BpeTokenizerTest, InvalidUtf8IsRefusedInASentence) {
   const absl::Status status = tokenizer_->Encode("ab\xFFzz", {}).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(status.message(), "the text is not valid UTF-8: no character begins with the byte 0xFF at offset 2");
+  EXPECT_EQ(status.message(),
+            "the text is not valid UTF-8: no character begins with the byte 0xFF at offset 2");
   EXPECT_FALSE(tokenizer_->Encode("\xED\xA0\x80", {}).ok());  // a surrogate
 }
 
@@ -119,7 +123,8 @@ TEST_F(BpeTokenizerTest, WithoutAPieceForSpaceItsBytesAreThoseOfU2581) {
 
 TEST_F(BpeTokenizerTest, TwoPiecesForOneCharacterAreRefused) {
   builder_.Add("a");
-  EXPECT_EQ(BpeTokenizer::Parse(builder_.Build()).status().message(), "pieces 256 and 266 are spelled alike");
+  EXPECT_EQ(BpeTokenizer::Parse(builder_.Build()).status().message(),
+            "pieces 256 and 266 are spelled alike");
 }
 
 TEST_F(BpeTokenizerTest, LoadNamesThePath) {
@@ -134,7 +139,8 @@ TEST_F(BpeTokenizerTest, LoadNamesThePath) {
 }
 
 TEST_F(BpeTokenizerTest, AMegabyteOfAnythingTakesLittleTime) {
-  for (const std::string unit : {"a", "b", " ", "ab", "a ", "<", "<b", "\xC3\xA8", "a b \xC3\xA9"}) {
+  for (const std::string unit :
+       {"a", "b", " ", "ab", "a ", "<", "<b", "\xC3\xA8", "a b \xC3\xA9"}) {
     std::string text;
     while (text.size() < 1000000) text += unit;
     const auto start = std::chrono::steady_clock::now();
@@ -145,13 +151,16 @@ TEST_F(BpeTokenizerTest, AMegabyteOfAnythingTakesLittleTime) {
   }
 }
 
-// A file of the fixture's, damaged in one of three ways: bits flipped, cut off, or well formed with other contents.
+// A file of the fixture's, damaged in one of three ways: bits flipped, cut off, or well formed with
+// other contents.
 std::string Damage(TokenizerFileBuilder builder, std::mt19937& random) {
   const uint32_t way = random() % 3;
   if (way == 0) {
     for (uint32_t changes = 1 + random() % 3; changes > 0; --changes) {
-      builder.kinds[256 + random() % (builder.kinds.size() - 256)] = static_cast<uint8_t>(random() % 6);
-      int32_t* const fields[] = {&builder.bos, &builder.merges[random() % builder.merges.size()].merged};
+      builder.kinds[256 + random() % (builder.kinds.size() - 256)] =
+          static_cast<uint8_t>(random() % 6);
+      int32_t* const fields[] = {&builder.bos,
+                                 &builder.merges[random() % builder.merges.size()].merged};
       if (random() % 4 == 0) *fields[random() % 2] = static_cast<int32_t>(random() % 300);
     }
     return builder.Build();
@@ -173,7 +182,8 @@ TEST_F(BpeTokenizerTest, DamagedFilesNeverCrash) {
     if (!tokenizer.ok()) continue;
     ++loaded;
     for (const bool parse_special : {false, true}) {
-      const auto ids = (*tokenizer)->Encode("ab <b>a  b\xC3\xA9<bos>", {.parse_special = parse_special});
+      const auto ids =
+          (*tokenizer)->Encode("ab <b>a  b\xC3\xA9<bos>", {.parse_special = parse_special});
       ASSERT_TRUE(ids.ok());
       ASSERT_TRUE(Decode(**tokenizer, *ids, {}).ok());
     }

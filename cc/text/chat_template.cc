@@ -61,8 +61,9 @@ class Prompt {
 
 // The characters that Python's str.strip removes, and with it the templates' `trim`.
 bool IsWhitespace(char32_t c) {
-  return (c >= 0x09 && c <= 0x0D) || (c >= 0x1C && c <= 0x20) || c == 0x85 || c == 0xA0 || c == 0x1680 ||
-         (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
+  return (c >= 0x09 && c <= 0x0D) || (c >= 0x1C && c <= 0x20) || c == 0x85 || c == 0xA0 ||
+         c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F ||
+         c == 0x205F || c == 0x3000;
 }
 
 std::string_view Trim(std::string_view text) {
@@ -79,14 +80,16 @@ std::string_view Trim(std::string_view text) {
   return end > begin ? text.substr(begin, end - begin) : std::string_view();
 }
 
-// The text outside of thought channels. Everything from an opener to the next closer is a channel, also without either.
+// The text outside of thought channels. Everything from an opener to the next closer is a channel,
+// also without either.
 std::string WithoutThoughts(std::string_view text) {
   std::string kept;
   while (!text.empty()) {
     const size_t closer = text.find(kThoughtCloser);
     const std::string_view part = text.substr(0, closer);
     kept += part.substr(0, part.find(kThoughtOpener));
-    text.remove_prefix(closer == std::string_view::npos ? text.size() : closer + kThoughtCloser.size());
+    text.remove_prefix(closer == std::string_view::npos ? text.size()
+                                                        : closer + kThoughtCloser.size());
   }
   return kept;
 }
@@ -102,7 +105,8 @@ void RenderGemma4Turn(const Message& message, bool continues, Prompt& prompt) {
   prompt.CloseTurn();
 }
 
-std::vector<PromptPiece> RenderGemma4(std::span<const Message> messages, const ChatOptions& options) {
+std::vector<PromptPiece> RenderGemma4(std::span<const Message> messages,
+                                      const ChatOptions& options) {
   Prompt prompt(kGemma4Turn);
   prompt.Special(kBos);
   const bool has_system = messages[0].role == Role::kSystem;
@@ -117,7 +121,8 @@ std::vector<PromptPiece> RenderGemma4(std::span<const Message> messages, const C
   }
   const std::span<const Message> turns = messages.subspan(has_system ? 1 : 0);
   for (size_t i = 0; i < turns.size(); ++i) {
-    const bool continues = i > 0 && turns[i].role == Role::kModel && turns[i - 1].role == Role::kModel;
+    const bool continues =
+        i > 0 && turns[i].role == Role::kModel && turns[i - 1].role == Role::kModel;
     RenderGemma4Turn(turns[i], continues, prompt);
   }
   if (options.add_generation_prompt) {
@@ -132,20 +137,25 @@ std::vector<PromptPiece> RenderGemma4(std::span<const Message> messages, const C
 }
 
 absl::Status CheckGemma3(std::span<const Message> turns, const ChatOptions& options) {
-  if (options.thinking) return absl::InvalidArgumentError("gemma3 has no thinking mode; switch thinking off");
-  if (turns.empty()) return absl::InvalidArgumentError("gemma3 puts the system message into a user message; add one");
+  if (options.thinking)
+    return absl::InvalidArgumentError("gemma3 has no thinking mode; switch thinking off");
+  if (turns.empty())
+    return absl::InvalidArgumentError(
+        "gemma3 puts the system message into a user message; add one");
   for (size_t i = 0; i < turns.size(); ++i) {
     const Role expected = i % 2 == 0 ? Role::kUser : Role::kModel;
     if (turns[i].role != expected) {
       return absl::InvalidArgumentError(
-          absl::StrCat("gemma3 needs user and model to take turns, but message ", i + 1, " after the system message is ",
-                       std::string(RoleName(turns[i].role)), ", not ", std::string(RoleName(expected))));
+          absl::StrCat("gemma3 needs user and model to take turns, but message ", i + 1,
+                       " after the system message is ", std::string(RoleName(turns[i].role)),
+                       ", not ", std::string(RoleName(expected))));
     }
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<PromptPiece>> RenderGemma3(std::span<const Message> messages, const ChatOptions& options) {
+absl::StatusOr<std::vector<PromptPiece>> RenderGemma3(std::span<const Message> messages,
+                                                      const ChatOptions& options) {
   const bool has_system = messages[0].role == Role::kSystem;
   const std::span<const Message> turns = messages.subspan(has_system ? 1 : 0);
   GEMMA_RETURN_IF_ERROR(CheckGemma3(turns, options));
@@ -168,27 +178,31 @@ absl::StatusOr<Role> ParseRole(std::string_view name) {
   if (name == "user") return Role::kUser;
   if (name == "model" || name == "assistant") return Role::kModel;
   return absl::InvalidArgumentError(
-      absl::StrCat("role \"", std::string(name), "\" is not known (system, developer, user, model, assistant are)"));
+      absl::StrCat("role \"", std::string(name),
+                   "\" is not known (system, developer, user, model, assistant are)"));
 }
 
-absl::StatusOr<ChatTemplate> ChatTemplate::Create(std::string_view name, const Tokenizer& tokenizer) {
+absl::StatusOr<ChatTemplate> ChatTemplate::Create(std::string_view name,
+                                                  const Tokenizer& tokenizer) {
   std::vector<std::string_view> tokens;
   if (name == "gemma3") {
     tokens = {kBos, kGemma3Turn.opener, kGemma3Turn.closer};
   } else if (name == "gemma4") {
     tokens = {kBos, kGemma4Turn.opener, kGemma4Turn.closer, kThink, kThoughtOpener, kThoughtCloser};
   } else {
-    return absl::InvalidArgumentError(
-        absl::StrCat("chat template \"", std::string(name), "\" is not known (gemma3 and gemma4 are)"));
+    return absl::InvalidArgumentError(absl::StrCat("chat template \"", std::string(name),
+                                                   "\" is not known (gemma3 and gemma4 are)"));
   }
   for (const std::string_view token : tokens) {
     if (tokenizer.ControlId(token) != -1) continue;
-    return absl::FailedPreconditionError(absl::StrCat("chat template ", std::string(name), " needs the special token ",
-                                                      std::string(token), ", which the tokenizer does not have"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("chat template ", std::string(name), " needs the special token ",
+                     std::string(token), ", which the tokenizer does not have"));
   }
   ChatTemplate chat(name == "gemma3" ? Format::kGemma3 : Format::kGemma4, tokenizer);
   if (chat.format_ == Format::kGemma4) {
-    chat.thought_markers_ = {tokenizer.ControlId(kThoughtOpener), tokenizer.ControlId(kThoughtCloser)};
+    chat.thought_markers_ = {tokenizer.ControlId(kThoughtOpener),
+                             tokenizer.ControlId(kThoughtCloser)};
   }
   return chat;
 }

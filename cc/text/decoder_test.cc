@@ -18,7 +18,9 @@ const std::string kFffd(kReplacementCharacter);
 class DecoderTest : public ::testing::Test {
  protected:
   DecoderTest() {
-    word_ = builder_.Add("\xE2\x96\x81wor\xE2\x96\x81\xE2\x96\x81" "d");
+    word_ = builder_.Add(
+        "\xE2\x96\x81wor\xE2\x96\x81\xE2\x96\x81"
+        "d");
     bos_ = builder_.Add("<bos>", PieceKind::kControl);
     channel_ = builder_.Add("<|channel>", PieceKind::kControl);
     tag_ = builder_.Add("<b>", PieceKind::kUser);
@@ -30,7 +32,8 @@ class DecoderTest : public ::testing::Test {
   }
 
   // The texts that a stream gives for each id, and at its end.
-  std::vector<std::string> Stream(const std::vector<int32_t>& ids, const DecodeOptions& options = {}) {
+  std::vector<std::string> Stream(const std::vector<int32_t>& ids,
+                                  const DecodeOptions& options = {}) {
     StreamDecoder decoder(*tokenizer_, options);
     std::vector<std::string> texts;
     for (const int32_t id : ids) texts.push_back(decoder.Add(id).value());
@@ -58,8 +61,10 @@ TEST_F(DecoderTest, ControlPiecesAreSkippedUnlessKept) {
 }
 
 TEST_F(DecoderTest, BytesBecomeCharactersWhenTheyAreComplete) {
-  EXPECT_EQ(Stream({0xF0, 0x9F, 0x98, 0x80, 0x41}), (Texts{"", "", "", "\xF0\x9F\x98\x80", "A", ""}));
-  EXPECT_EQ(Stream({0xC3, bos_, 0xA9}), (Texts{"", "", "\xC3\xA9", ""}));  // what is skipped is not there
+  EXPECT_EQ(Stream({0xF0, 0x9F, 0x98, 0x80, 0x41}),
+            (Texts{"", "", "", "\xF0\x9F\x98\x80", "A", ""}));
+  EXPECT_EQ(Stream({0xC3, bos_, 0xA9}),
+            (Texts{"", "", "\xC3\xA9", ""}));  // what is skipped is not there
   EXPECT_EQ(Whole({0xC3, bos_, 0xA9}), "\xC3\xA9");
 }
 
@@ -87,7 +92,8 @@ TEST_F(DecoderTest, IdsOutsideTheVocabularyAreRefused) {
             "token 260 is not in the vocabulary of 260");
 }
 
-// Random ids: every text is whole characters; on runs without bad bytes, all together are the whole text.
+// Random ids: every text is whole characters; on runs without bad bytes, all together are the whole
+// text.
 TEST_F(DecoderTest, StreamsAreWholeCharactersAndAddUp) {
   std::mt19937 random(5);
   const Texts characters = {"a", "\xC3\xA9", "\xE2\x82\xAC", "\xF0\x9F\x98\x80"};
@@ -116,7 +122,8 @@ TEST_F(DecoderTest, StreamsAreWholeCharactersAndAddUp) {
 
 TEST(FakeTokenizerTest, IdsCanBeReadOffTheText) {
   const FakeTokenizer tokenizer({"<bos>", "<eos>"});
-  const std::vector<int32_t> ids = tokenizer.Encode("A\xC3\xA9<eos>", {.parse_special = true}).value();
+  const std::vector<int32_t> ids =
+      tokenizer.Encode("A\xC3\xA9<eos>", {.parse_special = true}).value();
   EXPECT_EQ(ids, (std::vector<int32_t>{2 + 'A', 2 + 0xC3, 2 + 0xA9, 1}));
   EXPECT_EQ(Decode(tokenizer, ids, {}).value(), "A\xC3\xA9");
   EXPECT_EQ(Decode(tokenizer, ids, {.skip_control = false}).value(), "A\xC3\xA9<eos>");

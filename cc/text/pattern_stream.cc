@@ -22,7 +22,8 @@ std::vector<size_t> PatternStream::Borders(std::string_view pattern) {
 bool PatternStream::Advance(Automaton& automaton, char byte) {
   size_t& matched = automaton.matched;
   if (matched == automaton.pattern.size()) matched = automaton.borders.back();
-  while (matched > 0 && automaton.pattern[matched] != byte) matched = automaton.borders[matched - 1];
+  while (matched > 0 && automaton.pattern[matched] != byte)
+    matched = automaton.borders[matched - 1];
   if (automaton.pattern[matched] == byte) ++matched;
   return matched == automaton.pattern.size();
 }
@@ -31,7 +32,8 @@ int PatternStream::Next(char byte) {
   int found = -1;
   for (size_t index = 0; index < automata_.size(); ++index) {
     if (!Advance(automata_[index], byte)) continue;
-    if (found == -1 || automata_[index].pattern.size() > automata_[found].pattern.size()) found = static_cast<int>(index);
+    if (found == -1 || automata_[index].pattern.size() > automata_[found].pattern.size())
+      found = static_cast<int>(index);
   }
   return found;
 }

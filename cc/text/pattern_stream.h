@@ -1,6 +1,8 @@
-// PatternStream: finds strings in text that comes byte by byte, and says how much of its end could still become one.
+// PatternStream: finds strings in text that comes byte by byte, and says how much of its end could
+// still become one.
 //
-// One automaton a pattern (Knuth, Morris and Pratt), so overlaps are never missed: aab is found in aaab.
+// One automaton a pattern (Knuth, Morris and Pratt), so overlaps are never missed: aab is found in
+// aaab.
 #ifndef CC_TEXT_PATTERN_STREAM_H_
 #define CC_TEXT_PATTERN_STREAM_H_
 
@@ -16,7 +18,8 @@ class PatternStream {
   // Requires that no pattern is empty.
   explicit PatternStream(const std::vector<std::string>& patterns);
 
-  // Takes the next byte. The index of the pattern that ends with it, the longest if there are several; -1: none.
+  // Takes the next byte. The index of the pattern that ends with it, the longest if there are
+  // several; -1: none.
   int Next(char byte);
 
   // How many of the last bytes are the beginning of some pattern.
@@ -30,7 +33,8 @@ class PatternStream {
  private:
   struct Automaton {
     std::string pattern;
-    // [pattern.size()]: of its first i + 1 bytes, how many at the end are also at the beginning, not counting them all.
+    // [pattern.size()]: of its first i + 1 bytes, how many at the end are also at the beginning,
+    // not counting them all.
     std::vector<size_t> borders;
     size_t matched = 0;  // how many of the last bytes are the beginning of the pattern
   };

@@ -11,7 +11,8 @@ namespace gemma {
 absl::StatusOr<StopMatcher> StopMatcher::Create(const std::vector<int32_t>& ids,
                                                 const std::vector<std::string>& strings) {
   for (size_t index = 0; index < strings.size(); ++index) {
-    if (strings[index].empty()) return absl::InvalidArgumentError(absl::StrCat("stop string ", index, " is empty"));
+    if (strings[index].empty())
+      return absl::InvalidArgumentError(absl::StrCat("stop string ", index, " is empty"));
     if (ValidUtf8Prefix(strings[index]) != strings[index].size()) {
       return absl::InvalidArgumentError(absl::StrCat("stop string ", index, " is not valid UTF-8"));
     }

@@ -1,5 +1,6 @@
-// StopMatcher: ends a generated text at stop ids and stop strings. Text that could be the beginning of a stop string is
-// held back until it is known not to be one, so a stop string never shows, however tokens cut it.
+// StopMatcher: ends a generated text at stop ids and stop strings. Text that could be the beginning
+// of a stop string is held back until it is known not to be one, so a stop string never shows,
+// however tokens cut it.
 //
 //   if (matcher.IsStopId(id)) { Print(matcher.Finish()); break; }
 //   StopMatcher::Output output = matcher.Add(decoder.Add(id));
@@ -27,11 +28,13 @@ class StopMatcher {
   };
 
   // InvalidArgument when a string is empty or not valid UTF-8.
-  static absl::StatusOr<StopMatcher> Create(const std::vector<int32_t>& ids, const std::vector<std::string>& strings);
+  static absl::StatusOr<StopMatcher> Create(const std::vector<int32_t>& ids,
+                                            const std::vector<std::string>& strings);
 
   bool IsStopId(int32_t id) const { return ids_.contains(id); }
 
-  // The stop string that ends first wins; of several that end together, the longest. Text after it is dropped.
+  // The stop string that ends first wins; of several that end together, the longest. Text after it
+  // is dropped.
   Output Add(std::string_view text);
 
   // Ends the text: what was held back. Empty once stopped.

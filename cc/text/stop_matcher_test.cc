@@ -81,7 +81,8 @@ TEST(StopMatcherTest, StopIds) {
 
 TEST(StopMatcherTest, EmptyAndBrokenStringsAreRefused) {
   EXPECT_EQ(StopMatcher::Create({}, {"a", ""}).status().message(), "stop string 1 is empty");
-  EXPECT_EQ(StopMatcher::Create({}, {"\xC3"}).status().message(), "stop string 0 is not valid UTF-8");
+  EXPECT_EQ(StopMatcher::Create({}, {"\xC3"}).status().message(),
+            "stop string 0 is not valid UTF-8");
 }
 
 // However the text is cut, what is printed is the text before the match that ends first.
@@ -99,11 +100,13 @@ TEST(StopMatcherTest, CutsDoNotMatter) {
     for (size_t end = 1; end <= text.size() && expected == text; ++end) {
       for (const std::string& stop : stops) {
         const std::string_view before = std::string_view(text).substr(0, end);
-        if (before.ends_with(stop) && end - stop.size() < expected.size()) expected = text.substr(0, end - stop.size());
+        if (before.ends_with(stop) && end - stop.size() < expected.size())
+          expected = text.substr(0, end - stop.size());
       }
     }
     Strings parts;
-    for (size_t at = 0; at < text.size(); at += parts.back().size()) parts.push_back(text.substr(at, 1 + random() % 4));
+    for (size_t at = 0; at < text.size(); at += parts.back().size())
+      parts.push_back(text.substr(at, 1 + random() % 4));
     std::string printed;
     for (const std::string& part : PrintedWith(stops, parts).texts) printed += part;
     ASSERT_EQ(printed, expected) << text << " with stops " << stops[0] << " and " << stops[1];

@@ -9,7 +9,8 @@ constexpr int kOpenerIndex = 0;
 
 }  // namespace
 
-ThinkingSplitter::ThinkingSplitter() : markers_({std::string(kThoughtOpener), std::string(kThoughtCloser)}) {}
+ThinkingSplitter::ThinkingSplitter()
+    : markers_({std::string(kThoughtOpener), std::string(kThoughtCloser)}) {}
 
 ThinkingSplitter::Text ThinkingSplitter::Add(std::string_view text) {
   Text output;
@@ -55,7 +56,8 @@ void ThinkingSplitter::AddMarker(bool opener, Text& output) {
   }
 }
 
-// The title is over: "thought", with or without its line feed, is dropped, anything else was already the thought.
+// The title is over: "thought", with or without its line feed, is dropped, anything else was
+// already the thought.
 void ThinkingSplitter::EndTitle(Text& output) {
   const std::string title = std::exchange(title_, {});
   if (title != kThoughtTitle && title + "\n" != kThoughtTitle) output.thought += title;

@@ -2,11 +2,13 @@
 //
 //   <|channel>thought\n...<channel|>answer
 //
-// The markers never show. Everything outside of a channel is the answer, so the splitter also works where thinking is
-// off. A closer without an opener and an opener inside a channel are dropped; a channel that is never closed lasts to
-// the end. A marker may be cut over any number of tokens: text that could be the beginning of one is held back.
+// The markers never show. Everything outside of a channel is the answer, so the splitter also works
+// where thinking is off. A closer without an opener and an opener inside a channel are dropped; a
+// channel that is never closed lasts to the end. A marker may be cut over any number of tokens:
+// text that could be the beginning of one is held back.
 //
-// Feed it text in which the markers are still spelled out: DecodeOptions::keep_control = ChatTemplate::thought_markers().
+// Feed it text in which the markers are still spelled out: DecodeOptions::keep_control =
+// ChatTemplate::thought_markers().
 #ifndef CC_TEXT_THINKING_SPLITTER_H_
 #define CC_TEXT_THINKING_SPLITTER_H_
 

@@ -19,7 +19,8 @@ struct Split {
 };
 
 std::ostream& operator<<(std::ostream& out, const Split& split) {
-  return out << "thought [" << split.thought << "] answer [" << split.answer << "] " << split.never_closed;
+  return out << "thought [" << split.thought << "] answer [" << split.answer << "] "
+             << split.never_closed;
 }
 
 Split SplitOf(const Strings& parts) {
@@ -55,17 +56,18 @@ struct Case {
 TEST(ThinkingSplitterTest, EveryCaseHoweverItIsCut) {
   const std::vector<Case> cases = {
       {"<|channel>thought\nHm.\n<channel|>Yes.", {"Hm.\n", "Yes."}},
-      {"<|channel>thought\n<channel|>Yes.", {"", "Yes."}},       // an empty thought
-      {"Yes.", {"", "Yes."}},                                     // thinking off
-      {"<channel|>Yes.", {"", "Yes."}},                           // a bare closer
-      {"Ye<channel|>s.", {"", "Yes."}},                           // a bare closer inside the answer
-      {"<|channel>thought\nHm. Hm", {"Hm. Hm", "", true}},        // never closed
-      {"<|channel>thought\nHm<chan", {"Hm<chan", "", true}},      // a closer cut off by the end
+      {"<|channel>thought\n<channel|>Yes.", {"", "Yes."}},    // an empty thought
+      {"Yes.", {"", "Yes."}},                                 // thinking off
+      {"<channel|>Yes.", {"", "Yes."}},                       // a bare closer
+      {"Ye<channel|>s.", {"", "Yes."}},                       // a bare closer inside the answer
+      {"<|channel>thought\nHm. Hm", {"Hm. Hm", "", true}},    // never closed
+      {"<|channel>thought\nHm<chan", {"Hm<chan", "", true}},  // a closer cut off by the end
       {"<|channel>thou", {"thou", "", true}},
       {"<|channel>thought", {"", "", true}},
-      {"<|channel>thought<channel|>Yes.", {"", "Yes."}},          // no line feed
-      {"<|channel><channel|>Yes.", {"", "Yes."}},                 // no title
-      {"<|channel>throw it<channel|>Yes.", {"throw it", "Yes."}}, // no title, but like one at first
+      {"<|channel>thought<channel|>Yes.", {"", "Yes."}},  // no line feed
+      {"<|channel><channel|>Yes.", {"", "Yes."}},         // no title
+      {"<|channel>throw it<channel|>Yes.",
+       {"throw it", "Yes."}},  // no title, but like one at first
       {"<|channel>thought\nthought\n<channel|>A", {"thought\n", "A"}},
       {"<|channel>thought\nA<|channel>B<channel|>C", {"AB", "C"}},  // an opener inside a channel
       {"A<|channel>thought\nB<channel|>C<|channel>thought\nD<channel|>E", {"BD", "ACE"}},
@@ -74,7 +76,8 @@ TEST(ThinkingSplitterTest, EveryCaseHoweverItIsCut) {
       {"<|channe", {"", "<|channe"}},
   };
   for (const Case& c : cases) {
-    for (const Strings& parts : Cuts(c.text)) EXPECT_EQ(SplitOf(parts), c.expected) << c.text << " in " << parts.size();
+    for (const Strings& parts : Cuts(c.text))
+      EXPECT_EQ(SplitOf(parts), c.expected) << c.text << " in " << parts.size();
   }
 }
 

@@ -103,3 +103,35 @@ tiny_checkpoint = rule(
         ),
     },
 )
+
+def _fetched_checkpoint_impl(ctx):
+    folder = ctx.actions.declare_directory(ctx.label.name)
+
+    # Bazel makes the folder before the action runs; an existing one would only be checked.
+    ctx.actions.run_shell(
+        command = "rmdir \"$1\" && exec \"$2\" --checkpoint \"$3\" --output \"$1\" --progress plain",
+        arguments = [folder.path, ctx.executable._program.path, ctx.attr.checkpoint],
+        tools = [ctx.attr._program[DefaultInfo].files_to_run],
+        outputs = [folder],
+        execution_requirements = {"no-cache": "1", "no-remote": "1", "requires-network": "1"},
+        use_default_shell_env = True,
+        mnemonic = "FetchCheckpoint",
+        progress_message = "Fetching the checkpoint %{label}",
+    )
+    return [DefaultInfo(files = depset([folder]))]
+
+fetched_checkpoint = rule(
+    doc = """A Hugging Face folder that is fetched by its lock, third_party/checkpoints/NAME.lock.json.
+
+    `--action_env=HF_TOKEN` hands the hub's token to the action.
+    """,
+    implementation = _fetched_checkpoint_impl,
+    attrs = {
+        "checkpoint": attr.string(doc = "The checkpoint's name in third_party/checkpoints.", mandatory = True),
+        "_program": attr.label(
+            cfg = "exec",
+            default = "//third_party/checkpoints:fetch",
+            executable = True,
+        ),
+    },
+)

@@ -14,6 +14,12 @@ load(":wheel.bzl", "install_wheels", "run")
 # The Python that requirements.lock was made for.
 _VERSION = "3.11"
 
+# Imports that a distribution's metadata does not name.
+_UNDECLARED = {
+    "executorch": ["torch"],
+    "torchao": ["torch"],
+}
+
 # What to do when a distribution cannot be installed, beyond looking at the network.
 _HINTS = {
     "torch": "; the lock names the CPU build, which PyTorch's own index of CPU wheels holds (set PIP_EXTRA_INDEX_URL)",
@@ -47,7 +53,8 @@ def _distribution_impl(rctx):
     install_wheels(rctx, rctx.attr.requirement, name, "third_party/python/requirements.lock", _HINTS.get(name, ""))
     build = run(
         rctx,
-        [rctx.path(Label("@python_interpreter//:installer/bin/python3")), rctx.path(rctx.attr._build_writer), "site"],
+        [rctx.path(Label("@python_interpreter//:installer/bin/python3")), rctx.path(rctx.attr._build_writer), "site"] +
+        rctx.attr.undeclared,
         "%s: its metadata could not be read" % name,
     )
     rctx.file("BUILD.bazel", build)
@@ -58,6 +65,7 @@ _distribution = repository_rule(
     attrs = {
         "distribution": attr.string(),
         "requirement": attr.string(),
+        "undeclared": attr.string_list(),
         "_build_writer": attr.label(default = "//third_party/python:distribution_build.py"),
     },
 )
@@ -91,6 +99,7 @@ def _python_impl(mctx):
             name = "python_deps_" + label_name(name),
             distribution = name,
             requirement = requirement,
+            undeclared = _UNDECLARED.get(name, []),
         )
     _hub(
         name = "python_deps",
