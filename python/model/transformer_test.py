@@ -39,10 +39,10 @@ CASES = [
     small(tiny_gemma4, 2, num_layers=2, window=1),
     small(tiny_gemma4, 3, num_layers=3, window=2, num_heads=8, kv_heads=4, full_kv_heads=2),
     small(tiny_gemma4, 4, num_layers=2, window=33, final_softcap=None),
-    small(tiny_gemma4, 5, num_layers=2, window=5, tied_embeddings=False),
+    small(tiny_gemma4, 5, num_layers=2, window=5, tied_embeddings=False, rms_norm_eps=0.05),
     (tiny_gemma3(), 0),
     small(tiny_gemma3, 1, num_layers=3, window=5, final_softcap=20.0),
-    small(tiny_gemma3, 2, num_layers=2, window=33, num_heads=2, kv_heads=2),
+    small(tiny_gemma3, 2, num_layers=2, window=33, num_heads=2, kv_heads=2, rms_norm_eps=0.05),
 ]
 
 

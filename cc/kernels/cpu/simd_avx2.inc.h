@@ -79,30 +79,41 @@ inline I ShiftRight(I v) {
 }
 inline F ToFloat(I v) { return _mm256_cvtepi32_ps(v); }
 
-// Bit 4 of the codes of two blocks: a byte is 16 where its column's bit is set.
+// The lowest kBits bits of byte kByte of every word, times ByteFactor.
+template <int kByte, int kBits>
+constexpr float ByteFactor() {
+  return static_cast<float>(1 << (8 * kByte));
+}
+template <int kByte, int kBits>
+inline F ByteToFloat(I words) {
+  return ToFloat(And(words, SetWords(((1u << kBits) - 1) << (8 * kByte))));
+}
+
+// Bit 4 for the codes of two blocks, from their columns' bits.
 template <typename Codes>
-inline Codes FifthBits(const uint8_t* bits) {
+inline Codes AddFifthBits(const Codes& codes, const uint8_t* bits) {
   int64_t words;
   std::memcpy(&words, bits, sizeof(words));
   const I all = _mm256_set1_epi64x(words);
   const I own = _mm256_set1_epi64x(static_cast<int64_t>(0x8040201008040201));
-  const auto spread = [&](I byte_of_column) {
+  const auto bits_of = [&](I byte_of_column) {
     const I bit = _mm256_and_si256(_mm256_shuffle_epi8(all, byte_of_column), own);
     return _mm256_and_si256(_mm256_cmpeq_epi8(bit, own), SetBytes(16));
   };
   constexpr int64_t kByte = 0x0101010101010101;
-  return {spread(_mm256_setr_epi64x(0, kByte, 4 * kByte, 5 * kByte)),
-          spread(_mm256_setr_epi64x(2 * kByte, 3 * kByte, 6 * kByte, 7 * kByte))};
+  return {Or(codes.low, bits_of(_mm256_setr_epi64x(0, kByte, 4 * kByte, 5 * kByte))),
+          Or(codes.high, bits_of(_mm256_setr_epi64x(2 * kByte, 3 * kByte, 6 * kByte, 7 * kByte)))};
 }
 
-// Bits 4 and 5 of the codes of two blocks, from eight bytes a block that serve all its columns.
+// Bits 4 and 5 for the codes of two blocks, from eight bytes a block that serve all its columns.
 template <typename Codes>
-inline Codes PairBits(const uint8_t* pairs) {
+inline Codes AddPairBits(const Codes& codes, const uint8_t* pairs) {
   const __m128i packed = _mm_loadu_si128(reinterpret_cast<const __m128i*>(pairs));
   const I twice = _mm256_permute4x64_epi64(_mm256_castsi128_si256(packed), 0b01010000);
   const I mask = SetBytes(0x30);
-  return {And(_mm256_sllv_epi64(twice, _mm256_setr_epi64x(4, 2, 4, 2)), mask),
-          And(_mm256_srlv_epi64(twice, _mm256_setr_epi64x(0, 2, 0, 2)), mask)};
+  const I low = _mm256_sllv_epi64(twice, _mm256_setr_epi64x(4, 2, 4, 2));
+  const I high = _mm256_srlv_epi64(twice, _mm256_setr_epi64x(0, 2, 0, 2));
+  return {Or(codes.low, And(low, mask)), Or(codes.high, And(high, mask))};
 }
 
 // Each block's scale in the lanes of its four words; scales of neighbouring blocks are kStride apart.

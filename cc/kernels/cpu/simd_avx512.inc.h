@@ -69,6 +69,13 @@ inline F Ramp(float first) {
   return _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15) + Set(first);
 }
 
+// `first`, ... first + 15, then `second`, ... second + 15, in bfloat16.
+inline I Bfloat16Ramp(float first, float second) {
+  const __m256i left = _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_castps_si512(Ramp(first)), 16));
+  const __m256i right = _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_castps_si512(Ramp(second)), 16));
+  return _mm512_inserti64x4(_mm512_castsi256_si512(left), right, 1);
+}
+
 // Words of 32 bits.
 inline I LoadWords(const uint8_t* p) { return _mm512_loadu_si512(p); }
 inline I SetWords(uint32_t value) { return _mm512_set1_epi32(static_cast<int>(value)); }
@@ -81,25 +88,44 @@ inline I ShiftRight(I v) {
 }
 inline F ToFloat(I v) { return _mm512_cvtepi32_ps(v); }
 
-// Bit 4 of the codes of four blocks: a byte is 16 where its column's bit is set.
+// The lowest kBits bits of byte kByte of every word, times ByteFactor. Bytes 0 and 2 can also be looked up in a table by a
+// permutation, which ignores the bits above its index: one instruction on other units than the two it replaces. Byte 2
+// is the index of a word's upper half, and bfloat16, the upper half of a float, holds any code.
+template <int kByte, int kBits>
+constexpr float ByteFactor() {
+  return kByte == 2 && kBits <= 5 ? 1.0f : static_cast<float>(1 << (8 * kByte));
+}
+template <int kByte, int kBits>
+inline F ByteToFloat(I words) {
+  if constexpr (kByte == 0 && kBits == 4) return _mm512_permutexvar_ps(words, Ramp(0));
+  if constexpr (kByte == 2 && kBits <= 5) {
+    const I table = kBits == 4 ? Bfloat16Ramp(0, 0) : Bfloat16Ramp(0, 16);
+    return _mm512_castsi512_ps(_mm512_maskz_permutexvar_epi16(0xaaaaaaaa, words, table));
+  }
+  return ToFloat(And(words, SetWords(((1u << kBits) - 1) << (8 * kByte))));
+}
+
+// Bit 4 for the codes of four blocks, from their columns' bits.
 template <typename Codes>
-inline Codes FifthBits(const uint8_t* bits) {
+inline Codes AddFifthBits(const Codes& codes, const uint8_t* bits) {
   uint64_t words[2];
   std::memcpy(words, bits, sizeof(words));
   constexpr uint64_t kLow = 0x0000ffff0000ffff;
   const uint64_t low = _pext_u64(words[0], kLow) | _pext_u64(words[1], kLow) << 32;
   const uint64_t high = _pext_u64(words[0], ~kLow) | _pext_u64(words[1], ~kLow) << 32;
-  return {_mm512_maskz_set1_epi8(low, 16), _mm512_maskz_set1_epi8(high, 16)};
+  return {_mm512_mask_add_epi8(codes.low, low, codes.low, SetBytes(16)),
+          _mm512_mask_add_epi8(codes.high, high, codes.high, SetBytes(16))};
 }
 
-// Bits 4 and 5 of the codes of four blocks, from eight bytes a block that serve all its columns.
+// Bits 4 and 5 for the codes of four blocks, from eight bytes a block that serve all its columns.
 template <typename Codes>
-inline Codes PairBits(const uint8_t* pairs) {
+inline Codes AddPairBits(const Codes& codes, const uint8_t* pairs) {
   const __m256i packed = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(pairs));
   const I twice = _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 0, 1, 1, 2, 2, 3, 3), _mm512_castsi256_si512(packed));
   const I mask = SetBytes(0x30);
-  return {And(_mm512_sllv_epi64(twice, _mm512_setr_epi64(4, 2, 4, 2, 4, 2, 4, 2)), mask),
-          And(_mm512_srlv_epi64(twice, _mm512_setr_epi64(0, 2, 0, 2, 0, 2, 0, 2)), mask)};
+  const I low = _mm512_sllv_epi64(twice, _mm512_setr_epi64(4, 2, 4, 2, 4, 2, 4, 2));
+  const I high = _mm512_srlv_epi64(twice, _mm512_setr_epi64(0, 2, 0, 2, 0, 2, 0, 2));
+  return {Or(codes.low, And(low, mask)), Or(codes.high, And(high, mask))};
 }
 
 // Each block's scale in the lanes of its four words; scales of neighbouring blocks are kStride apart.

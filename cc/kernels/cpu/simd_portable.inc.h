@@ -83,24 +83,34 @@ inline I ShiftRight(I v) {
 }
 inline F ToFloat(I v) { return __builtin_convertvector(v, F); }
 
-// Bit 4 of the codes of a block: a byte is 16 where its column's bit is set.
+// The lowest kBits bits of byte kByte of every word, times ByteFactor.
+template <int kByte, int kBits>
+constexpr float ByteFactor() {
+  return static_cast<float>(1 << (8 * kByte));
+}
+template <int kByte, int kBits>
+inline F ByteToFloat(I words) {
+  return ToFloat(And(words, SetWords(((1u << kBits) - 1) << (8 * kByte))));
+}
+
+// Bit 4 for the codes of a block (codes.low: columns 0-15, codes.high: 16-31; a byte each), from its columns' bits.
 template <typename Codes>
-inline Codes FifthBits(const uint8_t* bits) {
+inline Codes AddFifthBits(const Codes& codes, const uint8_t* bits) {
   uint32_t word;
   std::memcpy(&word, bits, sizeof(word));
   uint8_t bytes[32];
   for (int column = 0; column < 32; ++column) bytes[column] = static_cast<uint8_t>((word >> column & 1) << 4);
-  return {LoadWords(bytes), LoadWords(bytes + 16)};
+  return {Or(codes.low, LoadWords(bytes)), Or(codes.high, LoadWords(bytes + 16))};
 }
 
-// Bits 4 and 5 of the codes of a block, from eight bytes that serve all its columns.
+// Bits 4 and 5 for the codes of a block, from eight bytes that serve all its columns.
 template <typename Codes>
-inline Codes PairBits(const uint8_t* pairs) {
+inline Codes AddPairBits(const Codes& codes, const uint8_t* pairs) {
   uint8_t bytes[32];
   for (int column = 0; column < 32; ++column) {
     bytes[column] = static_cast<uint8_t>((pairs[column % 8] >> (column / 8 * 2) & 3) << 4);
   }
-  return {LoadWords(bytes), LoadWords(bytes + 16)};
+  return {Or(codes.low, LoadWords(bytes)), Or(codes.high, LoadWords(bytes + 16))};
 }
 
 // Each block's scale in the lanes of its four words; scales of neighbouring blocks are kStride apart.

@@ -173,14 +173,18 @@ struct Factors {
   float* scales;
   float* mins;
   float* halves;  // d and dmin of the K layouts
-  float* end;
 
   Factors(float* memory, int64_t columns, int64_t rows) {
     const int64_t blocks = rows * (columns / kBlockColumns);
     scales = memory;
     mins = scales + blocks * kScales;
     halves = mins + (HasMins(kLayout) ? blocks : 0);
-    end = halves + blocks / 4;
+  }
+
+  // On to the factors that lie `blocks` blocks further.
+  void Skip(int64_t blocks) {
+    scales += blocks * kScales;
+    mins += blocks;
   }
 };
 
@@ -214,6 +218,19 @@ inline void ScaleSigned(const int8_t* bytes, float factor, float* out) {
   _mm256_storeu_ps(out, _mm256_mul_ps(_mm256_cvtepi32_ps(words), _mm256_set1_ps(factor)));
 }
 
+// The 8 scales and 8 mins, 6 bits each, that Q4_K and Q5_K pack into 12 bytes; out: scales, then mins.
+inline void UnpackSixBits(const std::byte* packed, uint8_t (&out)[16]) {
+  int32_t last;
+  std::memcpy(&last, packed + 8, sizeof(last));
+  const __m128i words = _mm_insert_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(packed)), last, 2);
+  // Groups 0-3 and 4-7 of the scales, then of the mins: six bits of one word, or four of the last and two of the first.
+  const __m128i six_or_four = _mm_and_si128(_mm_srlv_epi32(_mm_shuffle_epi32(words, 0b10011000), _mm_setr_epi32(0, 0, 0, 4)),
+                                            _mm_setr_epi32(0x3f3f3f3f, 0x0f0f0f0f, 0x3f3f3f3f, 0x0f0f0f0f));
+  const __m128i two = _mm_and_si128(_mm_srli_epi32(_mm_shuffle_epi32(words, 0b01000000), 2),
+                                    _mm_setr_epi32(0, 0x30303030, 0, 0x30303030));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(out), _mm_or_si128(six_or_four, two));
+}
+
 #else
 
 inline void ScaleUnsigned(const uint8_t* bytes, float factor, float* out) {
@@ -222,8 +239,6 @@ inline void ScaleUnsigned(const uint8_t* bytes, float factor, float* out) {
 inline void ScaleSigned(const int8_t* bytes, float factor, float* out) {
   for (int i = 0; i < 8; ++i) out[i] = factor * static_cast<float>(bytes[i]);
 }
-
-#endif
 
 // The 8 scales and 8 mins, 6 bits each, that Q4_K and Q5_K pack into 12 bytes; out: scales, then mins.
 inline void UnpackSixBits(const std::byte* packed, uint8_t (&out)[16]) {
@@ -238,6 +253,8 @@ inline void UnpackSixBits(const std::byte* packed, uint8_t (&out)[16]) {
   std::memcpy(out, &scales, 8);
   std::memcpy(out + 8, &mins, 8);
 }
+
+#endif
 
 // d * sc to scales and -(dmin * m) to mins.
 template <WeightLayout kLayout>
