@@ -1,8 +1,7 @@
 #include "cc/runner/interrupt.h"
 
-#include <unistd.h>
-
 #include <csignal>
+#include <unistd.h>
 
 #include "cc/runner/exit_code.h"
 
