@@ -25,6 +25,9 @@ _KINDS = {
 }
 _MERGEABLE = (PieceKind.NORMAL, PieceKind.USER)
 
+# Finding the merges of a piece takes the square of its length; Gemma's longest has 31 characters.
+_MAX_CUT_CHARACTERS = 256
+
 # Gemma 4's markers, such as <|turn>, <turn|> and <|"|>. Converters call some of them user defined
 # so that llama.cpp prints them, but they are special tokens: text that a user wrote must not make
 # them.
@@ -171,6 +174,13 @@ def _merges_by_score(
         raise reader.error("scores", f"has {len(scores)} elements for {len(pieces)} tokens")
     if not np.isfinite(scores).all():
         raise reader.error("scores", "has an element that is not finite")
+    longest = max(range(len(pieces)), key=lambda token: len(pieces[token]))
+    if len(pieces[longest]) > _MAX_CUT_CHARACTERS:
+        raise reader.error(
+            "tokens",
+            f"has a piece of {len(pieces[longest])} characters (token {longest}),"
+            f" more than {_MAX_CUT_CHARACTERS}",
+        )
     # SentencePiece joins user-defined pieces, such as runs of spaces, before all others; converters
     # write -1000 for them.
     scores[kinds == PieceKind.USER] = max(0.0, float(scores.max(initial=0.0)))

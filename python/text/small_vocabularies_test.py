@@ -10,6 +10,7 @@ from tokenizers import Tokenizer
 
 from python.text.generated_texts import TextGenerator
 from python.text.hugging_face_oracle import compare_decoding, compare_encoding, random_ids
+from python.text.tiny_tokenizer import tokenizer_json
 from python.text.tokenize_program import TokenizeProgram
 from python.text.tokenizer_data import SPACE
 from python.text.tokenizer_file import PieceKind, serialize, tokenizer_from_json
@@ -19,7 +20,7 @@ _LETTERS = "ab<>|né漢😀-=\n" + SPACE
 
 def random_tokenizer_json(seed: int) -> dict[str, Any]:
     """A tokenizer.json in Gemma's form: random pieces, merges in random order, added tokens."""
-    source = random.Random(seed)  # noqa: S311 (not for secrets)
+    source = random.Random(seed)
     pieces = [f"<0x{byte:02X}>" for byte in range(256)] + list(_LETTERS)
     merges = []
     mergeable = list(_LETTERS)
@@ -39,42 +40,6 @@ def random_tokenizer_json(seed: int) -> dict[str, Any]:
     return tokenizer_json({piece: index for index, piece in enumerate(pieces)}, merges, added)
 
 
-def tokenizer_json(
-    vocab: dict[str, int], merges: list[list[str]], added: dict[str, bool]
-) -> dict[str, Any]:
-    replace = {"type": "Replace", "pattern": {"String": " "}, "content": SPACE}
-    restore = {"type": "Replace", "pattern": {"String": SPACE}, "content": " "}
-    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
-    return {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
-        "added_tokens": [
-            {"id": vocab[piece], "content": piece, **flags, "special": special}
-            for piece, special in added.items()
-        ],
-        "normalizer": replace,
-        "pre_tokenizer": None,
-        "post_processor": None,
-        "decoder": {
-            "type": "Sequence",
-            "decoders": [restore, {"type": "ByteFallback"}, {"type": "Fuse"}],
-        },
-        "model": {
-            "type": "BPE",
-            "dropout": None,
-            "unk_token": "<unk>",
-            "continuing_subword_prefix": None,
-            "end_of_word_suffix": None,
-            "fuse_unk": True,
-            "byte_fallback": True,
-            "ignore_merges": False,
-            "vocab": vocab,
-            "merges": merges,
-        },
-    }
-
-
 @pytest.mark.parametrize("seed", range(8))
 def test_small_vocabulary(seed: int, tmp_path: Path) -> None:
     path = tmp_path / "tokenizer.json"
@@ -83,7 +48,7 @@ def test_small_vocabulary(seed: int, tmp_path: Path) -> None:
     (tmp_path / "tokenizer.bin").write_bytes(serialize(data))
     ours, theirs = TokenizeProgram(tmp_path / "tokenizer.bin"), Tokenizer.from_file(str(path))
     added = [data.pieces[token] for token in data.ids(PieceKind.CONTROL) + data.ids(PieceKind.USER)]
-    source = random.Random(seed)  # noqa: S311 (not for secrets)
+    source = random.Random(seed)
     texts = TextGenerator(seed, added).texts(200) + [
         "".join(source.choices([*_LETTERS, " ", *added], k=source.randint(0, 40)))
         for _ in range(800)
