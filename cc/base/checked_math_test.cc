@@ -18,7 +18,8 @@ TEST(CheckedMathTest, ComputesWhatFits) {
 TEST(CheckedMathTest, RefusesWhatDoesNot) {
   const auto product = CheckedMul<uint64_t>(uint64_t{1} << 32, uint64_t{1} << 32);
   EXPECT_EQ(product.status().code(), absl::StatusCode::kOutOfRange);
-  EXPECT_EQ(product.status().message(), "4294967296 * 4294967296 is larger than 18446744073709551615");
+  EXPECT_EQ(product.status().message(),
+            "4294967296 * 4294967296 is larger than 18446744073709551615");
   EXPECT_FALSE(CheckedAdd<uint32_t>(0xffffffff, 1).ok());
   EXPECT_FALSE(CheckedRoundUp<uint32_t>(0xffffffff, 128).ok());
 }

@@ -81,7 +81,8 @@ RandomAccessFile::~RandomAccessFile() {
 }
 
 absl::StatusOr<RandomAccessFile> RandomAccessFile::Open(const std::string& path) {
-  // O_NONBLOCK: opening a FIFO that nobody writes to would wait forever. It changes nothing for regular files.
+  // O_NONBLOCK: opening a FIFO that nobody writes to would wait forever. It changes nothing for
+  // regular files.
   const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (descriptor < 0) return ErrnoStatus(errno, path);
   RandomAccessFile file(path, descriptor, 0);
@@ -91,8 +92,9 @@ absl::StatusOr<RandomAccessFile> RandomAccessFile::Open(const std::string& path)
 
 absl::Status RandomAccessFile::ReadAt(uint64_t offset, std::span<std::byte> destination) const {
   if (offset > size_ || destination.size() > size_ - offset) {
-    return absl::OutOfRangeError(absl::StrCat(path_, " has ", size_, " bytes, but ", destination.size(),
-                                              " were asked for at offset ", offset));
+    return absl::OutOfRangeError(absl::StrCat(path_, " has ", size_, " bytes, but ",
+                                              destination.size(), " were asked for at offset ",
+                                              offset));
   }
   while (!destination.empty()) {
     const ssize_t bytes =
@@ -100,8 +102,8 @@ absl::Status RandomAccessFile::ReadAt(uint64_t offset, std::span<std::byte> dest
     if (bytes < 0 && errno == EINTR) continue;
     if (bytes < 0) return ErrnoStatus(errno, path_);
     if (bytes == 0) {
-      return absl::OutOfRangeError(
-          absl::StrCat(path_, " had ", size_, " bytes when it was opened, but now ends at ", offset));
+      return absl::OutOfRangeError(absl::StrCat(
+          path_, " had ", size_, " bytes when it was opened, but now ends at ", offset));
     }
     offset += static_cast<uint64_t>(bytes);
     destination = destination.subspan(static_cast<size_t>(bytes));
@@ -109,7 +111,8 @@ absl::Status RandomAccessFile::ReadAt(uint64_t offset, std::span<std::byte> dest
   return absl::OkStatus();
 }
 
-absl::Status ReadParallel(const RandomAccessFile& file, std::span<const FileRead> reads, int threads) {
+absl::Status ReadParallel(const RandomAccessFile& file, std::span<const FileRead> reads,
+                          int threads) {
   const std::vector<FileRead> pieces = CutIntoPieces(reads);
   std::atomic<size_t> next{0};
   std::mutex mutex;

@@ -1,5 +1,6 @@
-// Reading files that may be hostile: sizes are checked before memory is taken, and only regular files are read
-// (a directory, FIFO or device is refused in a sentence instead of blocking or failing later).
+// Reading files that may be hostile: sizes are checked before memory is taken, and only regular
+// files are read (a directory, FIFO or device is refused in a sentence instead of blocking or
+// failing later).
 #ifndef CC_BASE_FILE_H_
 #define CC_BASE_FILE_H_
 
@@ -16,7 +17,8 @@ namespace gemma {
 // An open regular file. ReadAt may be called from several threads at once.
 class RandomAccessFile {
  public:
-  // NotFound, PermissionDenied, FailedPrecondition (not a regular file) or Internal; the message names the path.
+  // NotFound, PermissionDenied, FailedPrecondition (not a regular file) or Internal; the message
+  // names the path.
   static absl::StatusOr<RandomAccessFile> Open(const std::string& path);
 
   RandomAccessFile(RandomAccessFile&& other) noexcept;
@@ -45,8 +47,10 @@ struct FileRead {
   std::span<std::byte> destination;
 };
 
-// Carries out all reads with up to `threads` threads (large ones are cut into pieces); the first error wins.
-absl::Status ReadParallel(const RandomAccessFile& file, std::span<const FileRead> reads, int threads);
+// Carries out all reads with up to `threads` threads (large ones are cut into pieces); the first
+// error wins.
+absl::Status ReadParallel(const RandomAccessFile& file, std::span<const FileRead> reads,
+                          int threads);
 
 // The whole file as bytes. ResourceExhausted when it is larger than max_bytes.
 absl::StatusOr<std::string> ReadFile(const std::string& path, uint64_t max_bytes);

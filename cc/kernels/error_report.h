@@ -12,15 +12,16 @@
 
 namespace gemma {
 
-// Gathers the largest error and the largest share of its tolerance over many comparisons; prints them when it goes.
+// Gathers the largest error and the largest share of its tolerance over many comparisons; prints
+// them when it goes.
 class ErrorReport {
  public:
   explicit ErrorReport(std::string name) : name_(std::move(name)) {}
   ErrorReport(const ErrorReport&) = delete;
   ErrorReport& operator=(const ErrorReport&) = delete;
   ~ErrorReport() {
-    std::printf("%-44s max error %.2e, %5.1f %% of the tolerance, %lld values\n", name_.c_str(), max_error_,
-                100 * max_share_, static_cast<long long>(count_));
+    std::printf("%-44s max error %.2e, %5.1f %% of the tolerance, %lld values\n", name_.c_str(),
+                max_error_, 100 * max_share_, static_cast<long long>(count_));
   }
 
   // `what` names the place in a failure. A NaN fails.
@@ -30,15 +31,19 @@ class ErrorReport {
     if (!(error <= max_error_)) max_error_ = error;
     if (!(error / tolerance <= max_share_)) max_share_ = error / tolerance;
     if (!(error <= tolerance)) {
-      ADD_FAILURE() << name_ << ", " << what << ": " << actual << " instead of " << expected << ", tolerance " << tolerance;
+      ADD_FAILURE() << name_ << ", " << what << ": " << actual << " instead of " << expected
+                    << ", tolerance " << tolerance;
     }
   }
 
-  // actual[i] within tolerance * magnitude of expected[i], where magnitude is the largest |expected| of all.
-  void AddAll(std::span<const float> actual, std::span<const float> expected, double tolerance, const std::string& what) {
+  // actual[i] within tolerance * magnitude of expected[i], where magnitude is the largest
+  // |expected| of all.
+  void AddAll(std::span<const float> actual, std::span<const float> expected, double tolerance,
+              const std::string& what) {
     ASSERT_EQ(actual.size(), expected.size());
     double magnitude = 0;
-    for (float value : expected) magnitude = std::max(magnitude, std::abs(static_cast<double>(value)));
+    for (float value : expected)
+      magnitude = std::max(magnitude, std::abs(static_cast<double>(value)));
     for (size_t i = 0; i < actual.size() && !testing::Test::HasFailure(); ++i) {
       Add(actual[i], expected[i], tolerance * magnitude, what + " [" + std::to_string(i) + "]");
     }

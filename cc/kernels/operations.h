@@ -1,6 +1,7 @@
-// What each operation computes: its operands, shapes and formula. The references (reference.h) and the CPU kernels
-// (cpu/kernels.h) take these structs; a struct is plain pointers and numbers, and whoever fills it has checked them
-// (the kernels do not). All activations are float32, row-major and contiguous: one row per token.
+// What each operation computes: its operands, shapes and formula. The references (reference.h) and
+// the CPU kernels (cpu/kernels.h) take these structs; a struct is plain pointers and numbers, and
+// whoever fills it has checked them (the kernels do not). All activations are float32, row-major
+// and contiguous: one row per token.
 #ifndef CC_KERNELS_OPERATIONS_H_
 #define CC_KERNELS_OPERATIONS_H_
 
@@ -20,8 +21,8 @@ struct Embed {
   float* out = nullptr;  // [tokens, columns]
 };
 
-// y = in / sqrt(mean(in^2) + epsilon) * weight over each `width` columns;  out = (add + y) * scalar.
-// `out` may be `in` or `add`.
+// y = in / sqrt(mean(in^2) + epsilon) * weight over each `width` columns;  out = (add + y) *
+// scalar. `out` may be `in` or `add`.
 struct RmsNorm {
   const float* in = nullptr;      // [tokens, columns]
   const float* weight = nullptr;  // [width]; null: ones
@@ -34,7 +35,8 @@ struct RmsNorm {
   float* out = nullptr;  // [tokens, columns]
 };
 
-// out = in * transpose(weight). Weights enter with the exact value that they store; sums are float32.
+// out = in * transpose(weight). Weights enter with the exact value that they store; sums are
+// float32.
 struct Linear {
   WeightView weight;          // [rows, columns]
   const float* in = nullptr;  // [tokens, columns]
@@ -44,7 +46,8 @@ struct Linear {
 
 enum class CacheType : uint8_t { kF32 = 0, kBF16 = 1 };
 
-// Keys and values of one layer: each [kv_heads, capacity, head_dim]; position p lies in slot p mod capacity.
+// Keys and values of one layer: each [kv_heads, capacity, head_dim]; position p lies in slot p mod
+// capacity.
 struct KvCache {
   void* keys = nullptr;
   void* values = nullptr;
@@ -61,8 +64,9 @@ inline constexpr size_t CacheElementBytes(CacheType type) {
 }
 
 // For every token and head, norm(z) = z / sqrt(mean(z^2) + epsilon) over head_dim:
-// q <- rope(norm(q) * q_norm) to `out`; k <- rope(norm(k) * k_norm) and v <- norm(v) (or v as it is) to the cache.
-// rope turns the pair (i, i + head_dim / 2) by the angle position * frequencies[i], a float32 product as in transformers.
+// q <- rope(norm(q) * q_norm) to `out`; k <- rope(norm(k) * k_norm) and v <- norm(v) (or v as it
+// is) to the cache. rope turns the pair (i, i + head_dim / 2) by the angle position *
+// frequencies[i], a float32 product as in transformers.
 struct PrepareAttention {
   const float* q = nullptr;            // [tokens, heads * head_dim]
   const float* k = nullptr;            // [tokens, kv_heads * head_dim]
@@ -79,8 +83,9 @@ struct PrepareAttention {
   float* out = nullptr;  // [tokens, heads * head_dim]; may be `q`
 };
 
-// out = softmax(scale * q . keys) values over the keys that each query sees. The keys of the call's own tokens are
-// in the cache already. heads is a multiple of kv_heads; head h reads kv head h / (heads / kv_heads).
+// out = softmax(scale * q . keys) values over the keys that each query sees. The keys of the call's
+// own tokens are in the cache already. heads is a multiple of kv_heads; head h reads kv head h /
+// (heads / kv_heads).
 struct Attention {
   const float* q = nullptr;  // [tokens, heads * head_dim]
   int64_t heads = 0;
@@ -91,7 +96,8 @@ struct Attention {
   float* out = nullptr;  // [tokens, heads * head_dim]; may be `q`
 };
 
-// out = gelu(gate) * up, with gelu(z) = z / 2 * (1 + tanh(sqrt(2 / pi) * (z + 0.044715 z^3))). `out` may be an input.
+// out = gelu(gate) * up, with gelu(z) = z / 2 * (1 + tanh(sqrt(2 / pi) * (z + 0.044715 z^3))).
+// `out` may be an input.
 struct GatedGelu {
   const float* gate = nullptr;
   const float* up = nullptr;
@@ -115,25 +121,27 @@ struct Softcap {
   float* out = nullptr;
 };
 
-// How to draw a token. The filters apply in this order, each to what the one before it kept, on the softmax of
-// logits / temperature:
+// How to draw a token. The filters apply in this order, each to what the one before it kept, on the
+// softmax of logits / temperature:
 //   top_k  keeps the k largest logits;
-//   top_p  keeps the fewest most likely tokens whose probabilities (renormalized after top_k) sum to >= top_p;
-//   min_p  keeps tokens at least min_p times as likely as the most likely one.
+//   top_p  keeps the fewest most likely tokens whose probabilities (renormalized after top_k) sum
+//   to >= top_p; min_p  keeps tokens at least min_p times as likely as the most likely one.
 // Of equal logits the lower id counts as the larger. At least one token is always kept.
-// The draw: u = Philox4x32-10(counter = position, key = seed), 53 bits in [0, 1); the token is the first id, in
-// ascending order, at which the running sum of kept probabilities exceeds u times their total.
+// The draw: u = Philox4x32-10(counter = position, key = seed), 53 bits in [0, 1); the token is the
+// first id, in ascending order, at which the running sum of kept probabilities exceeds u times
+// their total.
 struct Sampling {
-  float temperature = 0;  // 0: the largest logit, the lowest id among equals; nothing else is looked at
-  int64_t top_k = 0;      // 0: off
-  float top_p = 1;        // 1: off
-  float min_p = 0;        // 0: off
+  float temperature =
+      0;              // 0: the largest logit, the lowest id among equals; nothing else is looked at
+  int64_t top_k = 0;  // 0: off
+  float top_p = 1;    // 1: off
+  float min_p = 0;    // 0: off
   uint64_t seed = 0;
   uint64_t position = 0;  // of the drawn token
 };
 
-// One token id drawn from the logits. A NaN logit is never drawn (it counts as minus infinity). Where the largest
-// logit is infinite, it is drawn, whatever the temperature.
+// One token id drawn from the logits. A NaN logit is never drawn (it counts as minus infinity).
+// Where the largest logit is infinite, it is drawn, whatever the temperature.
 struct Sample {
   const float* logits = nullptr;  // [vocab]
   int64_t vocab = 0;
@@ -142,8 +150,8 @@ struct Sample {
 
 inline constexpr int64_t kMaxScoreTop = 16;
 
-// Per row: log softmax(logits)[target] (NaN where target is -1), and the `top` most likely ids with their log
-// probabilities, most likely first; of equals, the lower id first.
+// Per row: log softmax(logits)[target] (NaN where target is -1), and the `top` most likely ids with
+// their log probabilities, most likely first; of equals, the lower id first.
 struct Score {
   const float* logits = nullptr;     // [tokens, vocab]
   const int64_t* targets = nullptr;  // [tokens], in [-1, vocab)

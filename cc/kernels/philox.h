@@ -1,5 +1,6 @@
-// Random numbers as a function of a counter and a key: Philox4x32-10 (Salmon et al., "Parallel Random Numbers: As Easy
-// as 1, 2, 3", 2011). No state, so a draw depends on (seed, position) alone, on every device.
+// Random numbers as a function of a counter and a key: Philox4x32-10 (Salmon et al., "Parallel
+// Random Numbers: As Easy as 1, 2, 3", 2011). No state, so a draw depends on (seed, position)
+// alone, on every device.
 #ifndef CC_KERNELS_PHILOX_H_
 #define CC_KERNELS_PHILOX_H_
 
@@ -8,7 +9,8 @@
 
 namespace gemma {
 
-constexpr std::array<uint32_t, 4> Philox(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key) {
+constexpr std::array<uint32_t, 4> Philox(std::array<uint32_t, 4> counter,
+                                         std::array<uint32_t, 2> key) {
   for (int round = 0; round < 10; ++round) {
     const uint64_t a = uint64_t{0xD2511F53} * counter[0];
     const uint64_t b = uint64_t{0xCD9E8D57} * counter[2];

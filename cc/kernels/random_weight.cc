@@ -42,10 +42,12 @@ class Filler {
   std::minstd_rand random_;
 };
 
-// Where the plane that starts at `begin` ends: at the next plane's start or the blob's end. Padding is filled too.
+// Where the plane that starts at `begin` ends: at the next plane's start or the blob's end. Padding
+// is filled too.
 uint64_t PlaneEnd(const WeightPlanes& planes, uint64_t begin) {
   uint64_t end = planes.bytes;
-  for (uint64_t start : {planes.values, planes.bits, planes.pairs, planes.scales, planes.mins, planes.blocks}) {
+  for (uint64_t start :
+       {planes.values, planes.bits, planes.pairs, planes.scales, planes.mins, planes.blocks}) {
     if (start != WeightPlanes::kAbsent && start > begin && start < end) end = start;
   }
   return end;

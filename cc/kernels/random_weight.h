@@ -12,8 +12,8 @@
 
 namespace gemma {
 
-// Owns a blob, aligned to 128 bytes as the .ptd is. Every bit of the codes is random; scales are about 0.01 to 0.02 of
-// either sign, so that values have the size of a model's.
+// Owns a blob, aligned to 128 bytes as the .ptd is. Every bit of the codes is random; scales are
+// about 0.01 to 0.02 of either sign, so that values have the size of a model's.
 class RandomWeight {
  public:
   // The shape must be one that LayOutWeight accepts.

@@ -58,7 +58,9 @@ class Row {
  private:
   const std::byte* Values() const { return weight_.plane(weight_.planes.values); }
   int64_t Index(int64_t column) const { return row_ * columns_ + column; }
-  uint8_t Byte(uint64_t plane, int64_t index) const { return Read<uint8_t>(weight_.plane(plane), index); }
+  uint8_t Byte(uint64_t plane, int64_t index) const {
+    return Read<uint8_t>(weight_.plane(plane), index);
+  }
   float Half(uint64_t plane, int64_t index) const {
     return HalfToFloat(Read<uint16_t>(weight_.plane(plane), index));
   }
@@ -88,8 +90,9 @@ class Row {
   float Scale(int64_t column) const { return ScalePlane(weight_.planes.scales, column); }
   float Min(int64_t column) const { return ScalePlane(weight_.planes.mins, column); }
 
-  // Groups 0-3 keep the low 6 bits of bytes 0-3 (scales) and 4-7 (mins); groups 4-7 have 4 bits in bytes 8-11 (low
-  // half: scale, high half: min) and their top 2 bits in the top of bytes 0-3 and 4-7.
+  // Groups 0-3 keep the low 6 bits of bytes 0-3 (scales) and 4-7 (mins); groups 4-7 have 4 bits in
+  // bytes 8-11 (low half: scale, high half: min) and their top 2 bits in the top of bytes 0-3 and
+  // 4-7.
   int PackedSixBits(int64_t column, bool min) const {
     const int64_t start = Index(column) / 256 * 12;
     const int g = static_cast<int>(column % 256 / 32);
@@ -109,7 +112,8 @@ class Row {
   }
   float SixBitScale(int64_t column) const {
     return Half(weight_.planes.blocks, Index(column) / 256) *
-           static_cast<float>(Read<int8_t>(weight_.plane(weight_.planes.scales), Index(column) / 16));
+           static_cast<float>(
+               Read<int8_t>(weight_.plane(weight_.planes.scales), Index(column) / 16));
   }
 
   const WeightView& weight_;
@@ -173,7 +177,8 @@ void Attend(const Attention& op, const float* q, int64_t kv_head, int64_t positi
   for (int64_t p = first; p <= position; ++p) {
     double dot = 0;
     for (int64_t i = 0; i < cache.head_dim; ++i) {
-      dot += static_cast<double>(q[i]) * CacheRead(cache, cache.keys, CacheIndex(cache, kv_head, p) + i);
+      dot += static_cast<double>(q[i]) *
+             CacheRead(cache, cache.keys, CacheIndex(cache, kv_head, p) + i);
     }
     scores.push_back(dot * op.scale);
   }
@@ -223,19 +228,23 @@ float HalfToFloat(uint16_t half) {
   const int mantissa = half & 1023;
   double magnitude = std::ldexp(mantissa, -24);
   if (exponent == 31) {
-    magnitude = mantissa == 0 ? std::numeric_limits<double>::infinity() : std::numeric_limits<double>::quiet_NaN();
+    magnitude = mantissa == 0 ? std::numeric_limits<double>::infinity()
+                              : std::numeric_limits<double>::quiet_NaN();
   } else if (exponent > 0) {
     magnitude = std::ldexp(1024 + mantissa, exponent - 25);
   }
   return static_cast<float>(half & 0x8000 ? -magnitude : magnitude);
 }
 
-float Bfloat16ToFloat(uint16_t bits) { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
+float Bfloat16ToFloat(uint16_t bits) {
+  return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
+}
 
 uint16_t FloatToHalf(float value) {
   const uint16_t sign = std::signbit(value) ? 0x8000 : 0;
   if (std::isnan(value)) return sign | 0x7e00;
   const double magnitude = std::abs(static_cast<double>(value));
+  if (magnitude == 0) return sign;
   if (magnitude >= 65520) return sign | 0x7c00;
   int exponent = 0;
   std::frexp(magnitude, &exponent);
@@ -253,7 +262,8 @@ uint16_t FloatToBfloat16(float value) {
 
 void DequantizeRow(const WeightView& weight, int64_t row, float* out) {
   const Row values(weight, row);
-  for (int64_t column = 0; column < weight.shape.columns; ++column) out[column] = values.Value(column);
+  for (int64_t column = 0; column < weight.shape.columns; ++column)
+    out[column] = values.Value(column);
 }
 
 void Compute(const Embed& op) {

@@ -1,5 +1,5 @@
-// The slow, obvious computation of every operation: one thread, no SIMD, sums in double. Tests of the CPU and CUDA
-// kernels compare with these.
+// The slow, obvious computation of every operation: one thread, no SIMD, sums in double. Tests of
+// the CPU and CUDA kernels compare with these.
 #ifndef CC_KERNELS_REFERENCE_H_
 #define CC_KERNELS_REFERENCE_H_
 

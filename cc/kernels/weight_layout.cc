@@ -18,31 +18,36 @@ absl::Status CheckGroup(const WeightShape& shape) {
   const uint32_t group = shape.group;
   if (!HasGroups(shape.layout)) {
     if (group == 0) return absl::OkStatus();
-    return absl::InvalidArgumentError(absl::StrCat(
-        "group ", group, " for layout ", WeightLayoutName(shape.layout), ", which has none to choose (use 0)"));
+    return absl::InvalidArgumentError(absl::StrCat("group ", group, " for layout ",
+                                                   WeightLayoutName(shape.layout),
+                                                   ", which has none to choose (use 0)"));
   }
   if (group == 0 || group % 32 != 0) {
-    return absl::InvalidArgumentError(absl::StrCat("group ", group, " is not a positive multiple of 32"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("group ", group, " is not a positive multiple of 32"));
   }
   if (shape.columns % group != 0) {
-    return absl::InvalidArgumentError(absl::StrCat("group ", group, " does not divide ", shape.columns,
-                                                   " columns (use a divisor that is a multiple of 32)"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("group ", group, " does not divide ", shape.columns,
+                     " columns (use a divisor that is a multiple of 32)"));
   }
   return absl::OkStatus();
 }
 
 absl::Status CheckShape(const WeightShape& shape) {
   if (static_cast<int>(shape.layout) >= kWeightLayouts) {
-    return absl::InvalidArgumentError(absl::StrCat("layout ", static_cast<int>(shape.layout), " is unknown (use 0 to ",
-                                                   kWeightLayouts - 1, ")"));
+    return absl::InvalidArgumentError(absl::StrCat("layout ", static_cast<int>(shape.layout),
+                                                   " is unknown (use 0 to ", kWeightLayouts - 1,
+                                                   ")"));
   }
   if (shape.rows == 0 || shape.columns == 0) {
     return absl::InvalidArgumentError(
         absl::StrCat("shape ", shape.rows, " x ", shape.columns, " is empty"));
   }
   if (IsKLayout(shape.layout) && shape.columns % kBlock != 0) {
-    return absl::InvalidArgumentError(absl::StrCat("layout ", WeightLayoutName(shape.layout), " needs columns in blocks of ",
-                                                   kBlock, ", which does not divide ", shape.columns));
+    return absl::InvalidArgumentError(absl::StrCat("layout ", WeightLayoutName(shape.layout),
+                                                   " needs columns in blocks of ", kBlock,
+                                                   ", which does not divide ", shape.columns));
   }
   return CheckGroup(shape);
 }
@@ -127,12 +132,13 @@ absl::StatusOr<WeightPlanes> LayOutWeight(const WeightShape& shape) {
   return planes;
 }
 
-absl::StatusOr<WeightView> WeightView::Create(const WeightShape& shape, std::span<const std::byte> blob) {
+absl::StatusOr<WeightView> WeightView::Create(const WeightShape& shape,
+                                              std::span<const std::byte> blob) {
   GEMMA_ASSIGN_OR_RETURN(const WeightPlanes planes, LayOutWeight(shape));
   if (blob.size() != planes.bytes) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        WeightLayoutName(shape.layout), " [", shape.rows, ", ", shape.columns, "] takes ", planes.bytes,
-        " bytes, but there are ", blob.size()));
+    return absl::InvalidArgumentError(absl::StrCat(WeightLayoutName(shape.layout), " [", shape.rows,
+                                                   ", ", shape.columns, "] takes ", planes.bytes,
+                                                   " bytes, but there are ", blob.size()));
   }
   return WeightView{shape, planes, blob.data()};
 }

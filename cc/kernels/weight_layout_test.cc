@@ -41,15 +41,18 @@ struct BitsCase {
 // The column "bits per weight" of docs/formats.md.
 TEST(WeightLayoutTest, TakesTheDocumentedBitsPerWeight) {
   const std::vector<BitsCase> cases = {
-      {WeightLayout::kF32, 0, 32},      {WeightLayout::kF16, 0, 16},      {WeightLayout::kBF16, 0, 16},
-      {WeightLayout::kInt8, 32, 8.5},   {WeightLayout::kInt4, 32, 4.5},   {WeightLayout::kInt4Min, 32, 5},
-      {WeightLayout::kInt5, 32, 5.5},   {WeightLayout::kInt5Min, 32, 6},  {WeightLayout::kQ4_K, 0, 4.5},
-      {WeightLayout::kQ5_K, 0, 5.5},    {WeightLayout::kQ6_K, 0, 6.5625},
+      {WeightLayout::kF32, 0, 32},      {WeightLayout::kF16, 0, 16},
+      {WeightLayout::kBF16, 0, 16},     {WeightLayout::kInt8, 32, 8.5},
+      {WeightLayout::kInt4, 32, 4.5},   {WeightLayout::kInt4Min, 32, 5},
+      {WeightLayout::kInt5, 32, 5.5},   {WeightLayout::kInt5Min, 32, 6},
+      {WeightLayout::kQ4_K, 0, 4.5},    {WeightLayout::kQ5_K, 0, 5.5},
+      {WeightLayout::kQ6_K, 0, 6.5625},
   };
   ASSERT_EQ(cases.size(), static_cast<size_t>(kWeightLayouts));
   for (const BitsCase& c : cases) {
     const WeightPlanes planes = Planes(c.layout, 1024, 2560, c.group);
-    EXPECT_DOUBLE_EQ(static_cast<double>(planes.bytes) * 8 / (1024 * 2560), c.bits) << WeightLayoutName(c.layout);
+    EXPECT_DOUBLE_EQ(static_cast<double>(planes.bytes) * 8 / (1024 * 2560), c.bits)
+        << WeightLayoutName(c.layout);
   }
 }
 
@@ -67,7 +70,8 @@ TEST(WeightLayoutTest, RefusesShapesInASentence) {
   EXPECT_EQ(Refusal(WeightLayout::kQ6_K, 8, 512, 16),
             "group 16 for layout Q6_K, which has none to choose (use 0)");
   EXPECT_EQ(Refusal(WeightLayout::kF32, 0, 640, 0), "shape 0 x 640 is empty");
-  EXPECT_EQ(Refusal(static_cast<WeightLayout>(11), 8, 640, 0), "layout 11 is unknown (use 0 to 10)");
+  EXPECT_EQ(Refusal(static_cast<WeightLayout>(11), 8, 640, 0),
+            "layout 11 is unknown (use 0 to 10)");
 }
 
 // 2^32 - 1 rows of as many columns of float32 do not fit 64 bits.

@@ -1,5 +1,9 @@
-// All kernels of one instruction set, in the namespace that includes this file after its simd_*.inc.h. Everything here
-// is inline in an own namespace, so no instruction of one set can end up in a function of another.
+// All kernels of one instruction set, in the namespace that includes this file after its
+// simd_*.inc.h. Everything here is inline in an own namespace, so no instruction of one set can end
+// up in a function of another.
+
+// Each file uses those before it.
+// clang-format off
 #include "cc/kernels/cpu/math.inc.h"
 #include "cc/kernels/cpu/weight_rows.inc.h"
 #include "cc/kernels/cpu/tile.inc.h"
@@ -11,6 +15,7 @@
 #include "cc/kernels/cpu/attention_few_tokens.inc.h"
 #include "cc/kernels/cpu/attention_many_tokens.inc.h"
 #include "cc/kernels/cpu/sampling.inc.h"
+// clang-format on
 
 inline Kernels Table(Isa isa) {
   return {.isa = isa,

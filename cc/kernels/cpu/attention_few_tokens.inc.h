@@ -1,12 +1,14 @@
-// Attention over a ring cache. Few tokens: the context is cut into parts that threads share, and each key is read once
-// for all queries of its head. Many tokens: tiles of kTile queries, whose scores and values are products of the same
-// kind as a linear's (tile.inc.h); every query has a lane of its own, so the softmax needs no sums across lanes.
+// Attention over a ring cache. Few tokens: the context is cut into parts that threads share, and
+// each key is read once for all queries of its head. Many tokens: tiles of kTile queries, whose
+// scores and values are products of the same kind as a linear's (tile.inc.h); every query has a
+// lane of its own, so the softmax needs no sums across lanes.
 //
-// The softmax runs block by block over the keys: `largest` is the largest score so far, `total` and the output are sums
-// of exp(score - largest), and are rescaled when a larger score turns up.
+// The softmax runs block by block over the keys: `largest` is the largest score so far, `total` and
+// the output are sums of exp(score - largest), and are rescaled when a larger score turns up.
 
-// The score of a key that a query does not see. Finite, so that (masked - masked) is a number; what a query gathers from
-// blocks in which it sees nothing is rescaled by exp(kMasked - a real score) = 0.
+// The score of a key that a query does not see. Finite, so that (masked - masked) is a number; what
+// a query gathers from blocks in which it sees nothing is rescaled by exp(kMasked - a real score) =
+// 0.
 constexpr float kMasked = -1e30f;
 
 constexpr int kQueriesAtOnce = 4;
@@ -29,7 +31,8 @@ inline int64_t FirstVisible(const KvCache& cache, int64_t position) {
   return cache.window == 0 ? 0 : std::max<int64_t>(0, position - cache.window + 1);
 }
 
-// The end of the run of positions that starts at `begin`, lies in consecutive slots and has at most `most` positions.
+// The end of the run of positions that starts at `begin`, lies in consecutive slots and has at most
+// `most` positions.
 inline int64_t RunEnd(const KvCache& cache, int64_t begin, int64_t end, int64_t most) {
   return std::min({end, begin + most, begin + cache.capacity - begin % cache.capacity});
 }
@@ -40,7 +43,8 @@ struct Part {
   float* total;
   float* out;  // [head_dim]
 
-  Part(const Attention& op, const Workspace& workspace, int64_t token, int64_t head, int64_t parts, int64_t part) {
+  Part(const Attention& op, const Workspace& workspace, int64_t token, int64_t head, int64_t parts,
+       int64_t part) {
     const int64_t size = op.cache.head_dim + 2;
     largest = workspace.attention_parts() + ((token * op.heads + head) * parts + part) * size;
     total = largest + 1;
@@ -50,7 +54,8 @@ struct Part {
 
 // scores[n][k] = q[n] . key k, for kQueries x kKeys.
 template <CacheType kType, int kQueries, int kKeys>
-inline void ScoreKeys(const float* const* q, const void* keys, int64_t head_dim, float (*scores)[kScoreBlock]) {
+inline void ScoreKeys(const float* const* q, const void* keys, int64_t head_dim,
+                      float (*scores)[kScoreBlock]) {
   using Key = CacheElements<kType>;
   const auto* key = static_cast<const typename Key::Type*>(keys);
   F sums[kQueries][kKeys] = {};
@@ -69,7 +74,8 @@ inline void ScoreKeys(const float* const* q, const void* keys, int64_t head_dim,
   if (d < head_dim) {
     for (int j = 0; j < kKeys; ++j) {
       const F k = PartOf<Key::kLayout>(key + j * head_dim + d, head_dim - d);
-      for (int n = 0; n < kQueries; ++n) sums[n][j] = Fma(LoadPart(q[n] + d, head_dim - d), k, sums[n][j]);
+      for (int n = 0; n < kQueries; ++n)
+        sums[n][j] = Fma(LoadPart(q[n] + d, head_dim - d), k, sums[n][j]);
     }
   }
 #pragma GCC unroll 4
@@ -79,10 +85,11 @@ inline void ScoreKeys(const float* const* q, const void* keys, int64_t head_dim,
   }
 }
 
-// out[n][d] = factor[n] * out[n][d] + sum over k of weights[n][k] * values[k][d], for kWidth vectors from d on.
+// out[n][d] = factor[n] * out[n][d] + sum over k of weights[n][k] * values[k][d], for kWidth
+// vectors from d on.
 template <CacheType kType, int kQueries, int kWidth>
-inline void AddValues(const float (*weights)[kScoreBlock], const float* factors, const void* values, int64_t head_dim,
-                      int64_t keys, float* const* out, int64_t d) {
+inline void AddValues(const float (*weights)[kScoreBlock], const float* factors, const void* values,
+                      int64_t head_dim, int64_t keys, float* const* out, int64_t d) {
   using Value = CacheElements<kType>;
   const auto* value = static_cast<const typename Value::Type*>(values) + d;
   F sums[kQueries][kWidth];
@@ -111,22 +118,24 @@ inline void AddValues(const float (*weights)[kScoreBlock], const float* factors,
 
 // The same for the last dimensions, fewer than a vector.
 template <CacheType kType, int kQueries>
-inline void AddLastValues(const float (*weights)[kScoreBlock], const float* factors, const void* values, int64_t head_dim,
-                          int64_t keys, float* const* out, int64_t d) {
+inline void AddLastValues(const float (*weights)[kScoreBlock], const float* factors,
+                          const void* values, int64_t head_dim, int64_t keys, float* const* out,
+                          int64_t d) {
   using Value = CacheElements<kType>;
   const auto* value = static_cast<const typename Value::Type*>(values) + d;
   for (int n = 0; n < kQueries; ++n) {
     F sum = LoadPart(out[n] + d, head_dim - d) * Set(factors[n]);
     for (int64_t k = 0; k < keys; ++k) {
-      sum = Fma(Set(weights[n][k]), PartOf<Value::kLayout>(value + k * head_dim, head_dim - d), sum);
+      sum =
+          Fma(Set(weights[n][k]), PartOf<Value::kLayout>(value + k * head_dim, head_dim - d), sum);
     }
     StorePart(out[n] + d, sum, head_dim - d);
   }
 }
 
 template <CacheType kType, int kQueries>
-inline void AddAllValues(const float (*weights)[kScoreBlock], const float* factors, const void* values, int64_t head_dim,
-                         int64_t keys, float* const* out) {
+inline void AddAllValues(const float (*weights)[kScoreBlock], const float* factors,
+                         const void* values, int64_t head_dim, int64_t keys, float* const* out) {
   int64_t d = 0;
   for (; d + kValueVectors * kLanes <= head_dim; d += kValueVectors * kLanes) {
     AddValues<kType, kQueries, kValueVectors>(weights, factors, values, head_dim, keys, out, d);
@@ -134,12 +143,15 @@ inline void AddAllValues(const float (*weights)[kScoreBlock], const float* facto
   for (; d + kLanes <= head_dim; d += kLanes) {
     AddValues<kType, kQueries, 1>(weights, factors, values, head_dim, keys, out, d);
   }
-  if (d < head_dim) AddLastValues<kType, kQueries>(weights, factors, values, head_dim, keys, out, d);
+  if (d < head_dim)
+    AddLastValues<kType, kQueries>(weights, factors, values, head_dim, keys, out, d);
 }
 
-// Turns one query's scores of a block into exp(score - largest), updates the sums and returns what the sums so far were
-// multiplied with. first, last: the block's positions that the query sees, counted from the block's start.
-inline float SoftmaxBlock(float* scores, int64_t keys, float scale, int64_t first, int64_t last, const Part& part) {
+// Turns one query's scores of a block into exp(score - largest), updates the sums and returns what
+// the sums so far were multiplied with. first, last: the block's positions that the query sees,
+// counted from the block's start.
+inline float SoftmaxBlock(float* scores, int64_t keys, float scale, int64_t first, int64_t last,
+                          const Part& part) {
   float largest = kMasked;
   for (int64_t k = 0; k < keys; ++k) {
     scores[k] = k < first || k > last ? kMasked : scores[k] * scale;
@@ -168,33 +180,38 @@ struct KeyBlock {
 };
 
 template <CacheType kType, int kQueries>
-inline void AttendQueries(const Attention& op, const KeyBlock& block, const Part* parts, const float* const* q,
-                          const int64_t* positions) {
+inline void AttendQueries(const Attention& op, const KeyBlock& block, const Part* parts,
+                          const float* const* q, const int64_t* positions) {
   using Type = typename CacheElements<kType>::Type;
   const int64_t head_dim = op.cache.head_dim, keys = block.end - block.begin;
   const Type* key = static_cast<const Type*>(op.cache.keys) + block.offset;
   float scores[kQueries][kScoreBlock];
   int64_t k = 0;
   for (; k + kKeysAtOnce <= keys; k += kKeysAtOnce) {
-    ScoreKeys<kType, kQueries, kKeysAtOnce>(q, key + k * head_dim, head_dim, reinterpret_cast<float(*)[kScoreBlock]>(&scores[0][k]));
+    ScoreKeys<kType, kQueries, kKeysAtOnce>(
+        q, key + k * head_dim, head_dim, reinterpret_cast<float (*)[kScoreBlock]>(&scores[0][k]));
   }
   for (; k < keys; ++k) {
-    ScoreKeys<kType, kQueries, 1>(q, key + k * head_dim, head_dim, reinterpret_cast<float(*)[kScoreBlock]>(&scores[0][k]));
+    ScoreKeys<kType, kQueries, 1>(q, key + k * head_dim, head_dim,
+                                  reinterpret_cast<float (*)[kScoreBlock]>(&scores[0][k]));
   }
   float factors[kQueries];
   float* out[kQueries];
   for (int n = 0; n < kQueries; ++n) {
     const int64_t first = FirstVisible(op.cache, positions[n]) - block.begin;
-    factors[n] = SoftmaxBlock(scores[n], keys, op.scale, first, positions[n] - block.begin, parts[n]);
+    factors[n] =
+        SoftmaxBlock(scores[n], keys, op.scale, first, positions[n] - block.begin, parts[n]);
     out[n] = parts[n].out;
   }
-  AddAllValues<kType, kQueries>(scores, factors, static_cast<const Type*>(op.cache.values) + block.offset, head_dim, keys, out);
+  AddAllValues<kType, kQueries>(scores, factors,
+                                static_cast<const Type*>(op.cache.values) + block.offset, head_dim,
+                                keys, out);
 }
 
 // Queries [begin, begin + count) of a kv head, numbered token by token, meet one block.
 template <CacheType kType>
-inline void AttendBlock(const Attention& op, const Workspace& workspace, const KeyBlock& block, int64_t kv_head,
-                        int64_t parts, int64_t part) {
+inline void AttendBlock(const Attention& op, const Workspace& workspace, const KeyBlock& block,
+                        int64_t kv_head, int64_t parts, int64_t part) {
   const int64_t group = op.heads / op.cache.kv_heads, queries = op.tokens * group;
   auto attend = [&]<int kQueries>(int64_t begin) {
     const float* q[kQueries];
@@ -210,12 +227,14 @@ inline void AttendBlock(const Attention& op, const Workspace& workspace, const K
     AttendQueries<kType, kQueries>(op, block, sums, q, positions);
   };
   int64_t query = 0;
-  for (; query + kQueriesAtOnce <= queries; query += kQueriesAtOnce) attend.template operator()<kQueriesAtOnce>(query);
+  for (; query + kQueriesAtOnce <= queries; query += kQueriesAtOnce)
+    attend.template operator()<kQueriesAtOnce>(query);
   for (; query + 2 <= queries; query += 2) attend.template operator()<2>(query);
   if (query < queries) attend.template operator()<1>(query);
 }
 
-inline void ClearParts(const Attention& op, const Workspace& workspace, int64_t kv_head, int64_t parts, int64_t part) {
+inline void ClearParts(const Attention& op, const Workspace& workspace, int64_t kv_head,
+                       int64_t parts, int64_t part) {
   const int64_t group = op.heads / op.cache.kv_heads;
   for (int64_t token = 0; token < op.tokens; ++token) {
     for (int64_t head = kv_head * group; head < (kv_head + 1) * group; ++head) {
@@ -227,12 +246,15 @@ inline void ClearParts(const Attention& op, const Workspace& workspace, int64_t 
   }
 }
 
-// out = the parts' outputs, each weighted by exp(its largest - the largest of all), over their total.
-inline void MergeParts(const Attention& op, const Workspace& workspace, int64_t token, int64_t head, int64_t parts) {
+// out = the parts' outputs, each weighted by exp(its largest - the largest of all), over their
+// total.
+inline void MergeParts(const Attention& op, const Workspace& workspace, int64_t token, int64_t head,
+                       int64_t parts) {
   const int64_t head_dim = op.cache.head_dim;
   float* out = op.out + (token * op.heads + head) * head_dim;
   float largest = kMasked;
-  for (int64_t p = 0; p < parts; ++p) largest = std::max(largest, *Part(op, workspace, token, head, parts, p).largest);
+  for (int64_t p = 0; p < parts; ++p)
+    largest = std::max(largest, *Part(op, workspace, token, head, parts, p).largest);
   float factors[kMaxAttentionParts];
   float total = 0;
   for (int64_t p = 0; p < parts; ++p) {
@@ -244,7 +266,8 @@ inline void MergeParts(const Attention& op, const Workspace& workspace, int64_t 
     const int64_t count = std::min<int64_t>(kLanes, head_dim - d);
     F sum = Set(0);
     for (int64_t p = 0; p < parts; ++p) {
-      sum = Fma(Set(factors[p]), LoadUpTo(Part(op, workspace, token, head, parts, p).out + d, count), sum);
+      sum = Fma(Set(factors[p]),
+                LoadUpTo(Part(op, workspace, token, head, parts, p).out + d, count), sum);
     }
     StoreUpTo(out + d, sum / Set(total), count);
   }
@@ -257,7 +280,8 @@ inline void AttendFewTokens(const Attention& op, const Workspace& workspace, Sli
   const Range work = Share(cache.kv_heads * parts, slice);
   for (int64_t item = work.begin; item < work.end; ++item) {
     const int64_t kv_head = item / parts, part = item % parts;
-    const Range keys = Share(op.start + op.tokens - first, {static_cast<int>(part), static_cast<int>(parts)});
+    const Range keys =
+        Share(op.start + op.tokens - first, {static_cast<int>(part), static_cast<int>(parts)});
     ClearParts(op, workspace, kv_head, parts, part);
     for (int64_t begin = first + keys.begin, end; begin < first + keys.end; begin = end) {
       end = RunEnd(cache, begin, first + keys.end, kScoreBlock);

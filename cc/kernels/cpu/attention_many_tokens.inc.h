@@ -33,14 +33,16 @@ struct QueryTile {
   int64_t count;
 };
 
-// Calls apply(lane, count, offset) for every run of queries of one token: their lanes and where they lie in q and out.
+// Calls apply(lane, count, offset) for every run of queries of one token: their lanes and where
+// they lie in q and out.
 template <typename Apply>
 inline void ForTokens(const Attention& op, const QueryTile& tile, Apply apply) {
   const int64_t group = op.heads / op.cache.kv_heads;
   for (int64_t lane = 0, count; lane < tile.count; lane += count) {
     const int64_t query = tile.query + lane, in_group = query % group;
     count = std::min(group - in_group, tile.count - lane);
-    apply(lane, count, (query / group * op.heads + tile.kv_head * group + in_group) * op.cache.head_dim);
+    apply(lane, count,
+          (query / group * op.heads + tile.kv_head * group + in_group) * op.cache.head_dim);
   }
 }
 
@@ -71,7 +73,8 @@ inline void StartSoftmax(const Attention& op, const QueryTile& tile, TileSoftmax
 template <CacheType kType>
 inline void ScoreTile(const Attention& op, const KeyBlock& block, const AttentionScratch& scratch) {
   using Key = CacheElements<kType>;
-  const int64_t head_dim = op.cache.head_dim, padded = PackedColumns(head_dim), keys = block.end - block.begin;
+  const int64_t head_dim = op.cache.head_dim, padded = PackedColumns(head_dim),
+                keys = block.end - block.begin;
   const auto* key = static_cast<const typename Key::Type*>(op.cache.keys) + block.offset;
   for (int64_t k = 0; k < keys; k += kTileRows) {
     for (int64_t r = 0; r < kTileRows; ++r) {
@@ -87,8 +90,8 @@ inline void ScoreTile(const Attention& op, const KeyBlock& block, const Attentio
 }
 
 // Scores to softmax weights; true when sums so far must be multiplied with factors.
-inline bool SoftmaxTile(const Attention& op, const KeyBlock& block, bool masked, TileSoftmax& softmax, float* scores,
-                        F (&factors)[2]) {
+inline bool SoftmaxTile(const Attention& op, const KeyBlock& block, bool masked,
+                        TileSoftmax& softmax, float* scores, F (&factors)[2]) {
   const int64_t keys = block.end - block.begin;
   bool rescale = false;
   for (int j = 0; j < 2; ++j) {
@@ -98,7 +101,8 @@ inline bool SoftmaxTile(const Attention& op, const KeyBlock& block, bool masked,
       F s = Load(score + k * kTile) * Set(op.scale);
       if (masked) {
         const F position = Set(static_cast<float>(block.begin + k));
-        s = WhereLess(position, softmax.first[j], Set(kMasked), WhereLess(softmax.last[j], position, Set(kMasked), s));
+        s = WhereLess(position, softmax.first[j], Set(kMasked),
+                      WhereLess(softmax.last[j], position, Set(kMasked), s));
       }
       Store(score + k * kTile, s);
       largest = Max(largest, s);
@@ -117,12 +121,14 @@ inline bool SoftmaxTile(const Attention& op, const KeyBlock& block, bool masked,
   return rescale;
 }
 
-inline void AddTileValues(const float* values, int64_t head_dim, const float* weights, int64_t keys, float* out) {
+inline void AddTileValues(const float* values, int64_t head_dim, const float* weights, int64_t keys,
+                          float* out) {
   int64_t d = 0;
   for (; d + kTileRows <= head_dim; d += kTileRows) {
     AccumulateRows<kTileRows>(values + d, head_dim, weights, keys, out + d * kTile);
   }
-  for (; d + 4 <= head_dim; d += 4) AccumulateRows<4>(values + d, head_dim, weights, keys, out + d * kTile);
+  for (; d + 4 <= head_dim; d += 4)
+    AccumulateRows<4>(values + d, head_dim, weights, keys, out + d * kTile);
   for (; d < head_dim; ++d) AccumulateRows<1>(values + d, head_dim, weights, keys, out + d * kTile);
 }
 
@@ -135,16 +141,21 @@ inline const float* FloatValues(const Attention& op, const KeyBlock& block, floa
     const int64_t size = (block.end - block.begin) * op.cache.head_dim;
     for (int64_t i = 0; i < size; i += kLanes) {
       const int64_t count = std::min<int64_t>(kLanes, size - i);
-      StoreUpTo(buffer + i, count == kLanes ? LoadBfloat16(values + i) : PartOf<WeightLayout::kBF16>(values + i, count), count);
+      StoreUpTo(buffer + i,
+                count == kLanes ? LoadBfloat16(values + i)
+                                : PartOf<WeightLayout::kBF16>(values + i, count),
+                count);
     }
     return buffer;
   }
 }
 
-inline void StoreQueries(const Attention& op, const QueryTile& tile, const TileSoftmax& softmax, float* sums) {
+inline void StoreQueries(const Attention& op, const QueryTile& tile, const TileSoftmax& softmax,
+                         float* sums) {
   const F inverse[2] = {Set(1) / softmax.total[0], Set(1) / softmax.total[1]};
   for (int64_t d = 0; d < op.cache.head_dim; ++d) {
-    for (int j = 0; j < 2; ++j) Store(sums + d * kTile + j * kLanes, Load(sums + d * kTile + j * kLanes) * inverse[j]);
+    for (int j = 0; j < 2; ++j)
+      Store(sums + d * kTile + j * kLanes, Load(sums + d * kTile + j * kLanes) * inverse[j]);
   }
   ForTokens(op, tile, [&](int64_t lane, int64_t count, int64_t offset) {
     Transpose(sums + lane, kTile, op.cache.head_dim, count, op.out + offset, op.cache.head_dim);
@@ -152,7 +163,8 @@ inline void StoreQueries(const Attention& op, const QueryTile& tile, const TileS
 }
 
 template <CacheType kType>
-inline void AttendTile(const Attention& op, const QueryTile& tile, const AttentionScratch& scratch) {
+inline void AttendTile(const Attention& op, const QueryTile& tile,
+                       const AttentionScratch& scratch) {
   const KvCache& cache = op.cache;
   const int64_t group = op.heads / cache.kv_heads, head_dim = cache.head_dim;
   const int64_t first_position = op.start + tile.query / group;
@@ -161,7 +173,8 @@ inline void AttendTile(const Attention& op, const QueryTile& tile, const Attenti
   std::fill(scratch.out, scratch.out + head_dim * kTile, 0.0f);
   TileSoftmax softmax;
   StartSoftmax(op, tile, softmax);
-  for (int64_t begin = FirstVisible(cache, first_position), end; begin <= last_position; begin = end) {
+  for (int64_t begin = FirstVisible(cache, first_position), end; begin <= last_position;
+       begin = end) {
     end = RunEnd(cache, begin, last_position + 1, kTileKeys);
     const KeyBlock block{begin, end, CacheOffset(cache, tile.kv_head, begin)};
     const bool masked = begin < FirstVisible(cache, last_position) || end - 1 > first_position;
@@ -172,7 +185,8 @@ inline void AttendTile(const Attention& op, const QueryTile& tile, const Attenti
         Store(scratch.out + i, Load(scratch.out + i) * factors[i / kLanes % 2]);
       }
     }
-    AddTileValues(FloatValues<kType>(op, block, scratch.values), head_dim, scratch.scores, end - begin, scratch.out);
+    AddTileValues(FloatValues<kType>(op, block, scratch.values), head_dim, scratch.scores,
+                  end - begin, scratch.out);
   }
   StoreQueries(op, tile, softmax, scratch.out);
 }
@@ -185,7 +199,8 @@ inline void AttendManyTokens(const Attention& op, const Workspace& workspace, Sl
   // Later tiles see more keys, so threads take turns.
   for (int64_t item = slice.index; item < op.cache.kv_heads * tiles; item += slice.count) {
     const int64_t query = item % tiles * kTile;
-    AttendTile<kType>(op, {item / tiles, query, std::min<int64_t>(kTile, queries - query)}, scratch);
+    AttendTile<kType>(op, {item / tiles, query, std::min<int64_t>(kTile, queries - query)},
+                      scratch);
   }
 }
 

@@ -17,10 +17,10 @@ struct Shape {
 };
 
 std::string Describe(const Shape& s, int64_t start, int64_t tokens) {
-  return std::to_string(s.heads) + "/" + std::to_string(s.kv_heads) + " heads of " + std::to_string(s.head_dim) +
-         ", window " + std::to_string(s.window) + ", capacity " + std::to_string(s.capacity) +
-         (s.type == CacheType::kF32 ? ", F32" : ", BF16") + ", tokens [" + std::to_string(start) + ", " +
-         std::to_string(start + tokens) + ")";
+  return std::to_string(s.heads) + "/" + std::to_string(s.kv_heads) + " heads of " +
+         std::to_string(s.head_dim) + ", window " + std::to_string(s.window) + ", capacity " +
+         std::to_string(s.capacity) + (s.type == CacheType::kF32 ? ", F32" : ", BF16") +
+         ", tokens [" + std::to_string(start) + ", " + std::to_string(start + tokens) + ")";
 }
 
 // A cache with memory. Slots that were never written hold NaN, so reading one shows.
@@ -29,7 +29,8 @@ class TestCache {
   explicit TestCache(const Shape& s) : keys_(Bytes(s), std::byte{0xff}), values_(keys_) {
     cache = {keys_.data(), values_.data(), s.type, s.kv_heads, s.head_dim, s.capacity, s.window};
   }
-  TestCache(const TestCache& other) : cache(other.cache), keys_(other.keys_), values_(other.values_) {
+  TestCache(const TestCache& other)
+      : cache(other.cache), keys_(other.keys_), values_(other.values_) {
     cache.keys = keys_.data();
     cache.values = values_.data();
   }
@@ -39,7 +40,9 @@ class TestCache {
   const std::vector<std::byte>& values() const { return values_; }
 
  private:
-  static size_t Bytes(const Shape& s) { return s.kv_heads * s.capacity * s.head_dim * CacheElementBytes(s.type); }
+  static size_t Bytes(const Shape& s) {
+    return s.kv_heads * s.capacity * s.head_dim * CacheElementBytes(s.type);
+  }
 
   std::vector<std::byte> keys_;
   std::vector<std::byte> values_;
@@ -55,12 +58,14 @@ struct PrepareInputs {
         k_norm(RandomFloats(s.head_dim, 8)),
         frequencies(s.head_dim / 2) {
     for (size_t i = 0; i < frequencies.size(); ++i) {
-      frequencies[i] = std::pow(10000.0f, -2.0f * static_cast<float>(i) / static_cast<float>(s.head_dim));
+      frequencies[i] =
+          std::pow(10000.0f, -2.0f * static_cast<float>(i) / static_cast<float>(s.head_dim));
     }
     if (frequencies.size() > 2) frequencies.back() = 0;  // as on the layers that turn a part only
   }
 
-  PrepareAttention Op(const Shape& s, const KvCache& cache, int64_t start, int64_t tokens, float* out) const {
+  PrepareAttention Op(const Shape& s, const KvCache& cache, int64_t start, int64_t tokens,
+                      float* out) const {
     return {.q = q.data(),
             .k = k.data(),
             .v = v.data(),
@@ -86,7 +91,8 @@ TEST_P(PrepareAttentionTest, MatchesReference) {
   for (const Shape& s : std::vector<Shape>{{4, 1, 256, 16, 24, CacheType::kF32},
                                            {8, 4, 512, 0, 300000, CacheType::kF32},
                                            {3, 3, 6, 0, 40, CacheType::kF32}}) {
-    for (const int64_t start : {int64_t{0}, int64_t{23}, s.capacity > 100 ? int64_t{262000} : int64_t{37}}) {
+    for (const int64_t start :
+         {int64_t{0}, int64_t{23}, s.capacity > 100 ? int64_t{262000} : int64_t{37}}) {
       const int64_t tokens = 3;
       if (s.kv_heads * s.capacity * s.head_dim > (1 << 28) && start == 23) continue;
       Shape small = s;
@@ -104,12 +110,15 @@ TEST_P(PrepareAttentionTest, MatchesReference) {
         reference::Compute(op);
         queries.AddAll(out, expected, 1e-6, Describe(small, start, tokens));
         const int64_t size = small.kv_heads * small.capacity * small.head_dim;
-        for (auto [plane, expected_plane] : {std::pair{cache.cache.keys, expected_cache.cache.keys},
-                                             std::pair{cache.cache.values, expected_cache.cache.values}}) {
+        for (auto [plane, expected_plane] :
+             {std::pair{cache.cache.keys, expected_cache.cache.keys},
+              std::pair{cache.cache.values, expected_cache.cache.values}}) {
           for (int64_t i = 0; i < size && !HasFailure(); ++i) {
-            const float actual = static_cast<float*>(plane)[i], wanted = static_cast<float*>(expected_plane)[i];
+            const float actual = static_cast<float*>(plane)[i],
+                        wanted = static_cast<float*>(expected_plane)[i];
             EXPECT_EQ(std::isnan(actual), std::isnan(wanted)) << "slot of element " << i;
-            if (!std::isnan(wanted)) keys.Add(actual, wanted, 1e-6 * 8, Describe(small, start, tokens));
+            if (!std::isnan(wanted))
+              keys.Add(actual, wanted, 1e-6 * 8, Describe(small, start, tokens));
           }
         }
       }
@@ -151,7 +160,8 @@ class AttentionTest : public KernelTest {
     }
   }
 
-  static void Put(const KvCache& cache, void* plane, int64_t head, int64_t position, const std::vector<float>& z) {
+  static void Put(const KvCache& cache, void* plane, int64_t head, int64_t position,
+                  const std::vector<float>& z) {
     const int64_t offset = (head * cache.capacity + position % cache.capacity) * cache.head_dim;
     for (int64_t i = 0; i < cache.head_dim; ++i) {
       if (cache.type == CacheType::kF32) {
@@ -162,8 +172,10 @@ class AttentionTest : public KernelTest {
     }
   }
 
-  void Check(const Shape& s, const KvCache& cache, int64_t start, int64_t tokens, ErrorReport& report) {
-    const std::vector<float> q = RandomFloats(tokens * s.heads * s.head_dim, static_cast<uint32_t>(start + tokens));
+  void Check(const Shape& s, const KvCache& cache, int64_t start, int64_t tokens,
+             ErrorReport& report) {
+    const std::vector<float> q =
+        RandomFloats(tokens * s.heads * s.head_dim, static_cast<uint32_t>(start + tokens));
     std::vector<float> out = q, expected(q.size());  // in place
     const float scale = 1.5f / std::sqrt(static_cast<float>(s.head_dim));
     Attention op{out.data(), s.heads, tokens, start, scale, cache, out.data()};
@@ -171,7 +183,8 @@ class AttentionTest : public KernelTest {
       std::copy(q.begin(), q.end(), out.begin());
       Run(op, slices);
       if (slices == 1) expected = out;
-      EXPECT_EQ(out, expected) << "depends on the number of threads: " << Describe(s, start, tokens);
+      EXPECT_EQ(out, expected) << "depends on the number of threads: "
+                               << Describe(s, start, tokens);
     }
     op.q = q.data();
     op.out = expected.data();
@@ -191,7 +204,8 @@ class AttentionTest : public KernelTest {
   }
 };
 
-// Chunks of every kind of length, with positions around the window's borders and where the ring wraps.
+// Chunks of every kind of length, with positions around the window's borders and where the ring
+// wraps.
 TEST_P(AttentionTest, MatchesReferenceAtWindowBorders) {
   ErrorReport report(Named("attention, window borders"));
   constexpr int64_t kWindow = 16;

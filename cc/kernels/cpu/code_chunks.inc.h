@@ -1,21 +1,25 @@
 // The dot product of one row of a nibble layout with one token, at the speed of memory.
 //
-// A chunk is as many code bytes as fill a vector: kLanes words of four bytes, each byte with the nibbles of two columns.
-// Bits from the other planes are joined to the nibbles bytewise, which gives two vectors of codes, `low` (columns 0-15 of
-// each block) and `high` (columns 16-31). A byte becomes a float where it stands: masked out of its word and converted,
-// byte k is code * 256^k. So hardly anything is shuffled; instead the input is arranged once per call as the words lie,
-// and what byte k is multiplied with is divided by 256^k (exactly; codes are below 64, so the sign bit of a word stays
-// clear). The layouts' fixed offsets (code - 8, - 16, - 32) are sums of inputs times a constant: each chunk's sum starts
-// with them.
+// A chunk is as many code bytes as fill a vector: kLanes words of four bytes, each byte with the
+// nibbles of two columns. Bits from the other planes are joined to the nibbles bytewise, which
+// gives two vectors of codes, `low` (columns 0-15 of each block) and `high` (columns 16-31). A byte
+// becomes a float where it stands: masked out of its word and converted, byte k is code * 256^k. So
+// hardly anything is shuffled; instead the input is arranged once per call as the words lie, and
+// what byte k is multiplied with is divided by 256^k (exactly; codes are below 64, so the sign bit
+// of a word stays clear). The layouts' fixed offsets (code - 8, - 16, - 32) are sums of inputs
+// times a constant: each chunk's sum starts with them.
 
 constexpr int kChunkColumns = 8 * kLanes;
 constexpr int kChunkBlocks = kChunkColumns / kBlockColumns;
 
-constexpr int64_t ChunksOf(int64_t columns) { return (columns + kChunkColumns - 1) / kChunkColumns; }
+constexpr int64_t ChunksOf(int64_t columns) {
+  return (columns + kChunkColumns - 1) / kChunkColumns;
+}
 
 constexpr bool HasNibbles(WeightLayout layout) { return layout >= WeightLayout::kInt4; }
 constexpr bool HasFifthBit(WeightLayout layout) {
-  return layout == WeightLayout::kInt5 || layout == WeightLayout::kInt5Min || layout == WeightLayout::kQ5_K;
+  return layout == WeightLayout::kInt5 || layout == WeightLayout::kInt5Min ||
+         layout == WeightLayout::kQ5_K;
 }
 constexpr int CodeOffset(WeightLayout layout) {
   switch (layout) {
@@ -57,7 +61,8 @@ inline ChunkCodes LoadChunk(const ChunkPointers& at) {
   return AddPairBits(codes, at.pairs);
 }
 
-// The input of one chunk: what bytes 0 to 3 of each word are multiplied with, and where the sums start.
+// The input of one chunk: what bytes 0 to 3 of each word are multiplied with, and where the sums
+// start.
 struct ChunkInput {
   float low[4][kLanes];
   float high[4][kLanes];
@@ -80,11 +85,13 @@ inline void ArrangeHalfBlock(const float* x, float* out) {
 template <int kBits>
 inline F StartOf(const float (&inputs)[4][kLanes], float offset) {
   const F even = Fma(Load(inputs[2]), Set(ByteFactor<2, kBits>()), Load(inputs[0]));
-  const F odd = Fma(Load(inputs[3]), Set(ByteFactor<3, kBits>()), Load(inputs[1]) * Set(ByteFactor<1, kBits>()));
+  const F odd = Fma(Load(inputs[3]), Set(ByteFactor<3, kBits>()),
+                    Load(inputs[1]) * Set(ByteFactor<1, kBits>()));
   return (even + odd) * Set(-offset);
 }
 
-// in: [columns], a multiple of 32; out: one ChunkInput for every kChunkColumns, the last one filled up with zeros.
+// in: [columns], a multiple of 32; out: one ChunkInput for every kChunkColumns, the last one filled
+// up with zeros.
 template <WeightLayout kLayout>
 inline void ArrangeInput(const float* in, int64_t columns, ChunkInput* out) {
   constexpr int kBits = CodeBits(kLayout);
@@ -118,10 +125,11 @@ inline F DotBytesOfWords(const F (&codes)[4], const float (&inputs)[4][kLanes], 
   return sum;
 }
 
-// sums[t][row] += scale * (codes - offset) . input[t * stride] over one chunk of a row. scales: those of its blocks.
+// sums[t][row] += scale * (codes - offset) . input[t * stride] over one chunk of a row. scales:
+// those of its blocks.
 template <WeightLayout kLayout, int kRows, int kTokens>
-inline void DotChunk(const ChunkPointers& at, const ChunkInput* input, int64_t stride, const float* scales, int row,
-                     F (&sums)[kTokens][kRows]) {
+inline void DotChunk(const ChunkPointers& at, const ChunkInput* input, int64_t stride,
+                     const float* scales, int row, F (&sums)[kTokens][kRows]) {
   const ChunkCodes codes = LoadChunk<kLayout>(at);
   F low[4], high[4];
   BytesToFloats<CodeBits(kLayout)>(codes.low, low);
@@ -140,16 +148,19 @@ inline void DotChunk(const ChunkPointers& at, const ChunkInput* input, int64_t s
   }
 }
 
-// The last chunk of a row whose columns do not fill it: read from copies, with zeros where the row has ended.
+// The last chunk of a row whose columns do not fill it: read from copies, with zeros where the row
+// has ended.
 template <WeightLayout kLayout, int kRows, int kTokens>
-inline void DotLastChunk(const ChunkPointers& at, int64_t blocks, const ChunkInput* input, int64_t stride,
-                         const float* scales, int row, F (&sums)[kTokens][kRows]) {
+inline void DotLastChunk(const ChunkPointers& at, int64_t blocks, const ChunkInput* input,
+                         int64_t stride, const float* scales, int row, F (&sums)[kTokens][kRows]) {
   constexpr int kScales = ScalesPerBlock(kLayout);
-  uint8_t nibbles[kChunkBlocks * 16] = {}, bits[kChunkBlocks * 4] = {}, pairs[kChunkBlocks * 8] = {};
+  uint8_t nibbles[kChunkBlocks * 16] = {}, bits[kChunkBlocks * 4] = {},
+                                 pairs[kChunkBlocks * 8] = {};
   float padded_scales[kChunkBlocks * kScales] = {};
   std::memcpy(nibbles, at.nibbles, blocks * 16);
   if constexpr (HasFifthBit(kLayout)) std::memcpy(bits, at.bits, blocks * 4);
   if constexpr (kLayout == WeightLayout::kQ6_K) std::memcpy(pairs, at.pairs, blocks * 8);
   std::memcpy(padded_scales, scales, blocks * kScales * sizeof(float));
-  DotChunk<kLayout, kRows, kTokens>({nibbles, bits, pairs}, input, stride, padded_scales, row, sums);
+  DotChunk<kLayout, kRows, kTokens>({nibbles, bits, pairs}, input, stride, padded_scales, row,
+                                    sums);
 }

@@ -4,11 +4,16 @@
 template <typename Apply>
 inline void ForVectors(int64_t size, Slice slice, Apply apply) {
   const Range share = Share(size, slice, kLanes);
-  for (int64_t i = share.begin; i < share.end; i += kLanes) apply(i, std::min<int64_t>(kLanes, share.end - i));
+  for (int64_t i = share.begin; i < share.end; i += kLanes)
+    apply(i, std::min<int64_t>(kLanes, share.end - i));
 }
 
-inline F LoadUpTo(const float* p, int64_t count) { return count == kLanes ? Load(p) : LoadPart(p, count); }
-inline void StoreUpTo(float* p, F v, int64_t count) { count == kLanes ? Store(p, v) : StorePart(p, v, count); }
+inline F LoadUpTo(const float* p, int64_t count) {
+  return count == kLanes ? Load(p) : LoadPart(p, count);
+}
+inline void StoreUpTo(float* p, F v, int64_t count) {
+  count == kLanes ? Store(p, v) : StorePart(p, v, count);
+}
 
 inline void ComputeGatedGelu(const GatedGelu& op, Slice slice) {
   ForVectors(op.size, slice, [&](int64_t i, int64_t count) {

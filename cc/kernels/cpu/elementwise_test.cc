@@ -79,8 +79,11 @@ TEST_P(ElementwiseTest, OddSizesInPlaceMatchReference) {
     std::vector<float> sum = a, gated = b, expected(size);
     sum.push_back(77);
     gated.push_back(78);
-    ForSlices(3, [&](Slice slice) { kernels().add({sum.data(), b.data(), size, sum.data()}, slice); });
-    ForSlices(3, [&](Slice slice) { kernels().gated_gelu({a.data(), gated.data(), size, gated.data()}, slice); });
+    ForSlices(3,
+              [&](Slice slice) { kernels().add({sum.data(), b.data(), size, sum.data()}, slice); });
+    ForSlices(3, [&](Slice slice) {
+      kernels().gated_gelu({a.data(), gated.data(), size, gated.data()}, slice);
+    });
     EXPECT_EQ(sum.back(), 77);
     EXPECT_EQ(gated.back(), 78);
     reference::Compute(Add{a.data(), b.data(), size, expected.data()});
@@ -104,7 +107,8 @@ TEST_P(ElementwiseTest, RmsNormMatchesReference) {
                                                  {2, 1024, 256, true, false},
                                                  {1, 1, 1, false, true}}) {
     const int64_t size = c.tokens * c.columns;
-    const std::vector<float> in = RandomFloats(size, 3), weight = RandomFloats(c.width, 4), add = RandomFloats(size, 5);
+    const std::vector<float> in = RandomFloats(size, 3), weight = RandomFloats(c.width, 4),
+                             add = RandomFloats(size, 5);
     std::vector<float> out = in, expected(size);  // in place
     RmsNorm op{.in = out.data(),
                .weight = c.weight ? weight.data() : nullptr,
@@ -119,7 +123,8 @@ TEST_P(ElementwiseTest, RmsNormMatchesReference) {
     op.in = in.data();
     op.out = expected.data();
     reference::Compute(op);
-    report.AddAll(out, expected, 1e-6, std::to_string(c.tokens) + " x " + std::to_string(c.columns));
+    report.AddAll(out, expected, 1e-6,
+                  std::to_string(c.tokens) + " x " + std::to_string(c.columns));
   }
 }
 
@@ -127,7 +132,9 @@ TEST_P(ElementwiseTest, RmsNormMatchesReference) {
 TEST_P(ElementwiseTest, RmsNormAddsEpsilonUnderTheRoot) {
   const std::vector<float> in = {3e-3f, -3e-3f, 0, 0};
   std::vector<float> out(4);
-  kernels().rms_norm({.in = in.data(), .tokens = 2, .columns = 2, .width = 2, .epsilon = 1e-6f, .out = out.data()}, {});
+  kernels().rms_norm(
+      {.in = in.data(), .tokens = 2, .columns = 2, .width = 2, .epsilon = 1e-6f, .out = out.data()},
+      {});
   EXPECT_NEAR(out[0], 3e-3 / std::sqrt(9e-6 + 1e-6), 1e-6);
   EXPECT_EQ(out[2], 0);
 }

@@ -1,5 +1,5 @@
-// What the kernels' sources of all instruction sets share: the headers that they need (included here, outside of any
-// region compiled for an instruction set) and the tables that they define.
+// What the kernels' sources of all instruction sets share: the headers that they need (included
+// here, outside of any region compiled for an instruction set) and the tables that they define.
 #ifndef CC_KERNELS_CPU_ISA_H_
 #define CC_KERNELS_CPU_ISA_H_
 
@@ -23,26 +23,28 @@
 #include "cc/kernels/operations.h"
 #include "cc/kernels/philox.h"
 
-// Functions between BEGIN and END are compiled for the instruction set, and nothing else is: a function of the standard
-// library that such code uses stays fit for every machine, whichever copy of it the linker keeps. (Compiler flags for a
-// whole file would not have that.)
+// Functions between BEGIN and END are compiled for the instruction set, and nothing else is: a
+// function of the standard library that such code uses stays fit for every machine, whichever copy
+// of it the linker keeps. (Compiler flags for a whole file would not have that.)
 #if defined(__x86_64__)
 #define GEMMA_BEGIN_AVX2 _Pragma("GCC push_options") _Pragma("GCC target(\"avx2,fma,f16c,bmi2\")")
 #define GEMMA_END_AVX2 _Pragma("GCC pop_options")
 
-// GCC 12's own AVX-512 headers start some results from an uninitialized register on purpose, and warn of it.
-#define GEMMA_BEGIN_AVX512                                                                                  \
-  _Pragma("GCC push_options") _Pragma("GCC target(\"avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c,bmi2\")") \
-  _Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Wuninitialized\"")                       \
-  _Pragma("GCC diagnostic ignored \"-Wmaybe-uninitialized\"")
+// GCC 12's own AVX-512 headers start some results from an uninitialized register on purpose, and
+// warn of it.
+#define GEMMA_BEGIN_AVX512                                                                     \
+  _Pragma("GCC push_options")                                                                  \
+      _Pragma("GCC target(\"avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c,bmi2\")")         \
+          _Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Wuninitialized\"") \
+              _Pragma("GCC diagnostic ignored \"-Wmaybe-uninitialized\"")
 #define GEMMA_END_AVX512 _Pragma("GCC diagnostic pop") _Pragma("GCC pop_options")
 #endif
 
 namespace gemma::cpu {
 
-// Floats of a thread's scratch: kScratchFloats hold dequantized panels or an attention's tile; besides, every column of a
-// linear takes kScratchFloatsPerColumn, for the inputs of few tokens as their inner loops read them (10 floats) and the
-// factors of some rows (1).
+// Floats of a thread's scratch: kScratchFloats hold dequantized panels or an attention's tile;
+// besides, every column of a linear takes kScratchFloatsPerColumn, for the inputs of few tokens as
+// their inner loops read them (10 floats) and the factors of some rows (1).
 inline constexpr int64_t kPanelFloats = 64 << 10;
 inline constexpr int64_t kScratchFloats = 80 << 10;
 inline constexpr int64_t kScratchFloatsPerColumn = 12;

@@ -7,9 +7,10 @@
 GEMMA_BEGIN_AVX2
 namespace gemma::cpu {
 namespace avx2 {
+// clang-format off: all_kernels uses simd.
 #include "cc/kernels/cpu/simd_avx2.inc.h"
-
 #include "cc/kernels/cpu/all_kernels.inc.h"
+// clang-format on
 }  // namespace avx2
 
 Kernels Avx2Kernels() { return avx2::Table(Isa::kAvx2); }

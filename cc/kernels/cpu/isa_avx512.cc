@@ -8,9 +8,10 @@
 GEMMA_BEGIN_AVX512
 namespace gemma::cpu {
 namespace avx512 {
+// clang-format off: all_kernels uses simd.
 #include "cc/kernels/cpu/simd_avx512.inc.h"
-
 #include "cc/kernels/cpu/all_kernels.inc.h"
+// clang-format on
 }  // namespace avx512
 
 Kernels Avx512Kernels() { return avx512::Table(Isa::kAvx512); }

@@ -37,13 +37,16 @@ absl::StatusOr<uint64_t> RegionBytes(uint64_t a, uint64_t b, uint64_t element) {
 }
 
 absl::Status CheckLimits(const Workspace::Limits& limits) {
-  for (int64_t limit : {int64_t{limits.threads}, limits.max_tokens, limits.max_columns, limits.max_heads,
-                        limits.max_head_dim, limits.max_vocab}) {
-    if (limit < 1) return absl::InvalidArgumentError(absl::StrCat("a limit of the workspace is ", limit, ", not positive"));
+  for (int64_t limit : {int64_t{limits.threads}, limits.max_tokens, limits.max_columns,
+                        limits.max_heads, limits.max_head_dim, limits.max_vocab}) {
+    if (limit < 1)
+      return absl::InvalidArgumentError(
+          absl::StrCat("a limit of the workspace is ", limit, ", not positive"));
   }
   if (limits.max_head_dim > kMaxHeadDim) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("head size ", limits.max_head_dim, " is larger than the ", kMaxHeadDim, " that attention supports"));
+    return absl::InvalidArgumentError(absl::StrCat("head size ", limits.max_head_dim,
+                                                   " is larger than the ", kMaxHeadDim,
+                                                   " that attention supports"));
   }
   return absl::OkStatus();
 }
@@ -51,16 +54,21 @@ absl::Status CheckLimits(const Workspace::Limits& limits) {
 absl::StatusOr<Regions> PlanRegions(const Workspace::Limits& limits) {
   GEMMA_RETURN_IF_ERROR(CheckLimits(limits));
   Regions regions;
-  GEMMA_ASSIGN_OR_RETURN(const uint64_t columns, CheckedRoundUp<uint64_t>(limits.max_columns, kWidestVector));
+  GEMMA_ASSIGN_OR_RETURN(const uint64_t columns,
+                         CheckedRoundUp<uint64_t>(limits.max_columns, kWidestVector));
   if (LinearPacksInput(limits.max_tokens)) {
-    GEMMA_ASSIGN_OR_RETURN(const uint64_t tokens, CheckedRoundUp<uint64_t>(limits.max_tokens, kWidestTile));
+    GEMMA_ASSIGN_OR_RETURN(const uint64_t tokens,
+                           CheckedRoundUp<uint64_t>(limits.max_tokens, kWidestTile));
     GEMMA_ASSIGN_OR_RETURN(regions.packed_input, RegionBytes(tokens, columns, sizeof(float)));
   }
-  GEMMA_ASSIGN_OR_RETURN(regions.attention_parts,
-                         RegionBytes(limits.max_heads, (limits.max_head_dim + 2) * kMaxAttentionParts, sizeof(float)));
+  GEMMA_ASSIGN_OR_RETURN(
+      regions.attention_parts,
+      RegionBytes(limits.max_heads, (limits.max_head_dim + 2) * kMaxAttentionParts, sizeof(float)));
   GEMMA_ASSIGN_OR_RETURN(regions.candidates, RegionBytes(limits.max_vocab, 1, sizeof(Candidate)));
-  GEMMA_ASSIGN_OR_RETURN(const uint64_t column_floats, CheckedMul<uint64_t>(columns, kScratchFloatsPerColumn));
-  GEMMA_ASSIGN_OR_RETURN(const uint64_t thread_floats, CheckedAdd<uint64_t>(kScratchFloats, column_floats));
+  GEMMA_ASSIGN_OR_RETURN(const uint64_t column_floats,
+                         CheckedMul<uint64_t>(columns, kScratchFloatsPerColumn));
+  GEMMA_ASSIGN_OR_RETURN(const uint64_t thread_floats,
+                         CheckedAdd<uint64_t>(kScratchFloats, column_floats));
   GEMMA_ASSIGN_OR_RETURN(regions.thread, RegionBytes(thread_floats, 1, sizeof(float)));
   GEMMA_ASSIGN_OR_RETURN(regions.total, CheckedMul<uint64_t>(regions.thread, limits.threads));
   for (uint64_t bytes : {regions.packed_input, regions.attention_parts, regions.candidates}) {
@@ -71,8 +79,8 @@ absl::StatusOr<Regions> PlanRegions(const Workspace::Limits& limits) {
 
 #if defined(__x86_64__)
 bool HasAvx2() {
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c") &&
-         __builtin_cpu_supports("bmi2");
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+         __builtin_cpu_supports("f16c") && __builtin_cpu_supports("bmi2");
 }
 
 bool HasAvx512() {
@@ -120,8 +128,8 @@ absl::StatusOr<Workspace> Workspace::Create(const Limits& limits) {
   workspace.memory_.reset(static_cast<std::byte*>(std::aligned_alloc(kAlignment, regions.total)));
   std::byte* next = workspace.memory_.get();
   if (next == nullptr) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("no memory for a workspace of ", regions.total, " bytes (use fewer tokens a call)"));
+    return absl::ResourceExhaustedError(absl::StrCat("no memory for a workspace of ", regions.total,
+                                                     " bytes (use fewer tokens a call)"));
   }
   auto take = [&next](uint64_t bytes) { return std::exchange(next, next + bytes); };
   workspace.packed_input_ = reinterpret_cast<float*>(take(regions.packed_input));

@@ -1,15 +1,15 @@
-// The CPU kernels. A kernel is a function that does one slice of an operation (operations.h) and never waits: all
-// threads of a region call it, and the caller puts a barrier before whatever reads its output. Results do not depend
-// on the number of threads.
+// The CPU kernels. A kernel is a function that does one slice of an operation (operations.h) and
+// never waits: all threads of a region call it, and the caller puts a barrier before whatever reads
+// its output. Results do not depend on the number of threads.
 //
-// The same code is compiled for several instruction sets; BestKernels() picks the best one that this machine has.
+// The same code is compiled for several instruction sets; BestKernels() picks the best one that
+// this machine has.
 #ifndef CC_KERNELS_CPU_KERNELS_H_
 #define CC_KERNELS_CPU_KERNELS_H_
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -69,7 +69,8 @@ inline constexpr int64_t kMaxUnpackedTokens = 8;
 // True when `pack_input` must run (and a barrier follow) before `linear`.
 inline bool LinearPacksInput(int64_t tokens) { return tokens > kMaxUnpackedTokens; }
 
-// The number of pieces into which `attention` cuts the context; above 1, a barrier and `merge_attention` must follow.
+// The number of pieces into which `attention` cuts the context; above 1, a barrier and
+// `merge_attention` must follow.
 int64_t AttentionParts(const Attention& op);
 
 struct Kernels {

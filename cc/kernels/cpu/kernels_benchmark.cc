@@ -1,5 +1,6 @@
-// Prints what the kernels reach on this machine beside what the machine allows, both measured in the same run: read
-// bandwidth for linears of one token, float32 multiply-adds for linears and attention of many.
+// Prints what the kernels reach on this machine beside what the machine allows, both measured in
+// the same run: read bandwidth for linears of one token, float32 multiply-adds for linears and
+// attention of many.
 //
 //   bazelw run //cc/kernels/cpu:kernels_benchmark -- --threads 2
 
@@ -55,7 +56,8 @@ class Benchmark {
     const double seconds = Seconds([&](Slice) { sink_ += MultiplyAdds(kernels_.isa, kChains); });
     peak_ = static_cast<double>(kChains) * FlopsPerChain(kernels_.isa) * pool_.threads() / seconds;
     std::printf("%s, %d threads: reads %.1f GB/s, %.0f GFLOP/s of float32 multiply-adds\n",
-                std::string(IsaName(kernels_.isa)).c_str(), pool_.threads(), bandwidth_ / 1e9, peak_ / 1e9);
+                std::string(IsaName(kernels_.isa)).c_str(), pool_.threads(), bandwidth_ / 1e9,
+                peak_ / 1e9);
   }
 
   // A matrix larger than the caches, read once per repetition.
@@ -63,10 +65,12 @@ class Benchmark {
     const RandomWeight weight({layout, rows, columns, HasGroups(layout) ? 32u : 0u}, 1);
     const std::vector<float> in = RandomFloats(columns, 2);
     std::vector<float> out(rows);
-    const double seconds =
-        Seconds([&](Slice slice) { kernels_.linear({weight.view(), in.data(), 1, out.data()}, workspace_, slice); });
+    const double seconds = Seconds([&](Slice slice) {
+      kernels_.linear({weight.view(), in.data(), 1, out.data()}, workspace_, slice);
+    });
     const double bytes = static_cast<double>(weight.view().planes.bytes);
-    Print("one token", weight.view().shape, seconds, bytes / seconds / 1e9, "GB/s", bytes / seconds / bandwidth_);
+    Print("one token", weight.view().shape, seconds, bytes / seconds / 1e9, "GB/s",
+          bytes / seconds / bandwidth_);
   }
 
   void Tokens(WeightLayout layout, uint32_t rows, uint32_t columns, int64_t tokens) {
@@ -81,17 +85,20 @@ class Benchmark {
       kernels_.linear({weight.view(), in.data(), tokens, out.data()}, workspace_, slice);
     });
     const double flops = 2.0 * rows * columns * static_cast<double>(tokens);
-    Print(std::to_string(tokens) + " tokens", weight.view().shape, seconds, flops / seconds / 1e9, "GFLOP/s",
-          flops / seconds / peak_);
+    Print(std::to_string(tokens) + " tokens", weight.view().shape, seconds, flops / seconds / 1e9,
+          "GFLOP/s", flops / seconds / peak_);
   }
 
-  void AttentionOf(int64_t tokens, int64_t context, int64_t heads, int64_t kv_heads, int64_t head_dim, CacheType type) {
+  void AttentionOf(int64_t tokens, int64_t context, int64_t heads, int64_t kv_heads,
+                   int64_t head_dim, CacheType type) {
     const int64_t elements = kv_heads * context * head_dim;
     std::vector<std::byte> keys(elements * CacheElementBytes(type)), values(keys.size());
     const std::vector<float> q = RandomFloats(tokens * heads * head_dim, 1);
     std::vector<float> out(q.size());
-    const Attention op{q.data(), heads, tokens, context - tokens, 1,
-                       {keys.data(), values.data(), type, kv_heads, head_dim, context, 0}, out.data()};
+    const Attention op{
+        q.data(),         heads, tokens,
+        context - tokens, 1,     {keys.data(), values.data(), type, kv_heads, head_dim, context, 0},
+        out.data()};
     const double seconds = Seconds([&](Slice slice) {
       kernels_.attention(op, workspace_, slice);
       if (AttentionParts(op) == 1) return;
@@ -100,11 +107,15 @@ class Benchmark {
     });
     const double visible = static_cast<double>(tokens) * static_cast<double>(context - tokens / 2);
     const double flops = 4.0 * visible * static_cast<double>(heads * head_dim);
-    std::printf("attention %5lld tokens, context %6lld, %lld/%lld heads of %lld %s: %9.1f us %7.1f GFLOP/s (%.0f %%) %6.1f GB/s (%.0f %%)\n",
-                static_cast<long long>(tokens), static_cast<long long>(context), static_cast<long long>(heads),
-                static_cast<long long>(kv_heads), static_cast<long long>(head_dim),
-                type == CacheType::kF32 ? "F32" : "BF16", seconds * 1e6, flops / seconds / 1e9, 100 * flops / seconds / peak_,
-                2.0 * static_cast<double>(keys.size()) / seconds / 1e9, 200.0 * static_cast<double>(keys.size()) / seconds / bandwidth_);
+    std::printf(
+        "attention %5lld tokens, context %6lld, %lld/%lld heads of %lld %s: %9.1f us %7.1f GFLOP/s "
+        "(%.0f %%) %6.1f GB/s (%.0f %%)\n",
+        static_cast<long long>(tokens), static_cast<long long>(context),
+        static_cast<long long>(heads), static_cast<long long>(kv_heads),
+        static_cast<long long>(head_dim), type == CacheType::kF32 ? "F32" : "BF16", seconds * 1e6,
+        flops / seconds / 1e9, 100 * flops / seconds / peak_,
+        2.0 * static_cast<double>(keys.size()) / seconds / 1e9,
+        200.0 * static_cast<double>(keys.size()) / seconds / bandwidth_);
   }
 
   void Sampling262k() {
@@ -114,7 +125,9 @@ class Benchmark {
       return values;
     }();
     std::vector<float> capped(logits.size());
-    PrintTime("softcap 262144", Seconds([&](Slice slice) { kernels_.softcap({logits.data(), 262144, 30, capped.data()}, slice); }));
+    PrintTime("softcap 262144", Seconds([&](Slice slice) {
+                kernels_.softcap({logits.data(), 262144, 30, capped.data()}, slice);
+              }));
     for (const auto& [name, sampling] : std::vector<std::pair<std::string, Sampling>>{
              {"argmax", {}},
              {"temperature 1", {.temperature = 1}},
@@ -122,7 +135,8 @@ class Benchmark {
              {"top_p 0.95", {.temperature = 1, .top_p = 0.95f}},
              {"min_p 0.05", {.temperature = 1, .min_p = 0.05f}}}) {
       PrintTime("sample 262144, " + name, ShortestSeconds(options_.repetitions, [&] {
-                  sink_ += static_cast<float>(kernels_.sample({logits.data(), 262144, sampling}, workspace_));
+                  sink_ += static_cast<float>(
+                      kernels_.sample({logits.data(), 262144, sampling}, workspace_));
                 }));
     }
   }
@@ -130,18 +144,49 @@ class Benchmark {
   void SmallKernels() {
     const std::vector<float> a = RandomFloats(512 * 2048, 1), b = RandomFloats(512 * 2048, 2);
     std::vector<float> out(a.size());
-    PrintTime("gated gelu 512 x 2048", Seconds([&](Slice slice) { kernels_.gated_gelu({a.data(), b.data(), 512 * 2048, out.data()}, slice); }));
+    PrintTime("gated gelu 512 x 2048", Seconds([&](Slice slice) {
+                kernels_.gated_gelu({a.data(), b.data(), 512 * 2048, out.data()}, slice);
+              }));
     PrintTime("rms norm 512 x 640", Seconds([&](Slice slice) {
-                kernels_.rms_norm({.in = a.data(), .weight = b.data(), .add = b.data(), .tokens = 512, .columns = 640, .width = 640, .epsilon = 1e-6f, .out = out.data()}, slice);
+                kernels_.rms_norm({.in = a.data(),
+                                   .weight = b.data(),
+                                   .add = b.data(),
+                                   .tokens = 512,
+                                   .columns = 640,
+                                   .width = 640,
+                                   .epsilon = 1e-6f,
+                                   .out = out.data()},
+                                  slice);
               }));
     PrintTime("rms norm 1 x 5376", Seconds([&](Slice slice) {
-                kernels_.rms_norm({.in = a.data(), .weight = b.data(), .add = b.data(), .tokens = 1, .columns = 5376, .width = 5376, .epsilon = 1e-6f, .out = out.data()}, slice);
+                kernels_.rms_norm({.in = a.data(),
+                                   .weight = b.data(),
+                                   .add = b.data(),
+                                   .tokens = 1,
+                                   .columns = 5376,
+                                   .width = 5376,
+                                   .epsilon = 1e-6f,
+                                   .out = out.data()},
+                                  slice);
               }));
     std::vector<float> keys(1024 * 256), values(1024 * 256);
     for (int64_t tokens : {1, 512}) {
-      PrintTime("prepare attention " + std::to_string(tokens) + " x 4/1 x 256", Seconds([&](Slice slice) {
-                  kernels_.prepare_attention({.q = a.data(), .k = b.data(), .v = b.data(), .q_norm = a.data(), .k_norm = a.data(), .frequencies = b.data(), .epsilon = 1e-6f, .heads = 4, .tokens = tokens, .start = 100,
-                                              .cache = {keys.data(), values.data(), CacheType::kF32, 1, 256, 1024, 0}, .out = out.data()}, slice);
+      PrintTime("prepare attention " + std::to_string(tokens) + " x 4/1 x 256",
+                Seconds([&](Slice slice) {
+                  kernels_.prepare_attention(
+                      {.q = a.data(),
+                       .k = b.data(),
+                       .v = b.data(),
+                       .q_norm = a.data(),
+                       .k_norm = a.data(),
+                       .frequencies = b.data(),
+                       .epsilon = 1e-6f,
+                       .heads = 4,
+                       .tokens = tokens,
+                       .start = 100,
+                       .cache = {keys.data(), values.data(), CacheType::kF32, 1, 256, 1024, 0},
+                       .out = out.data()},
+                      slice);
                 }));
     }
     PrintTime("barrier x 1000", Seconds([&](Slice) {
@@ -149,7 +194,9 @@ class Benchmark {
               }));
   }
 
-  bool Wants(const std::string& name) const { return options_.only.empty() || options_.only == name; }
+  bool Wants(const std::string& name) const {
+    return options_.only.empty() || options_.only == name;
+  }
 
  private:
   static constexpr int64_t kChains = 2000000;
@@ -159,13 +206,15 @@ class Benchmark {
     return ShortestSeconds(options_.repetitions, [&] { pool_.Run(kernel); });
   }
 
-  void Print(const std::string& what, const WeightShape& shape, double seconds, double rate, const char* unit,
-             double share) {
+  void Print(const std::string& what, const WeightShape& shape, double seconds, double rate,
+             const char* unit, double share) {
     std::printf("%-10s %-8s [%6u, %5u] %10.1f us %8.1f %s %5.0f %%\n", what.c_str(),
-                std::string(WeightLayoutName(shape.layout)).c_str(), shape.rows, shape.columns, seconds * 1e6, rate, unit,
-                share * 100);
+                std::string(WeightLayoutName(shape.layout)).c_str(), shape.rows, shape.columns,
+                seconds * 1e6, rate, unit, share * 100);
   }
-  void PrintTime(const std::string& what, double seconds) { std::printf("%-40s %10.1f us\n", what.c_str(), seconds * 1e6); }
+  void PrintTime(const std::string& what, double seconds) {
+    std::printf("%-40s %10.1f us\n", what.c_str(), seconds * 1e6);
+  }
 
   const Options options_;
   const Kernels& kernels_;
@@ -187,13 +236,16 @@ void RunAll(Benchmark& benchmark) {
     benchmark.OneToken(WeightLayout::kQ4_K, 65536, 2048);
   }
   if (benchmark.Wants("few")) {
-    for (int64_t tokens = 2; tokens <= 8; ++tokens) benchmark.Tokens(WeightLayout::kInt4, 8192, 5376, tokens);
+    for (int64_t tokens = 2; tokens <= 8; ++tokens)
+      benchmark.Tokens(WeightLayout::kInt4, 8192, 5376, tokens);
   }
   if (benchmark.Wants("many")) {
-    for (const auto& [rows, columns] : {std::pair{2048u, 640u}, {640u, 2048u}, {1024u, 640u}, {256u, 640u}, {640u, 1024u}}) {
+    for (const auto& [rows, columns] :
+         {std::pair{2048u, 640u}, {640u, 2048u}, {1024u, 640u}, {256u, 640u}, {640u, 1024u}}) {
       benchmark.Tokens(WeightLayout::kInt5, rows, columns, 512);
     }
-    for (int64_t tokens : {9, 16, 17, 33, 100, 512}) benchmark.Tokens(WeightLayout::kInt4, 2048, 5376, tokens);
+    for (int64_t tokens : {9, 16, 17, 33, 100, 512})
+      benchmark.Tokens(WeightLayout::kInt4, 2048, 5376, tokens);
     benchmark.Tokens(WeightLayout::kInt8, 5376, 8192, 512);
   }
   if (benchmark.Wants("attention")) {
@@ -217,8 +269,12 @@ int Main(int argc, char** argv) {
   app.add_option("--only", options.only, "one, few, many, attention, small or sample");
   CLI11_PARSE(app, argc, argv);
   auto pool = ThreadPool::Create(options.threads);
-  auto workspace = Workspace::Create(
-      {.threads = options.threads, .max_tokens = 512, .max_columns = 21504, .max_heads = 32, .max_head_dim = 512, .max_vocab = 262144});
+  auto workspace = Workspace::Create({.threads = options.threads,
+                                      .max_tokens = 512,
+                                      .max_columns = 21504,
+                                      .max_heads = 32,
+                                      .max_head_dim = 512,
+                                      .max_vocab = 262144});
   for (const absl::Status& status : {pool.status(), workspace.status()}) {
     if (status.ok()) continue;
     std::fprintf(stderr, "%s\n", std::string(status.message()).c_str());

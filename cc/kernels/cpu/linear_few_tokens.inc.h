@@ -1,16 +1,19 @@
-// Linear for few tokens: every weight is read once, at the speed of memory, and turned into floats in registers. Some
-// rows are worked on together, so that they share the loads of the input, and up to four tokens, so that they share the
-// decoding of the weights.
+// Linear for few tokens: every weight is read once, at the speed of memory, and turned into floats
+// in registers. Some rows are worked on together, so that they share the loads of the input, and up
+// to four tokens, so that they share the decoding of the weights.
 
-// Rows whose factors are read together. One token: all of them share a pass over the input; more tokens: two at a time.
+// Rows whose factors are read together. One token: all of them share a pass over the input; more
+// tokens: two at a time.
 constexpr int kDotRows = 4;
 constexpr int kDotTokens = 4;
 constexpr int kRowsOfMoreTokens = kLanes == 16 ? 2 : 1;  // what the registers hold
 
-// How far ahead of its use a weight is asked for. Rows follow one another, so this reaches into the next ones.
+// How far ahead of its use a weight is asked for. Rows follow one another, so this reaches into the
+// next ones.
 constexpr int64_t kPrefetchBytes = 8192;
 
-// Where the inputs of some tokens lie, and their results go. The distance from one token to the next is in elements.
+// Where the inputs of some tokens lie, and their results go. The distance from one token to the
+// next is in elements.
 template <typename Input>
 struct TokenInputs {
   const Input* in;
@@ -65,7 +68,8 @@ inline void DotElements(const WeightView& weight, int64_t row, const TokenInputs
       __builtin_prefetch(reinterpret_cast<const std::byte*>(p + r * columns + c) + kPrefetchBytes);
       const F w = Elements<kLayout>::Vector(p + r * columns + c);
 #pragma GCC unroll 4
-      for (int t = 0; t < kTokens; ++t) sums[t][r] = Fma(w, Load(tokens.in + t * tokens.in_stride + c), sums[t][r]);
+      for (int t = 0; t < kTokens; ++t)
+        sums[t][r] = Fma(w, Load(tokens.in + t * tokens.in_stride + c), sums[t][r]);
     }
   }
   for (int r = 0; r < kRows && c < columns; ++r) {
@@ -79,7 +83,8 @@ inline void DotElements(const WeightView& weight, int64_t row, const TokenInputs
 
 // The same for INT8. scales: [kRows][columns / 32]
 template <int kRows, int kTokens>
-inline void DotBytes(const WeightView& weight, int64_t row, const TokenInputs<float>& tokens, const float* scales) {
+inline void DotBytes(const WeightView& weight, int64_t row, const TokenInputs<float>& tokens,
+                     const float* scales) {
   const int64_t columns = weight.shape.columns, blocks = tokens.blocks;
   const uint8_t* codes = CodesOf<WeightLayout::kInt8>(weight, row).values;
   F sums[kTokens][kRows] = {};
@@ -95,7 +100,8 @@ inline void DotBytes(const WeightView& weight, int64_t row, const TokenInputs<fl
       for (int t = 0; t < kTokens; ++t) {
         F dot = q[0] * Load(in + t * tokens.in_stride);
 #pragma GCC unroll 8
-        for (int v = 1; v < kVectors; ++v) dot = Fma(q[v], Load(in + t * tokens.in_stride + v * kLanes), dot);
+        for (int v = 1; v < kVectors; ++v)
+          dot = Fma(q[v], Load(in + t * tokens.in_stride + v * kLanes), dot);
         sums[t][r] = Fma(dot, scale, sums[t][r]);
       }
     }
@@ -108,7 +114,8 @@ template <WeightLayout kLayout, int kRows, int kTokens>
 inline void DotNibbles(const WeightView& weight, int64_t row, const TokenInputs<ChunkInput>& tokens,
                        const Factors<kLayout>& factors) {
   constexpr int kScales = ScalesPerBlock(kLayout);
-  const int64_t columns = weight.shape.columns, blocks = tokens.blocks, chunks = blocks / kChunkBlocks;
+  const int64_t columns = weight.shape.columns, blocks = tokens.blocks,
+                chunks = blocks / kChunkBlocks;
   const CodeRow codes = CodesOf<kLayout>(weight, row);
   const auto at = [&](int r, int64_t chunk) {
     return ChunkPointers{codes.values + r * (columns / 2) + chunk * (kChunkBlocks * 16),
@@ -120,7 +127,9 @@ inline void DotNibbles(const WeightView& weight, int64_t row, const TokenInputs<
   for (int t = 0; t < kTokens; ++t) {
 #pragma GCC unroll 4
     for (int r = 0; r < kRows; ++r) {
-      sums[t][r] = HasMins(kLayout) ? DotLanes(factors.mins + r * blocks, tokens.block_sums + t * blocks, blocks) : Set(0);
+      sums[t][r] = HasMins(kLayout)
+                       ? DotLanes(factors.mins + r * blocks, tokens.block_sums + t * blocks, blocks)
+                       : Set(0);
     }
   }
   for (int64_t chunk = 0; chunk < chunks; ++chunk) {
@@ -128,13 +137,15 @@ inline void DotNibbles(const WeightView& weight, int64_t row, const TokenInputs<
     for (int r = 0; r < kRows; ++r) {
       const ChunkPointers pointers = at(r, chunk);
       __builtin_prefetch(pointers.nibbles + kPrefetchBytes);
-      DotChunk<kLayout, kRows, kTokens>(pointers, tokens.in + chunk, tokens.in_stride,
-                                        factors.scales + (r * blocks + chunk * kChunkBlocks) * kScales, r, sums);
+      DotChunk<kLayout, kRows, kTokens>(
+          pointers, tokens.in + chunk, tokens.in_stride,
+          factors.scales + (r * blocks + chunk * kChunkBlocks) * kScales, r, sums);
     }
   }
   for (int r = 0; r < kRows && blocks % kChunkBlocks != 0; ++r) {
-    DotLastChunk<kLayout, kRows, kTokens>(at(r, chunks), blocks % kChunkBlocks, tokens.in + chunks, tokens.in_stride,
-                                          factors.scales + (r * blocks + chunks * kChunkBlocks) * kScales, r, sums);
+    DotLastChunk<kLayout, kRows, kTokens>(
+        at(r, chunks), blocks % kChunkBlocks, tokens.in + chunks, tokens.in_stride,
+        factors.scales + (r * blocks + chunks * kChunkBlocks) * kScales, r, sums);
   }
   StoreSums<kRows, kTokens>(sums, tokens.out + row, tokens.out_stride);
 }
@@ -144,8 +155,8 @@ template <WeightLayout kLayout>
 using InputOf = std::conditional_t<HasNibbles(kLayout), ChunkInput, float>;
 
 template <WeightLayout kLayout, int kRows, int kTokens>
-inline void DotRows(const WeightView& weight, int64_t row, const TokenInputs<InputOf<kLayout>>& tokens,
-                    const Factors<kLayout>& factors) {
+inline void DotRows(const WeightView& weight, int64_t row,
+                    const TokenInputs<InputOf<kLayout>>& tokens, const Factors<kLayout>& factors) {
   if constexpr (IsPlain(kLayout)) {
     DotElements<kLayout, kRows, kTokens>(weight, row, tokens);
   } else if constexpr (HasNibbles(kLayout)) {
@@ -157,8 +168,8 @@ inline void DotRows(const WeightView& weight, int64_t row, const TokenInputs<Inp
 
 // Up to kDotRows rows, as many at a time as the number of tokens allows.
 template <WeightLayout kLayout, int kTokens>
-inline void DotRowGroup(const WeightView& weight, Range rows, const TokenInputs<InputOf<kLayout>>& tokens,
-                        Factors<kLayout> factors) {
+inline void DotRowGroup(const WeightView& weight, Range rows,
+                        const TokenInputs<InputOf<kLayout>>& tokens, Factors<kLayout> factors) {
   constexpr int kRows = kTokens == 1 ? kDotRows : kRowsOfMoreTokens;
   int64_t row = rows.begin;
   for (; row + kRows <= rows.end; row += kRows) {
@@ -173,8 +184,8 @@ inline void DotRowGroup(const WeightView& weight, Range rows, const TokenInputs<
 
 // All tokens, up to kDotTokens at a time; the rows stay in the first-level cache meanwhile.
 template <WeightLayout kLayout>
-inline void DotTokens(const WeightView& weight, Range rows, TokenInputs<InputOf<kLayout>> tokens, int64_t count,
-                      const Factors<kLayout>& factors) {
+inline void DotTokens(const WeightView& weight, Range rows, TokenInputs<InputOf<kLayout>> tokens,
+                      int64_t count, const Factors<kLayout>& factors) {
   for (int64_t done; count > 0; count -= done) {
     done = std::min<int64_t>(count, kDotTokens);
     if (done == 1) DotRowGroup<kLayout, 1>(weight, rows, tokens, factors);
@@ -202,11 +213,14 @@ struct FewTokensScratch {
 };
 
 template <WeightLayout kLayout>
-inline TokenInputs<InputOf<kLayout>> PrepareTokens(const Linear& op, const FewTokensScratch& scratch) {
-  const int64_t columns = op.weight.shape.columns, rows = op.weight.shape.rows, blocks = columns / kBlockColumns;
+inline TokenInputs<InputOf<kLayout>> PrepareTokens(const Linear& op,
+                                                   const FewTokensScratch& scratch) {
+  const int64_t columns = op.weight.shape.columns, rows = op.weight.shape.rows,
+                blocks = columns / kBlockColumns;
   for (int64_t t = 0; t < op.tokens; ++t) {
     const float* in = op.in + t * columns;
-    if constexpr (HasNibbles(kLayout)) ArrangeInput<kLayout>(in, columns, scratch.arranged + t * ChunksOf(columns));
+    if constexpr (HasNibbles(kLayout))
+      ArrangeInput<kLayout>(in, columns, scratch.arranged + t * ChunksOf(columns));
     if constexpr (HasMins(kLayout)) SumBlocks(in, columns, scratch.block_sums + t * blocks);
   }
   if constexpr (HasNibbles(kLayout)) {
@@ -224,7 +238,8 @@ inline void MultiplyFewTokensOf(const Linear& op, float* memory, Range share) {
   const TokenInputs<InputOf<kLayout>> tokens = PrepareTokens<kLayout>(op, scratch);
   const auto factors_of = [&](int64_t row) {
     const int64_t count = std::min<int64_t>(kDotRows, share.end - row);
-    const Factors<kLayout> factors(scratch.factors[(row - share.begin) / kDotRows % 2], columns, count);
+    const Factors<kLayout> factors(scratch.factors[(row - share.begin) / kDotRows % 2], columns,
+                                   count);
     if constexpr (!IsPlain(kLayout)) {
       if (count > 0) ReadFactors(op.weight, row, count, factors);
     }
@@ -234,7 +249,8 @@ inline void MultiplyFewTokensOf(const Linear& op, float* memory, Range share) {
   for (int64_t row = share.begin; row < share.end; row += kDotRows) {
     const Factors<kLayout> factors = next;
     next = factors_of(row + kDotRows);
-    DotTokens<kLayout>(op.weight, {row, std::min(share.end, row + kDotRows)}, tokens, op.tokens, factors);
+    DotTokens<kLayout>(op.weight, {row, std::min(share.end, row + kDotRows)}, tokens, op.tokens,
+                       factors);
   }
 }
 

@@ -12,17 +12,19 @@ namespace {
 
 std::string Describe(const WeightShape& shape, int64_t tokens) {
   return std::string(WeightLayoutName(shape.layout)) + " [" + std::to_string(shape.rows) + ", " +
-         std::to_string(shape.columns) + "] group " + std::to_string(shape.group) + ", " + std::to_string(tokens) +
-         " tokens";
+         std::to_string(shape.columns) + "] group " + std::to_string(shape.group) + ", " +
+         std::to_string(tokens) + " tokens";
 }
 
 // Shapes with odd rows, the smallest and large columns, every kind of group.
 std::vector<WeightShape> Shapes(WeightLayout layout) {
   if (HasGroups(layout)) {
-    return {{layout, 1, 32, 32},   {layout, 7, 640, 32},    {layout, 33, 640, 64},    {layout, 33, 640, 640},
-            {layout, 5, 5376, 32}, {layout, 3, 4352, 4352}, {layout, 14, 384, 128}};
+    return {{layout, 1, 32, 32},    {layout, 7, 640, 32},  {layout, 33, 640, 64},
+            {layout, 33, 640, 640}, {layout, 5, 5376, 32}, {layout, 3, 4352, 4352},
+            {layout, 14, 384, 128}};
   }
-  if (layout >= WeightLayout::kQ4_K) return {{layout, 1, 256, 0}, {layout, 33, 768, 0}, {layout, 7, 5376, 0}};
+  if (layout >= WeightLayout::kQ4_K)
+    return {{layout, 1, 256, 0}, {layout, 33, 768, 0}, {layout, 7, 5376, 0}};
   return {{layout, 1, 1, 0}, {layout, 7, 37, 0}, {layout, 33, 640, 0}, {layout, 5, 5376, 0}};
 }
 
@@ -32,7 +34,8 @@ class LinearTest : public KernelTest {
   void Check(const RandomWeight& weight, int64_t tokens, int slices, ErrorReport& report) {
     const WeightShape& shape = weight.view().shape;
     const int64_t rows = shape.rows, columns = shape.columns;
-    const std::vector<float> in = RandomFloats(tokens * columns, static_cast<uint32_t>(tokens + columns));
+    const std::vector<float> in =
+        RandomFloats(tokens * columns, static_cast<uint32_t>(tokens + columns));
     std::vector<float> out(tokens * rows, std::nanf("")), expected(tokens * rows);
     const Linear op{weight.view(), in.data(), tokens, out.data()};
     Run(op, slices);
@@ -44,16 +47,20 @@ class LinearTest : public KernelTest {
         double magnitude = 0;
         for (int64_t c = 0; c < columns; ++c) magnitude += std::abs(w[c] * in[t * columns + c]);
         report.Add(out[t * rows + r], expected[t * rows + r], 1e-6 * magnitude + 1e-30,
-                   Describe(shape, tokens) + ", row " + std::to_string(r) + ", token " + std::to_string(t));
+                   Describe(shape, tokens) + ", row " + std::to_string(r) + ", token " +
+                       std::to_string(t));
       }
     }
   }
 
   void Run(const Linear& op, int slices) {
     const int64_t columns = op.weight.shape.columns;
-    const Workspace workspace = TestWorkspace({.threads = slices, .max_tokens = op.tokens, .max_columns = columns});
+    const Workspace workspace =
+        TestWorkspace({.threads = slices, .max_tokens = op.tokens, .max_columns = columns});
     if (LinearPacksInput(op.tokens)) {
-      ForSlices(slices, [&](Slice slice) { kernels().pack_input(op.in, op.tokens, columns, workspace, slice); });
+      ForSlices(slices, [&](Slice slice) {
+        kernels().pack_input(op.in, op.tokens, columns, workspace, slice);
+      });
     }
     ForSlices(slices, [&](Slice slice) { kernels().linear(op, workspace, slice); });
   }

@@ -1,5 +1,6 @@
-// Elementary functions on vectors. The polynomials are minimax fits made for these intervals (the errors beside
-// them are those of the fit). elementwise_test.cc measures the functions; a NaN argument gives NaN.
+// Elementary functions on vectors. The polynomials are minimax fits made for these intervals (the
+// errors beside them are those of the fit). elementwise_test.cc measures the functions; a NaN
+// argument gives NaN.
 
 // e^v, relative error below 1.5e-7. Below -87.3 it is 0, above 88.3 infinity.
 inline F Exp(F v) {
@@ -34,15 +35,16 @@ inline F Tanh(F v) {
   return WhereLess(size, Set(0.625f), near, WhereLess(v, Set(0), -far, far));
 }
 
-// z / 2 * (1 + tanh(sqrt(2 / pi) * (z + 0.044715 z^3))), computed as z / (1 + e^(-2 * the argument of tanh)).
-// Relative error below 3e-6 down to z = -5 (from the rounding of the exponent), absolute error below 1e-9 beyond.
+// z / 2 * (1 + tanh(sqrt(2 / pi) * (z + 0.044715 z^3))), computed as z / (1 + e^(-2 * the argument
+// of tanh)). Relative error below 3e-6 down to z = -5 (from the rounding of the exponent), absolute
+// error below 1e-9 beyond.
 inline F Gelu(F z) {
   const F inner = Fma(z * z * z, Set(0.044715f), z) * Set(-1.59576912f);  // -2 sqrt(2 / pi)
   return z / (Set(1) + Exp(inner));
 }
 
-// sin and cos of float32 angles of any size that a position has (|angle| < 2^20), to float32 precision: the argument is
-// reduced in double. `sine` and `cosine` get `count` values.
+// sin and cos of float32 angles of any size that a position has (|angle| < 2^20), to float32
+// precision: the argument is reduced in double. `sine` and `cosine` get `count` values.
 inline void SinCos(const float* angles, int64_t count, float* sine, float* cosine) {
   typedef double D __attribute__((vector_size(sizeof(F))));
   constexpr int kDoubles = sizeof(D) / sizeof(double);
@@ -56,8 +58,13 @@ inline void SinCos(const float* angles, int64_t count, float* sine, float* cosin
     const D r = (angle - quarter * 1.5707963267948966) - quarter * 6.123233995736766e-17;
     const D square = r * r;
     // sin(r) / r and cos(r) for |r| <= pi / 4: 3.6e-9
-    const D s = r + r * square * ((square * -1.9517266739363268e-4 + 8.3321779154135606e-3) * square - 1.6666654940178999e-1);
-    const D c = 1.0 - square * 0.5 + square * square * ((square * 2.4438415361187884e-5 - 1.3887367211155785e-3) * square + 4.1666646860481778e-2);
+    const D s = r + r * square *
+                        ((square * -1.9517266739363268e-4 + 8.3321779154135606e-3) * square -
+                         1.6666654940178999e-1);
+    const D c = 1.0 - square * 0.5 +
+                square * square *
+                    ((square * 2.4438415361187884e-5 - 1.3887367211155785e-3) * square +
+                     4.1666646860481778e-2);
     for (int j = 0; j < n; ++j) {
       const int64_t turn = static_cast<int64_t>(quarter[j]) & 3;
       const double across = turn & 1 ? c[j] : s[j], along = turn & 1 ? s[j] : c[j];

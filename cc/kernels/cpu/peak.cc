@@ -4,25 +4,28 @@
 
 namespace gemma::cpu {
 namespace portable_peak {
+// clang-format off: peak uses simd.
 #include "cc/kernels/cpu/simd_portable.inc.h"
-
 #include "cc/kernels/cpu/peak.inc.h"
+// clang-format on
 }  // namespace portable_peak
 
 #if defined(__x86_64__)
 GEMMA_BEGIN_AVX2
 namespace avx2_peak {
+// clang-format off: peak uses simd.
 #include "cc/kernels/cpu/simd_avx2.inc.h"
-
 #include "cc/kernels/cpu/peak.inc.h"
+// clang-format on
 }  // namespace avx2_peak
 GEMMA_END_AVX2
 
 GEMMA_BEGIN_AVX512
 namespace avx512_peak {
+// clang-format off: peak uses simd.
 #include "cc/kernels/cpu/simd_avx512.inc.h"
-
 #include "cc/kernels/cpu/peak.inc.h"
+// clang-format on
 }  // namespace avx512_peak
 GEMMA_END_AVX512
 #endif

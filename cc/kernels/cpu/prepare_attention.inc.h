@@ -13,7 +13,8 @@ struct Rotation {
 };
 
 // out = norm(in) * weight; a null weight is ones. `out` may be `in`.
-inline void NormalizeHead(const float* in, const float* weight, int64_t size, float epsilon, float* out) {
+inline void NormalizeHead(const float* in, const float* weight, int64_t size, float epsilon,
+                          float* out) {
   const F factor = Set(InverseRms(in, size, epsilon));
   for (int64_t i = 0; i < size; i += kLanes) {
     const int64_t count = std::min<int64_t>(kLanes, size - i);
@@ -27,7 +28,8 @@ inline void RotateHead(const Rotation& rotation, int64_t half, float* head) {
   for (int64_t i = 0; i < half; i += kLanes) {
     const int64_t count = std::min<int64_t>(kLanes, half - i);
     const F a = LoadUpTo(head + i, count), b = LoadUpTo(head + half + i, count);
-    const F sine = LoadUpTo(rotation.sine + i, count), cosine = LoadUpTo(rotation.cosine + i, count);
+    const F sine = LoadUpTo(rotation.sine + i, count),
+            cosine = LoadUpTo(rotation.cosine + i, count);
     StoreUpTo(head + i, a * cosine - b * sine, count);
     StoreUpTo(head + half + i, b * cosine + a * sine, count);
   }
@@ -52,14 +54,17 @@ inline void WriteCache(const KvCache& cache, void* plane, int64_t offset, const 
   std::memcpy(out + i, rest, (cache.head_dim - i) * sizeof(rest[0]));
 }
 
-inline void PrepareQuery(const PrepareAttention& op, const Rotation& rotation, int64_t token, int64_t head) {
+inline void PrepareQuery(const PrepareAttention& op, const Rotation& rotation, int64_t token,
+                         int64_t head) {
   const int64_t head_dim = op.cache.head_dim, offset = (token * op.heads + head) * head_dim;
   NormalizeHead(op.q + offset, op.q_norm, head_dim, op.epsilon, op.out + offset);
   RotateHead(rotation, head_dim / 2, op.out + offset);
 }
 
-inline void PrepareKeyAndValue(const PrepareAttention& op, const Rotation& rotation, int64_t token, int64_t kv_head) {
-  const int64_t head_dim = op.cache.head_dim, offset = (token * op.cache.kv_heads + kv_head) * head_dim;
+inline void PrepareKeyAndValue(const PrepareAttention& op, const Rotation& rotation, int64_t token,
+                               int64_t kv_head) {
+  const int64_t head_dim = op.cache.head_dim,
+                offset = (token * op.cache.kv_heads + kv_head) * head_dim;
   const int64_t slot = CacheOffset(op.cache, kv_head, op.start + token);
   float head[kMaxHeadDim];
   NormalizeHead(op.k + offset, op.k_norm, head_dim, op.epsilon, head);
@@ -79,7 +84,8 @@ inline void ComputePrepareAttention(const PrepareAttention& op, Slice slice) {
   Rotation rotation;
   for (int64_t i = work.begin; i < work.end; ++i) {
     const int64_t token = i / heads_per_token, head = i % heads_per_token;
-    if (i == work.begin || head == 0) rotation.Turn(op.frequencies, op.cache.head_dim / 2, op.start + token);
+    if (i == work.begin || head == 0)
+      rotation.Turn(op.frequencies, op.cache.head_dim / 2, op.start + token);
     if (head < op.heads) {
       PrepareQuery(op, rotation, token, head);
     } else {

@@ -1,7 +1,9 @@
-// Drawing a token and scoring, without sorting the vocabulary: what the filters keep are always the first so many of the
-// ranked tokens, so a bound on the logits finds a few candidates, and only these are ranked.
+// Drawing a token and scoring, without sorting the vocabulary: what the filters keep are always the
+// first so many of the ranked tokens, so a bound on the logits finds a few candidates, and only
+// these are ranked.
 
-// The vocabulary is looked at in blocks; a block's largest logit says whether it needs a second look.
+// The vocabulary is looked at in blocks; a block's largest logit says whether it needs a second
+// look.
 constexpr int64_t kLogitBlocks = 1024;
 
 struct LogitBlocks {
@@ -23,7 +25,9 @@ struct LogitBlocks {
     }
   }
 
-  Range Of(int64_t block, int64_t vocab) const { return {block * size, std::min(vocab, (block + 1) * size)}; }
+  Range Of(int64_t block, int64_t vocab) const {
+    return {block * size, std::min(vocab, (block + 1) * size)};
+  }
 };
 
 // The larger logit first; of equals, the lower id.
@@ -32,7 +36,8 @@ inline bool RanksBefore(const Candidate& a, const Candidate& b) {
 }
 
 inline int64_t ArgMax(const float* logits, int64_t vocab, const LogitBlocks& blocks) {
-  const int64_t block = std::max_element(blocks.largest, blocks.largest + blocks.count) - blocks.largest;
+  const int64_t block =
+      std::max_element(blocks.largest, blocks.largest + blocks.count) - blocks.largest;
   const Range range = blocks.Of(block, vocab);
   for (int64_t i = range.begin; i < range.end; ++i) {
     if (logits[i] == blocks.largest[block]) return i;
@@ -88,14 +93,18 @@ inline double BlockLikelihood(const float* logits, Range range, const Likelihood
   return Sum(sum);
 }
 
-inline double TotalLikelihood(const float* logits, int64_t vocab, const LogitBlocks& blocks, const Likelihood& likelihood) {
+inline double TotalLikelihood(const float* logits, int64_t vocab, const LogitBlocks& blocks,
+                              const Likelihood& likelihood) {
   double total = 0;
-  for (int64_t b = 0; b < blocks.count; ++b) total += BlockLikelihood(logits, blocks.Of(b, vocab), likelihood);
+  for (int64_t b = 0; b < blocks.count; ++b)
+    total += BlockLikelihood(logits, blocks.Of(b, vocab), likelihood);
   return total;
 }
 
-// Ranks just enough of the candidates to find how few of the first sum to `target`; they are then at the front.
-inline int64_t SmallestPrefix(Candidate* candidates, int64_t count, const Likelihood& likelihood, double target) {
+// Ranks just enough of the candidates to find how few of the first sum to `target`; they are then
+// at the front.
+inline int64_t SmallestPrefix(Candidate* candidates, int64_t count, const Likelihood& likelihood,
+                              double target) {
   int64_t begin = 0, end = count;
   double before = 0;
   // Halve the stretch in which the sum reaches the target: the cost is linear in `count`.
@@ -125,19 +134,24 @@ inline double SumOf(const Candidate* candidates, int64_t count, const Likelihood
   return sum;
 }
 
-// A logit that every token reaches which the filters keep. (The filters keep a prefix of the ranked tokens each.)
-inline float BoundOfKept(const Sample& op, const LogitBlocks& blocks, const Likelihood& likelihood) {
+// A logit that every token reaches which the filters keep. (The filters keep a prefix of the ranked
+// tokens each.)
+inline float BoundOfKept(const Sample& op, const LogitBlocks& blocks,
+                         const Likelihood& likelihood) {
   const Sampling& sampling = op.sampling;
   if (sampling.top_k > 0) return BoundOfTop(blocks, sampling.top_k);
   double least = sampling.min_p;
   // What is rarer than this has, all together, less than 1 - top_p of the probability.
-  if (sampling.top_p < 1) least = std::max(least, (1 - static_cast<double>(sampling.top_p)) / static_cast<double>(op.vocab));
+  if (sampling.top_p < 1)
+    least =
+        std::max(least, (1 - static_cast<double>(sampling.top_p)) / static_cast<double>(op.vocab));
   const double bound = likelihood.largest + likelihood.temperature * std::log(least);
   return std::nextafter(static_cast<float>(bound), -std::numeric_limits<float>::infinity());
 }
 
 // Fills `candidates` with the tokens that the filters keep and returns their number.
-inline int64_t Filter(const Sample& op, const LogitBlocks& blocks, const Likelihood& likelihood, Candidate* candidates) {
+inline int64_t Filter(const Sample& op, const LogitBlocks& blocks, const Likelihood& likelihood,
+                      Candidate* candidates) {
   const Sampling& sampling = op.sampling;
   int64_t count = Gather(op, blocks, BoundOfKept(op, blocks, likelihood), candidates);
   if (sampling.top_k > 0 && count > sampling.top_k) {
@@ -145,18 +159,23 @@ inline int64_t Filter(const Sample& op, const LogitBlocks& blocks, const Likelih
     count = sampling.top_k;
   }
   if (sampling.top_p < 1) {
-    const double total = sampling.top_k > 0 ? SumOf(candidates, count, likelihood)
-                                            : TotalLikelihood(op.logits, op.vocab, blocks, likelihood);
+    const double total = sampling.top_k > 0
+                             ? SumOf(candidates, count, likelihood)
+                             : TotalLikelihood(op.logits, op.vocab, blocks, likelihood);
     count = SmallestPrefix(candidates, count, likelihood, sampling.top_p * total);
   }
-  const Candidate* end = std::partition(candidates, candidates + count, [&](const Candidate& candidate) {
-    return likelihood(candidate.logit) >= sampling.min_p || candidate.logit == likelihood.largest;
-  });
+  const Candidate* end =
+      std::partition(candidates, candidates + count, [&](const Candidate& candidate) {
+        return likelihood(candidate.logit) >= sampling.min_p ||
+               candidate.logit == likelihood.largest;
+      });
   return end - candidates;
 }
 
-// The first of the candidates, ids ascending, at which the sum of relative probabilities exceeds u times the total.
-inline int64_t Draw(const Candidate* candidates, int64_t count, const Likelihood& likelihood, double target) {
+// The first of the candidates, ids ascending, at which the sum of relative probabilities exceeds u
+// times the total.
+inline int64_t Draw(const Candidate* candidates, int64_t count, const Likelihood& likelihood,
+                    double target) {
   double sum = 0;
   int64_t last = candidates[0].id;
   for (int64_t i = 0; i < count; ++i) {
@@ -168,16 +187,17 @@ inline int64_t Draw(const Candidate* candidates, int64_t count, const Likelihood
   return last;
 }
 
-inline int64_t DrawFiltered(const Sample& op, const LogitBlocks& blocks, const Likelihood& likelihood, double u,
-                            Candidate* candidates) {
+inline int64_t DrawFiltered(const Sample& op, const LogitBlocks& blocks,
+                            const Likelihood& likelihood, double u, Candidate* candidates) {
   const int64_t count = Filter(op, blocks, likelihood, candidates);
-  std::sort(candidates, candidates + count, [](const Candidate& a, const Candidate& b) { return a.id < b.id; });
+  std::sort(candidates, candidates + count,
+            [](const Candidate& a, const Candidate& b) { return a.id < b.id; });
   return Draw(candidates, count, likelihood, u * SumOf(candidates, count, likelihood));
 }
 
 // Without filters: finds the block, then the token in it.
-inline int64_t DrawUnfiltered(const Sample& op, const LogitBlocks& blocks, const Likelihood& likelihood, double u,
-                              Candidate* candidates) {
+inline int64_t DrawUnfiltered(const Sample& op, const LogitBlocks& blocks,
+                              const Likelihood& likelihood, double u, Candidate* candidates) {
   double target = u * TotalLikelihood(op.logits, op.vocab, blocks, likelihood);
   int64_t chosen = 0;
   double chosen_likelihood = 0;
@@ -210,15 +230,18 @@ inline int64_t SampleToken(const Sample& op, const Workspace& workspace) {
 }
 
 // The `top` largest logits of a row, most likely first.
-inline void FindTop(const float* logits, int64_t vocab, const LogitBlocks& blocks, int64_t top, Candidate* out) {
+inline void FindTop(const float* logits, int64_t vocab, const LogitBlocks& blocks, int64_t top,
+                    Candidate* out) {
   const float bound = BoundOfTop(blocks, top);
   int64_t count = 0;
   for (int64_t b = 0; b < blocks.count; ++b) {
     if (blocks.largest[b] < bound) continue;
     const Range range = blocks.Of(b, vocab);
     for (int64_t i = range.begin; i < range.end; ++i) {
-      // NaN counts as minus infinity. An equal that was found earlier has the lower id and stays before.
-      const float logit = logits[i] == logits[i] ? logits[i] : -std::numeric_limits<float>::infinity();
+      // NaN counts as minus infinity. An equal that was found earlier has the lower id and stays
+      // before.
+      const float logit =
+          logits[i] == logits[i] ? logits[i] : -std::numeric_limits<float>::infinity();
       if (count == top && logit <= out[top - 1].logit) continue;
       int64_t place = count < top ? count++ : top - 1;
       for (; place > 0 && out[place - 1].logit < logit; --place) out[place] = out[place - 1];
@@ -233,7 +256,8 @@ inline void ComputeScore(const Score& op, Slice slice) {
     const float* logits = op.logits + t * op.vocab;
     const LogitBlocks blocks(logits, op.vocab);
     const Likelihood likelihood{logits[ArgMax(logits, op.vocab, blocks)], 1};
-    const double normalizer = likelihood.largest + std::log(TotalLikelihood(logits, op.vocab, blocks, likelihood));
+    const double normalizer =
+        likelihood.largest + std::log(TotalLikelihood(logits, op.vocab, blocks, likelihood));
     op.logprobs[t] = op.targets[t] < 0 ? std::numeric_limits<float>::quiet_NaN()
                                        : static_cast<float>(logits[op.targets[t]] - normalizer);
     Candidate top[kMaxScoreTop];

@@ -23,9 +23,11 @@ class SampleTest : public KernelTest {
   void ExpectLikeReference(const std::vector<float>& logits, Sampling sampling, int draws) {
     for (int i = 0; i < draws && !HasFailure(); ++i) {
       sampling.position = i;
-      EXPECT_EQ(Draw(logits, sampling), reference::Compute(Sample{logits.data(), std::ssize(logits), sampling}))
-          << logits.size() << " logits, position " << i << ", top_k " << sampling.top_k << ", top_p " << sampling.top_p
-          << ", min_p " << sampling.min_p << ", temperature " << sampling.temperature;
+      EXPECT_EQ(Draw(logits, sampling),
+                reference::Compute(Sample{logits.data(), std::ssize(logits), sampling}))
+          << logits.size() << " logits, position " << i << ", top_k " << sampling.top_k
+          << ", top_p " << sampling.top_p << ", min_p " << sampling.min_p << ", temperature "
+          << sampling.temperature;
     }
   }
 };
@@ -102,7 +104,8 @@ TEST_P(SampleTest, DrawsWithTheRightProbabilities) {
   double total = 0;
   for (float logit : logits) total += std::exp(logit / 2);
   for (size_t id = 0; id < logits.size(); ++id) {
-    EXPECT_NEAR(counts[id] / static_cast<double>(kDraws), std::exp(logits[id] / 2) / total, 0.015) << id;
+    EXPECT_NEAR(counts[id] / static_cast<double>(kDraws), std::exp(logits[id] / 2) / total, 0.015)
+        << id;
   }
 }
 
@@ -117,16 +120,18 @@ TEST_P(ScoreTest, MatchesReference) {
     std::vector<float> logits = RandomFloats(tokens * vocab, static_cast<uint32_t>(vocab));
     for (float& logit : logits) logit = std::round(logit * 8) * 2;  // many ties
     const std::vector<int64_t> targets = {-1, vocab - 1, 0};
-    std::vector<float> logprobs(tokens), expected_logprobs(tokens), top_logprobs(tokens * 5), expected_top(tokens * 5);
+    std::vector<float> logprobs(tokens), expected_logprobs(tokens), top_logprobs(tokens * 5),
+        expected_top(tokens * 5);
     std::vector<int64_t> ids(tokens * 5), expected_ids(tokens * 5);
-    const Score op{logits.data(), targets.data(), tokens,     vocab,
-                   5,             logprobs.data(), ids.data(), top_logprobs.data()};
+    const Score op{logits.data(), targets.data(),     tokens, vocab, 5, logprobs.data(),
+                   ids.data(),    top_logprobs.data()};
     ForSlices(2, [&](Slice slice) { kernels().score(op, slice); });
-    reference::Compute(Score{logits.data(), targets.data(), tokens, vocab, 5, expected_logprobs.data(),
-                             expected_ids.data(), expected_top.data()});
+    reference::Compute(Score{logits.data(), targets.data(), tokens, vocab, 5,
+                             expected_logprobs.data(), expected_ids.data(), expected_top.data()});
     EXPECT_EQ(ids, expected_ids);
     EXPECT_TRUE(std::isnan(logprobs[0]));
-    for (int64_t t = 1; t < tokens; ++t) report.Add(logprobs[t], expected_logprobs[t], 1e-5, std::to_string(vocab));
+    for (int64_t t = 1; t < tokens; ++t)
+      report.Add(logprobs[t], expected_logprobs[t], 1e-5, std::to_string(vocab));
     report.AddAll(top_logprobs, expected_top, 1e-6, std::to_string(vocab));
   }
 }

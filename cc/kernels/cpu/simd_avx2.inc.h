@@ -1,5 +1,5 @@
-// The vector vocabulary of the kernels in AVX2 with FMA and F16C. See simd_portable.inc.h for what each function
-// means. Included inside a namespace and a region compiled for the instruction set.
+// The vector vocabulary of the kernels in AVX2 with FMA and F16C. See simd_portable.inc.h for what
+// each function means. Included inside a namespace and a region compiled for the instruction set.
 
 constexpr int kLanes = 8;
 using F = __m256;
@@ -9,19 +9,30 @@ inline F Set(float value) { return _mm256_set1_ps(value); }
 inline F Load(const float* p) { return _mm256_loadu_ps(p); }
 inline void Store(float* p, F v) { _mm256_storeu_ps(p, v); }
 inline I FirstLanes(int64_t count) {
-  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)),
+                            _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
-inline F LoadPart(const float* p, int64_t count) { return _mm256_maskload_ps(p, FirstLanes(count)); }
-inline void StorePart(float* p, F v, int64_t count) { _mm256_maskstore_ps(p, FirstLanes(count), v); }
+inline F LoadPart(const float* p, int64_t count) {
+  return _mm256_maskload_ps(p, FirstLanes(count));
+}
+inline void StorePart(float* p, F v, int64_t count) {
+  _mm256_maskstore_ps(p, FirstLanes(count), v);
+}
 
 inline F Fma(F a, F b, F c) { return _mm256_fmadd_ps(a, b, c); }
 inline F Max(F a, F b) { return _mm256_max_ps(a, b); }
 inline F Min(F a, F b) { return _mm256_min_ps(a, b); }
 inline F Round(F v) { return _mm256_round_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
-inline F PowerOfTwo(F n) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtps_epi32(n + Set(127)), 23)); }
+inline F PowerOfTwo(F n) {
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtps_epi32(n + Set(127)), 23));
+}
 
-inline F WhereLess(F a, F b, F yes, F no) { return _mm256_blendv_ps(no, yes, _mm256_cmp_ps(a, b, _CMP_LT_OQ)); }
-inline bool AnyAtLeast(F a, F b) { return _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_GE_OQ)) != 0; }
+inline F WhereLess(F a, F b, F yes, F no) {
+  return _mm256_blendv_ps(no, yes, _mm256_cmp_ps(a, b, _CMP_LT_OQ));
+}
+inline bool AnyAtLeast(F a, F b) {
+  return _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_GE_OQ)) != 0;
+}
 
 inline float Sum(F v) {
   const __m128 half = _mm256_castps256_ps128(v) + _mm256_extractf128_ps(v, 1);
@@ -68,7 +79,9 @@ inline void Widen(__m256i codes, F (&out)[4]) {
 }
 
 // Words of 32 bits.
-inline I LoadWords(const uint8_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+inline I LoadWords(const uint8_t* p) {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+}
 inline I SetWords(uint32_t value) { return _mm256_set1_epi32(static_cast<int>(value)); }
 inline I SetBytes(uint8_t value) { return _mm256_set1_epi8(static_cast<char>(value)); }
 inline I And(I a, I b) { return _mm256_and_si256(a, b); }
@@ -116,8 +129,10 @@ inline Codes AddPairBits(const Codes& codes, const uint8_t* pairs) {
   return {Or(codes.low, And(low, mask)), Or(codes.high, And(high, mask))};
 }
 
-// Each block's scale in the lanes of its four words; scales of neighbouring blocks are kStride apart.
+// Each block's scale in the lanes of its four words; scales of neighbouring blocks are kStride
+// apart.
 template <int kStride>
 inline F SpreadScales(const float* scales) {
-  return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_set1_ps(scales[0])), _mm_set1_ps(scales[kStride]), 1);
+  return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_set1_ps(scales[0])),
+                              _mm_set1_ps(scales[kStride]), 1);
 }

@@ -1,5 +1,6 @@
-// The vector vocabulary of the kernels in AVX-512 (F, BW, DQ, VL) with F16C. See simd_portable.inc.h for what each
-// function means. Included inside a namespace and a region compiled for the instruction set.
+// The vector vocabulary of the kernels in AVX-512 (F, BW, DQ, VL) with F16C. See
+// simd_portable.inc.h for what each function means. Included inside a namespace and a region
+// compiled for the instruction set.
 
 constexpr int kLanes = 16;
 using F = __m512;
@@ -9,14 +10,22 @@ inline F Set(float value) { return _mm512_set1_ps(value); }
 inline F Load(const float* p) { return _mm512_loadu_ps(p); }
 inline void Store(float* p, F v) { _mm512_storeu_ps(p, v); }
 inline __mmask16 FirstLanes(int64_t count) { return static_cast<__mmask16>((1u << count) - 1); }
-inline F LoadPart(const float* p, int64_t count) { return _mm512_maskz_loadu_ps(FirstLanes(count), p); }
-inline void StorePart(float* p, F v, int64_t count) { _mm512_mask_storeu_ps(p, FirstLanes(count), v); }
+inline F LoadPart(const float* p, int64_t count) {
+  return _mm512_maskz_loadu_ps(FirstLanes(count), p);
+}
+inline void StorePart(float* p, F v, int64_t count) {
+  _mm512_mask_storeu_ps(p, FirstLanes(count), v);
+}
 
 inline F Fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
 inline F Max(F a, F b) { return _mm512_max_ps(a, b); }
 inline F Min(F a, F b) { return _mm512_min_ps(a, b); }
-inline F Round(F v) { return _mm512_roundscale_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
-inline F PowerOfTwo(F n) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtps_epi32(n + Set(127)), 23)); }
+inline F Round(F v) {
+  return _mm512_roundscale_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+inline F PowerOfTwo(F n) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtps_epi32(n + Set(127)), 23));
+}
 
 inline F WhereLess(F a, F b, F yes, F no) {
   return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), no, yes);
@@ -56,8 +65,8 @@ inline void Widen(__m256i codes, F (&out)[2]) {
   out[1] = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm256_extracti128_si256(codes, 1)));
 }
 
-// The low four bits of each of 16 bytes, and the high four, looked up in a table of 16 floats: a permutation ignores
-// all but the low bits of its index, so nothing needs masking.
+// The low four bits of each of 16 bytes, and the high four, looked up in a table of 16 floats: a
+// permutation ignores all but the low bits of its index, so nothing needs masking.
 inline void LookUpNibbles(const uint8_t* bytes, F table, F (&out)[2]) {
   const I index = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes)));
   out[0] = _mm512_permutexvar_ps(index, table);
@@ -71,8 +80,10 @@ inline F Ramp(float first) {
 
 // `first`, ... first + 15, then `second`, ... second + 15, in bfloat16.
 inline I Bfloat16Ramp(float first, float second) {
-  const __m256i left = _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_castps_si512(Ramp(first)), 16));
-  const __m256i right = _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_castps_si512(Ramp(second)), 16));
+  const __m256i left =
+      _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_castps_si512(Ramp(first)), 16));
+  const __m256i right =
+      _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_castps_si512(Ramp(second)), 16));
   return _mm512_inserti64x4(_mm512_castsi256_si512(left), right, 1);
 }
 
@@ -88,9 +99,10 @@ inline I ShiftRight(I v) {
 }
 inline F ToFloat(I v) { return _mm512_cvtepi32_ps(v); }
 
-// The lowest kBits bits of byte kByte of every word, times ByteFactor. Bytes 0 and 2 can also be looked up in a table by a
-// permutation, which ignores the bits above its index: one instruction on other units than the two it replaces. Byte 2
-// is the index of a word's upper half, and bfloat16, the upper half of a float, holds any code.
+// The lowest kBits bits of byte kByte of every word, times ByteFactor. Bytes 0 and 2 can also be
+// looked up in a table by a permutation, which ignores the bits above its index: one instruction on
+// other units than the two it replaces. Byte 2 is the index of a word's upper half, and bfloat16,
+// the upper half of a float, holds any code.
 template <int kByte, int kBits>
 constexpr float ByteFactor() {
   return kByte == 2 && kBits <= 5 ? 1.0f : static_cast<float>(1 << (8 * kByte));
@@ -121,18 +133,22 @@ inline Codes AddFifthBits(const Codes& codes, const uint8_t* bits) {
 template <typename Codes>
 inline Codes AddPairBits(const Codes& codes, const uint8_t* pairs) {
   const __m256i packed = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(pairs));
-  const I twice = _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 0, 1, 1, 2, 2, 3, 3), _mm512_castsi256_si512(packed));
+  const I twice = _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 0, 1, 1, 2, 2, 3, 3),
+                                           _mm512_castsi256_si512(packed));
   const I mask = SetBytes(0x30);
   const I low = _mm512_sllv_epi64(twice, _mm512_setr_epi64(4, 2, 4, 2, 4, 2, 4, 2));
   const I high = _mm512_srlv_epi64(twice, _mm512_setr_epi64(0, 2, 0, 2, 0, 2, 0, 2));
   return {Or(codes.low, And(low, mask)), Or(codes.high, And(high, mask))};
 }
 
-// Each block's scale in the lanes of its four words; scales of neighbouring blocks are kStride apart.
+// Each block's scale in the lanes of its four words; scales of neighbouring blocks are kStride
+// apart.
 template <int kStride>
 inline F SpreadScales(const float* scales) {
   constexpr int s = kStride;
-  const I index = _mm512_setr_epi32(0, 0, 0, 0, s, s, s, s, 2 * s, 2 * s, 2 * s, 2 * s, 3 * s, 3 * s, 3 * s, 3 * s);
-  const F four = kStride == 1 ? _mm512_castps128_ps512(_mm_loadu_ps(scales)) : LoadPart(scales, 3 * s + 1);
+  const I index = _mm512_setr_epi32(0, 0, 0, 0, s, s, s, s, 2 * s, 2 * s, 2 * s, 2 * s, 3 * s,
+                                    3 * s, 3 * s, 3 * s);
+  const F four =
+      kStride == 1 ? _mm512_castps128_ps512(_mm_loadu_ps(scales)) : LoadPart(scales, 3 * s + 1);
   return _mm512_permutexvar_ps(index, four);
 }

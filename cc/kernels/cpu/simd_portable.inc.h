@@ -1,5 +1,5 @@
-// The vector vocabulary of the kernels, for any machine: the compiler's own vectors of four floats. The other
-// simd_*.inc.h files define the same names. Included inside a namespace.
+// The vector vocabulary of the kernels, for any machine: the compiler's own vectors of four floats.
+// The other simd_*.inc.h files define the same names. Included inside a namespace.
 
 constexpr int kLanes = 4;
 typedef float F __attribute__((vector_size(16)));    // kLanes floats; + - * / work lane by lane
@@ -12,7 +12,8 @@ inline F Load(const float* p) {
   return v;
 }
 inline void Store(float* p, F v) { std::memcpy(p, &v, sizeof(v)); }
-// The first `count` lanes, 0 <= count <= kLanes; the others are zero, and their memory is not touched.
+// The first `count` lanes, 0 <= count <= kLanes; the others are zero, and their memory is not
+// touched.
 inline F LoadPart(const float* p, int64_t count) {
   F v = {};
   std::memcpy(&v, p, count * sizeof(float));
@@ -26,7 +27,9 @@ inline F Min(F a, F b) { return a < b ? a : b; }
 // The nearest integer, for |v| < 2^22.
 inline F Round(F v) { return v + Set(0x1.8p23f) - Set(0x1.8p23f); }
 // 2^n for integers n in [-127, 128]; the ends give 0 and infinity.
-inline F PowerOfTwo(F n) { return reinterpret_cast<F>(__builtin_convertvector(n + Set(127), I) << 23); }
+inline F PowerOfTwo(F n) {
+  return reinterpret_cast<F>(__builtin_convertvector(n + Set(127), I) << 23);
+}
 
 inline F WhereLess(F a, F b, F yes, F no) { return a < b ? yes : no; }
 inline bool AnyAtLeast(F a, F b) {
@@ -45,7 +48,8 @@ inline float HalfToFloat(uint16_t half) {
   // The exponent moves to float32's place by a product, which also gets subnormals right.
   const float magnitude = std::bit_cast<float>(uint32_t{half & 0x7fffu} << 13) * 0x1p112f;
   const uint32_t infinite_or_nan = (half & 0x7c00) == 0x7c00 ? 0x7f800000 : 0;
-  return std::bit_cast<float>(std::bit_cast<uint32_t>(magnitude) | infinite_or_nan | (half & 0x8000u) << 16);
+  return std::bit_cast<float>(std::bit_cast<uint32_t>(magnitude) | infinite_or_nan |
+                              (half & 0x8000u) << 16);
 }
 inline F LoadHalf(const uint16_t* p) {
   return F{HalfToFloat(p[0]), HalfToFloat(p[1]), HalfToFloat(p[2]), HalfToFloat(p[3])};
@@ -58,7 +62,8 @@ inline void StoreBfloat16(uint16_t* p, F v) {
   for (int i = 0; i < kLanes; ++i) {
     const uint32_t bits = std::bit_cast<uint32_t>(float{v[i]});
     // A NaN stays one: rounding could carry it into infinity.
-    p[i] = static_cast<uint16_t>((v[i] != v[i] ? bits | 1 << 22 : bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+    p[i] = static_cast<uint16_t>(
+        (v[i] != v[i] ? bits | 1 << 22 : bits + 0x7fff + (bits >> 16 & 1)) >> 16);
   }
 }
 
@@ -93,13 +98,15 @@ inline F ByteToFloat(I words) {
   return ToFloat(And(words, SetWords(((1u << kBits) - 1) << (8 * kByte))));
 }
 
-// Bit 4 for the codes of a block (codes.low: columns 0-15, codes.high: 16-31; a byte each), from its columns' bits.
+// Bit 4 for the codes of a block (codes.low: columns 0-15, codes.high: 16-31; a byte each), from
+// its columns' bits.
 template <typename Codes>
 inline Codes AddFifthBits(const Codes& codes, const uint8_t* bits) {
   uint32_t word;
   std::memcpy(&word, bits, sizeof(word));
   uint8_t bytes[32];
-  for (int column = 0; column < 32; ++column) bytes[column] = static_cast<uint8_t>((word >> column & 1) << 4);
+  for (int column = 0; column < 32; ++column)
+    bytes[column] = static_cast<uint8_t>((word >> column & 1) << 4);
   return {Or(codes.low, LoadWords(bytes)), Or(codes.high, LoadWords(bytes + 16))};
 }
 
@@ -113,7 +120,8 @@ inline Codes AddPairBits(const Codes& codes, const uint8_t* pairs) {
   return {Or(codes.low, LoadWords(bytes)), Or(codes.high, LoadWords(bytes + 16))};
 }
 
-// Each block's scale in the lanes of its four words; scales of neighbouring blocks are kStride apart.
+// Each block's scale in the lanes of its four words; scales of neighbouring blocks are kStride
+// apart.
 template <int kStride>
 inline F SpreadScales(const float* scales) {
   return Set(scales[0]);

@@ -15,7 +15,9 @@ namespace gemma::cpu {
 class KernelTest : public testing::TestWithParam<const Kernels*> {
  protected:
   const Kernels& kernels() const { return *GetParam(); }
-  std::string Named(const std::string& what) const { return what + ", " + std::string(IsaName(kernels().isa)); }
+  std::string Named(const std::string& what) const {
+    return what + ", " + std::string(IsaName(kernels().isa));
+  }
 };
 
 inline std::string IsaTestName(const testing::TestParamInfo<const Kernels*>& info) {

@@ -9,8 +9,8 @@
 namespace gemma::cpu {
 namespace {
 
-// How long a waiting thread spins before it sleeps: some 20 microseconds, more than a barrier between kernels of one
-// token usually takes and about what it costs to wake a sleeper.
+// How long a waiting thread spins before it sleeps: some 20 microseconds, more than a barrier
+// between kernels of one token usually takes and about what it costs to wake a sleeper.
 constexpr int kSpins = 1000;
 
 inline void Pause() {
@@ -65,7 +65,8 @@ absl::StatusOr<std::unique_ptr<ThreadPool>> ThreadPool::Create(int threads) {
   try {
     for (int i = 1; i < threads; ++i) pool->workers_.emplace_back(&ThreadPool::Work, pool.get(), i);
   } catch (const std::system_error& error) {
-    return absl::ResourceExhaustedError(absl::StrCat("thread ", pool->workers_.size() + 2, " of ", threads,
+    return absl::ResourceExhaustedError(absl::StrCat("thread ", pool->workers_.size() + 2, " of ",
+                                                     threads,
                                                      " could not be started: ", error.what()));
   }
   return pool;

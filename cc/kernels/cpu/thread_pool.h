@@ -1,5 +1,6 @@
-// Threads that work through a region together. A region is one call of Run; inside it every thread calls the same
-// kernels in the same order, each doing its slice, with a barrier between kernels that depend on one another:
+// Threads that work through a region together. A region is one call of Run; inside it every thread
+// calls the same kernels in the same order, each doing its slice, with a barrier between kernels
+// that depend on one another:
 //
 //   pool.Run([&](Slice slice) {
 //     kernels.rms_norm(norm, slice);
@@ -7,8 +8,8 @@
 //     kernels.linear(linear, workspace, slice);
 //   });
 //
-// Waiting threads spin for some microseconds and then sleep, so a barrier is cheap when all threads run, and an idle
-// or oversubscribed pool neither burns a core nor stalls.
+// Waiting threads spin for some microseconds and then sleep, so a barrier is cheap when all threads
+// run, and an idle or oversubscribed pool neither burns a core nor stalls.
 #ifndef CC_KERNELS_CPU_THREAD_POOL_H_
 #define CC_KERNELS_CPU_THREAD_POOL_H_
 
@@ -35,7 +36,8 @@ struct Range {
   int64_t end = 0;
 };
 
-// The slice's share of [0, total): contiguous, near-equal parts whose borders are multiples of `multiple`.
+// The slice's share of [0, total): contiguous, near-equal parts whose borders are multiples of
+// `multiple`.
 Range Share(int64_t total, Slice slice, int64_t multiple = 1);
 
 // All `threads` threads must call Wait before any of them returns from it; reusable at once.
@@ -57,7 +59,8 @@ class ThreadPool {
   static constexpr int kMaxThreads = 256;
 
   // The calling thread of Run is one of the `threads`; the others are started here.
-  // InvalidArgument when threads is not in [1, kMaxThreads]; ResourceExhausted when one cannot be started.
+  // InvalidArgument when threads is not in [1, kMaxThreads]; ResourceExhausted when one cannot be
+  // started.
   static absl::StatusOr<std::unique_ptr<ThreadPool>> Create(int threads);
   ~ThreadPool();
 
@@ -66,8 +69,8 @@ class ThreadPool {
 
   int threads() const { return threads_; }
 
-  // Calls region(Slice{i, threads()}) on every thread and returns when all have returned. Calls from several threads
-  // take turns. A region must not throw and must not call Run.
+  // Calls region(Slice{i, threads()}) on every thread and returns when all have returned. Calls
+  // from several threads take turns. A region must not throw and must not call Run.
   void Run(absl::FunctionRef<void(Slice)> region);
 
   // The barrier of the running region; to be called by all of its threads.

@@ -53,8 +53,9 @@ TEST(ThreadPoolTest, EveryThreadRunsEveryRegionOnce) {
   }
 }
 
-// Each thread adds what its neighbour wrote before the last barrier: any lost wait or missing write shows in the sums.
-// Five threads are more than most test machines have cores, so sleeping and waking is tested too.
+// Each thread adds what its neighbour wrote before the last barrier: any lost wait or missing write
+// shows in the sums. Five threads are more than most test machines have cores, so sleeping and
+// waking is tested too.
 TEST(ThreadPoolTest, BarrierOrdersWrites) {
   for (int threads : {2, 5}) {
     constexpr int kRounds = 500;
@@ -113,7 +114,8 @@ TEST(ThreadPoolTest, PrintsTheCostOfABarrier) {
   pool->Run([&](Slice) {
     for (int i = 0; i < kWaits; ++i) pool->Wait();
   });
-  const std::chrono::duration<double, std::micro> elapsed = std::chrono::steady_clock::now() - start;
+  const std::chrono::duration<double, std::micro> elapsed =
+      std::chrono::steady_clock::now() - start;
   std::printf("barrier of 2 threads: %.2f us\n", elapsed.count() / kWaits);
   EXPECT_LT(elapsed.count() / kWaits, 1000);
 }

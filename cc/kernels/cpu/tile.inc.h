@@ -1,5 +1,6 @@
-// The product that prompts spend their time in: rows (weights or keys, broadcast) times a tile of kTile columns held in
-// vectors (tokens or queries). All accumulators of kTileRows x 2 vectors stay in registers.
+// The product that prompts spend their time in: rows (weights or keys, broadcast) times a tile of
+// kTile columns held in vectors (tokens or queries). All accumulators of kTileRows x 2 vectors stay
+// in registers.
 
 #if defined(GEMMA_SIMD_LOOKS_UP_NIBBLES)
 constexpr int kTileRows = 14;  // of 32 registers: 28 sums, 2 of the tile, 1 broadcast
@@ -10,8 +11,9 @@ constexpr int kTileRows = 4;
 #endif
 constexpr int kTile = 2 * kLanes;
 
-// out[r][j] = sum over k of panel(r, k) * x[k][j], for kRows rows and the first kWidth vectors of the tile.
-// panel: [depth / kLanes][kRows][kLanes]; x: [depth][kTile]; out: [kRows][kTile]. depth is a multiple of kLanes.
+// out[r][j] = sum over k of panel(r, k) * x[k][j], for kRows rows and the first kWidth vectors of
+// the tile. panel: [depth / kLanes][kRows][kLanes]; x: [depth][kTile]; out: [kRows][kTile]. depth
+// is a multiple of kLanes.
 template <int kRows, int kWidth>
 inline void MultiplyPanel(const float* panel, const float* x, int64_t depth, float* out) {
   F sums[kRows][kWidth] = {};
@@ -38,9 +40,11 @@ inline void MultiplyPanel(const float* panel, const float* x, int64_t depth, flo
   }
 }
 
-// sums[r][j] += sum over k of rows[k * stride + r] * x[k][j], for kRows rows. sums: [kRows][kTile]; x: [depth][kTile].
+// sums[r][j] += sum over k of rows[k * stride + r] * x[k][j], for kRows rows. sums: [kRows][kTile];
+// x: [depth][kTile].
 template <int kRows>
-inline void AccumulateRows(const float* rows, int64_t stride, const float* x, int64_t depth, float* out) {
+inline void AccumulateRows(const float* rows, int64_t stride, const float* x, int64_t depth,
+                           float* out) {
   F sums[kRows][2];
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
@@ -63,7 +67,8 @@ inline void AccumulateRows(const float* rows, int64_t stride, const float* x, in
   }
 }
 
-// Four rows of four floats, transposed. Rows of `in` are in_stride floats apart, rows of `out` out_stride.
+// Four rows of four floats, transposed. Rows of `in` are in_stride floats apart, rows of `out`
+// out_stride.
 inline void Transpose4(const float* in, int64_t in_stride, float* out, int64_t out_stride) {
   typedef float F4 __attribute__((vector_size(16)));
   typedef int32_t I4 __attribute__((vector_size(16)));
@@ -73,14 +78,16 @@ inline void Transpose4(const float* in, int64_t in_stride, float* out, int64_t o
   const F4 high01 = __builtin_shuffle(row[0], row[1], I4{2, 6, 3, 7});
   const F4 low23 = __builtin_shuffle(row[2], row[3], I4{0, 4, 1, 5});
   const F4 high23 = __builtin_shuffle(row[2], row[3], I4{2, 6, 3, 7});
-  const F4 column[4] = {__builtin_shuffle(low01, low23, I4{0, 1, 4, 5}), __builtin_shuffle(low01, low23, I4{2, 3, 6, 7}),
+  const F4 column[4] = {__builtin_shuffle(low01, low23, I4{0, 1, 4, 5}),
+                        __builtin_shuffle(low01, low23, I4{2, 3, 6, 7}),
                         __builtin_shuffle(high01, high23, I4{0, 1, 4, 5}),
                         __builtin_shuffle(high01, high23, I4{2, 3, 6, 7})};
   for (int i = 0; i < 4; ++i) std::memcpy(out + i * out_stride, &column[i], sizeof(F4));
 }
 
 // out[c][r] = in[r][c]
-inline void Transpose(const float* in, int64_t in_stride, int64_t rows, int64_t columns, float* out, int64_t out_stride) {
+inline void Transpose(const float* in, int64_t in_stride, int64_t rows, int64_t columns, float* out,
+                      int64_t out_stride) {
   int64_t r = 0;
   for (; r + 4 <= rows; r += 4) {
     int64_t c = 0;

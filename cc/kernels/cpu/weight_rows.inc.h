@@ -1,18 +1,19 @@
-// One row of a weight as vectors: codes (the small integers that the row stores, minus the layout's fixed offset) and
-// the factors that turn them into values. A row is read in blocks of 32 columns, kVectors vectors each:
+// One row of a weight as vectors: codes (the small integers that the row stores, minus the layout's
+// fixed offset) and the factors that turn them into values. A row is read in blocks of 32 columns,
+// kVectors vectors each:
 //
 //   value = scale[block] * code + min[block]        (Q6_K: scale[2 * block + half])
 //
-// which is exactly docs/formats.md, rounding included, when the product is rounded before the sum. F32, F16 and BF16
-// rows have no codes; they are read with LoadElements.
+// which is exactly docs/formats.md, rounding included, when the product is rounded before the sum.
+// F32, F16 and BF16 rows have no codes; they are read with LoadElements.
 
 constexpr int kBlockColumns = 32;
 constexpr int kVectors = kBlockColumns / kLanes;
 
 constexpr bool IsPlain(WeightLayout layout) { return layout <= WeightLayout::kBF16; }
 constexpr bool HasMins(WeightLayout layout) {
-  return layout == WeightLayout::kInt4Min || layout == WeightLayout::kInt5Min || layout == WeightLayout::kQ4_K ||
-         layout == WeightLayout::kQ5_K;
+  return layout == WeightLayout::kInt4Min || layout == WeightLayout::kInt5Min ||
+         layout == WeightLayout::kQ4_K || layout == WeightLayout::kQ5_K;
 }
 // Scales of a block of 32 columns.
 constexpr int ScalesPerBlock(WeightLayout layout) { return layout == WeightLayout::kQ6_K ? 2 : 1; }
@@ -56,11 +57,14 @@ inline CodeRow CodesOf(const WeightView& weight, int64_t row) {
   const auto* data = reinterpret_cast<const uint8_t*>(weight.data);
   const WeightPlanes& planes = weight.planes;
   CodeRow codes = {};
-  codes.values = data + planes.values + row * (kLayout == WeightLayout::kInt8 ? columns : columns / 2);
-  if constexpr (kLayout == WeightLayout::kInt5 || kLayout == WeightLayout::kInt5Min || kLayout == WeightLayout::kQ5_K) {
+  codes.values =
+      data + planes.values + row * (kLayout == WeightLayout::kInt8 ? columns : columns / 2);
+  if constexpr (kLayout == WeightLayout::kInt5 || kLayout == WeightLayout::kInt5Min ||
+                kLayout == WeightLayout::kQ5_K) {
     codes.bits = data + planes.bits + row * (columns / 8);
   }
-  if constexpr (kLayout == WeightLayout::kQ6_K) codes.pairs = data + planes.pairs + row * (columns / 4);
+  if constexpr (kLayout == WeightLayout::kQ6_K)
+    codes.pairs = data + planes.pairs + row * (columns / 4);
   return codes;
 }
 
@@ -69,7 +73,8 @@ inline CodeRow CodesOf(const WeightView& weight, int64_t row) {
 // The 32 nibbles of a block as bytes, columns in order.
 inline __m256i NibbleBytes(const uint8_t* nibbles) {
   const __m128i packed = _mm_loadu_si128(reinterpret_cast<const __m128i*>(nibbles));
-  const __m256i both = _mm256_inserti128_si256(_mm256_castsi128_si256(packed), _mm_srli_epi16(packed, 4), 1);
+  const __m256i both =
+      _mm256_inserti128_si256(_mm256_castsi128_si256(packed), _mm_srli_epi16(packed, 4), 1);
   return _mm256_and_si256(both, _mm256_set1_epi8(15));
 }
 
@@ -78,7 +83,8 @@ inline __m256i BitMask(const uint8_t* bits, bool set) {
   int32_t word;
   std::memcpy(&word, bits, sizeof(word));
   const __m256i spread = _mm256_shuffle_epi8(
-      _mm256_set1_epi32(word), _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303));
+      _mm256_set1_epi32(word),
+      _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303));
   const __m256i own = _mm256_set1_epi64x(static_cast<int64_t>(0x8040201008040201));
   return _mm256_cmpeq_epi8(_mm256_and_si256(spread, own), set ? own : _mm256_setzero_si256());
 }
@@ -87,7 +93,8 @@ inline __m256i BitMask(const uint8_t* bits, bool set) {
 inline __m256i PairBytes(const uint8_t* pairs) {
   int64_t word;
   std::memcpy(&word, pairs, sizeof(word));
-  const __m256i shifted = _mm256_srlv_epi64(_mm256_set1_epi64x(word), _mm256_setr_epi64x(0, 2, 4, 6));
+  const __m256i shifted =
+      _mm256_srlv_epi64(_mm256_set1_epi64x(word), _mm256_setr_epi64x(0, 2, 4, 6));
   return _mm256_slli_epi16(_mm256_and_si256(shifted, _mm256_set1_epi8(3)), 4);
 }
 
@@ -102,11 +109,14 @@ inline __m256i CodeBytes(const CodeRow& row, int64_t block) {
       return _mm256_sub_epi8(low, _mm256_set1_epi8(8));
     } else if constexpr (kLayout == WeightLayout::kInt5) {
       // Where bit 4 is clear the code is low - 16: the nibble with its upper half set.
-      return _mm256_or_si256(low, _mm256_and_si256(BitMask(row.bits + block * 4, false), _mm256_set1_epi8(-16)));
+      return _mm256_or_si256(
+          low, _mm256_and_si256(BitMask(row.bits + block * 4, false), _mm256_set1_epi8(-16)));
     } else if constexpr (kLayout == WeightLayout::kInt5Min || kLayout == WeightLayout::kQ5_K) {
-      return _mm256_or_si256(low, _mm256_and_si256(BitMask(row.bits + block * 4, true), _mm256_set1_epi8(16)));
+      return _mm256_or_si256(
+          low, _mm256_and_si256(BitMask(row.bits + block * 4, true), _mm256_set1_epi8(16)));
     } else if constexpr (kLayout == WeightLayout::kQ6_K) {
-      return _mm256_sub_epi8(_mm256_or_si256(low, PairBytes(row.pairs + block * 8)), _mm256_set1_epi8(32));
+      return _mm256_sub_epi8(_mm256_or_si256(low, PairBytes(row.pairs + block * 8)),
+                             _mm256_set1_epi8(32));
     } else {
       return low;
     }
@@ -116,8 +126,10 @@ inline __m256i CodeBytes(const CodeRow& row, int64_t block) {
 template <WeightLayout kLayout>
 inline void Codes(const CodeRow& row, int64_t block, F (&out)[kVectors]) {
 #if defined(GEMMA_SIMD_LOOKS_UP_NIBBLES)
-  if constexpr (kLayout == WeightLayout::kInt4 || kLayout == WeightLayout::kInt4Min || kLayout == WeightLayout::kQ4_K) {
-    return LookUpNibbles(row.values + block * 16, Ramp(kLayout == WeightLayout::kInt4 ? -8 : 0), out);
+  if constexpr (kLayout == WeightLayout::kInt4 || kLayout == WeightLayout::kInt4Min ||
+                kLayout == WeightLayout::kQ4_K) {
+    return LookUpNibbles(row.values + block * 16, Ramp(kLayout == WeightLayout::kInt4 ? -8 : 0),
+                         out);
   }
 #endif
   Widen(CodeBytes<kLayout>(row, block), out);
@@ -164,8 +176,9 @@ inline void HalvesToFloats(const std::byte* halves, int64_t count, float* out) {
   if (i < count) StorePart(out + i, PartOf<WeightLayout::kF16>(p + i, count - i), count - i);
 }
 
-// The factors of some rows that follow one another: [rows][columns / 32] scales (Q6_K: columns / 16) and, for layouts that
-// HasMins, as many mins. Planes have no gaps between rows, so several rows are read as one.
+// The factors of some rows that follow one another: [rows][columns / 32] scales (Q6_K: columns /
+// 16) and, for layouts that HasMins, as many mins. Planes have no gaps between rows, so several
+// rows are read as one.
 template <WeightLayout kLayout>
 struct Factors {
   static constexpr int kScales = ScalesPerBlock(kLayout);
@@ -189,7 +202,8 @@ struct Factors {
 };
 
 // One float a block of 32 columns, from a scale plane.
-inline void ReadScalePlane(const WeightView& weight, uint64_t plane, int64_t row, int64_t rows, float* out) {
+inline void ReadScalePlane(const WeightView& weight, uint64_t plane, int64_t row, int64_t rows,
+                           float* out) {
   const int64_t columns = weight.shape.columns, group = weight.shape.group;
   const int64_t blocks = rows * (columns / kBlockColumns), repeat = group / kBlockColumns;
   const int64_t groups = blocks / repeat;
@@ -210,22 +224,28 @@ inline void ReadScalePlane(const WeightView& weight, uint64_t plane, int64_t row
 
 // out[i] = factor * bytes[i], for eight bytes.
 inline void ScaleUnsigned(const uint8_t* bytes, float factor, float* out) {
-  const __m256i words = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(bytes)));
+  const __m256i words =
+      _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(bytes)));
   _mm256_storeu_ps(out, _mm256_mul_ps(_mm256_cvtepi32_ps(words), _mm256_set1_ps(factor)));
 }
 inline void ScaleSigned(const int8_t* bytes, float factor, float* out) {
-  const __m256i words = _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(bytes)));
+  const __m256i words =
+      _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(bytes)));
   _mm256_storeu_ps(out, _mm256_mul_ps(_mm256_cvtepi32_ps(words), _mm256_set1_ps(factor)));
 }
 
-// The 8 scales and 8 mins, 6 bits each, that Q4_K and Q5_K pack into 12 bytes; out: scales, then mins.
+// The 8 scales and 8 mins, 6 bits each, that Q4_K and Q5_K pack into 12 bytes; out: scales, then
+// mins.
 inline void UnpackSixBits(const std::byte* packed, uint8_t (&out)[16]) {
   int32_t last;
   std::memcpy(&last, packed + 8, sizeof(last));
-  const __m128i words = _mm_insert_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(packed)), last, 2);
-  // Groups 0-3 and 4-7 of the scales, then of the mins: six bits of one word, or four of the last and two of the first.
-  const __m128i six_or_four = _mm_and_si128(_mm_srlv_epi32(_mm_shuffle_epi32(words, 0b10011000), _mm_setr_epi32(0, 0, 0, 4)),
-                                            _mm_setr_epi32(0x3f3f3f3f, 0x0f0f0f0f, 0x3f3f3f3f, 0x0f0f0f0f));
+  const __m128i words =
+      _mm_insert_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(packed)), last, 2);
+  // Groups 0-3 and 4-7 of the scales, then of the mins: six bits of one word, or four of the last
+  // and two of the first.
+  const __m128i six_or_four = _mm_and_si128(
+      _mm_srlv_epi32(_mm_shuffle_epi32(words, 0b10011000), _mm_setr_epi32(0, 0, 0, 4)),
+      _mm_setr_epi32(0x3f3f3f3f, 0x0f0f0f0f, 0x3f3f3f3f, 0x0f0f0f0f));
   const __m128i two = _mm_and_si128(_mm_srli_epi32(_mm_shuffle_epi32(words, 0b01000000), 2),
                                     _mm_setr_epi32(0, 0x30303030, 0, 0x30303030));
   _mm_storeu_si128(reinterpret_cast<__m128i*>(out), _mm_or_si128(six_or_four, two));
@@ -240,16 +260,18 @@ inline void ScaleSigned(const int8_t* bytes, float factor, float* out) {
   for (int i = 0; i < 8; ++i) out[i] = factor * static_cast<float>(bytes[i]);
 }
 
-// The 8 scales and 8 mins, 6 bits each, that Q4_K and Q5_K pack into 12 bytes; out: scales, then mins.
+// The 8 scales and 8 mins, 6 bits each, that Q4_K and Q5_K pack into 12 bytes; out: scales, then
+// mins.
 inline void UnpackSixBits(const std::byte* packed, uint8_t (&out)[16]) {
   uint64_t ab;
   uint32_t c;
   std::memcpy(&ab, packed, 8);
   std::memcpy(&c, packed + 8, 4);
   const uint64_t c_halves = (c & 0x0f0f0f0f) | static_cast<uint64_t>(c >> 4 & 0x0f0f0f0f) << 32;
-  const uint64_t first = ab & 0x3f3f3f3f3f3f3f3f;                       // groups 0-3 of scales, of mins
+  const uint64_t first = ab & 0x3f3f3f3f3f3f3f3f;                   // groups 0-3 of scales, of mins
   const uint64_t last = c_halves | (ab >> 2 & 0x3030303030303030);  // groups 4-7 of scales, of mins
-  const uint64_t scales = (first & 0xffffffff) | last << 32, mins = first >> 32 | (last & 0xffffffff00000000);
+  const uint64_t scales = (first & 0xffffffff) | last << 32,
+                 mins = first >> 32 | (last & 0xffffffff00000000);
   std::memcpy(out, &scales, 8);
   std::memcpy(out + 8, &mins, 8);
 }
@@ -258,7 +280,8 @@ inline void UnpackSixBits(const std::byte* packed, uint8_t (&out)[16]) {
 
 // d * sc to scales and -(dmin * m) to mins.
 template <WeightLayout kLayout>
-inline void ReadPackedScales(const WeightView& weight, int64_t row, int64_t rows, const Factors<kLayout>& out) {
+inline void ReadPackedScales(const WeightView& weight, int64_t row, int64_t rows,
+                             const Factors<kLayout>& out) {
   const int64_t row_blocks = weight.shape.columns / 256, count = rows * row_blocks;
   const std::byte* packed = weight.plane(weight.planes.scales) + row * row_blocks * 12;
   HalvesToFloats(weight.plane(weight.planes.blocks) + row * row_blocks * 4, 2 * count, out.halves);
@@ -272,9 +295,11 @@ inline void ReadPackedScales(const WeightView& weight, int64_t row, int64_t rows
 
 // d * sc, two per block of 32 columns.
 template <WeightLayout kLayout>
-inline void ReadSignedScales(const WeightView& weight, int64_t row, int64_t rows, const Factors<kLayout>& out) {
+inline void ReadSignedScales(const WeightView& weight, int64_t row, int64_t rows,
+                             const Factors<kLayout>& out) {
   const int64_t row_blocks = weight.shape.columns / 256, count = rows * row_blocks;
-  const auto* codes = reinterpret_cast<const int8_t*>(weight.plane(weight.planes.scales)) + row * row_blocks * 16;
+  const auto* codes =
+      reinterpret_cast<const int8_t*>(weight.plane(weight.planes.scales)) + row * row_blocks * 16;
   HalvesToFloats(weight.plane(weight.planes.blocks) + row * row_blocks * 2, count, out.halves);
   for (int64_t i = 0; i < count; ++i) {
     ScaleSigned(codes + i * 16, out.halves[i], out.scales + i * 16);
@@ -283,7 +308,8 @@ inline void ReadSignedScales(const WeightView& weight, int64_t row, int64_t rows
 }
 
 template <WeightLayout kLayout>
-inline void ReadFactors(const WeightView& weight, int64_t row, int64_t rows, const Factors<kLayout>& out) {
+inline void ReadFactors(const WeightView& weight, int64_t row, int64_t rows,
+                        const Factors<kLayout>& out) {
   if constexpr (kLayout == WeightLayout::kQ6_K) {
     ReadSignedScales(weight, row, rows, out);
   } else if constexpr (kLayout == WeightLayout::kQ4_K || kLayout == WeightLayout::kQ5_K) {
@@ -294,16 +320,17 @@ inline void ReadFactors(const WeightView& weight, int64_t row, int64_t rows, con
   }
 }
 
-// Calls consume(v, values) for the vectors of columns [begin, end) of a row, in order; v counts vectors from `begin`.
-// begin is a multiple of 256, end one too or the row's end; what lies beyond the row's end is zeros.
-// factors: room for columns / 8 floats.
+// Calls consume(v, values) for the vectors of columns [begin, end) of a row, in order; v counts
+// vectors from `begin`. begin is a multiple of 256, end one too or the row's end; what lies beyond
+// the row's end is zeros. factors: room for columns / 8 floats.
 template <WeightLayout kLayout, typename Consume>
-inline void DequantizeColumns(const WeightView& weight, int64_t row, int64_t begin, int64_t end, float* factors,
-                              Consume consume) {
+inline void DequantizeColumns(const WeightView& weight, int64_t row, int64_t begin, int64_t end,
+                              float* factors, Consume consume) {
   const int64_t columns = weight.shape.columns;
   if constexpr (IsPlain(kLayout)) {
     using Type = typename Elements<kLayout>::Type;
-    const Type* p = reinterpret_cast<const Type*>(weight.plane(weight.planes.values)) + row * columns;
+    const Type* p =
+        reinterpret_cast<const Type*>(weight.plane(weight.planes.values)) + row * columns;
     int64_t column = begin;
     for (; column + kLanes <= end; column += kLanes) {
       consume((column - begin) / kLanes, Elements<kLayout>::Vector(p + column));
@@ -364,11 +391,13 @@ inline void EmbedTokens(const Embed& op, const Workspace& workspace, Slice slice
   WithLayout(op.weight.shape.layout, [&]<WeightLayout kLayout>() {
     for (int64_t t = tokens.begin; t < tokens.end; ++t) {
       float* out = op.out + t * columns;
-      DequantizeColumns<kLayout>(op.weight, op.ids[t], 0, columns, factors, [&](int64_t v, F values) {
-        const F scaled = values * Set(op.scale);
-        const int64_t rest = columns - v * kLanes;
-        rest >= kLanes ? Store(out + v * kLanes, scaled) : StorePart(out + v * kLanes, scaled, rest);
-      });
+      DequantizeColumns<kLayout>(op.weight, op.ids[t], 0, columns, factors,
+                                 [&](int64_t v, F values) {
+                                   const F scaled = values * Set(op.scale);
+                                   const int64_t rest = columns - v * kLanes;
+                                   rest >= kLanes ? Store(out + v * kLanes, scaled)
+                                                  : StorePart(out + v * kLanes, scaled, rest);
+                                 });
     }
   });
 }
