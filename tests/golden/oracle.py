@@ -123,9 +123,8 @@ def _randomized(model: _Model, seed: int) -> _Model:
 
 @torch.no_grad()
 def log_probabilities(model: PreTrainedModel, tokens: list[int]) -> torch.Tensor:
-    """log P(next token | tokens[..i]) of one full forward pass: [tokens, vocabulary], float32."""
-    logits = model(torch.tensor([tokens])).logits[0]
-    return torch.log_softmax(logits.float(), dim=-1)
+    """log P(next token | tokens[..i]) of one full forward pass: [tokens, vocabulary], in the model's precision."""
+    return torch.log_softmax(model(torch.tensor([tokens])).logits[0], dim=-1)
 
 
 def gguf_pieces(path: Path) -> list[str]:

@@ -28,7 +28,6 @@ _PROMPT = 70  # tokens: more than four windows of 16
 _CASES = [
     ("gemma4", oracle.tiny_gemma4, 6, 16, 0),
     ("gemma4", oracle.tiny_gemma4, 2, 7, 1),
-    ("gemma4", oracle.tiny_gemma4, 12, 16, 2),
     ("gemma3", oracle.tiny_gemma3, 6, 16, 3),
     ("gemma3", oracle.tiny_gemma3, 7, 9, 4),
 ]
@@ -98,6 +97,21 @@ def test_scores_equal_transformers_for_every_chunk_length(
             f" {worst / _TOLERANCE:.1%} of the tolerance"
         )
         assert worst <= _TOLERANCE
+
+
+def test_a_deep_model_is_as_close_to_float64_as_transformers_is(tmp_path: Path) -> None:
+    """Twelve random layers amplify rounding until float32 itself is off by more than 1e-3 nats, transformers' included.
+    So the judge is transformers in float64, and our error may be 1.5 times that of transformers in float32."""
+    model = oracle.tiny_gemma4(layers=12, window=16, seed=2)
+    tokens = prompt(2)
+    single = oracle.log_probabilities(model, tokens)
+    artifact = export_model(model, tmp_path, max_prefill_chunk=_PROMPT)
+    exact = oracle.log_probabilities(model.double(), tokens)
+    tolerance = 1.5 * float((single - exact).abs().max())
+    for chunk in (1, 16, 33, _PROMPT):
+        worst = largest_error(score(artifact, tokens, chunk), tokens, exact)
+        print(f"12 layers, chunk {chunk}: error {worst:.2e} nats, {worst / tolerance:.1%} of the tolerance")
+        assert worst <= tolerance
 
 
 def test_a_smaller_declared_chunk_has_a_smaller_ring_and_the_same_scores(tmp_path: Path) -> None:
