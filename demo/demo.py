@@ -23,9 +23,15 @@ from python.console.errors import UserError
 
 _PROMPT = "The capital of Italy is Rome. The capital of France is"
 
-_PRINT_ARTIFACT = flags.DEFINE_bool("print_artifact", False, "Print the artifact's folder and nothing else.")
-_PROMPT_FLAG = flags.DEFINE_string("prompt", _PROMPT, "What the model continues (it is a base model: no chat).")
-_MAX_NEW_TOKENS = flags.DEFINE_integer("max_new_tokens", 64, "Tokens to write, at most.", lower_bound=1)
+_PRINT_ARTIFACT = flags.DEFINE_bool(
+    "print_artifact", False, "Print the artifact's folder and nothing else."
+)
+_PROMPT_FLAG = flags.DEFINE_string(
+    "prompt", _PROMPT, "What the model continues (it is a base model: no chat)."
+)
+_MAX_NEW_TOKENS = flags.DEFINE_integer(
+    "max_new_tokens", 64, "Tokens to write, at most.", lower_bound=1
+)
 
 
 def demo() -> None:
@@ -68,7 +74,9 @@ def time_table(run_seconds: float) -> str:
     rows = [(f"export: {stage['stage']}", stage["seconds"]) for stage in stages]
     rows.append(("runner, from start to exit", run_seconds))
     lines = [f"  {name:32} {seconds:7.1f} s" for name, seconds in rows]
-    return "\n".join(["where the time went (the export is reused until its inputs change):", *lines])
+    return "\n".join(
+        ["where the time went (the export is reused until its inputs change):", *lines]
+    )
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-// bench: tokens per second of prefill and decode at given lengths and depths. Sampling is the argmax; the tokens are
-// pseudo-random and the same in every run.
+// bench: tokens per second of prefill and decode at given lengths and depths. Sampling is the
+// argmax; the tokens are pseudo-random and the same in every run.
 
 #include <cstdio>
 #include <map>
@@ -28,10 +28,12 @@ struct Flags {
 
 constexpr SamplingParams kGreedy = {};
 
-// Ids spread over the vocabulary: equal ones would read the same rows of the embedding again and again.
+// Ids spread over the vocabulary: equal ones would read the same rows of the embedding again and
+// again.
 std::vector<int32_t> Tokens(int64_t count, int64_t vocab_size) {
   std::vector<int32_t> tokens(count);
-  for (int64_t i = 0; i < count; ++i) tokens[i] = static_cast<int32_t>((17 + i * 7919) % vocab_size);
+  for (int64_t i = 0; i < count; ++i)
+    tokens[i] = static_cast<int32_t>((17 + i * 7919) % vocab_size);
   return tokens;
 }
 
@@ -53,7 +55,8 @@ class Bench {
     GEMMA_RETURN_IF_ERROR(Fill(depth));
     const std::vector<int32_t> inputs = Tokens(tokens, vocab_size_);
     const Stopwatch watch;
-    for (const int32_t token : inputs) GEMMA_RETURN_IF_ERROR(session_.Decode(token, kGreedy).status());
+    for (const int32_t token : inputs)
+      GEMMA_RETURN_IF_ERROR(session_.Decode(token, kGreedy).status());
     return tokens / watch.Seconds();
   }
 
@@ -74,7 +77,8 @@ using Measure = absl::StatusOr<double> (Bench::*)(int64_t depth, int64_t tokens)
 absl::Status Repeat(Bench& bench, Measure measure, int repetitions, Measurement& measurement) {
   GEMMA_RETURN_IF_ERROR((bench.*measure)(measurement.depth, measurement.tokens).status());
   for (int i = 0; i < repetitions; ++i) {
-    GEMMA_ASSIGN_OR_RETURN(const double speed, (bench.*measure)(measurement.depth, measurement.tokens));
+    GEMMA_ASSIGN_OR_RETURN(const double speed,
+                           (bench.*measure)(measurement.depth, measurement.tokens));
     measurement.tokens_per_second.push_back(speed);
   }
   return absl::OkStatus();
@@ -84,11 +88,13 @@ absl::StatusOr<std::vector<Measurement>> MeasureAll(const Flags& flags, Bench& b
   std::vector<Measurement> measurements;
   for (const int64_t depth : flags.depth) {
     for (const int64_t tokens : flags.prefill) {
-      measurements.push_back({.test = "prefill", .tokens = tokens, .depth = depth, .tokens_per_second = {}});
+      measurements.push_back(
+          {.test = "prefill", .tokens = tokens, .depth = depth, .tokens_per_second = {}});
       GEMMA_RETURN_IF_ERROR(Repeat(bench, &Bench::Prefill, flags.repetitions, measurements.back()));
     }
     for (const int64_t tokens : flags.decode) {
-      measurements.push_back({.test = "decode", .tokens = tokens, .depth = depth, .tokens_per_second = {}});
+      measurements.push_back(
+          {.test = "decode", .tokens = tokens, .depth = depth, .tokens_per_second = {}});
       GEMMA_RETURN_IF_ERROR(Repeat(bench, &Bench::Decode, flags.repetitions, measurements.back()));
     }
   }
@@ -125,10 +131,12 @@ Command BenchCommand(CLI::App& root) {
   parser->add_option("--depth", flags->depth, "Tokens in the context before, separated by commas.")
       ->delimiter(',')
       ->check(CLI::NonNegativeNumber);
-  parser->add_option("--repetitions", flags->repetitions, "Measured runs of each, after one warm-up.")
+  parser
+      ->add_option("--repetitions", flags->repetitions, "Measured runs of each, after one warm-up.")
       ->check(CLI::Range(1, 1000));
-  const std::map<std::string, BenchFormat> formats = {
-      {"table", BenchFormat::kTable}, {"markdown", BenchFormat::kMarkdown}, {"json", BenchFormat::kJson}};
+  const std::map<std::string, BenchFormat> formats = {{"table", BenchFormat::kTable},
+                                                      {"markdown", BenchFormat::kMarkdown},
+                                                      {"json", BenchFormat::kJson}};
   parser->add_option("--format", flags->format, "table, markdown or json.")
       ->transform(CLI::CheckedTransformer(formats, CLI::ignore_case));
   return {parser, [flags] { return RunBench(*flags); }};

@@ -1,4 +1,5 @@
-// chat: a conversation at the terminal. The answer streams; Ctrl-C stops it and keeps the conversation.
+// chat: a conversation at the terminal. The answer streams; Ctrl-C stops it and keeps the
+// conversation.
 
 #include <cstdio>
 #include <iostream>
@@ -20,7 +21,8 @@
 namespace gemma {
 namespace {
 
-constexpr char kHelp[] = "/clear starts a new conversation, /exit (or Ctrl-D) ends, Ctrl-C stops an answer\n";
+constexpr char kHelp[] =
+    "/clear starts a new conversation, /exit (or Ctrl-D) ends, Ctrl-C stops an answer\n";
 
 struct Flags {
   ModelFlags model;
@@ -43,7 +45,8 @@ class Conversation {
     if (!flags_.system.empty()) messages_.push_back({Role::kSystem, flags_.system});
   }
 
-  // Appends the user's message and the model's answer, which it prints. A message that fails is forgotten.
+  // Appends the user's message and the model's answer, which it prints. A message that fails is
+  // forgotten.
   absl::Status Say(const std::string& text) {
     messages_.push_back({Role::kUser, text});
     absl::StatusOr<std::string> answer = Answer();
@@ -57,7 +60,8 @@ class Conversation {
 
  private:
   absl::StatusOr<std::string> Answer() {
-    GEMMA_ASSIGN_OR_RETURN(const std::vector<int32_t> prompt, MakeChatPrompt(engine_, messages_, flags_.thinking));
+    GEMMA_ASSIGN_OR_RETURN(const std::vector<int32_t> prompt,
+                           MakeChatPrompt(engine_, messages_, flags_.thinking));
     GEMMA_ASSIGN_OR_RETURN(const size_t reused, KeepPrefix(session_, held_, prompt));
     held_.clear();  // unknown until the answer is complete
     std::string answer;
@@ -116,7 +120,8 @@ absl::Status RunChat(const Flags& flags) {
   GEMMA_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, OpenEngine(flags.model));
   GEMMA_RETURN_IF_ERROR(MakeChatPrompt(*engine, {{Role::kUser, "a"}}, flags.thinking).status());
   GEMMA_ASSIGN_OR_RETURN(const std::unique_ptr<Session> session, OpenSession(*engine, flags.model));
-  Conversation conversation(*engine, *session, flags, ResolveSampling(flags.sampling, engine->manifest()));
+  Conversation conversation(*engine, *session, flags,
+                            ResolveSampling(flags.sampling, engine->manifest()));
   std::fputs(kHelp, stderr);
   return Converse(conversation);
 }
@@ -131,7 +136,8 @@ Command ChatCommand(CLI::App& root) {
   parser->add_option("--system", flags->system, "Instructions for the whole conversation.");
   parser->add_option("--max_new_tokens", flags->max_new_tokens, "Tokens of an answer, at most.")
       ->check(CLI::PositiveNumber);
-  parser->add_flag("--thinking", flags->thinking, "Let the model think first (Gemma 4); thoughts go to stderr.");
+  parser->add_flag("--thinking", flags->thinking,
+                   "Let the model think first (Gemma 4); thoughts go to stderr.");
   return {parser, [flags] { return RunChat(*flags); }};
 }
 

@@ -1,5 +1,5 @@
-// A subcommand of the runner. Its function declares the flags on a parser of its own and returns what to do once they
-// are read; flags live in what is returned. One file a subcommand.
+// A subcommand of the runner. Its function declares the flags on a parser of its own and returns
+// what to do once they are read; flags live in what is returned. One file a subcommand.
 #ifndef CC_RUNNER_COMMAND_H_
 #define CC_RUNNER_COMMAND_H_
 

@@ -1,4 +1,5 @@
-// doctor: what this machine offers, and whether every file of an artifact is what its manifest says.
+// doctor: what this machine offers, and whether every file of an artifact is what its manifest
+// says.
 
 #include <sys/sysinfo.h>
 
@@ -51,7 +52,8 @@ absl::Status Diagnose(const Flags& flags) {
 
 Command DoctorCommand(CLI::App& root) {
   auto flags = std::make_shared<Flags>();
-  CLI::App* parser = root.add_subcommand("doctor", "What this machine offers; with --model, checks every file of it.");
+  CLI::App* parser = root.add_subcommand(
+      "doctor", "What this machine offers; with --model, checks every file of it.");
   parser->add_option("--model", flags->model, "An artifact folder to check.");
   return {parser, [flags] { return Diagnose(*flags); }};
 }

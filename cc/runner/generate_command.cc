@@ -40,7 +40,8 @@ absl::StatusOr<std::string> ReadPrompt(const Flags& flags) {
   return ReadFile(UserPath(flags.prompt_file), kMaxPromptBytes);
 }
 
-absl::StatusOr<std::vector<int32_t>> MakePrompt(const Flags& flags, const Engine& engine, const std::string& text) {
+absl::StatusOr<std::vector<int32_t>> MakePrompt(const Flags& flags, const Engine& engine,
+                                                const std::string& text) {
   if (flags.raw) return MakeRawPrompt(engine, text);
   std::vector<Message> messages;
   if (!flags.system.empty()) messages.push_back({Role::kSystem, flags.system});
@@ -61,22 +62,29 @@ void PrintTimings(const Engine& engine, const GenerationResult& result) {
   }
   const double prefill = result.prompt_tokens / std::max(result.prefill_seconds, 1e-9);
   const double decode = result.decode_calls / std::max(result.decode_seconds, 1e-9);
-  std::fputs(absl::StrFormat("\nload    %8.2f s (%s)\n", engine.load_info().total_seconds(), load).c_str(), stderr);
+  std::fputs(
+      absl::StrFormat("\nload    %8.2f s (%s)\n", engine.load_info().total_seconds(), load).c_str(),
+      stderr);
   std::fputs(absl::StrFormat("prompt  %8.2f s, %d tokens, %.1f tokens/s\n", result.prefill_seconds,
                              result.prompt_tokens, prefill)
                  .c_str(),
              stderr);
-  std::fputs(absl::StrFormat("decode  %8.2f s, %d new tokens, %.1f tokens/s, ended by %s\n", result.decode_seconds,
-                             result.new_tokens, decode, FinishReasonName(result.reason))
+  std::fputs(absl::StrFormat("decode  %8.2f s, %d new tokens, %.1f tokens/s, ended by %s\n",
+                             result.decode_seconds, result.new_tokens, decode,
+                             FinishReasonName(result.reason))
                  .c_str(),
              stderr);
-  std::fputs(absl::StrFormat("memory  %8.1f MB peak resident; %s\n", PeakResidentBytes() / 1e6, engine.device()).c_str(),
+  std::fputs(absl::StrFormat("memory  %8.1f MB peak resident; %s\n", PeakResidentBytes() / 1e6,
+                             engine.device())
+                 .c_str(),
              stderr);
 }
 
 absl::Status CheckFlags(const Flags& flags) {
   if (flags.raw && (flags.thinking || !flags.system.empty())) {
-    return UsageError("--raw takes the prompt as it is, so --thinking and --system cannot apply (leave one of them away)");
+    return UsageError(
+        "--raw takes the prompt as it is, so --thinking and --system cannot apply (leave one of "
+        "them away)");
   }
   return CheckSamplingFlags(flags.sampling);
 }
@@ -87,12 +95,14 @@ absl::Status RunGenerate(const Flags& flags) {
   GEMMA_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, OpenEngine(flags.model));
   GEMMA_ASSIGN_OR_RETURN(const std::vector<int32_t> prompt, MakePrompt(flags, *engine, text));
   GEMMA_ASSIGN_OR_RETURN(const std::unique_ptr<Session> session, OpenSession(*engine, flags.model));
-  const GenerationOptions options = {.max_new_tokens = flags.max_new_tokens,
-                                     .sampling = ResolveSampling(flags.sampling, engine->manifest()),
-                                     .stop_strings = flags.stop,
-                                     .split_thoughts = !flags.raw,
-                                     .cancelled = &Interrupted()};
-  GEMMA_ASSIGN_OR_RETURN(const GenerationResult result, Generate(*engine, *session, prompt, options, PrintText));
+  const GenerationOptions options = {
+      .max_new_tokens = flags.max_new_tokens,
+      .sampling = ResolveSampling(flags.sampling, engine->manifest()),
+      .stop_strings = flags.stop,
+      .split_thoughts = !flags.raw,
+      .cancelled = &Interrupted()};
+  GEMMA_ASSIGN_OR_RETURN(const GenerationResult result,
+                         Generate(*engine, *session, prompt, options, PrintText));
   std::fputs("\n", stdout);
   PrintTimings(*engine, result);
   if (result.reason == FinishReason::kCancelled) return absl::CancelledError("interrupted");
@@ -111,10 +121,13 @@ Command GenerateCommand(CLI::App& root) {
   prompt->add_option("--prompt_file", flags->prompt_file, "A file with the prompt.");
   prompt->require_option(1);
   parser->add_option("--system", flags->system, "Instructions for the whole conversation.");
-  parser->add_option("--stop", flags->stop, "A text that ends the answer; may be given several times.");
-  parser->add_option("--max_new_tokens", flags->max_new_tokens, "Tokens to write, at most.")->check(CLI::PositiveNumber);
+  parser->add_option("--stop", flags->stop,
+                     "A text that ends the answer; may be given several times.");
+  parser->add_option("--max_new_tokens", flags->max_new_tokens, "Tokens to write, at most.")
+      ->check(CLI::PositiveNumber);
   parser->add_flag("--raw", flags->raw, "Continue the prompt as it is, without the chat template.");
-  parser->add_flag("--thinking", flags->thinking, "Let the model think first (Gemma 4); thoughts go to stderr.");
+  parser->add_flag("--thinking", flags->thinking,
+                   "Let the model think first (Gemma 4); thoughts go to stderr.");
   return {parser, [flags] { return RunGenerate(*flags); }};
 }
 

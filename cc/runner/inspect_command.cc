@@ -1,4 +1,5 @@
-// inspect: what an artifact holds, without loading its weights: manifest, methods, steps, weights by layout, caches.
+// inspect: what an artifact holds, without loading its weights: manifest, methods, steps, weights
+// by layout, caches.
 
 #include <cstdio>
 #include <map>
@@ -42,9 +43,11 @@ struct LayoutTotal {
 
 absl::StatusOr<std::vector<Plan>> ReadPlans(const std::string& folder, const Manifest& manifest) {
   const ManifestFile* file = manifest.FindFile("model.pte");
-  if (file == nullptr) return absl::NotFoundError(absl::StrCat(folder, "/manifest.json: it names no model.pte"));
+  if (file == nullptr)
+    return absl::NotFoundError(absl::StrCat(folder, "/manifest.json: it names no model.pte"));
   GEMMA_ASSIGN_OR_RETURN(const HostMemory memory, ReadVerified(folder, *file, kMaxProgramBytes));
-  GEMMA_ASSIGN_OR_RETURN(const std::vector<ProgramMethod> methods, CheckProgram({memory.data(), memory.size()}));
+  GEMMA_ASSIGN_OR_RETURN(const std::vector<ProgramMethod> methods,
+                         CheckProgram({memory.data(), memory.size()}));
   std::vector<Plan> plans;
   for (const ProgramMethod& method : methods) {
     GEMMA_ASSIGN_OR_RETURN(Plan plan, ReadCheckedPlan(method.plan, method.name));
@@ -73,7 +76,8 @@ double CacheBytes(const Plan& plan) {
 Json StepsAsJson(const Plan& plan) {
   Json steps = Json::array();
   for (const PlanStep& step : plan.steps) {
-    steps.push_back({{"name", step.name}, {"operation", std::string(PlanOperationName(step.operation))}});
+    steps.push_back(
+        {{"name", step.name}, {"operation", std::string(PlanOperationName(step.operation))}});
   }
   return steps;
 }
@@ -104,8 +108,9 @@ Json AsJson(const Manifest& manifest, const std::vector<Plan>& plans) {
 }
 
 void PrintManifest(const Manifest& manifest) {
-  std::printf("model    %s, recipe %s, context %lld, prefill chunk up to %lld\n", manifest.model_name.c_str(),
-              manifest.recipe.c_str(), static_cast<long long>(manifest.max_seq_len),
+  std::printf("model    %s, recipe %s, context %lld, prefill chunk up to %lld\n",
+              manifest.model_name.c_str(), manifest.recipe.c_str(),
+              static_cast<long long>(manifest.max_seq_len),
               static_cast<long long>(manifest.max_prefill_chunk));
   for (const ManifestFile& file : manifest.files) {
     std::printf("file     %-14s %14llu bytes  sha256 %s\n", file.name.c_str(),
@@ -114,21 +119,26 @@ void PrintManifest(const Manifest& manifest) {
 }
 
 void PrintPlan(const Plan& plan, bool steps) {
-  std::fputs(absl::StrFormat("\nmethod   %s: up to %d tokens a call, %d steps, %d weights, caches %.1f MB a session\n",
-                             PlanMethodName(plan.method), plan.max_tokens, plan.steps.size(), plan.weights.size(),
-                             CacheBytes(plan) / 1e6)
-                 .c_str(),
-             stdout);
+  std::fputs(
+      absl::StrFormat(
+          "\nmethod   %s: up to %d tokens a call, %d steps, %d weights, caches %.1f MB a session\n",
+          PlanMethodName(plan.method), plan.max_tokens, plan.steps.size(), plan.weights.size(),
+          CacheBytes(plan) / 1e6)
+          .c_str(),
+      stdout);
   for (const auto& [layout, total] : TotalsByLayout(plan)) {
-    std::fputs(absl::StrFormat("  %-9s %5d weights %12.3f M parameters %10.1f MB %7.3f bits a weight\n", layout,
-                               total.weights, total.parameters / 1e6, total.bytes / 1e6,
-                               8 * total.bytes / total.parameters)
-                   .c_str(),
-               stdout);
+    std::fputs(
+        absl::StrFormat("  %-9s %5d weights %12.3f M parameters %10.1f MB %7.3f bits a weight\n",
+                        layout, total.weights, total.parameters / 1e6, total.bytes / 1e6,
+                        8 * total.bytes / total.parameters)
+            .c_str(),
+        stdout);
   }
   if (!steps) return;
   for (const PlanStep& step : plan.steps) {
-    std::fputs(absl::StrFormat("  %-18s %s\n", PlanOperationName(step.operation), step.name).c_str(), stdout);
+    std::fputs(
+        absl::StrFormat("  %-18s %s\n", PlanOperationName(step.operation), step.name).c_str(),
+        stdout);
   }
 }
 
@@ -151,7 +161,8 @@ Command InspectCommand(CLI::App& root) {
   auto flags = std::make_shared<Flags>();
   CLI::App* parser = root.add_subcommand("inspect", "What an artifact holds.");
   parser->add_option("--model", flags->model, "The artifact folder that export made.")->required();
-  parser->add_option("--format", flags->format, "table or json.")->check(CLI::IsMember({"table", "json"}));
+  parser->add_option("--format", flags->format, "table or json.")
+      ->check(CLI::IsMember({"table", "json"}));
   parser->add_flag("--steps", flags->steps, "List every step of every method.");
   return {parser, [flags] { return Inspect(*flags); }};
 }

@@ -1,7 +1,8 @@
 #include "cc/runner/interrupt.h"
 
-#include <csignal>
 #include <unistd.h>
+
+#include <csignal>
 
 #include "cc/runner/exit_code.h"
 

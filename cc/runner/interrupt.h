@@ -1,5 +1,5 @@
-// What Ctrl-C does: the first one asks the running work to stop after its current step, the second one ends the
-// process with exit code 130.
+// What Ctrl-C does: the first one asks the running work to stop after its current step, the second
+// one ends the process with exit code 130.
 #ifndef CC_RUNNER_INTERRUPT_H_
 #define CC_RUNNER_INTERRUPT_H_
 

@@ -1,5 +1,5 @@
-// The runner: one program, one subcommand a job. Results go to stdout, everything else to stderr; this file alone prints
-// errors (one sentence) and decides the exit code.
+// The runner: one program, one subcommand a job. Results go to stdout, everything else to stderr;
+// this file alone prints errors (one sentence) and decides the exit code.
 
 #include <cstdio>
 #include <exception>
@@ -39,8 +39,9 @@ int Main(int argc, char** argv) {
   InstallInterruptHandlers();
   CLI::App root("Runs Gemma models that were exported to an artifact folder.", "runner");
   root.require_subcommand(0, 1);
-  const std::vector<Command> commands = {GenerateCommand(root), ChatCommand(root),  ScoreCommand(root),
-                                         BenchCommand(root),    InspectCommand(root), DoctorCommand(root)};
+  const std::vector<Command> commands = {GenerateCommand(root), ChatCommand(root),
+                                         ScoreCommand(root),    BenchCommand(root),
+                                         InspectCommand(root),  DoctorCommand(root)};
   try {
     root.parse(argc, argv);
   } catch (const CLI::Success& request) {  // --help
@@ -58,7 +59,8 @@ int Main(int argc, char** argv) {
 }  // namespace gemma
 
 int main(int argc, char** argv) {
-  // Our code returns errors; the standard library may still throw, above all when memory is exhausted.
+  // Our code returns errors; the standard library may still throw, above all when memory is
+  // exhausted.
   try {
     return gemma::Main(argc, argv);
   } catch (const std::exception& error) {

@@ -10,15 +10,16 @@ namespace gemma {
 namespace {
 
 std::string Conditions(const BenchConditions& conditions) {
-  return absl::StrFormat("%s on %s; load %.2f s, weights %.1f MB, session %.1f MB, peak resident %.1f MB",
-                         conditions.model, conditions.device, conditions.load_seconds, conditions.weight_bytes / 1e6,
-                         conditions.session_bytes / 1e6, conditions.peak_resident_bytes / 1e6);
+  return absl::StrFormat(
+      "%s on %s; load %.2f s, weights %.1f MB, session %.1f MB, peak resident %.1f MB",
+      conditions.model, conditions.device, conditions.load_seconds, conditions.weight_bytes / 1e6,
+      conditions.session_bytes / 1e6, conditions.peak_resident_bytes / 1e6);
 }
 
 std::string TableRow(const Measurement& m) {
   const Summary summary = Summarize(m.tokens_per_second);
-  return absl::StrFormat("%-8s %7d %8d %5d %9.2f ± %.2f\n", m.test, m.tokens, m.depth, m.tokens_per_second.size(),
-                         summary.mean, summary.deviation);
+  return absl::StrFormat("%-8s %7d %8d %5d %9.2f ± %.2f\n", m.test, m.tokens, m.depth,
+                         m.tokens_per_second.size(), summary.mean, summary.deviation);
 }
 
 std::string MarkdownRow(const Measurement& m) {
@@ -37,11 +38,12 @@ std::string Json(const BenchConditions& conditions, const std::vector<Measuremen
                                  {"results", nlohmann::ordered_json::array()}};
   for (const Measurement& measurement : measurements) {
     const Summary summary = Summarize(measurement.tokens_per_second);
-    root["results"].push_back({{"test", measurement.test},
-                               {"tokens", measurement.tokens},
-                               {"depth", measurement.depth},
-                               {"repetitions", measurement.tokens_per_second.size()},
-                               {"tokens_per_second", {{"mean", summary.mean}, {"deviation", summary.deviation}}}});
+    root["results"].push_back(
+        {{"test", measurement.test},
+         {"tokens", measurement.tokens},
+         {"depth", measurement.depth},
+         {"repetitions", measurement.tokens_per_second.size()},
+         {"tokens_per_second", {{"mean", summary.mean}, {"deviation", summary.deviation}}}});
   }
   return root.dump(2) + "\n";
 }
@@ -56,8 +58,8 @@ Summary Summarize(const std::vector<double>& values) {
   return {mean, deviation};
 }
 
-std::string FormatBench(const BenchConditions& conditions, const std::vector<Measurement>& measurements,
-                        BenchFormat format) {
+std::string FormatBench(const BenchConditions& conditions,
+                        const std::vector<Measurement>& measurements, BenchFormat format) {
   if (format == BenchFormat::kJson) return Json(conditions, measurements);
   const bool table = format == BenchFormat::kTable;
   std::string text = Conditions(conditions);

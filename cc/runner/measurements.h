@@ -18,10 +18,10 @@ Summary Summarize(const std::vector<double>& values);
 
 // One line of `bench`.
 struct Measurement {
-  std::string test;                        // prefill or decode
-  int64_t tokens = 0;                      // processed in a repetition
-  int64_t depth = 0;                       // tokens in the context before
-  std::vector<double> tokens_per_second;   // by repetition
+  std::string test;                       // prefill or decode
+  int64_t tokens = 0;                     // processed in a repetition
+  int64_t depth = 0;                      // tokens in the context before
+  std::vector<double> tokens_per_second;  // by repetition
 };
 
 // What the measurements were made with.
@@ -36,8 +36,8 @@ struct BenchConditions {
 
 enum class BenchFormat { kTable, kMarkdown, kJson };
 
-std::string FormatBench(const BenchConditions& conditions, const std::vector<Measurement>& measurements,
-                        BenchFormat format);
+std::string FormatBench(const BenchConditions& conditions,
+                        const std::vector<Measurement>& measurements, BenchFormat format);
 
 }  // namespace gemma
 

@@ -22,11 +22,13 @@ TEST(FormatBench, TableAndMarkdownHaveARowForEachMeasurement) {
   const std::string table = FormatBench(kConditions, kMeasurements, BenchFormat::kTable);
   EXPECT_NE(table.find("110.00 ± 10.00"), std::string::npos) << table;
   const std::string markdown = FormatBench(kConditions, kMeasurements, BenchFormat::kMarkdown);
-  EXPECT_NE(markdown.find("| decode | 64 | 512 | 1 | 50.00 ± 0.00 |"), std::string::npos) << markdown;
+  EXPECT_NE(markdown.find("| decode | 64 | 512 | 1 | 50.00 ± 0.00 |"), std::string::npos)
+      << markdown;
 }
 
 TEST(FormatBench, JsonHasTheNumbers) {
-  const auto root = nlohmann::json::parse(FormatBench(kConditions, kMeasurements, BenchFormat::kJson));
+  const auto root =
+      nlohmann::json::parse(FormatBench(kConditions, kMeasurements, BenchFormat::kJson));
   EXPECT_EQ(root["results"].size(), 2u);
   EXPECT_EQ(root["results"][0]["tokens_per_second"]["mean"], 110);
   EXPECT_EQ(root["results"][1]["depth"], 512);

@@ -13,13 +13,15 @@ namespace {
 
 constexpr double kSecondsBetweenReports = 1.0;
 
-// Prints a line now and then while weights are read; nothing for a load that is over within a second.
+// Prints a line now and then while weights are read; nothing for a load that is over within a
+// second.
 class LoadProgress {
  public:
   void Report(uint64_t done, uint64_t total) {
     if (since_report_.Seconds() < kSecondsBetweenReports) return;
     since_report_.Restart();
-    std::fprintf(stderr, "loading weights: %.2f of %.2f GB, %.1f s\n", done / 1e9, total / 1e9, since_start_.Seconds());
+    std::fprintf(stderr, "loading weights: %.2f of %.2f GB, %.1f s\n", done / 1e9, total / 1e9,
+                 since_start_.Seconds());
   }
 
  private:
@@ -31,11 +33,16 @@ class LoadProgress {
 
 void AddModelFlags(CLI::App& parser, ModelFlags& flags) {
   parser.add_option("--model", flags.model, "The artifact folder that export made.")->required();
-  parser.add_option("--device", flags.device, "auto, cpu or cuda; auto takes the best one there is.")
+  parser
+      .add_option("--device", flags.device, "auto, cpu or cuda; auto takes the best one there is.")
       ->check(CLI::IsMember({"auto", "cpu", "cuda"}));
-  parser.add_option("--threads", flags.threads, "Threads on the CPU; 0: one for each CPU of this process.")
+  parser
+      .add_option("--threads", flags.threads,
+                  "Threads on the CPU; 0: one for each CPU of this process.")
       ->check(CLI::Range(0, 256));
-  parser.add_option("--prefill_chunk", flags.prefill_chunk, "Tokens a call; 0: as many as the artifact allows.")
+  parser
+      .add_option("--prefill_chunk", flags.prefill_chunk,
+                  "Tokens a call; 0: as many as the artifact allows.")
       ->check(CLI::NonNegativeNumber);
 }
 
@@ -46,7 +53,8 @@ std::string UserPath(const std::string& path) {
 
 absl::StatusOr<std::unique_ptr<Engine>> OpenEngine(const ModelFlags& flags) {
   if (flags.device == "cuda") {
-    return absl::UnimplementedError("--device cuda: this runner was built without CUDA (use --device cpu)");
+    return absl::UnimplementedError(
+        "--device cuda: this runner was built without CUDA (use --device cpu)");
   }
   auto progress = std::make_shared<LoadProgress>();
   EngineOptions options;

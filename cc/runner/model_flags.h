@@ -1,4 +1,5 @@
-// The flags that every subcommand with a model has: which artifact, on which device, with how many threads.
+// The flags that every subcommand with a model has: which artifact, on which device, with how many
+// threads.
 #ifndef CC_RUNNER_MODEL_FLAGS_H_
 #define CC_RUNNER_MODEL_FLAGS_H_
 
@@ -13,10 +14,10 @@
 namespace gemma {
 
 struct ModelFlags {
-  std::string model;           // --model, the artifact folder
+  std::string model;            // --model, the artifact folder
   std::string device = "auto";  // --device
-  int threads = 0;             // --threads; 0: one for each CPU
-  int64_t prefill_chunk = 0;   // --prefill_chunk; 0: the artifact's maximum
+  int threads = 0;              // --threads; 0: one for each CPU
+  int64_t prefill_chunk = 0;    // --prefill_chunk; 0: the artifact's maximum
 };
 
 void AddModelFlags(CLI::App& parser, ModelFlags& flags);

@@ -20,8 +20,10 @@ SamplingParams Override(SamplingParams params, const SamplingFlags& flags) {
 void AddSamplingFlags(CLI::App& parser, SamplingFlags& flags) {
   parser.add_option("--temperature", flags.temperature, "0: always the most likely token.");
   parser.add_option("--top_k", flags.top_k, "Draw among the k most likely tokens; 0: off.");
-  parser.add_option("--top_p", flags.top_p, "Draw among the most likely tokens that together reach this; 1: off.");
-  parser.add_option("--min_p", flags.min_p, "Draw among tokens this many times as likely as the best; 0: off.");
+  parser.add_option("--top_p", flags.top_p,
+                    "Draw among the most likely tokens that together reach this; 1: off.");
+  parser.add_option("--min_p", flags.min_p,
+                    "Draw among tokens this many times as likely as the best; 0: off.");
   parser.add_option("--seed", flags.seed, "Same seed, same text; without it, a new one each time.");
 }
 

@@ -1,4 +1,5 @@
-// score: what the model thinks of given tokens; one JSON line a position. Adds nothing to the tokens (no BOS).
+// score: what the model thinks of given tokens; one JSON line a position. Adds nothing to the
+// tokens (no BOS).
 
 #include <cmath>
 #include <cstdio>
@@ -35,9 +36,13 @@ absl::Status Score(const Flags& flags) {
 
 Command ScoreCommand(CLI::App& root) {
   auto flags = std::make_shared<Flags>();
-  CLI::App* parser = root.add_subcommand("score", "Log-probabilities of given tokens, one JSON line a position.");
+  CLI::App* parser =
+      root.add_subcommand("score", "Log-probabilities of given tokens, one JSON line a position.");
   AddModelFlags(*parser, flags->model);
-  parser->add_option("--tokens", flags->tokens, "Token ids separated by commas; nothing is added to them.")->required();
+  parser
+      ->add_option("--tokens", flags->tokens,
+                   "Token ids separated by commas; nothing is added to them.")
+      ->required();
   return {parser, [flags] { return Score(*flags); }};
 }
 

@@ -9,8 +9,9 @@ namespace {
 
 TEST(ScoreLine, HasTheKeysOfTheContractInOrder) {
   const TokenScore score = {.next_logprob = -1.5f, .top_ids = {7, 3}, .top_logprobs = {-0.25f, -2}};
-  EXPECT_EQ(ScoreLine(4, 105, score),
-            R"({"position":4,"token":105,"next_logprob":-1.5,"top_ids":[7,3],"top_logprobs":[-0.25,-2.0]})");
+  EXPECT_EQ(
+      ScoreLine(4, 105, score),
+      R"({"position":4,"token":105,"next_logprob":-1.5,"top_ids":[7,3],"top_logprobs":[-0.25,-2.0]})");
 }
 
 TEST(ScoreLine, WritesNullWhereNothingFollows) {

@@ -12,8 +12,9 @@ absl::StatusOr<std::vector<int32_t>> ParseTokenList(absl::string_view text) {
   for (absl::string_view entry : absl::StrSplit(text, ',')) {
     int32_t token = 0;
     if (!absl::SimpleAtoi(entry, &token) || token < 0) {
-      return UsageError(absl::StrCat("--tokens: entry ", tokens.size() + 1, ", \"", entry.substr(0, 40),
-                                     "\", is not a token id (write ids separated by commas: 2,105,2364)"));
+      return UsageError(
+          absl::StrCat("--tokens: entry ", tokens.size() + 1, ", \"", entry.substr(0, 40),
+                       "\", is not a token id (write ids separated by commas: 2,105,2364)"));
     }
     tokens.push_back(token);
   }

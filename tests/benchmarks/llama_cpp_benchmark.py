@@ -22,8 +22,12 @@ from absl import app, flags
 
 _PAIRS = flags.DEFINE_integer("pairs", 5, "Times that each side runs.", lower_bound=1)
 _THREADS = flags.DEFINE_integer("threads", 2, "Threads of each side.", lower_bound=1)
-_PROMPT_TOKENS = flags.DEFINE_integer("prompt_tokens", 512, "Tokens of the prompt.", lower_bound=1, upper_bound=512)
-_NEW_TOKENS = flags.DEFINE_integer("new_tokens", 64, "Tokens decoded after the prompt.", lower_bound=1)
+_PROMPT_TOKENS = flags.DEFINE_integer(
+    "prompt_tokens", 512, "Tokens of the prompt.", lower_bound=1, upper_bound=512
+)
+_NEW_TOKENS = flags.DEFINE_integer(
+    "new_tokens", 64, "Tokens decoded after the prompt.", lower_bound=1
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +91,9 @@ def main(argv: Sequence[str]) -> None:
     for _ in range(_PAIRS.value):
         ours.append(measure_runner(_THREADS.value, prompt, new))
         theirs.append(peer.measure(prompt, new))
-    print(f"{_THREADS.value} threads, prompt of {prompt}, {new} tokens after it, {_PAIRS.value} pairs; medians in tokens/s")
+    print(
+        f"{_THREADS.value} threads, prompt of {prompt}, {new} tokens after it, {_PAIRS.value} pairs; medians in tokens/s"
+    )
     print(f"{'':8} {'ours':>10} {'llama.cpp':>10} {'ratio':>8}")
     print(row("prefill", [s.prefill for s in ours], [s.prefill for s in theirs]))
     print(row("decode", [s.decode for s in ours], [s.decode for s in theirs]))

@@ -28,7 +28,11 @@ def artifact(tmp_path: Path) -> Path:
 
 def run(*arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
-        [os.environ["RUNNER"], *arguments], input=stdin, capture_output=True, check=False, timeout=60
+        [os.environ["RUNNER"], *arguments],
+        input=stdin,
+        capture_output=True,
+        check=False,
+        timeout=60,
     )
 
 
@@ -163,7 +167,9 @@ def test_hostile_weights_with_matching_digests_never_crash(artifact: Path) -> No
         ("chat_template", lambda m: m["tokenizer"].update(chat_template="llama")),
     ],
 )
-def test_manifests_that_lie(artifact: Path, what: str, edit: Callable[[dict[str, Any]], Any]) -> None:
+def test_manifests_that_lie(
+    artifact: Path, what: str, edit: Callable[[dict[str, Any]], Any]
+) -> None:
     edit_manifest(artifact, edit)
     assert_refused(score(artifact), 1)
 
@@ -202,7 +208,9 @@ def test_a_prompt_longer_than_the_context_names_both_numbers(artifact: Path) -> 
 
 
 def test_a_token_outside_the_vocabulary_is_refused(artifact: Path) -> None:
-    assert "1000000" in assert_refused(run("score", "--model", str(artifact), "--tokens", "1,1000000"), 1)
+    assert "1000000" in assert_refused(
+        run("score", "--model", str(artifact), "--tokens", "1,1000000"), 1
+    )
 
 
 def test_a_model_that_is_not_there(tmp_path: Path) -> None:

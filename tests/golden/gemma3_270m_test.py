@@ -40,7 +40,10 @@ def run(*arguments: str) -> str:
 def greedy(judge: Any, tokens: list[int]) -> list[int]:
     with torch.no_grad():
         ids = judge.generate(
-            torch.tensor([tokens]), max_new_tokens=_NEW_TOKENS, do_sample=False, eos_token_id=[1, 106]
+            torch.tensor([tokens]),
+            max_new_tokens=_NEW_TOKENS,
+            do_sample=False,
+            eos_token_id=[1, 106],
         )
     return list(ids[0, len(tokens) :].tolist())
 
@@ -88,7 +91,11 @@ def check_text(text: str, continuation: list[int], expected: torch.Tensor) -> No
         certain += 1
     want = decode([token for token in continuation[:certain] if token not in (1, 106)])
     print(f"{certain} of {len(continuation)} greedy tokens are free of ties")
-    assert text.startswith(want) if certain < len(continuation) else text.rstrip("\n") == want.rstrip("\n")
+    assert (
+        text.startswith(want)
+        if certain < len(continuation)
+        else text.rstrip("\n") == want.rstrip("\n")
+    )
 
 
 def decode(tokens: list[int]) -> str:

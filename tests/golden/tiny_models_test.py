@@ -110,7 +110,9 @@ def test_a_deep_model_is_as_close_to_float64_as_transformers_is(tmp_path: Path) 
     tolerance = 1.5 * float((single - exact).abs().max())
     for chunk in (1, 16, 33, _PROMPT):
         worst = largest_error(score(artifact, tokens, chunk), tokens, exact)
-        print(f"12 layers, chunk {chunk}: error {worst:.2e} nats, {worst / tolerance:.1%} of the tolerance")
+        print(
+            f"12 layers, chunk {chunk}: error {worst:.2e} nats, {worst / tolerance:.1%} of the tolerance"
+        )
         assert worst <= tolerance
 
 

@@ -189,8 +189,8 @@ class AttentionTest : public KernelTest {
     op.q = q.data();
     op.out = expected.data();
     reference::Compute(op);
-    // Scores reach about 6; their float32 sums of head_dim products are off by up to 4e-6 (2^-24 * 6 * 10), and so are
-    // the weights that exp makes of them, relative to the result.
+    // Scores reach about 6; their float32 sums of head_dim products are off by up to 4e-6 (2^-24 *
+    // 6 * 10), and so are the weights that exp makes of them, relative to the result.
     report.AddAll(out, expected, 4e-6, Describe(s, start, tokens));
   }
 

@@ -1,14 +1,16 @@
 // The matrix-vector product for 1 to 8 tokens, bound by reading the weights once.
 //
-// The rows are cut into tiles of 16, a tile's columns into units of (usually) 256. Every block of a grid as wide as the
-// GPU owns a contiguous range of units in tile-major order, its eight warps take them in turn, and each warp keeps a ring
-// of units in shared memory filled by asynchronous copies. Weights depend on no kernel, so the rings fill before the block
-// waits for the kernel that makes the input: memory never idles between two products.
+// The rows are cut into tiles of 16, a tile's columns into units of (usually) 256. Every block of a
+// grid as wide as the GPU owns a contiguous range of units in tile-major order, its eight warps
+// take them in turn, and each warp keeps a ring of units in shared memory filled by asynchronous
+// copies. Weights depend on no kernel, so the rings fill before the block waits for the kernel that
+// makes the input: memory never idles between two products.
 //
-// A warp multiplies on the tensor cores: 16 rows of weights times 8 columns, of which `tokens` are used. Sums are float32:
-// per group inside of the tensor core, then times the group's scale. The last warp to finish a tile adds the warps' sums in
-// a fixed order. A tile whose units two blocks share is finished by the first of them, which waits for the second one's
-// part; the second did that tile first, long ago. So results never depend on timing.
+// A warp multiplies on the tensor cores: 16 rows of weights times 8 columns, of which `tokens` are
+// used. Sums are float32: per group inside of the tensor core, then times the group's scale. The
+// last warp to finish a tile adds the warps' sums in a fixed order. A tile whose units two blocks
+// share is finished by the first of them, which waits for the second one's part; the second did
+// that tile first, long ago. So results never depend on timing.
 #ifndef CC_KERNELS_CUDA_MATVEC_KERNEL_H_
 #define CC_KERNELS_CUDA_MATVEC_KERNEL_H_
 
@@ -22,19 +24,27 @@ namespace gemma::cuda {
 
 GEMMA_DEVICE void WaitCopiesExcept(int pending) {
   switch (pending) {
-    case 0: return WaitCopies<0>();
-    case 1: return WaitCopies<1>();
-    case 2: return WaitCopies<2>();
-    case 3: return WaitCopies<3>();
-    case 4: return WaitCopies<4>();
-    case 5: return WaitCopies<5>();
-    case 6: return WaitCopies<6>();
-    default: return WaitCopies<7>();
+    case 0:
+      return WaitCopies<0>();
+    case 1:
+      return WaitCopies<1>();
+    case 2:
+      return WaitCopies<2>();
+    case 3:
+      return WaitCopies<3>();
+    case 4:
+      return WaitCopies<4>();
+    case 5:
+      return WaitCopies<5>();
+    case 6:
+      return WaitCopies<6>();
+    default:
+      return WaitCopies<7>();
   }
 }
 
-// Where a 16-byte chunk of a value row lies: permuted so that the lanes of a warp, reading the same columns of eight rows,
-// find them in different banks.
+// Where a 16-byte chunk of a value row lies: permuted so that the lanes of a warp, reading the same
+// columns of eight rows, find them in different banks.
 template <Layout kLayout>
 GEMMA_DEVICE int SwizzledChunk(int row, int chunk) {
   if constexpr (kLayout == Layout::kF32) return chunk ^ (row & 1) << 2;
@@ -54,22 +64,24 @@ GEMMA_DEVICE TileRow RowOfTile(const MatvecPart& part, int tile_in_part, int r) 
   return {&m, row < m.rows ? row : m.rows - 1};
 }
 
-// Copies `words` 4-byte words a row of a plane with rows of `row_bytes`, from byte `start` of the row on; zeros past its end.
-GEMMA_DEVICE void CopyRowWords(const MatvecPart& part, int tile, const std::byte* Matrix::*plane, int row_bytes, int start,
-                               int words, int stage_row, std::byte* to) {
+// Copies `words` 4-byte words a row of a plane with rows of `row_bytes`, from byte `start` of the
+// row on; zeros past its end.
+GEMMA_DEVICE void CopyRowWords(const MatvecPart& part, int tile, const std::byte* Matrix::* plane,
+                               int row_bytes, int start, int words, int stage_row, std::byte* to) {
   for (int i = Lane(); i < kTileRows * words; i += kWarp) {
     const int r = i / words, word = i % words;
     const TileRow source = RowOfTile(part, tile, r);
     const int offset = start + word * 4;
     const bool inside = offset < row_bytes;
-    CopyAsync<4>(to + r * stage_row + word * 4, source.matrix->*plane + source.row * row_bytes + (inside ? offset : 0),
+    CopyAsync<4>(to + r * stage_row + word * 4,
+                 source.matrix->*plane + source.row * row_bytes + (inside ? offset : 0),
                  inside ? 4 : 0);
   }
 }
 
 // Float16 scales (or mins): one 16-byte copy a row where the addresses allow, else words.
-GEMMA_DEVICE void CopyScales(const MatvecPart& part, int tile, const std::byte* Matrix::*plane, int columns, int group,
-                             int column, std::byte* to) {
+GEMMA_DEVICE void CopyScales(const MatvecPart& part, int tile, const std::byte* Matrix::* plane,
+                             int columns, int group, int column, std::byte* to) {
   const int row_bytes = columns / group * 2;
   if (group == 32 && row_bytes % 16 == 0) {
     if (Lane() < kTileRows) {
@@ -104,7 +116,7 @@ struct UnitCursor {
 template <Layout kLayout>
 GEMMA_DEVICE void CopyUnit(const MatvecParams& p, const UnitCursor& at, std::byte* stage) {
   constexpr StageLayout kStage = StageOf(kLayout);
-  constexpr int kChunks = kStage.value_row / 16;        // of a row
+  constexpr int kChunks = kStage.value_row / 16;  // of a row
   constexpr int kRowsAtOnce = kWarp / kChunks;
   constexpr int kChunkColumns = 512 / ValueBytes(kLayout);  // columns in 16 bytes
   const int column = p.first_column + at.in_tile * UnitColumns(kLayout);
@@ -123,11 +135,14 @@ GEMMA_DEVICE void CopyUnit(const MatvecParams& p, const UnitCursor& at, std::byt
                   source.matrix->values + source.row * row_bytes + offset, inside ? 16 : 0);
   }
   if constexpr (HasBitPlane(kLayout)) {
-    CopyRowWords(part, tile_in_part, &Matrix::extra, p.columns / 8, column / 8, 8, kStage.extra_row, stage + kStage.extra);
+    CopyRowWords(part, tile_in_part, &Matrix::extra, p.columns / 8, column / 8, 8, kStage.extra_row,
+                 stage + kStage.extra);
   }
   if constexpr (kLayout == Layout::kQ6_K) {
-    CopyRowWords(part, tile_in_part, &Matrix::extra, p.columns / 4, column / 4, 16, kStage.extra_row, stage + kStage.extra);
-    CopyRowWords(part, tile_in_part, &Matrix::scales, p.columns / 16, column / 16, 4, 16, stage + kStage.scales);
+    CopyRowWords(part, tile_in_part, &Matrix::extra, p.columns / 4, column / 4, 16,
+                 kStage.extra_row, stage + kStage.extra);
+    CopyRowWords(part, tile_in_part, &Matrix::scales, p.columns / 16, column / 16, 4, 16,
+                 stage + kStage.scales);
     // The float16 d, with the other half of its aligned word.
     if (Lane() < kTileRows) {
       const TileRow source = RowOfTile(part, tile_in_part, Lane());
@@ -136,21 +151,29 @@ GEMMA_DEVICE void CopyUnit(const MatvecParams& p, const UnitCursor& at, std::byt
     }
   } else if constexpr (HasPackedScales(kLayout)) {
     const int block = column / 256;
-    CopyRowWords(part, tile_in_part, &Matrix::scales, p.columns / 256 * 12, block * 12, 3, 16, stage + kStage.scales);
-    CopyRowWords(part, tile_in_part, &Matrix::blocks, p.columns / 256 * 4, block * 4, 1, 4, stage + kStage.blocks);
+    CopyRowWords(part, tile_in_part, &Matrix::scales, p.columns / 256 * 12, block * 12, 3, 16,
+                 stage + kStage.scales);
+    CopyRowWords(part, tile_in_part, &Matrix::blocks, p.columns / 256 * 4, block * 4, 1, 4,
+                 stage + kStage.blocks);
   } else if constexpr (!IsFloat(kLayout)) {
     if (!part.first.float_scales) {
       const int group = part.first.group;
-      CopyScales(part, tile_in_part, &Matrix::scales, p.columns, group, column, stage + kStage.scales);
+      CopyScales(part, tile_in_part, &Matrix::scales, p.columns, group, column,
+                 stage + kStage.scales);
       if constexpr (HasMins(kLayout)) {
-        CopyScales(part, tile_in_part, &Matrix::mins, p.columns, group, column, stage + kStage.mins);
+        CopyScales(part, tile_in_part, &Matrix::mins, p.columns, group, column,
+                   stage + kStage.mins);
       }
     }
   }
 }
 
-GEMMA_DEVICE uint32_t LoadWord(const std::byte* from) { return *reinterpret_cast<const uint32_t*>(from); }
-GEMMA_DEVICE float LoadHalf(const std::byte* from) { return HalfBitsToFloat(*reinterpret_cast<const uint16_t*>(from)); }
+GEMMA_DEVICE uint32_t LoadWord(const std::byte* from) {
+  return *reinterpret_cast<const uint32_t*>(from);
+}
+GEMMA_DEVICE float LoadHalf(const std::byte* from) {
+  return HalfBitsToFloat(*reinterpret_cast<const uint16_t*>(from));
+}
 
 // The integer fragments of block b (32 columns) of a stage.
 template <Layout kLayout>
@@ -169,15 +192,16 @@ GEMMA_DEVICE void LoadFragments(const std::byte* stage, int b, Fragments& a) {
     }
     const std::byte* extra = stage + kStage.extra + row * kStage.extra_row;
     if constexpr (HasBitPlane(kLayout)) SpreadBits(LoadWord(extra + b * 4), t, r, a);
-    if constexpr (kLayout == Layout::kQ6_K) SpreadPairs(LoadWord(extra + b * 8 + t % 2 * 4), t, r, a);
+    if constexpr (kLayout == Layout::kQ6_K)
+      SpreadPairs(LoadWord(extra + b * 8 + t % 2 * 4), t, r, a);
   }
 }
 
 // What a unit's scales are read with.
 struct BlockScales {
-  int group_shift;   // log2 of the blocks of 32 columns that share a scale
-  bool one_a_row;    // scales are applied when the row is complete
-  float d[2];        // Q6_K: of rows g and g + 8
+  int group_shift;  // log2 of the blocks of 32 columns that share a scale
+  bool one_a_row;   // scales are applied when the row is complete
+  float d[2];       // Q6_K: of rows g and g + 8
 };
 
 // weight = scale * (q - zero point) + min, for one row of a block of 32 columns.
@@ -187,13 +211,16 @@ struct Factors {
 };
 
 template <Layout kLayout>
-GEMMA_DEVICE Factors LoadFactors(const std::byte* stage, int row, int b, const BlockScales& scales) {
+GEMMA_DEVICE Factors LoadFactors(const std::byte* stage, int row, int b,
+                                 const BlockScales& scales) {
   constexpr StageLayout kStage = StageOf(kLayout);
   if constexpr (HasPackedScales(kLayout)) {
     const std::byte* packed = stage + kStage.scales + row * 16;
-    const SixBitPair pair = UnpackSixBits(LoadWord(packed), LoadWord(packed + 4), LoadWord(packed + 8), b);
+    const SixBitPair pair =
+        UnpackSixBits(LoadWord(packed), LoadWord(packed + 4), LoadWord(packed + 8), b);
     const std::byte* d = stage + kStage.blocks + row * 4;
-    return {LoadHalf(d) * static_cast<float>(pair.scale), -LoadHalf(d + 2) * static_cast<float>(pair.min)};
+    return {LoadHalf(d) * static_cast<float>(pair.scale),
+            -LoadHalf(d + 2) * static_cast<float>(pair.min)};
   } else {
     if (scales.one_a_row) return {1, 0};
     const int offset = row * 16 + (b >> scales.group_shift) * 2;
@@ -203,12 +230,14 @@ GEMMA_DEVICE Factors LoadFactors(const std::byte* stage, int row, int b, const B
   }
 }
 
-// This lane's B fragments of block b of the input: token g, columns as in Fragments; zeros beyond the tokens.
+// This lane's B fragments of block b of the input: token g, columns as in Fragments; zeros beyond
+// the tokens.
 template <int kTokens>
 GEMMA_DEVICE uint4 LoadActivations(const InputView& in, int block) {
   const int g = Lane() / 4, t = Lane() % 4;
   if (kTokens < 8 && g >= kTokens) return make_uint4(0, 0, 0, 0);
-  return *reinterpret_cast<const uint4*>(in.activations + g * in.activation_stride + (block * 4 + t) * 16);
+  return *reinterpret_cast<const uint4*>(in.activations + g * in.activation_stride +
+                                         (block * 4 + t) * 16);
 }
 
 // The sums of the input over the columns of sum block `block`, for tokens 2t and 2t + 1.
@@ -233,7 +262,9 @@ GEMMA_DEVICE void AddFloatBlock(const std::byte* stage, int b, const uint4& x, f
     for (int r = 0; r < 2; ++r) {
       const int row = g + 8 * r;
       const int byte = b * kBytes + half * kBytes / 2 + t * kBytes / 8;
-      FourFloats<kLayout>(stage + row * kStage.value_row + SwizzledChunk<kLayout>(row, byte / 16) * 16 + byte % 16, f[r]);
+      FourFloats<kLayout>(
+          stage + row * kStage.value_row + SwizzledChunk<kLayout>(row, byte / 16) * 16 + byte % 16,
+          f[r]);
     }
 #pragma unroll
     for (int part = 0; part < FragmentParts(kLayout); ++part) {
@@ -247,8 +278,8 @@ GEMMA_DEVICE void AddFloatBlock(const std::byte* stage, int b, const uint4& x, f
 
 // One block of 32 columns of quantized weights.
 template <Layout kLayout, int kTokens>
-GEMMA_DEVICE void AddBlock(const std::byte* stage, int b, int block, const InputView& in, const BlockScales& scales,
-                           float (&sums)[4]) {
+GEMMA_DEVICE void AddBlock(const std::byte* stage, int b, int block, const InputView& in,
+                           const BlockScales& scales, float (&sums)[4]) {
   const int g = Lane() / 4;
   const uint4 x = LoadActivations<kTokens>(in, block);
   Fragments a;
@@ -258,12 +289,14 @@ GEMMA_DEVICE void AddBlock(const std::byte* stage, int b, int block, const Input
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const float2 s = LoadSums<kTokens>(in, 2 * block + half);
-      float c[4] = {-Offset(kLayout) * s.x, -Offset(kLayout) * s.y, -Offset(kLayout) * s.x, -Offset(kLayout) * s.y};
+      float c[4] = {-Offset(kLayout) * s.x, -Offset(kLayout) * s.y, -Offset(kLayout) * s.x,
+                    -Offset(kLayout) * s.y};
       MultiplyAccumulate(c, a[half], half == 0 ? x.x : x.z, half == 0 ? x.y : x.w);
 #pragma unroll
       for (int r = 0; r < 2; ++r) {
         const int row = g + 8 * r;
-        const int8_t small = *reinterpret_cast<const int8_t*>(stage + kStage.scales + row * 16 + 2 * b + half);
+        const int8_t small =
+            *reinterpret_cast<const int8_t*>(stage + kStage.scales + row * 16 + 2 * b + half);
         const float scale = scales.d[r] * static_cast<float>(small);
         sums[2 * r] += scale * c[2 * r];
         if (kTokens > 1) sums[2 * r + 1] += scale * c[2 * r + 1];
@@ -272,7 +305,8 @@ GEMMA_DEVICE void AddBlock(const std::byte* stage, int b, int block, const Input
   } else {
     float2 s = make_float2(0, 0);
     if constexpr (kLayout != Layout::kInt8) s = LoadSums<kTokens>(in, block);
-    float c[4] = {-Offset(kLayout) * s.x, -Offset(kLayout) * s.y, -Offset(kLayout) * s.x, -Offset(kLayout) * s.y};
+    float c[4] = {-Offset(kLayout) * s.x, -Offset(kLayout) * s.y, -Offset(kLayout) * s.x,
+                  -Offset(kLayout) * s.y};
     MultiplyAccumulate(c, a[0], x.x, x.y);
     MultiplyAccumulate(c, a[1], x.z, x.w);
 #pragma unroll
@@ -289,8 +323,8 @@ GEMMA_DEVICE void AddBlock(const std::byte* stage, int b, int block, const Input
 }
 
 template <Layout kLayout, int kTokens>
-GEMMA_DEVICE void AddUnit(const MatvecParams& p, const UnitCursor& at, const std::byte* stage, const InputView& in,
-                          float (&sums)[4]) {
+GEMMA_DEVICE void AddUnit(const MatvecParams& p, const UnitCursor& at, const std::byte* stage,
+                          const InputView& in, float (&sums)[4]) {
   constexpr int kBlocks = UnitColumns(kLayout) / 32;
   const int first_block = at.in_tile * kBlocks;
   int tile_in_part;
@@ -300,7 +334,8 @@ GEMMA_DEVICE void AddUnit(const MatvecParams& p, const UnitCursor& at, const std
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
       const int64_t row = RowOfTile(part, tile_in_part, Lane() / 4 + 8 * r).row;
-      const int odd = static_cast<int>(row * (p.columns / 256) + p.first_column / 256 + at.in_tile) & 1;
+      const int odd =
+          static_cast<int>(row * (p.columns / 256) + p.first_column / 256 + at.in_tile) & 1;
       scales.d[r] = LoadHalf(stage + StageOf(kLayout).blocks + (Lane() / 4 + 8 * r) * 4 + odd * 2);
     }
   } else if constexpr (!IsFloat(kLayout) && kLayout < Layout::kQ4_K) {
@@ -318,8 +353,9 @@ GEMMA_DEVICE void AddUnit(const MatvecParams& p, const UnitCursor& at, const std
 }
 
 template <Layout kLayout, int kTokens>
-__global__ void __launch_bounds__(kMatvecWarps * kWarp, 2)
-MatvecKernel(const __grid_constant__ MatvecParams p, const __grid_constant__ MatvecShared shared_layout) {
+__global__ void __launch_bounds__(kMatvecWarps* kWarp, 2)
+    MatvecKernel(const __grid_constant__ MatvecParams p,
+                 const __grid_constant__ MatvecShared shared_layout) {
   GEMMA_SHARED_MEMORY(shared);
   constexpr int kStageBytes = StageOf(kLayout).bytes;
   const UnitRange range = RangeOfBlock(p);
@@ -342,7 +378,8 @@ MatvecKernel(const __grid_constant__ MatvecParams p, const __grid_constant__ Mat
   const InputView view = input.View();
   float sums[4] = {0, 0, 0, 0};
   int stage = 0;
-  for (UnitCursor at(range.begin + warp, p.units_per_tile); at.unit < range.end; at.Advance(p.units_per_tile)) {
+  for (UnitCursor at(range.begin + warp, p.units_per_tile); at.unit < range.end;
+       at.Advance(p.units_per_tile)) {
     WaitCopiesExcept(p.ring_stages - 1);
     __syncwarp();
     tiles.AdvanceTo(at.tile, sums);
@@ -358,14 +395,19 @@ MatvecKernel(const __grid_constant__ MatvecParams p, const __grid_constant__ Mat
 
 template <Layout kLayout>
 cudaError_t LaunchMatvec(const MatvecParams& params, const MatvecLaunch& launch) {
-  const MatvecShared shared = MatvecSharedOf(kLayout, params.tokens, params.units_per_tile, params.ring_stages);
+  const MatvecShared shared =
+      MatvecSharedOf(kLayout, params.tokens, params.units_per_tile, params.ring_stages);
   const LaunchShape shape{dim3(static_cast<unsigned>(launch.blocks)), kMatvecWarps * kWarp,
                           static_cast<size_t>(shared.bytes), launch.overlap, launch.stream};
   switch (TokenSlots(params.tokens)) {
-    case 1: return Launch(MatvecKernel<kLayout, 1>, shape, params, shared);
-    case 2: return Launch(MatvecKernel<kLayout, 2>, shape, params, shared);
-    case 4: return Launch(MatvecKernel<kLayout, 4>, shape, params, shared);
-    default: return Launch(MatvecKernel<kLayout, 8>, shape, params, shared);
+    case 1:
+      return Launch(MatvecKernel<kLayout, 1>, shape, params, shared);
+    case 2:
+      return Launch(MatvecKernel<kLayout, 2>, shape, params, shared);
+    case 4:
+      return Launch(MatvecKernel<kLayout, 4>, shape, params, shared);
+    default:
+      return Launch(MatvecKernel<kLayout, 8>, shape, params, shared);
   }
 }
 

@@ -1,4 +1,5 @@
-// What a matvec launch passes to its kernel (matvec_kernel.h), and the launchers, one for each layout.
+// What a matvec launch passes to its kernel (matvec_kernel.h), and the launchers, one for each
+// layout.
 #ifndef CC_KERNELS_CUDA_MATVEC_PARAMS_H_
 #define CC_KERNELS_CUDA_MATVEC_PARAMS_H_
 
@@ -15,8 +16,9 @@ inline constexpr int kMaxMatvecParts = 4;
 inline constexpr int kMaxMatvecTokens = 8;
 inline constexpr int kTileRows = 16;
 
-// Rows of one output. A tile has 16 rows: rows 0-7 come from `first`, 8-15 from `second`. In a plain product both are the
-// same matrix and second_row is 8; in a gated one they are gate and up, second_row is 0 and a tile makes 8 outputs.
+// Rows of one output. A tile has 16 rows: rows 0-7 come from `first`, 8-15 from `second`. In a
+// plain product both are the same matrix and second_row is 8; in a gated one they are gate and up,
+// second_row is 0 and a tile makes 8 outputs.
 struct MatvecPart {
   Matrix first;
   Matrix second;
@@ -26,7 +28,8 @@ struct MatvecPart {
   void* out = nullptr;    // [tokens, rows]
 };
 
-// x_out = (x + branch / rms(branch) * branch_weight) * scalar;  in = x_out / rms(x_out) * weight.  One token.
+// x_out = (x + branch / rms(branch) * branch_weight) * scalar;  in = x_out / rms(x_out) * weight.
+// One token.
 struct FusedNorm {
   const float* x = nullptr;              // [columns]; null: no fused norm
   const float* branch = nullptr;         // [columns]; null: x_out = x
@@ -40,22 +43,23 @@ struct FusedNorm {
 struct MatvecParams {
   MatvecPart parts[kMaxMatvecParts];
   int32_t part_count = 0;
-  int32_t columns = 0;       // of the matrices
-  int32_t first_column = 0;  // where the launch's units begin: a multiple of 256; not 0 when inputs are cut to fit
+  int32_t columns = 0;  // of the matrices
+  int32_t first_column =
+      0;  // where the launch's units begin: a multiple of 256; not 0 when inputs are cut to fit
   int32_t units_per_tile = 0;
   int32_t total_units = 0;
   int32_t tokens = 0;
   int32_t ring_stages = 0;
-  bool whole_tiles = false;   // a block never shares a tile with its neighbour
-  bool gated = false;         // out = gelu(first) * second
-  bool bf16_out = false;      // else float32
-  bool accumulate = false;    // out += (float32 only)
-  float softcap = 0;          // out = softcap * tanh(out / softcap); 0: off
+  bool whole_tiles = false;      // a block never shares a tile with its neighbour
+  bool gated = false;            // out = gelu(first) * second
+  bool bf16_out = false;         // else float32
+  bool accumulate = false;       // out += (float32 only)
+  float softcap = 0;             // out = softcap * tanh(out / softcap); 0: off
   const uint16_t* in = nullptr;  // bfloat16 [tokens, in_stride]
   int64_t in_stride = 0;
   int64_t out_stride = 0;  // 0: the part's rows
   FusedNorm norm;
-  float* boundary_sums = nullptr;    // [blocks][16 * kMaxMatvecTokens]
+  float* boundary_sums = nullptr;      // [blocks][16 * kMaxMatvecTokens]
   uint32_t* boundary_flags = nullptr;  // [blocks], all 0 between launches
 };
 
@@ -112,10 +116,13 @@ struct MatvecShared {
   int64_t bytes = 0;
 };
 constexpr int PartialSlots(int tokens) { return tokens <= 2 ? 8 : 4; }
-constexpr int TokenSlots(int tokens) { return tokens <= 1 ? 1 : tokens <= 2 ? 2 : tokens <= 4 ? 4 : 8; }
+constexpr int TokenSlots(int tokens) {
+  return tokens <= 1 ? 1 : tokens <= 2 ? 2 : tokens <= 4 ? 4 : 8;
+}
 constexpr int SumColumns(Layout l) { return l == Layout::kQ6_K ? 16 : 32; }
 
-constexpr MatvecShared MatvecSharedOf(Layout layout, int tokens, int units_per_tile, int ring_stages) {
+constexpr MatvecShared MatvecSharedOf(Layout layout, int tokens, int units_per_tile,
+                                      int ring_stages) {
   const int64_t columns = int64_t{units_per_tile} * UnitColumns(layout);
   const int slots = TokenSlots(tokens);
   MatvecShared s;
