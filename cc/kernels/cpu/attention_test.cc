@@ -189,7 +189,9 @@ class AttentionTest : public KernelTest {
     op.q = q.data();
     op.out = expected.data();
     reference::Compute(op);
-    report.AddAll(out, expected, 2e-6, Describe(s, start, tokens));
+    // A score is a sum of head_dim products; its rounding error becomes a relative error of a
+    // weight.
+    report.AddAll(out, expected, 6e-6, Describe(s, start, tokens));
   }
 
   void Run(const Attention& op, int slices) {
