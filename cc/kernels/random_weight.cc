@@ -1,14 +1,14 @@
 #include "cc/kernels/random_weight.h"
 
-#include <cstdlib>
 #include <cstring>
+#include <new>
 
 #include "cc/kernels/reference.h"
 
 namespace gemma {
 namespace {
 
-constexpr uint64_t kAlignment = 128;
+constexpr std::align_val_t kAlignment{128};
 
 // Fills [begin, end) of a plane.
 class Filler {
@@ -87,13 +87,15 @@ void Fill(const WeightShape& shape, const WeightPlanes& planes, std::byte* blob,
 
 RandomWeight::RandomWeight(const WeightShape& shape, uint32_t seed) {
   const WeightPlanes planes = LayOutWeight(shape).value();
-  const uint64_t bytes = (planes.bytes + kAlignment - 1) / kAlignment * kAlignment;
-  blob_.reset(static_cast<std::byte*>(std::aligned_alloc(kAlignment, bytes)));
+  // Not a byte more than the planes take, so that a sanitizer sees every read past the end.
+  blob_.reset(static_cast<std::byte*>(operator new(planes.bytes, kAlignment)));
   Fill(shape, planes, blob_.get(), seed);
   view_ = {shape, planes, blob_.get()};
 }
 
-void RandomWeight::Free::operator()(std::byte* memory) const { std::free(memory); }
+void RandomWeight::Free::operator()(std::byte* memory) const {
+  operator delete(memory, kAlignment);
+}
 
 std::vector<float> RandomFloats(int64_t count, uint32_t seed) {
   std::mt19937 random(seed);

@@ -12,6 +12,7 @@ import numpy as np
 
 from python.checkpoint.byte_source import ByteSource
 from python.console.errors import FormatError
+import itertools
 
 MAX_KEYS = 1 << 16
 MAX_KEY_BYTES = 65535  # the specification's limit
@@ -67,7 +68,7 @@ class StringArray(Sequence[str]):
         try:
             return [
                 data[start : end - 8].decode("utf-8")
-                for start, end in zip(starts, starts[1:], strict=False)
+                for start, end in itertools.pairwise(starts)
             ]
         except UnicodeDecodeError:
             return list(self)  # finds and names the bad one

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from python.console.errors import UserError
+import itertools
 
 PLANE_ALIGNMENT = 128
 MIN_GROUP = 32
@@ -80,7 +81,7 @@ def empty(layout: str, rows: int, columns: int, group: int) -> PackedWeight:
     """A weight whose planes are still to be written; the gaps between them are zero."""
     parts = planes(layout, rows, columns, group)
     data = np.empty(blob_bytes(layout, rows, columns, group), dtype=np.uint8)
-    for before, after in zip(parts, parts[1:], strict=False):
+    for before, after in itertools.pairwise(parts):
         data[before.offset + before.bytes : after.offset] = 0
     return PackedWeight(layout=layout, rows=rows, columns=columns, group=group, data=data)
 

@@ -92,7 +92,8 @@ def main(argv: Sequence[str]) -> None:
         ours.append(measure_runner(_THREADS.value, prompt, new))
         theirs.append(peer.measure(prompt, new))
     print(
-        f"{_THREADS.value} threads, prompt of {prompt}, {new} tokens after it, {_PAIRS.value} pairs; medians in tokens/s"
+        f"{_THREADS.value} threads, prompt of {prompt}, {new} tokens after it,"
+        f" {_PAIRS.value} pairs; medians in tokens/s"
     )
     print(f"{'':8} {'ours':>10} {'llama.cpp':>10} {'ratio':>8}")
     print(row("prefill", [s.prefill for s in ours], [s.prefill for s in theirs]))

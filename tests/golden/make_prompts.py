@@ -48,7 +48,8 @@ _TEXTS = {
         "Am Morgen des dritten Tages erreichten die Wanderer den Pass. Der Wind kam kalt von Norden, und über den "
         "Gipfeln lag noch Schnee. Unten im Tal sah man die Dächer eines Dorfes, einen schmalen Fluss und die Straße, "
         "die sich in vielen Kehren nach Süden zog. Sie setzten sich hinter einen großen Stein, teilten das letzte "
-        "Brot und sprachen darüber, was sie am Abend essen würden. Der älteste von ihnen, der schon oft hier gewesen war, sagte"
+        "Brot und sprachen darüber, was sie am Abend essen würden. Der älteste von ihnen, der schon oft hier gewesen "
+        "war, sagte"
     ),
     "mixed": (
         '{"title": "Inventory", "items": [\n'
