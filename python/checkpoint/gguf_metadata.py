@@ -4,6 +4,7 @@ All of it is untrusted: every count and length is checked against what the file 
 anything is allocated, and counts have limits far above any real model.
 """
 
+import itertools
 import struct
 from collections.abc import Iterator, Sequence
 from typing import Any, overload
@@ -12,7 +13,6 @@ import numpy as np
 
 from python.checkpoint.byte_source import ByteSource
 from python.console.errors import FormatError
-import itertools
 
 MAX_KEYS = 1 << 16
 MAX_KEY_BYTES = 65535  # the specification's limit
@@ -67,8 +67,7 @@ class StringArray(Sequence[str]):
         data, starts = self._data, self._starts
         try:
             return [
-                data[start : end - 8].decode("utf-8")
-                for start, end in itertools.pairwise(starts)
+                data[start : end - 8].decode("utf-8") for start, end in itertools.pairwise(starts)
             ]
         except UnicodeDecodeError:
             return list(self)  # finds and names the bad one

@@ -129,7 +129,9 @@ class Progress:
     def _rate(self) -> float:
         """Bytes a second, or items a second where no bytes are counted; of this run alone."""
         elapsed = self._elapsed()
-        done = self._bytes - self._skipped_bytes if self._total_bytes else self._done - self._skipped
+        done = (
+            self._bytes - self._skipped_bytes if self._total_bytes else self._done - self._skipped
+        )
         return done / elapsed if elapsed > 0 else 0.0
 
     def _eta_seconds(self) -> float | None:

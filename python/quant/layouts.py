@@ -4,13 +4,13 @@ what it holds.
 Packing, unpacking and sizes all follow from `planes`; no other place knows an offset.
 """
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from python.console.errors import UserError
-import itertools
 
 PLANE_ALIGNMENT = 128
 MIN_GROUP = 32
