@@ -64,13 +64,16 @@ class LlamaCpp:
 
 def measure_runner(threads: int, prompt_tokens: int, new_tokens: int) -> Speed:
     command = [
-        os.environ["RUNNER"], "bench", "--model", os.environ["ARTIFACT"], "--device", "cpu", "--threads", str(threads),
-        "--prefill", str(prompt_tokens), "--decode", str(new_tokens), "--depth", str(prompt_tokens),
+        os.environ["RUNNER"], "bench", "--model", os.path.abspath(os.environ["ARTIFACT"]), "--device", "cpu", "--threads", str(threads),
+        "--prefill", str(prompt_tokens), "--decode", str(new_tokens), "--depth", f"0,{prompt_tokens}",
         "--repetitions", "1", "--format", "json",
     ]  # fmt: skip
     result = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    by_kind = {row["test"]: row["tokens_per_second"]["mean"] for row in result["results"]}
-    return Speed(prefill=by_kind["prefill"], decode=by_kind["decode"])
+    speeds = {
+        (entry["test"], entry["depth"]): entry["tokens_per_second"]["mean"]
+        for entry in result["results"]
+    }
+    return Speed(prefill=speeds["prefill", 0], decode=speeds["decode", prompt_tokens])
 
 
 def row(name: str, ours: Sequence[float], theirs: Sequence[float]) -> str:
