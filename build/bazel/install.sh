@@ -37,7 +37,11 @@ progress() {
 
 check_prerequisites() {
   local remedy="or put bazelisk (or a Bazel >= 7) on the PATH" tool
-  for tool in apt-get dpkg-deb tar xz sha256sum g++; do
+  for tool in apt-get dpkg-deb; do
+    command -v "$tool" > /dev/null || die "no Bazel >= 7 is on the PATH and this machine has no $tool to install one" \
+      "from Debian's packages: put bazelisk on the PATH"
+  done
+  for tool in tar xz sha256sum g++; do
     command -v "$tool" > /dev/null || die "$tool is missing: install it, $remedy"
   done
   python3 -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2> /dev/null ||

@@ -123,7 +123,7 @@ class GemmaDelegateTest : public ::testing::Test {
     TakeDelegateError().IgnoreError();
   }
 
-  void Open(const std::vector<ProgramMethod>& methods) {
+  void Open(const std::vector<TestMethod>& methods) {
     pte_ = WriteProgram(methods);
     loader_.emplace(pte_.data(), pte_.size());
     program_.emplace(Program::load(&*loader_, Program::Verification::InternalConsistency));
@@ -133,9 +133,7 @@ class GemmaDelegateTest : public ::testing::Test {
     Open(
         {Method_(PlanMethod::kPrefill), Method_(PlanMethod::kDecode), Method_(PlanMethod::kScore)});
   }
-  ProgramMethod Method_(PlanMethod method) const {
-    return MakeProgramMethod(tiny_.MakePlan(method));
-  }
+  TestMethod Method_(PlanMethod method) const { return MakeTestMethod(tiny_.MakePlan(method)); }
 
   const Program& program() { return program_->get(); }
   std::string TakeMessage() { return std::string(TakeDelegateError().message()); }
@@ -275,9 +273,9 @@ TEST_F(GemmaDelegateTest, APlainHostIsToldWhatIsMissing) {
 }
 
 TEST_F(GemmaDelegateTest, BadPlansAreRefusedAtLoad) {
-  ProgramMethod damaged = Method_(PlanMethod::kPrefill);
+  TestMethod damaged = Method_(PlanMethod::kPrefill);
   damaged.payload.resize(damaged.payload.size() / 2);
-  ProgramMethod renamed = Method_(PlanMethod::kPrefill);
+  TestMethod renamed = Method_(PlanMethod::kPrefill);
   renamed.name = "decode";
   Open({damaged, renamed});
   EXPECT_EQ(LoadedMethod(program(), "prefill").error(), Error::InvalidArgument);
@@ -288,9 +286,9 @@ TEST_F(GemmaDelegateTest, BadPlansAreRefusedAtLoad) {
 
 // The program's tensors need not be those of the plan's method.
 TEST_F(GemmaDelegateTest, OtherTensorsAreRefusedAtExecution) {
-  ProgramMethod fewer = Method_(PlanMethod::kPrefill);
+  TestMethod fewer = Method_(PlanMethod::kPrefill);
   fewer.inputs.pop_back();
-  ProgramMethod other_type = Method_(PlanMethod::kDecode);
+  TestMethod other_type = Method_(PlanMethod::kDecode);
   other_type.outputs[0].floating = true;
   Open({fewer, other_type});
   auto model = std::make_shared<Model>(std::make_unique<FakeExecutor>());

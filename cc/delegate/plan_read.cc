@@ -31,7 +31,7 @@ std::vector<uint64_t> AlignedCopy(std::span<const std::byte> payload) {
 
 bool IsNameCharacter(char c) {
   return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '.' || c == '_' || c == '-' ||
-         c == '/';
+         c == '/' || c == ',';
 }
 
 absl::StatusOr<std::string> ReadName(const flatbuffers::String* text, absl::string_view what,
@@ -45,7 +45,7 @@ absl::StatusOr<std::string> ReadName(const flatbuffers::String* text, absl::stri
     if (!IsNameCharacter(c)) {
       return Malformed(absl::StrCat("the name of ", what, " ", index, " has byte ",
                                     static_cast<unsigned char>(c),
-                                    " (only letters, digits and ._-/ are allowed)"));
+                                    " (only letters, digits and ._-/, are allowed)"));
     }
   }
   return std::string(name);
@@ -74,7 +74,7 @@ absl::StatusOr<PlanCache> ReadCache(const plan::Cache& table, size_t index) {
   PlanCache cache;
   GEMMA_ASSIGN_OR_RETURN(cache.name, ReadName(table.name(), "cache", index));
   const auto dtype = static_cast<uint8_t>(table.dtype());
-  if (dtype > plan::DType_MAX) {
+  if (dtype > static_cast<uint8_t>(plan::DType::MAX)) {
     return Malformed(
         absl::StrCat("cache ", cache.name, " has dtype ", dtype, " (known are 0 and 1)"));
   }
@@ -90,12 +90,12 @@ absl::StatusOr<PlanValue> ReadValue(const plan::Value& table, size_t index) {
   PlanValue value;
   GEMMA_ASSIGN_OR_RETURN(value.name, ReadName(table.name(), "value", index));
   const auto rows = static_cast<uint8_t>(table.rows());
-  if (rows > plan::Rows_MAX) {
+  if (rows > static_cast<uint8_t>(plan::Rows::MAX)) {
     return Malformed(
         absl::StrCat("value ", value.name, " has rows ", rows, " (known are 0 and 1)"));
   }
   value.columns = table.columns();
-  value.one_row = table.rows() == plan::Rows_ONE;
+  value.one_row = table.rows() == plan::Rows::ONE;
   return value;
 }
 
@@ -143,41 +143,42 @@ PlanOperation Read(const plan::Score& t) {
 // present.
 absl::StatusOr<PlanOperation> ReadOperation(const plan::Step& step, absl::string_view name) {
   switch (step.operation_type()) {
-    case plan::Operation_Embed:
+    case plan::Operation::Embed:
       return Read(*step.operation_as_Embed());
-    case plan::Operation_RmsNorm:
+    case plan::Operation::RmsNorm:
       return Read(*step.operation_as_RmsNorm());
-    case plan::Operation_Linear:
+    case plan::Operation::Linear:
       return ReadLinear(*step.operation_as_Linear(), name);
-    case plan::Operation_PrepareAttention:
+    case plan::Operation::PrepareAttention:
       return Read(*step.operation_as_PrepareAttention());
-    case plan::Operation_Attention:
+    case plan::Operation::Attention:
       return Read(*step.operation_as_Attention());
-    case plan::Operation_GatedGelu: {
+    case plan::Operation::GatedGelu: {
       const auto& t = *step.operation_as_GatedGelu();
       return GatedGeluStep{t.gate(), t.up(), t.out()};
     }
-    case plan::Operation_Add: {
+    case plan::Operation::Add: {
       const auto& t = *step.operation_as_Add();
       return AddStep{t.a(), t.b(), t.out()};
     }
-    case plan::Operation_SelectLast: {
+    case plan::Operation::SelectLast: {
       const auto& t = *step.operation_as_SelectLast();
       return SelectLastStep{t.in(), t.out()};
     }
-    case plan::Operation_Softcap: {
+    case plan::Operation::Softcap: {
       const auto& t = *step.operation_as_Softcap();
       return SoftcapStep{t.in(), t.cap(), t.out()};
     }
-    case plan::Operation_Sample:
+    case plan::Operation::Sample:
       return SampleStep{step.operation_as_Sample()->logits()};
-    case plan::Operation_Score:
+    case plan::Operation::Score:
       return Read(*step.operation_as_Score());
-    case plan::Operation_NONE:
+    case plan::Operation::NONE:
       break;
   }
-  return Malformed(absl::StrCat("step ", name, " has operation ", step.operation_type(),
-                                " (known are 1 to ", plan::Operation_MAX, ")"));
+  return Malformed(absl::StrCat("step ", name, " has operation ",
+                                static_cast<int>(step.operation_type()), " (known are 1 to ",
+                                static_cast<int>(plan::Operation::MAX), ")"));
 }
 
 absl::StatusOr<PlanStep> ReadStep(const plan::Step& table, size_t index) {

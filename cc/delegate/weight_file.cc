@@ -13,7 +13,7 @@
 #include "cc/base/checked_math.h"
 #include "cc/base/status_macros.h"
 #include "cc/delegate/background_hash.h"
-#include "flat_tensor_generated.h"
+#include "cc/delegate/flat_tensor_generated.h"
 
 namespace gemma {
 namespace {

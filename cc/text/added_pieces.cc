@@ -15,12 +15,14 @@ absl::StatusOr<AddedPieces> AddedPieces::Build(const Vocabulary& vocabulary) {
   }
   const auto piece = [&vocabulary](int32_t id) { return vocabulary.Piece(id); };
   std::ranges::sort(added.ids_, {}, piece);
-  if (const auto twin = std::ranges::adjacent_find(added.ids_, {}, piece); twin != added.ids_.end()) {
+  if (const auto twin = std::ranges::adjacent_find(added.ids_, {}, piece);
+      twin != added.ids_.end()) {
     return absl::InvalidArgumentError(
         absl::StrCat("special pieces ", twin[0], " and ", twin[1], " are spelled alike"));
   }
   const Range all{0, static_cast<int32_t>(added.ids_.size())};
-  for (int byte = 0; byte < 256; ++byte) added.by_first_[byte] = added.Narrow(all, 0, static_cast<char>(byte));
+  for (int byte = 0; byte < 256; ++byte)
+    added.by_first_[byte] = added.Narrow(all, 0, static_cast<char>(byte));
   return added;
 }
 
@@ -46,9 +48,11 @@ AddedPieces::Range AddedPieces::Narrow(Range range, size_t at, char byte) const 
     const std::string_view piece = vocabulary_->Piece(id);
     return piece.size() > at ? static_cast<int>(static_cast<uint8_t>(piece[at])) : -1;
   };
-  const auto found = std::ranges::equal_range(ids_.begin() + range.begin, ids_.begin() + range.end,
-                                              static_cast<int>(static_cast<uint8_t>(byte)), {}, next);
-  return {static_cast<int32_t>(found.begin() - ids_.begin()), static_cast<int32_t>(found.end() - ids_.begin())};
+  const auto found =
+      std::ranges::equal_range(ids_.begin() + range.begin, ids_.begin() + range.end,
+                               static_cast<int>(static_cast<uint8_t>(byte)), {}, next);
+  return {static_cast<int32_t>(found.begin() - ids_.begin()),
+          static_cast<int32_t>(found.end() - ids_.begin())};
 }
 
 AddedPieces::Match AddedPieces::LongestAt(std::string_view text, size_t begin) const {

@@ -1,4 +1,5 @@
-// AddedPieces: finds the CONTROL and USER pieces of a vocabulary in text, as it was written, before anything is merged.
+// AddedPieces: finds the CONTROL and USER pieces of a vocabulary in text, as it was written, before
+// anything is merged.
 #ifndef CC_TEXT_ADDED_PIECES_H_
 #define CC_TEXT_ADDED_PIECES_H_
 
@@ -41,7 +42,7 @@ class AddedPieces {
   Match LongestAt(std::string_view text, size_t begin) const;
 
   const Vocabulary* vocabulary_;
-  std::vector<int32_t> ids_;          // ordered by the bytes of their pieces
+  std::vector<int32_t> ids_;           // ordered by the bytes of their pieces
   std::array<Range, 256> by_first_{};  // the pieces that begin with a byte
 };
 

@@ -27,14 +27,14 @@ constexpr size_t kMaxRememberedWord = 64;
 
 absl::Status CheckText(std::string_view text) {
   if (text.size() > kMaxTextBytes) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the text has ", text.size(), " bytes, more than the ", kMaxTextBytes, " allowed"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the text has ", text.size(), " bytes, more than the ", kMaxTextBytes, " allowed"));
   }
   const size_t valid = ValidUtf8Prefix(text);
   if (valid == text.size()) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrFormat("the text is not valid UTF-8: no character begins with the byte 0x%02X at offset %d",
-                      static_cast<uint8_t>(text[valid]), valid));
+  return absl::InvalidArgumentError(absl::StrFormat(
+      "the text is not valid UTF-8: no character begins with the byte 0x%02X at offset %d",
+      static_cast<uint8_t>(text[valid]), valid));
 }
 
 // The character that ends just before text[at]. Requires at > 0 and valid text.
@@ -51,7 +51,8 @@ char32_t CodePointBefore(std::string_view text, size_t at) {
 class BpeTokenizer::Encoder {
  public:
   // `tokenizer` must outlive this, and every text given to it.
-  explicit Encoder(const BpeTokenizer& tokenizer) : tokenizer_(tokenizer), merger_(*tokenizer.merges_) {}
+  explicit Encoder(const BpeTokenizer& tokenizer)
+      : tokenizer_(tokenizer), merger_(*tokenizer.merges_) {}
 
   void AddId(int32_t id) { ids_.push_back(id); }
 
@@ -88,7 +89,8 @@ class BpeTokenizer::Encoder {
   void AddWord(std::string_view word) {
     if (word.empty()) return;
     if (word.size() > kMaxRememberedWord) return AppendMerged(word);
-    const auto [seen, is_new] = seen_.try_emplace(absl::string_view(word.data(), word.size()), Range{ids_.size(), 0});
+    const auto [seen, is_new] =
+        seen_.try_emplace(absl::string_view(word.data(), word.size()), Range{ids_.size(), 0});
     if (is_new) {
       AppendMerged(word);
       seen->second.count = ids_.size() - seen->second.begin;
@@ -103,7 +105,9 @@ class BpeTokenizer::Encoder {
     symbols_.clear();
     for (size_t at = 0; at < word.size();) {
       const CodePoint character = DecodeCodePoint(word, at);
-      AppendCharacter(character.value == U' ' ? kWrittenSpaceUtf8 : word.substr(at, character.bytes), character.value);
+      AppendCharacter(
+          character.value == U' ' ? kWrittenSpaceUtf8 : word.substr(at, character.bytes),
+          character.value);
       at += character.bytes;
     }
     merger_.Merge(symbols_);
@@ -111,7 +115,8 @@ class BpeTokenizer::Encoder {
   }
 
   void AppendCharacter(std::string_view bytes, char32_t value) {
-    if (const int32_t id = tokenizer_.character_ids_[value]; id != -1) return symbols_.push_back(id);
+    if (const int32_t id = tokenizer_.character_ids_[value]; id != -1)
+      return symbols_.push_back(id);
     for (const char byte : bytes) {
       symbols_.push_back(tokenizer_.vocabulary_.ByteId(static_cast<uint8_t>(byte)));
     }
@@ -129,12 +134,14 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> BpeTokenizer::Load(const std::string&
   GEMMA_ASSIGN_OR_RETURN(const std::string file, ReadFile(path, kMaxTokenizerFileBytes));
   absl::StatusOr<std::unique_ptr<Tokenizer>> tokenizer = Parse(file);
   if (tokenizer.ok()) return tokenizer;
-  return absl::Status(tokenizer.status().code(), absl::StrCat(path, ": ", tokenizer.status().message()));
+  return absl::Status(tokenizer.status().code(),
+                      absl::StrCat(path, ": ", tokenizer.status().message()));
 }
 
 absl::StatusOr<std::unique_ptr<Tokenizer>> BpeTokenizer::Parse(std::string_view file) {
   GEMMA_ASSIGN_OR_RETURN(Vocabulary vocabulary, Vocabulary::Parse(file));
-  std::unique_ptr<BpeTokenizer> tokenizer = absl::WrapUnique(new BpeTokenizer(std::move(vocabulary)));
+  std::unique_ptr<BpeTokenizer> tokenizer =
+      absl::WrapUnique(new BpeTokenizer(std::move(vocabulary)));
   GEMMA_RETURN_IF_ERROR(tokenizer->BuildTables());
   return tokenizer;
 }
@@ -160,7 +167,8 @@ absl::Status BpeTokenizer::AddCharacterPiece(int32_t id) {
   if (static_cast<size_t>(character.bytes) != piece.size()) return absl::OkStatus();
   int32_t& entry = character_ids_[character.value];
   if (entry != -1) {
-    return absl::InvalidArgumentError(absl::StrCat("pieces ", entry, " and ", id, " are spelled alike"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("pieces ", entry, " and ", id, " are spelled alike"));
   }
   entry = id;
   return absl::OkStatus();
@@ -173,7 +181,8 @@ void BpeTokenizer::AddJoins(std::string_view piece) {
   }
 }
 
-absl::StatusOr<std::vector<int32_t>> BpeTokenizer::Encode(std::string_view text, const EncodeOptions& options) const {
+absl::StatusOr<std::vector<int32_t>> BpeTokenizer::Encode(std::string_view text,
+                                                          const EncodeOptions& options) const {
   GEMMA_RETURN_IF_ERROR(CheckText(text));
   Encoder encoder(*this);
   size_t begin = 0;  // of the text that is not encoded yet

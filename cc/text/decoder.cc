@@ -34,7 +34,8 @@ char ByteOf(std::string_view piece) {
 
 std::string WithSpaces(std::string_view piece) {
   std::string text(piece);
-  for (size_t at = text.find(kWrittenSpace); at != std::string::npos; at = text.find(kWrittenSpace, at + 1)) {
+  for (size_t at = text.find(kWrittenSpace); at != std::string::npos;
+       at = text.find(kWrittenSpace, at + 1)) {
     text.replace(at, kWrittenSpace.size(), " ");
   }
   return text;

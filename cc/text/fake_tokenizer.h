@@ -1,8 +1,8 @@
-// FakeTokenizer: a tokenizer for tests whose ids can be read off the text. Special tokens have the ids 0, 1, ... in
-// the order given; every byte b of the rest is the token specials.size() + b.
+// FakeTokenizer: a tokenizer for tests whose ids can be read off the text. Special tokens have the
+// ids 0, 1, ... in the order given; every byte b of the rest is the token specials.size() + b.
 //
-//   FakeTokenizer tokenizer({"<bos>", "<eos>"});           // bos_id() is 0 when the first one is <bos>
-//   tokenizer.Encode("A<eos>", {.parse_special = true});    // {2 + 'A', 1}
+//   FakeTokenizer tokenizer({"<bos>", "<eos>"});          // bos_id() is 0: the first is <bos>
+//   tokenizer.Encode("A<eos>", {.parse_special = true});  // {2 + 'A', 1}
 #ifndef CC_TEXT_FAKE_TOKENIZER_H_
 #define CC_TEXT_FAKE_TOKENIZER_H_
 
@@ -30,8 +30,10 @@ class FakeTokenizer : public Tokenizer {
     }
   }
 
-  absl::StatusOr<std::vector<int32_t>> Encode(std::string_view text, const EncodeOptions& options) const override {
-    if (ValidUtf8Prefix(text) != text.size()) return absl::InvalidArgumentError("the text is not valid UTF-8");
+  absl::StatusOr<std::vector<int32_t>> Encode(std::string_view text,
+                                              const EncodeOptions& options) const override {
+    if (ValidUtf8Prefix(text) != text.size())
+      return absl::InvalidArgumentError("the text is not valid UTF-8");
     std::vector<int32_t> ids;
     while (!text.empty()) {
       const int32_t special = options.parse_special ? LeadingSpecial(text) : -1;
@@ -44,7 +46,9 @@ class FakeTokenizer : public Tokenizer {
   int32_t vocabulary_size() const override { return static_cast<int32_t>(pieces_.size()); }
   int32_t bos_id() const override { return pieces_[0] == "<bos>" ? 0 : -1; }
   std::string_view Piece(int32_t id) const override { return pieces_[id]; }
-  PieceKind Kind(int32_t id) const override { return id < specials_ ? PieceKind::kControl : PieceKind::kByte; }
+  PieceKind Kind(int32_t id) const override {
+    return id < specials_ ? PieceKind::kControl : PieceKind::kByte;
+  }
 
   int32_t ControlId(std::string_view piece) const override {
     for (int32_t id = 0; id < specials_; ++id) {

@@ -54,7 +54,8 @@ void Merger::LinkSymbols(int32_t count) {
   if (count > 0) next_.back() = -1;
 }
 
-// Whether the pair of `position` and its right neighbour can be joined; it is then at the heap's back, not yet in order.
+// Whether the pair of `position` and its right neighbour can be joined; it is then at the heap's
+// back, not yet in order.
 bool Merger::AddCandidate(const std::vector<int32_t>& symbols, int32_t position) {
   const int32_t left = symbols[position];
   const int32_t right = symbols[next_[position]];
@@ -68,11 +69,12 @@ void Merger::PushCandidate(const std::vector<int32_t>& symbols, int32_t position
   if (AddCandidate(symbols, position)) std::push_heap(heap_.begin(), heap_.end());
 }
 
-// Whether both symbols are still what they were when the candidate was seen. Symbols only grow, so equal ids mean that
-// nothing has happened to them.
+// Whether both symbols are still what they were when the candidate was seen. Symbols only grow, so
+// equal ids mean that nothing has happened to them.
 bool Merger::IsCurrent(const std::vector<int32_t>& symbols, const Candidate& candidate) const {
   const int32_t next = next_[candidate.position];
-  return symbols[candidate.position] == candidate.left && next != -1 && symbols[next] == candidate.right;
+  return symbols[candidate.position] == candidate.left && next != -1 &&
+         symbols[next] == candidate.right;
 }
 
 void Merger::Join(std::vector<int32_t>& symbols, const Candidate& candidate) {

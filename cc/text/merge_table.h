@@ -1,7 +1,8 @@
 // MergeTable: which neighbours a byte-pair encoding joins, and the merging itself.
 //
-// Merging repeats one step until no pair of neighbours can be joined: of all such pairs, join the one of the lowest
-// rank, and of equal ranks the leftmost. Joining n symbols takes O(n log n) steps, whatever the text.
+// Merging repeats one step until no pair of neighbours can be joined: of all such pairs, join the
+// one of the lowest rank, and of equal ranks the leftmost. Joining n symbols takes O(n log n)
+// steps, whatever the text.
 #ifndef CC_TEXT_MERGE_TABLE_H_
 #define CC_TEXT_MERGE_TABLE_H_
 
@@ -20,19 +21,21 @@ class MergeTable {
     int32_t merged = 0;
   };
 
-  // The merges of `vocabulary` between NORMAL and USER pieces; others are left out, so that text never makes a CONTROL
-  // piece.
+  // The merges of `vocabulary` between NORMAL and USER pieces; others are left out, so that text
+  // never makes a CONTROL piece.
   explicit MergeTable(const Vocabulary& vocabulary);
 
   // What `left` followed by `right` becomes; null when nothing.
   const Result* Find(int32_t left, int32_t right) const;
 
  private:
-  std::vector<int32_t> begins_;  // [pieces + 1]: where the results of each left piece begin in results_
+  std::vector<int32_t>
+      begins_;  // [pieces + 1]: where the results of each left piece begin in results_
   std::vector<Result> results_;  // ascending by (left, right)
 };
 
-// Merges symbols by a table. It keeps its buffers from call to call, and is not for several threads at once.
+// Merges symbols by a table. It keeps its buffers from call to call, and is not for several threads
+// at once.
 class Merger {
  public:
   // `table` must outlive this.
@@ -62,7 +65,8 @@ class Merger {
   void Join(std::vector<int32_t>& symbols, const Candidate& candidate);
 
   const MergeTable& table_;
-  // A linked list over the symbols that are left, -1 at its ends; a symbol joined to its left neighbour is -1.
+  // A linked list over the symbols that are left, -1 at its ends; a symbol joined to its left
+  // neighbour is -1.
   std::vector<int32_t> next_;
   std::vector<int32_t> previous_;
   std::vector<Candidate> heap_;

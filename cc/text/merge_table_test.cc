@@ -16,8 +16,10 @@
 namespace gemma {
 namespace {
 
-// The definition, step by step: of all neighbours that can be joined, the lowest rank, then the leftmost.
-std::vector<int32_t> ReferenceMerge(const std::vector<MergeRule>& rules, std::vector<int32_t> symbols) {
+// The definition, step by step: of all neighbours that can be joined, the lowest rank, then the
+// leftmost.
+std::vector<int32_t> ReferenceMerge(const std::vector<MergeRule>& rules,
+                                    std::vector<int32_t> symbols) {
   std::map<std::pair<int32_t, int32_t>, MergeRule> by_pair;
   for (const MergeRule& rule : rules) by_pair[{rule.left, rule.right}] = rule;
   while (true) {
@@ -35,7 +37,8 @@ std::vector<int32_t> ReferenceMerge(const std::vector<MergeRule>& rules, std::ve
   }
 }
 
-// Random pieces over `letters`, with every way to cut a piece in two as a merge, in random order of rank.
+// Random pieces over `letters`, with every way to cut a piece in two as a merge, in random order of
+// rank.
 TokenizerFileBuilder RandomFile(std::mt19937& random, int letters, int pieces) {
   TokenizerFileBuilder builder;
   std::map<std::string, int32_t> ids;
@@ -45,7 +48,8 @@ TokenizerFileBuilder RandomFile(std::mt19937& random, int letters, int pieces) {
   }
   for (int attempt = 0; attempt < pieces; ++attempt) {
     std::string piece;
-    for (int part = 0; part < 2; ++part) piece += std::next(ids.begin(), random() % ids.size())->first;
+    for (int part = 0; part < 2; ++part)
+      piece += std::next(ids.begin(), random() % ids.size())->first;
     if (piece.size() <= 12 && !ids.contains(piece)) ids[piece] = builder.Add(piece);
   }
   for (const auto& [piece, id] : ids) {
@@ -128,7 +132,8 @@ TEST(MergeTableTest, NeverMakesOrUsesControlOrUnusedPieces) {
 TEST(MergeTableTest, TimeGrowsAlmostLinearly) {
   TokenizerFileBuilder builder;
   std::vector<int32_t> runs;
-  for (int length = 1; length <= 64; ++length) runs.push_back(builder.Add(std::string(length, 'a')));
+  for (int length = 1; length <= 64; ++length)
+    runs.push_back(builder.Add(std::string(length, 'a')));
   for (int length = 64; length >= 2; --length) {
     for (int left = 1; left < length; ++left) {
       builder.Merge(runs[left - 1], runs[length - left - 1], runs[length - 1]);
@@ -148,7 +153,8 @@ TEST(MergeTableTest, TimeGrowsAlmostLinearly) {
   };
   const double small = seconds_for(1 << 17);
   const double large = seconds_for(1 << 20);
-  std::cout << "131072 symbols: " << small * 1e3 << " ms, 1048576 symbols: " << large * 1e3 << " ms\n";
+  std::cout << "131072 symbols: " << small * 1e3 << " ms, 1048576 symbols: " << large * 1e3
+            << " ms\n";
   // Eight times the symbols; quadratic time would be 64 times as long.
   EXPECT_LT(large, 32 * small + 0.05);
 }

@@ -1,7 +1,7 @@
-// Tokenizer: text to token ids. The interface that engine, server and runner see; bpe_tokenizer.h implements it,
-// fake_tokenizer.h stands in for it in tests, decoder.h turns ids back into text.
+// Tokenizer: text to token ids. The interface that engine, server and runner see; bpe_tokenizer.h
+// implements it, fake_tokenizer.h stands in for it in tests, decoder.h turns ids back into text.
 //
-//   GEMMA_ASSIGN_OR_RETURN(std::unique_ptr<Tokenizer> tokenizer, BpeTokenizer::Load("model/tokenizer.bin"));
+//   GEMMA_ASSIGN_OR_RETURN(auto tokenizer, BpeTokenizer::Load("model/tokenizer.bin"));
 //   GEMMA_ASSIGN_OR_RETURN(std::vector<int32_t> ids, tokenizer->Encode("Hello", {}));
 //
 // Implementations are immutable: any number of threads may use one.
@@ -26,8 +26,8 @@ enum class PieceKind : uint8_t {
 };
 
 struct EncodeOptions {
-  // Whether special tokens spelled out in the text become their ids. Never set this for text that a user wrote:
-  // without it no text can make a special token.
+  // Whether special tokens spelled out in the text become their ids. Never set this for text that a
+  // user wrote: without it no text can make a special token.
   bool parse_special = false;
 };
 
@@ -45,7 +45,8 @@ class Tokenizer {
   // The token that begins a text; -1 when there is none.
   virtual int32_t bos_id() const = 0;
 
-  // Requires 0 <= id < vocabulary_size(). A piece is written as in the vocabulary: U+2581 for space, <0xHH> for a byte.
+  // Requires 0 <= id < vocabulary_size(). A piece is written as in the vocabulary: U+2581 for
+  // space, <0xHH> for a byte.
   virtual std::string_view Piece(int32_t id) const = 0;
   virtual PieceKind Kind(int32_t id) const = 0;
 

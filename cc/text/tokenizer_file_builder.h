@@ -42,15 +42,18 @@ struct TokenizerFileBuilder {
 
   // Sorts the merges first, as the format wants them.
   std::string Build() {
-    std::ranges::sort(merges, {}, [](const MergeRule& rule) { return std::pair(rule.left, rule.right); });
+    std::ranges::sort(merges, {},
+                      [](const MergeRule& rule) { return std::pair(rule.left, rule.right); });
     return BuildUnsorted();
   }
 
   std::string BuildUnsorted() const {
     flatbuffers::FlatBufferBuilder builder;
     std::vector<text::Merge> rules;
-    for (const MergeRule& rule : merges) rules.emplace_back(rule.left, rule.right, rule.merged, rule.rank);
-    const auto text_bytes = builder.CreateVector(reinterpret_cast<const uint8_t*>(text.data()), text.size());
+    for (const MergeRule& rule : merges)
+      rules.emplace_back(rule.left, rule.right, rule.merged, rule.rank);
+    const auto text_bytes =
+        builder.CreateVector(reinterpret_cast<const uint8_t*>(text.data()), text.size());
     const auto offsets_vector = builder.CreateVector(offsets);
     const auto kinds_vector = builder.CreateVector(kinds);
     const auto merges_vector = builder.CreateVectorOfStructs(rules);
@@ -62,7 +65,8 @@ struct TokenizerFileBuilder {
     root.add_merges(merges_vector);
     root.add_bos(bos);
     text::FinishTokenizerBuffer(builder, root.Finish());
-    return std::string(reinterpret_cast<const char*>(builder.GetBufferPointer()), builder.GetSize());
+    return std::string(reinterpret_cast<const char*>(builder.GetBufferPointer()),
+                       builder.GetSize());
   }
 
   uint32_t version = 1;

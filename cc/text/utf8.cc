@@ -5,8 +5,8 @@
 namespace gemma {
 namespace {
 
-// What the first byte says about a character. The range of the second byte is narrower than 80..BF after the lead
-// bytes whose overlong forms, surrogates or too large values must be refused.
+// What the first byte says about a character. The range of the second byte is narrower than 80..BF
+// after the lead bytes whose overlong forms, surrogates or too large values must be refused.
 struct Lead {
   int bytes;
   uint8_t second_min;
@@ -57,7 +57,8 @@ CodePoint DecodeCodePoint(std::string_view text, size_t at) {
   const Lead lead = ReadLead(first);
   if (lead.bytes == 0 || AgreeingBytes(text.substr(at), lead) < lead.bytes) return {};
   char32_t value = first & (0x7F >> lead.bytes);
-  for (int i = 1; i < lead.bytes; ++i) value = value << 6 | (static_cast<uint8_t>(text[at + i]) & 0x3F);
+  for (int i = 1; i < lead.bytes; ++i)
+    value = value << 6 | (static_cast<uint8_t>(text[at + i]) & 0x3F);
   return {value, lead.bytes};
 }
 

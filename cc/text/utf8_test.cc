@@ -39,8 +39,9 @@ TEST(Utf8Test, EveryCodePointDecodesAndSurrogatesDoNot) {
 }
 
 TEST(Utf8Test, InvalidBytesEndTheValidPrefix) {
-  for (const std::string bad : {"\x80", "\xC0\x80", "\xC1\xBF", "\xE0\x9F\xBF", "\xED\xA0\x80", "\xF0\x8F\xBF\xBF",
-                                "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xFF", "\xC3", "\xE2\x96", "\xC3(", "\xE2\x28\xA1"}) {
+  for (const std::string bad : {"\x80", "\xC0\x80", "\xC1\xBF", "\xE0\x9F\xBF", "\xED\xA0\x80",
+                                "\xF0\x8F\xBF\xBF", "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xFF",
+                                "\xC3", "\xE2\x96", "\xC3(", "\xE2\x28\xA1"}) {
     for (const std::string before : {"", "a", "12345678", "123456789", "\xC3\xA9"}) {
       EXPECT_EQ(ValidUtf8Prefix(before + bad), before.size()) << before;
       EXPECT_EQ(ValidUtf8Prefix(before + bad + "after that"), before.size()) << before;

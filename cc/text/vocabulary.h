@@ -1,8 +1,10 @@
-// Vocabulary: the pieces and merges of a tokenizer.bin (tokenizer.fbs), after every check that its reader relies on.
+// Vocabulary: the pieces and merges of a tokenizer.bin (tokenizer.fbs), after every check that its
+// reader relies on.
 //
-// What holds once Parse has returned one: ids in merges, bos() and ByteId() lie in the vocabulary; pieces are whole
-// UTF-8 characters and not empty unless they are UNUSED; the piece of a merge is its left piece followed by its right
-// piece, so merging always ends; ranks are a permutation; byte pieces are never merged; CONTROL and USER pieces are distinct and short.
+// What holds once Parse has returned one: ids in merges, bos() and ByteId() lie in the vocabulary;
+// pieces are whole UTF-8 characters and not empty unless they are UNUSED; the piece of a merge is
+// its left piece followed by its right piece, so merging always ends; ranks are a permutation; byte
+// pieces are never merged; CONTROL and USER pieces are distinct and short.
 #ifndef CC_TEXT_VOCABULARY_H_
 #define CC_TEXT_VOCABULARY_H_
 
@@ -34,7 +36,8 @@ struct MergeRule {
 
 class Vocabulary {
  public:
-  // `file`: the bytes of a tokenizer.bin, aligned to 8. InvalidArgument with a sentence when anything is wrong.
+  // `file`: the bytes of a tokenizer.bin, aligned to 8. InvalidArgument with a sentence when
+  // anything is wrong.
   static absl::StatusOr<Vocabulary> Parse(std::string_view file);
 
   int32_t size() const { return static_cast<int32_t>(kinds_.size()); }
@@ -56,7 +59,9 @@ class Vocabulary {
   absl::Status CheckPiece(int32_t id) const;
   absl::Status AddBytePiece(int32_t id);
   absl::Status CheckMerges() const;
-  absl::Status CheckMerge(size_t index) const;
+  absl::Status CheckMergeIds(size_t index) const;
+  absl::Status CheckMergeSpelling(size_t index) const;
+  void Prefetch(int32_t id) const;
   absl::Status CheckRanks() const;
 
   std::string text_;

@@ -56,10 +56,12 @@ const std::vector<BadFile>& BadFiles() {
       {"262 offsets for 260 pieces", [](B& b) { b.offsets.push_back(b.offsets.back()); }},
       {"offsets go from 0 to 4000000000", [](B& b) { b.offsets.back() = 4000000000u; }},
       {"offsets go from 1 to", [](B& b) { b.offsets.front() = 1; }},
-      {"piece 256 begins at 1537 and ends at 1536", [](B& b) { b.offsets[256] = 1537, b.offsets[257] = 1536; }},
+      {"piece 256 begins at 1537 and ends at 1536",
+       [](B& b) { b.offsets[256] = 1537, b.offsets[257] = 1536; }},
       {"piece 256 is empty", [](B& b) { b.offsets[257] = b.offsets[256]; }},
       {"not valid UTF-8 at byte 1536", [](B& b) { b.text[1536] = '\xFF'; }},
-      {"piece 257 begins inside a character", [](B& b) { b.text[1536] = '\xC3', b.text[1537] = '\xA9'; }},
+      {"piece 257 begins inside a character",
+       [](B& b) { b.text[1536] = '\xC3', b.text[1537] = '\xA9'; }},
       {"piece 257 is of unknown kind 5", [](B& b) { b.kinds[kB] = 5; }},
       {"piece 257 is of unknown kind 255", [](B& b) { b.kinds[kB] = 255; }},
       {"byte piece 0 is not spelled <0xHH>", [](B& b) { b.text[3] = '-'; }},
@@ -70,7 +72,8 @@ const std::vector<BadFile>& BadFiles() {
       {"bos 258 is not a control piece", [](B& b) { b.bos = kAb; }},
       {"bos 260 is not a control piece", [](B& b) { b.bos = 260; }},
       {"bos -2 is not a control piece", [](B& b) { b.bos = -2; }},
-      {"special piece 260 has 1025 bytes", [](B& b) { b.Add(std::string(1025, 'x'), PieceKind::kUser); }},
+      {"special piece 260 has 1025 bytes",
+       [](B& b) { b.Add(std::string(1025, 'x'), PieceKind::kUser); }},
       {"merge 0 names piece 260, but there are 260", [](B& b) { b.merges[0].right = 260; }},
       {"merge 0 names piece -1", [](B& b) { b.merges[0].merged = -1; }},
       {"merge 0 involves byte piece 65", [](B& b) { b.merges[0].left = 0x41; }},
@@ -107,7 +110,8 @@ TEST(VocabularyTest, MergesOutOfOrderAreRefused) {
   builder.Merge(kB, kA, builder.Add("ba"));
   EXPECT_TRUE(Vocabulary::Parse(builder.BuildUnsorted()).ok());
   std::swap(builder.merges[0], builder.merges[1]);
-  EXPECT_THAT(std::string(Vocabulary::Parse(builder.BuildUnsorted()).status().message()), HasSubstr("not in order"));
+  EXPECT_THAT(std::string(Vocabulary::Parse(builder.BuildUnsorted()).status().message()),
+              HasSubstr("not in order"));
   EXPECT_TRUE(Vocabulary::Parse(builder.Build()).ok());
 }
 

@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import importlib.metadata
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import torch
@@ -28,7 +29,7 @@ from python.export import plan as p
 from python.export.build_plans import build_plan
 from python.export.trace import Limits
 from python.export.weight_table import Form, WeightTable, with_forms
-from python.model.config import ConfigError, GemmaConfig, config_from_gguf, config_from_hf
+from python.model.gemma_config import GemmaConfig, ScaleDtype
 from python.quant.recipe import QuantRecipe
 from python.text.tokenizer_file import (
     TokenizerData,
@@ -42,11 +43,11 @@ DEFAULT_PREFILL_CHUNK = 512
 CACHE_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 PROGRAM_FILE, WEIGHTS_FILE, TOKENIZER_FILE = "model.pte", "model.ptd", "tokenizer.bin"
 _EMBEDDING = "embed_tokens.weight"
-_DTYPE_NAMES = {"F16": "float16", "BF16": "bfloat16"}
+_SCALE_DTYPES: Mapping[str, ScaleDtype] = {"F16": "float16", "BF16": "bfloat16"}
 _VERSIONED = ("executorch", "torch")
 _PROGRAM_SPACE = 8 << 20  # more than the program and the manifest take
 
-MakeProgress = Callable[..., Progress]
+MakeProgress = Callable[..., AbstractContextManager[Progress]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -69,28 +70,16 @@ class ExportPlan:
 
 
 def read_config(checkpoint: Checkpoint) -> GemmaConfig:
-    """The configuration that a checkpoint describes, with its embedding scale settled.
+    """The checkpoint's configuration, with its embedding scale settled.
 
-    Raises:
-      UserError: the checkpoint's configuration is not one of a model that we can run.
+    The model is traced in float32; where the scale is rounded to the type of the embedding, that is
+    the type in which the checkpoint stores it (float32 where it is quantized).
     """
-    source = checkpoint.config
-    try:
-        if source.kind == "gguf":
-            config = config_from_gguf(source.values, source.tensor_names)
-        else:
-            config = config_from_hf(source.values)
-        config = dataclasses.replace(
-            config, tied_embeddings="lm_head.weight" not in checkpoint.names()
-        )
-    except ConfigError as error:
-        raise UserError(f"{checkpoint.path}: {error}") from None
+    config = checkpoint.config
     if config.embed_scale_dtype != "weights":
         return config
-    # The model is traced in float32; what it rounds to is the type in which the checkpoint stores
-    # the embedding.
     stored = checkpoint.describe(_EMBEDDING).encoding
-    return dataclasses.replace(config, embed_scale_dtype=_DTYPE_NAMES.get(stored, "float32"))  # type: ignore[arg-type]
+    return dataclasses.replace(config, embed_scale_dtype=_SCALE_DTYPES.get(stored, "float32"))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -105,17 +94,18 @@ class Options:
         """Raises UserError where the model cannot hold so much."""
         if not 1 <= self.max_seq_len <= config.max_positions:
             raise UserError(
-                f"max_seq_len {self.max_seq_len} is outside 1 to {config.max_positions}, the positions of {config.name}"
+                f"max_seq_len {self.max_seq_len} is outside 1 to {config.max_positions}, the"
+                f" positions of {config.name}"
             )
-        if not 1 <= self.max_prefill_chunk <= min(MAX_PREFILL_CHUNK, self.max_seq_len):
+        most = min(MAX_PREFILL_CHUNK, self.max_seq_len)
+        if not 1 <= self.max_prefill_chunk <= most:
             raise UserError(
-                f"max_prefill_chunk {self.max_prefill_chunk} is outside 1 to {MAX_PREFILL_CHUNK} or more than"
-                f" max_seq_len {self.max_seq_len}"
+                f"max_prefill_chunk {self.max_prefill_chunk} is outside 1 to {most} (it is at most"
+                f" {MAX_PREFILL_CHUNK}, and max_seq_len)"
             )
         if self.kv_cache_dtype not in CACHE_DTYPES:
-            raise UserError(
-                f"kv_cache_dtype {self.kv_cache_dtype} is unknown (use {' or '.join(CACHE_DTYPES)})"
-            )
+            known = " or ".join(CACHE_DTYPES)
+            raise UserError(f"kv_cache_dtype {self.kv_cache_dtype} is unknown (use {known})")
         return Limits(
             max_context=self.max_seq_len,
             max_tokens=self.max_prefill_chunk,
@@ -196,7 +186,8 @@ def read_tokenizer(source: TokenizerSource | None, config: GemmaConfig) -> Token
     data = _tokenizer_data(source)
     if len(data.pieces) > config.vocab_size:
         raise UserError(
-            f"{data.where}: the tokenizer has {len(data.pieces)} pieces, the model only {config.vocab_size} embeddings"
+            f"{data.where}: the tokenizer has {len(data.pieces)} pieces, the model only"
+            f" {config.vocab_size} embeddings"
         )
     return data
 
@@ -240,7 +231,7 @@ def _write_weights(folder: Path, planned: ExportPlan, progress: MakeProgress) ->
         writer.begin()
         for weight in planned.prefill.weights:
             form = planned.forms[weight.name]
-            writer.write(weight.data_key, planned.table.make(weight.name, form).data)
+            writer.write(weight.data_key, planned.table.make(weight.name, form).data.data)
             report.advance(weight.name, bytes_done=form.bytes)
         written = writer.finish()
     return manifest.FileEntry(name=WEIGHTS_FILE, bytes=written.bytes, sha256=written.sha256)
@@ -258,15 +249,6 @@ def _describe(
     files: list[manifest.FileEntry],
 ) -> manifest.Manifest:
     generation, config, prefill = checkpoint.generation, planned.config, planned.prefill
-    entry = None
-    if tokenizer is not None:
-        entry = manifest.TokenizerEntry(
-            file=TOKENIZER_FILE,
-            bos_id=config.bos_id if tokenizer.bos_id is None else tokenizer.bos_id,
-            add_bos=tokenizer.add_bos,
-            stop_ids=generation.stop_ids,
-            chat_template=tokenizer.chat_template,
-        )
     return manifest.Manifest(
         model_name=config.name,
         config=config.to_json(),
@@ -275,11 +257,24 @@ def _describe(
         max_prefill_chunk=prefill.max_tokens,
         methods=p.Plan.METHODS,
         files=tuple(files),
-        tokenizer=entry,
+        tokenizer=None if tokenizer is None else _tokenizer_entry(checkpoint, tokenizer),
         sampling=manifest.Sampling(
             temperature=generation.temperature, top_k=generation.top_k, top_p=generation.top_p
         ),
         versions={name: importlib.metadata.version(name) for name in _VERSIONED},
+    )
+
+
+def _tokenizer_entry(checkpoint: Checkpoint, tokenizer: TokenizerData) -> manifest.TokenizerEntry:
+    bos_id = checkpoint.config.bos_id if tokenizer.bos_id is None else tokenizer.bos_id
+    if bos_id is None:
+        raise UserError(f"{tokenizer.where}: neither the tokenizer nor the config has a BOS token")
+    return manifest.TokenizerEntry(
+        file=TOKENIZER_FILE,
+        bos_id=bos_id,
+        add_bos=tokenizer.add_bos,
+        stop_ids=checkpoint.generation.stop_ids,
+        chat_template=tokenizer.chat_template,
     )
 
 

@@ -6,13 +6,17 @@ each of them.
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import json
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from absl import flags
 
+from python.artifact import atomic_write
 from python.checkpoint.checkpoint import Checkpoint
 from python.checkpoint.open_checkpoint import open_checkpoint
 from python.console import main, sizes
@@ -37,21 +41,29 @@ def run(model: str, *, kv_cache_dtype: str) -> None:
 def define_flags(model: str, *, kv_cache_dtype: str) -> None:
     """The flags of an export program."""
     flags.DEFINE_string(
-        "checkpoint", None, f"A checkpoint of {model}: a Hugging Face folder, a folder of python/quant, or a .gguf file."
-    )  # fmt: skip
+        "checkpoint",
+        None,
+        f"A checkpoint of {model}: a Hugging Face folder, a folder of python/quant, or a .gguf.",
+        required=True,
+    )
     flags.DEFINE_string("output", None, "The artifact folder to make.")
     flags.DEFINE_integer(
         "max_seq_len", _DEFAULT_MAX_SEQ_LEN, "Positions that a session can hold.", lower_bound=1
     )
     flags.DEFINE_string(
-        "recipe", None, "How to quantize: default, sensitive, qat, none (as stored), or a JSON file. Unless given:"
-        " default for a checkpoint in plain numbers, none for one that is quantized already."
-    )  # fmt: skip
+        "recipe",
+        None,
+        "How to quantize: default, sensitive, qat, none (as stored), or a JSON file. Unless given:"
+        " default for a checkpoint in plain numbers, none for one that is quantized already.",
+    )
     flags.DEFINE_integer(
-        "max_prefill_chunk", None, f"Tokens that one call of prefill or score can take, at most {export.MAX_PREFILL_CHUNK}."
-        f" Unless given: {export.DEFAULT_PREFILL_CHUNK}, or max_seq_len where that is less.",
-        lower_bound=1, upper_bound=export.MAX_PREFILL_CHUNK,
-    )  # fmt: skip
+        "max_prefill_chunk",
+        None,
+        "Tokens that one call of prefill or score can take. Unless given:"
+        f" {export.DEFAULT_PREFILL_CHUNK}, or max_seq_len where that is less.",
+        lower_bound=1,
+        upper_bound=export.MAX_PREFILL_CHUNK,
+    )
     flags.DEFINE_enum(
         "kv_cache_dtype", kv_cache_dtype, sorted(export.CACHE_DTYPES), "Type of keys and values."
     )
@@ -59,8 +71,8 @@ def define_flags(model: str, *, kv_cache_dtype: str) -> None:
     flags.DEFINE_bool(
         "dry_run", False, "Print every weight and what the artifact will take; write nothing."
     )
+    flags.DEFINE_string("timings", None, "A JSON file to write: the seconds of each stage.")
     define_progress_flag()
-    flags.mark_flag_as_required("checkpoint")
 
 
 def export_as_flags_say(model: str) -> None:
@@ -73,7 +85,7 @@ def export_as_flags_say(model: str) -> None:
         max_prefill_chunk=_prefill_chunk(),
         kv_cache_dtype=FLAGS.kv_cache_dtype,
     )
-    progress = functools.partial(Progress, mode=FLAGS.progress)
+    stages = _Stages(FLAGS.progress)
     with open_checkpoint(main.user_path(FLAGS.checkpoint)) as checkpoint:
         config = export.read_config(checkpoint)
         if config.name != model:
@@ -83,7 +95,9 @@ def export_as_flags_say(model: str) -> None:
             )
         recipe_ = chosen_recipe(checkpoint, config, FLAGS.recipe)
         if FLAGS.dry_run:
-            planned = export.plan_export(checkpoint, config, recipe_, options, progress=progress)
+            planned = export.plan_export(
+                checkpoint, config, recipe_, options, progress=stages.begin
+            )
             print(f"{weight_list(planned)}\n{summary(planned)}")
             return
         output = main.user_path(FLAGS.output)
@@ -94,10 +108,38 @@ def export_as_flags_say(model: str) -> None:
             options,
             output,
             overwrite=FLAGS.overwrite,
-            progress=progress,
+            progress=stages.begin,
         )
-    seconds = sizes.format_duration(time.monotonic() - started)
-    print(f"{output}: exported in {seconds}\n{summary(planned)}")
+    seconds = time.monotonic() - started
+    if FLAGS.timings is not None:
+        stages.write(main.user_path(FLAGS.timings), seconds)
+    print(f"{output}: exported in {sizes.format_duration(seconds)}\n{summary(planned)}")
+
+
+class _Stages:
+    """Reports the progress of each stage, and remembers how long it took."""
+
+    def __init__(self, mode: str) -> None:
+        self._mode = mode
+        self._seconds: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def begin(
+        self, stage: str, *, total: int, total_bytes: int | None = None
+    ) -> Iterator[Progress]:
+        started = time.monotonic()
+        with Progress(stage, total=total, total_bytes=total_bytes, mode=self._mode) as progress:
+            yield progress
+        self._seconds[stage] = time.monotonic() - started
+
+    def write(self, path: Path, total: float) -> None:
+        """[{"stage": ..., "seconds": ...}, ...], whose seconds add up to `total`."""
+        rest = {"everything else": total - sum(self._seconds.values())}
+        stages = [
+            {"stage": stage, "seconds": round(seconds, 3)}
+            for stage, seconds in (self._seconds | rest).items()
+        ]
+        atomic_write.write_file(path, json.dumps(stages, indent=2).encode() + b"\n", overwrite=True)
 
 
 def chosen_recipe(checkpoint: Checkpoint, config: GemmaConfig, text: str | None) -> QuantRecipe:
@@ -114,7 +156,8 @@ def _prefill_chunk() -> int:
         return min(export.DEFAULT_PREFILL_CHUNK, FLAGS.max_seq_len)
     if chunk > FLAGS.max_seq_len:
         raise UsageError(
-            f"--max_prefill_chunk {chunk} is more than --max_seq_len {FLAGS.max_seq_len} (lower it or leave it away)"
+            f"--max_prefill_chunk {chunk} is more than --max_seq_len {FLAGS.max_seq_len}"
+            " (lower it or leave it away)"
         )
     return int(chunk)
 
@@ -126,10 +169,14 @@ def weight_list(planned: export.ExportPlan) -> str:
         group = f" group {form.group}" if form.group else ""
         rows.append(
             (
-                name, f"{form.rows} x {form.columns}", planned.table.encoding(name), form.layout + group,
-                f"{form.bits_per_weight:.4g}", sizes.format_bytes(form.bytes),
+                name,
+                f"{form.rows} x {form.columns}",
+                planned.table.encoding(name),
+                form.layout + group,
+                f"{form.bits_per_weight:.4g}",
+                sizes.format_bytes(form.bytes),
             )
-        )  # fmt: skip
+        )
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -141,14 +188,14 @@ def weight_list(planned: export.ExportPlan) -> str:
 def summary(planned: export.ExportPlan) -> str:
     """What the artifact takes."""
     total = export.sizes_of(planned)
-    elements = sum(form.rows * form.columns for form in planned.forms.values())
+    bits = 8 * total.weights / sum(form.rows * form.columns for form in planned.forms.values())
     limits = planned.prefill
-    return "\n".join(
-        [
-            f"model      {planned.config.name}, recipe {planned.recipe.name}",
-            f"weights    {len(planned.forms)}, {sizes.format_bytes(total.weights)},"
-            f" {8 * total.weights / elements:.3f} bits a weight; file {sizes.format_bytes(total.file)}",
-            f"session    {sizes.format_bytes(total.session)} for {limits.max_context} positions in {FLAGS.kv_cache_dtype}",
-            f"call       {sizes.format_bytes(total.activations)} of activations for {limits.max_tokens} tokens",
-        ]
-    )
+    size = sizes.format_bytes
+    rows = {
+        "model": f"{planned.config.name}, recipe {planned.recipe.name}",
+        "weights": f"{len(planned.forms)} in {size(total.weights)}, {bits:.3f} bits a weight",
+        "file": size(total.file),
+        "session": f"{size(total.session)} for {limits.max_context} positions",
+        "call": f"{size(total.activations)} of activations for {limits.max_tokens} tokens",
+    }
+    return "\n".join(f"{name:10}{text}" for name, text in rows.items())

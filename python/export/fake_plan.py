@@ -31,7 +31,7 @@ class _Tables:
                 columns=columns,
                 group=0,
                 bytes=size,
-            )  # fmt: skip
+            )
         )
         return len(self.weights) - 1
 
@@ -57,9 +57,13 @@ def fake_plan(
     x = _mlp_steps(tables, steps, x)
     steps += _head_steps(tables, method, x)
     cache = p.Cache(
-        name="layers.0.kv_cache", kv_heads=KV_HEADS, head_dim=HEAD_DIM, capacity=capacity, window=window,
+        name="layers.0.kv_cache",
+        kv_heads=KV_HEADS,
+        head_dim=HEAD_DIM,
+        capacity=capacity,
+        window=window,
         dtype=p.DType.F32,
-    )  # fmt: skip
+    )
     return p.Plan(
         model="fake",
         method=method,
@@ -110,8 +114,8 @@ def _attention_steps(tables: _Tables, steps: list[tuple[str, p.Operation]], x: i
     prepare = p.PrepareAttention(
         q=q, k=k, v=v, q_norm=tables.weight("q_norm.weight", 1, HEAD_DIM),
         k_norm=tables.weight("k_norm.weight", 1, HEAD_DIM), normalize_v=True, epsilon=1e-6,
-        frequencies=tables.weight("rope.sliding.frequencies", 1, HEAD_DIM // 2), heads=HEADS, cache=0,
-        out=tables.value("rotated_q", q_columns),
+        frequencies=tables.weight("rope.sliding.frequencies", 1, HEAD_DIM // 2), heads=HEADS,
+        cache=0, out=tables.value("rotated_q", q_columns),
     )  # fmt: skip
     attention = p.Attention(
         q=prepare.out, cache=0, heads=HEADS, scale=0.25, out=tables.value("attention", q_columns)
@@ -119,9 +123,13 @@ def _attention_steps(tables: _Tables, steps: list[tuple[str, p.Operation]], x: i
     output = _linear(tables, attention.out, o_proj=HIDDEN)
     after = _norm(tables, "layers.0.post_attention_layernorm", output.outs[0], add=x)
     steps += [
-        ("layers.0.input_layernorm", before), ("layers.0.qkv", projections), ("layers.0.prepare", prepare),
-        ("layers.0.attention", attention), ("layers.0.o_proj", output), ("layers.0.post_attention", after),
-    ]  # fmt: skip
+        ("layers.0.input_layernorm", before),
+        ("layers.0.qkv", projections),
+        ("layers.0.prepare", prepare),
+        ("layers.0.attention", attention),
+        ("layers.0.o_proj", output),
+        ("layers.0.post_attention", after),
+    ]
     return after.out
 
 
@@ -134,9 +142,13 @@ def _mlp_steps(tables: _Tables, steps: list[tuple[str, p.Operation]], x: int) ->
     after = _norm(tables, "layers.0.post_feedforward_layernorm", down.outs[0], add=x, scalar=scalar)
     add = p.Add(a=after.out, b=x, out=tables.value("added", HIDDEN))
     steps += [
-        ("layers.0.pre_feedforward", before), ("layers.0.gate_up", gate_up), ("layers.0.gelu", gelu),
-        ("layers.0.down_proj", down), ("layers.0.post_feedforward", after), ("layers.0.add", add),
-    ]  # fmt: skip
+        ("layers.0.pre_feedforward", before),
+        ("layers.0.gate_up", gate_up),
+        ("layers.0.gelu", gelu),
+        ("layers.0.down_proj", down),
+        ("layers.0.post_feedforward", after),
+        ("layers.0.add", add),
+    ]
     return add.out
 
 

@@ -260,9 +260,7 @@ class _Builder:
         if node is None:
             return p.ABSENT
         if node not in self._value_of:
-            raise GraphError(
-                f"node {node.name} ({node.target}) is used as an activation, but no step writes it"
-            )
+            raise GraphError(f"no step writes node {node.name} ({node.target}), an activation")
         return self._value_of[node]
 
     def _matrix(self, node: Any) -> int:
@@ -280,8 +278,14 @@ class _Builder:
         name = self._state_name(node)
         size = layouts.blob_bytes("F32", rows, columns, 0)
         weight = p.Weight(
-            name=name, data_key=name, layout=p.Layout.F32, rows=rows, columns=columns, group=0, bytes=size
-        )  # fmt: skip
+            name=name,
+            data_key=name,
+            layout=p.Layout.F32,
+            rows=rows,
+            columns=columns,
+            group=0,
+            bytes=size,
+        )
         self.weights.setdefault(name, weight)
         return list(self.weights).index(name)
 

@@ -103,9 +103,8 @@ def _match_sequence(pattern: Sequence[Any], value: Any, so_far: Match) -> Match 
         return None
     found: Match | None = so_far
     for part, item in zip(pattern, value, strict=True):
-        found = _match(part, item, found)
-        if found is None:
-            return None
+        if found is not None:
+            found = _match(part, item, found)
     return found
 
 
@@ -133,7 +132,8 @@ def replace(
         outside = [user.name for user in node.users if user not in inside]
         if outside and node not in keep:
             raise GraphError(
-                f"pass {pass_name}: node {node.name} is also used by {outside[0]}, outside of what {root.name} stands for"
+                f"pass {pass_name}: node {node.name} is also used by {outside[0]}, outside of what"
+                f" {root.name} stands for"
             )
     with root.graph.inserting_before(root):
         made = root.graph.call_function(target, kwargs=dict(kwargs))

@@ -1,26 +1,22 @@
 """The plan of one method as frozen dataclasses: the Python mirror of cc/delegate/plan.fbs.
 
-Owns validation (what FlatBuffers cannot know: indices, shapes, sizes) and the way to bytes and
-back. What must stay true: field names and types are those of the schema, a plan that `validate`
-accepts is one that cc/delegate/plan_check accepts, and equal plans give equal bytes.
+What must stay true: names, types and order of the fields are those of the schema, where docs and
+formulas stand; `metadata` says what an operand refers to, so that nothing else lists operands.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import enum
-import pathlib
 import struct
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
 from python.console.errors import UserError
-from python.export import flatc
 
 VERSION = 1
 ABSENT = -1
-SCHEMA = pathlib.Path(__file__).parents[2] / "cc" / "delegate" / "plan.fbs"
 
 
 class PlanError(UserError):
@@ -97,6 +93,8 @@ def _input() -> Any:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Weight(_Record):
+    """A matrix whose bytes lie in the .ptd."""
+
     name: str
     data_key: str
     layout: Layout
@@ -108,6 +106,8 @@ class Weight(_Record):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Cache(_Record):
+    """Keys and values of one layer; the slot of position p is p mod capacity."""
+
     name: str
     kv_heads: int
     head_dim: int
@@ -118,6 +118,8 @@ class Cache(_Record):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Value(_Record):
+    """Activations, written by one step: a row per token, or the last token's alone."""
+
     name: str
     columns: int
     rows: Rows
@@ -125,6 +127,8 @@ class Value(_Record):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Embed(_Record):
+    """out[t] = scale * weight[tokens[t]]."""
+
     weight: int = _operand(Role.WEIGHT)
     scale: float = 1.0
     out: int = _operand(Role.WRITES)
@@ -132,6 +136,8 @@ class Embed(_Record):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RmsNorm(_Record):
+    """out = (add + in / sqrt(mean(in^2) + epsilon) * weight) * scalar, by `width` columns."""
+
     input: int = _input()
     weight: int = _operand(Role.WEIGHT, absent=True)
     width: int
@@ -143,6 +149,8 @@ class RmsNorm(_Record):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Linear(_Record):
+    """outs[i] = in * transpose(weights[i])."""
+
     input: int = _input()
     weights: tuple[int, ...] = _operand(Role.WEIGHT)
     outs: tuple[int, ...] = _operand(Role.WRITES)
@@ -150,6 +158,8 @@ class Linear(_Record):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PrepareAttention(_Record):
+    """Norms and rotates q and k per head, norms v; writes k and v to the cache, q to out."""
+
     q: int = _operand(Role.READS)
     k: int = _operand(Role.READS)
     v: int = _operand(Role.READS, absent=True)
@@ -165,6 +175,8 @@ class PrepareAttention(_Record):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Attention(_Record):
+    """out = softmax(scale * q . keys) values, over the window of the cache."""
+
     q: int = _operand(Role.READS)
     cache: int = _operand(Role.CACHE)
     heads: int
@@ -174,6 +186,8 @@ class Attention(_Record):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GatedGelu(_Record):
+    """out = gelu_tanh(gate) * up."""
+
     gate: int = _operand(Role.READS)
     up: int = _operand(Role.READS)
     out: int = _operand(Role.WRITES)
@@ -181,6 +195,8 @@ class GatedGelu(_Record):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Add(_Record):
+    """out = a + b."""
+
     a: int = _operand(Role.READS)
     b: int = _operand(Role.READS)
     out: int = _operand(Role.WRITES)
@@ -188,12 +204,16 @@ class Add(_Record):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SelectLast(_Record):
+    """The last token's row; what follows is skipped when the call's emit is 0."""
+
     input: int = _input()
     out: int = _operand(Role.WRITES)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Softcap(_Record):
+    """out = cap * tanh(in / cap)."""
+
     input: int = _input()
     cap: float
     out: int = _operand(Role.WRITES)
@@ -201,11 +221,15 @@ class Softcap(_Record):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sample(_Record):
+    """Draws the token."""
+
     logits: int = _operand(Role.READS)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Score(_Record):
+    """Log-probabilities of the targets, and the `top` most likely ids."""
+
     input: int = _input()
     weight: int = _operand(Role.WEIGHT)
     softcap: float
@@ -225,17 +249,21 @@ Operation = (
     | Sample
     | Score
 )
-_OPERATIONS: dict[str, type] = {cls.__name__: cls for cls in typing.get_args(Operation)}
+OPERATIONS: Mapping[str, type] = {cls.__name__: cls for cls in typing.get_args(Operation)}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Step(_Record):
+    """A named operation."""
+
     name: str
     operation: Operation
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan(_Record):
+    """What one method does."""
+
     version: int = VERSION
     model: str
     method: str
@@ -261,7 +289,7 @@ def operands(operation: Operation, role: Role) -> Iterator[int]:
                 yield index
 
 
-def map_operands(operation: Operation, table: dict[Role, Callable[[int], int]]) -> Operation:
+def map_operands(operation: Operation, table: Mapping[Role, Callable[[int], int]]) -> Operation:
     """The operation with each present index of a role replaced by what the role's function
     gives.
     """
@@ -276,63 +304,3 @@ def map_operands(operation: Operation, table: dict[Role, Callable[[int], int]]) 
         elif value != ABSENT:
             changes[field.name] = renumber(value)
     return dataclasses.replace(operation, **changes)
-
-
-# To bytes and back
-
-
-def to_bytes(plan: Plan) -> bytes:
-    """FlatBuffers bytes of a plan, after validating it.
-
-    Raises:
-      PlanError: the plan contradicts itself.
-    """
-    from python.export import plan_check
-
-    plan_check.validate(plan)
-    return flatc.json_to_bytes([SCHEMA], to_json(plan))
-
-
-def from_bytes(data: bytes) -> Plan:
-    """The plan in bytes that `to_bytes` wrote (bytes from elsewhere: see flatc.bytes_to_json)."""
-    return _record_from_json(Plan, flatc.bytes_to_json([SCHEMA], data))
-
-
-def to_json(record: Any) -> Any:
-    """The JSON document of a plan (or of a part of it), as the schema names its fields."""
-    if isinstance(record, enum.Enum):
-        return record.name
-    if isinstance(record, tuple):
-        return [to_json(item) for item in record]
-    if not dataclasses.is_dataclass(record):
-        return record
-    document: dict[str, Any] = {}
-    for field in dataclasses.fields(record):
-        value = getattr(record, field.name)
-        if field.name == "operation":
-            document["operation_type"] = type(value).__name__
-        document[field.metadata.get("json", field.name)] = to_json(value)
-    return document
-
-
-def _record_from_json(cls: Any, document: dict[str, Any]) -> Any:
-    types = typing.get_type_hints(cls)
-    arguments = {}
-    for field in dataclasses.fields(cls):
-        value = document[field.metadata.get("json", field.name)]
-        if field.name == "operation":
-            operation = _OPERATIONS[document["operation_type"]]
-            arguments[field.name] = _record_from_json(operation, value)
-        else:
-            arguments[field.name] = _value_from_json(types[field.name], value)
-    return cls(**arguments)
-
-
-def _value_from_json(type_: Any, value: Any) -> Any:
-    if typing.get_origin(type_) is tuple:
-        return tuple(_value_from_json(typing.get_args(type_)[0], item) for item in value)
-    if isinstance(type_, type) and issubclass(type_, enum.Enum):
-        return type_[value]
-    if dataclasses.is_dataclass(type_):
-        return _record_from_json(type_, value)
-    return value

@@ -104,7 +104,8 @@ def _check_weight(weight: p.Weight) -> None:
 def _check_cache(plan: p.Plan, cache: p.Cache) -> None:
     _require(
         cache.kv_heads > 0 and cache.head_dim > 0 and cache.head_dim % 2 == 0,
-        f"cache {cache.name}: {cache.kv_heads} heads of {cache.head_dim} (a head is even and not empty)",
+        f"cache {cache.name}: {cache.kv_heads} heads of {cache.head_dim} (a head is even and not"
+        " empty)",
     )
     needed = plan.max_context
     if cache.window > 0:
@@ -179,14 +180,14 @@ def _check_cache_order(plan: p.Plan, step: p.Step, prepared: set[int]) -> None:
 
 
 def _check_all_used(plan: p.Plan) -> None:
-    for role, kind, table in (
-        (p.Role.WEIGHT, "weight", plan.weights),
-        (p.Role.CACHE, "cache", plan.caches),
-        (p.Role.WRITES, "value", plan.values),
+    for role, kind, names in (
+        (p.Role.WEIGHT, "weight", [weight.name for weight in plan.weights]),
+        (p.Role.CACHE, "cache", [cache.name for cache in plan.caches]),
+        (p.Role.WRITES, "value", [value.name for value in plan.values]),
     ):
         used = {i for step in plan.steps for i in p.operands(step.operation, role)}
-        for index, entry in enumerate(table):
-            _require(index in used, f"{kind} {entry.name} is used by no step")
+        for index, name in enumerate(names):
+            _require(index in used, f"{kind} {name} is used by no step")
 
 
 class _Shapes:
@@ -211,7 +212,8 @@ class _Shapes:
         source = self._plan.values[operation.input]
         _require(
             operation.width > 0 and source.columns % operation.width == 0,
-            f"step {self._step.name}: width {operation.width} does not divide {source.columns} columns",
+            f"step {self._step.name}: width {operation.width} does not divide {source.columns}"
+            " columns",
         )
         self._positive("epsilon", operation.epsilon)
         self._vector(operation.weight, operation.width)

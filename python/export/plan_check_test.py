@@ -131,25 +131,28 @@ def test_refuses(plan: p.Plan, sentence: str) -> None:
 def test_cache_is_written_once_and_before_it_is_read() -> None:
     steps = list(PLAN.steps)
     prepare = next(i for i, step in enumerate(steps) if step.name == "layers.0.prepare")
-    other = dataclasses.replace(steps[prepare].operation, out=LAST)
+    operation = steps[prepare].operation
+    assert isinstance(operation, p.PrepareAttention)
+    other = dataclasses.replace(operation, out=LAST)
     again = p.Step(name="again", operation=other)
     values = (*PLAN.values, p.Value(name="other", columns=64, rows=p.Rows.TOKENS))
-    with pytest.raises(p.PlanError, match="again: layers.0.kv_cache is written a second time"):
-        steps.insert(prepare + 1, again)
-        validate(dataclasses.replace(PLAN, values=values, steps=tuple(steps)))
+    steps.insert(prepare + 1, again)
+    twice = dataclasses.replace(PLAN, values=values, steps=tuple(steps))
+    with pytest.raises(p.PlanError, match=r"again: layers\.0\.kv_cache is written a second time"):
+        validate(twice)
     swapped = _with_operation(PLAN, "layers.0.attention", q=2)
     steps = [step for step in swapped.steps if step.name != "layers.0.prepare"]
-    with pytest.raises(p.PlanError, match="layers.0.kv_cache is read before it is written"):
+    with pytest.raises(p.PlanError, match=r"layers\.0\.kv_cache is read before it is written"):
         validate(dataclasses.replace(PLAN, steps=tuple(steps)))
 
 
 def test_plans_of_a_program_agree() -> None:
     decode = fake_plan("decode", max_tokens=1)
     validate_together([PLAN, decode])
-    with pytest.raises(p.PlanError, match="cache layers.0.kv_cache differs"):
+    with pytest.raises(p.PlanError, match=r"cache layers\.0\.kv_cache differs"):
         validate_together([PLAN, fake_plan("decode", max_tokens=1, capacity=12)])
     other = _with_weight(decode, "q_proj.weight", layout=p.Layout.F16, bytes=64 * 32 * 2)
-    with pytest.raises(p.PlanError, match="weight q_proj.weight differs"):
+    with pytest.raises(p.PlanError, match=r"weight q_proj\.weight differs"):
         validate_together([PLAN, other])
     with pytest.raises(p.PlanError, match="method prefill occurs twice"):
         validate_together([PLAN, PLAN])

@@ -20,8 +20,6 @@ import struct
 from collections.abc import Sequence
 from typing import BinaryIO
 
-from typing_extensions import Buffer
-
 from python.console.errors import UserError
 from python.export import flatc
 
@@ -67,7 +65,7 @@ class PtdWriter:
         """Writes the header and the index."""
         self._emit(_index(self._blobs))
 
-    def write(self, key: str, data: Buffer) -> None:
+    def write(self, key: str, data: bytes | memoryview) -> None:
         """Writes the next blob.
 
         Raises:

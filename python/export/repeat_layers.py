@@ -68,7 +68,8 @@ def _blocks(plan: p.Plan, expected: Mapping[str, int]) -> list[_Block]:
         found = ", ".join(str(layer) for layer, _ in groups if layer is not None)
         wanted = ", ".join(str(layer) for layer in sorted(expected.values()))
         raise GraphError(
-            f"the steps are not a beginning, one block for each of the layers {wanted}, and an end (blocks: {found})"
+            f"the steps are not a beginning, one block for each of the layers {wanted}, and an end"
+            f" (blocks: {found})"
         )
     borders = [_crossing(plan, left, right) for (_, left), (_, right) in itertools.pairwise(groups)]
     return [
@@ -92,7 +93,8 @@ def _crossing(plan: p.Plan, left: Sequence[p.Step], right: Sequence[p.Step]) -> 
     if len(read) != 1 or not read <= offered:
         names = ", ".join(plan.values[v].name for v in sorted(read))
         raise GraphError(
-            f"the steps from {right[0].name} on read {names}; they may read one value of the block before"
+            f"the steps from {right[0].name} on read {names}; they may read one value of the block"
+            " before"
         )
     return read.pop()
 
@@ -108,9 +110,7 @@ class _Copy:
         self._caches: dict[str, p.Cache] = {}
 
     def append(self, block: _Block, streams: Mapping[int, int], layer: int | None) -> int:
-        """Copies a block under a layer's number; returns the copy's index of the value that it
-        hands on.
-        """
+        """Copies a block under a layer's number; returns the index of what the copy hands on."""
         self._layer = layer
         self._streams = streams
         table = {

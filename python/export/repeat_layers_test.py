@@ -54,5 +54,5 @@ def test_refuses_blocks_that_share_more_than_the_stream() -> None:
     moved = steps.pop(last_of_0)
     steps.insert(last_of_0, p.Step(name="layers.3.early", operation=moved.operation))
     broken = p.Plan(**{**vars(plan), "steps": tuple(steps)})
-    with pytest.raises(GraphError, match="the steps from layers.3.early on read"):
+    with pytest.raises(GraphError, match=r"the steps from layers\.3\.early on read"):
         repeat_layers(broken, config.layer_kinds)

@@ -73,8 +73,8 @@ class WeightTable:
             form = self._form(weight)
             if (form.rows, form.columns) != (weight.rows, weight.columns):
                 raise UserError(
-                    f"{weight.name}: the checkpoint has {form.rows} x {form.columns}, the model needs"
-                    f" {weight.rows} x {weight.columns}"
+                    f"{weight.name}: the checkpoint has {form.rows} x {form.columns}, the model"
+                    f" needs {weight.rows} x {weight.columns}"
                 )
             forms[weight.name] = form
         return forms
@@ -101,17 +101,11 @@ class WeightTable:
 
     def _check_names(self, needed: set[str]) -> None:
         offered = set(self._checkpoint.names()) | set(self._computed)
-        for problem, names in (
-            (f"{self._checkpoint.path} lacks", needed - offered),
-            (
-                f"{self._checkpoint.path} has weights that its model does not have,",
-                offered - needed,
-            ),
-        ):
-            if names:
-                shown = ", ".join(sorted(names)[:_NAMES_SHOWN])
-                more = len(names) - _NAMES_SHOWN
-                raise UserError(f"{problem} {shown}" + (f" and {more} more" if more > 0 else ""))
+        if needed != offered:
+            shown = ", ".join(sorted(needed ^ offered)[:_NAMES_SHOWN])
+            raise UserError(
+                f"{self._checkpoint.path}: the plan and the checkpoint disagree about {shown}"
+            )
 
     def _form(self, weight: p.Weight) -> Form:
         name = weight.name

@@ -152,7 +152,7 @@ def test_an_unsupported_or_contradictory_key_is_named(
         config_from_gguf(GEMMA4_31B | changes, NAMES_31B)
 
 
-JUNK = [None, True, -1, 0, 1 << 63, 1e400, float("nan"), "x", [], [[]], [None], {}]
+JUNK: list[Any] = [None, True, -1, 0, 1 << 63, 1e400, float("nan"), "x", [], [[]], [None], {}]
 
 
 @pytest.mark.parametrize("junk", JUNK, ids=repr)

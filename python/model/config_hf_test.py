@@ -200,7 +200,20 @@ def test_a_missing_rope_field_is_named(field: str) -> None:
         config_from_hf(data)
 
 
-JUNK = [None, True, -1, 0, 1 << 2000, 1e400, float("nan"), "x", [], {}, [[]], {"9" * 5000: 1}]
+JUNK: list[Any] = [
+    None,
+    True,
+    -1,
+    0,
+    1 << 2000,
+    1e400,
+    float("nan"),
+    "x",
+    [],
+    {},
+    [[]],
+    {"9" * 5000: 1},
+]
 
 
 @pytest.mark.parametrize("junk", JUNK, ids=lambda junk: repr(junk)[:10])

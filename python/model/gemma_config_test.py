@@ -110,7 +110,7 @@ def test_json_keys_must_be_exactly_the_fields() -> None:
         GemmaConfig.from_json(data | {"sliding": []})
 
 
-JUNK = [None, True, -1, 0, 1 << 70, 1e400, float("nan"), "x", [], {}, [[]], {"a": 1}]
+JUNK: list[Any] = [None, True, -1, 0, 1 << 70, 1e400, float("nan"), "x", [], {}, [[]], {"a": 1}]
 
 
 @pytest.mark.parametrize("junk", JUNK, ids=repr)

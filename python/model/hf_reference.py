@@ -6,13 +6,14 @@ model matter (norms away from 1, layer scalars away from each other).
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from transformers import (
     Gemma3ForCausalLM,
     Gemma3TextConfig,
     Gemma4ForCausalLM,
     Gemma4TextConfig,
-    PreTrainedModel,
 )
 
 from python.model.gemma_config import AttentionConfig, GemmaConfig
@@ -20,11 +21,12 @@ from python.model.load import load_weights, weights_from_hf
 from python.model.transformer import GemmaModel
 
 
-def hf_model(config: GemmaConfig, seed: int, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
+def hf_model(config: GemmaConfig, seed: int, dtype: torch.dtype = torch.float32) -> Any:
     """transformers' model of `config`, eager attention; the same weights for the same seed."""
-    hf_config = _gemma4_config(config) if config.layer_scalar else _gemma3_config(config)
+    hf_config: Any = _gemma4_config(config) if config.layer_scalar else _gemma3_config(config)
     hf_config._attn_implementation = "eager"
-    model = (Gemma4ForCausalLM if config.layer_scalar else Gemma3ForCausalLM)(hf_config).eval()
+    model_class: Any = Gemma4ForCausalLM if config.layer_scalar else Gemma3ForCausalLM
+    model = model_class(hf_config).eval()
     generator = torch.Generator().manual_seed(seed)
     norm_center = 0.0 if config.norm_offset else 1.0
     for name, parameter in model.named_parameters():
@@ -37,9 +39,7 @@ def hf_model(config: GemmaConfig, seed: int, dtype: torch.dtype = torch.float32)
     return model.to(dtype).requires_grad_(False)
 
 
-def our_model(
-    config: GemmaConfig, hf: PreTrainedModel, *, max_context: int, max_chunk: int
-) -> GemmaModel:
+def our_model(config: GemmaConfig, hf: Any, *, max_context: int, max_chunk: int) -> GemmaModel:
     """Our float32 model with the weights of transformers' one."""
     model = GemmaModel(config, max_context=max_context, max_chunk=max_chunk)
     load_weights(model, weights_from_hf(hf.state_dict().items(), config))
@@ -53,11 +53,14 @@ def random_tokens(config: GemmaConfig, count: int, seed: int) -> torch.Tensor:
 
 
 def _gemma4_config(config: GemmaConfig) -> Gemma4TextConfig:
+    full_layers: dict[str, Any] = {
+        "global_head_dim": config.full.head_dim,
+        "num_global_key_value_heads": config.full.kv_heads if config.full.k_eq_v else None,
+    }
     return Gemma4TextConfig(
         **_sizes(config),
+        **full_layers,
         head_dim=config.sliding.head_dim,
-        global_head_dim=config.full.head_dim,
-        num_global_key_value_heads=config.full.kv_heads if config.full.k_eq_v else None,
         attention_k_eq_v=config.full.k_eq_v,
         hidden_size_per_layer_input=0,
     )
@@ -71,7 +74,7 @@ def _gemma3_config(config: GemmaConfig) -> Gemma3TextConfig:
     )
 
 
-def _sizes(config: GemmaConfig) -> dict[str, object]:
+def _sizes(config: GemmaConfig) -> dict[str, Any]:
     return {
         "vocab_size": config.vocab_size,
         "hidden_size": config.hidden_size,
@@ -93,8 +96,8 @@ def _sizes(config: GemmaConfig) -> dict[str, object]:
     }
 
 
-def _rope(attention: AttentionConfig) -> dict[str, object]:
-    parameters: dict[str, object] = {
+def _rope(attention: AttentionConfig) -> dict[str, Any]:
+    parameters: dict[str, Any] = {
         "rope_type": attention.rope_type,
         "rope_theta": attention.rope_theta,
     }

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import nn
+from torch.nn import functional
 
 from python.model.gemma_config import GemmaConfig
 
@@ -23,6 +23,6 @@ class GatedMlp(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[1, tokens, hidden] -> [1, tokens, hidden]."""
-        gated = F.gelu(self.gate_proj(x), approximate="tanh") * self.up_proj(x)
+        gated = functional.gelu(self.gate_proj(x), approximate="tanh") * self.up_proj(x)
         down: torch.Tensor = self.down_proj(gated)
         return down

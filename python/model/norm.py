@@ -6,8 +6,8 @@ Invariant: computed in float32 and rounded once; the weight is the factor itself
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import nn
+from torch.nn import functional
 
 from python.model.cast import cast
 
@@ -34,5 +34,7 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x: [..., width] of any floating type -> the same."""
-        normalized = F.rms_norm(cast(x, torch.float32), (self.width,), self.weight, self.epsilon)
+        normalized = functional.rms_norm(
+            cast(x, torch.float32), (self.width,), self.weight, self.epsilon
+        )
         return cast(normalized, x.dtype)

@@ -8,6 +8,8 @@ from python.model.gemma_config import AttentionConfig
 from python.model.kv_cache import KvCache, cache_capacity
 from python.model.named_configs import tiny_gemma4
 
+torch.set_num_threads(1)
+
 HEADS, KV_HEADS, HEAD_DIM = 6, 2, 8
 TOLERANCE = 4e-6  # float32, values up to 4
 
@@ -66,7 +68,7 @@ def test_every_chunk_length_equals_attention_over_all_keys(window: int) -> None:
     v = random(1, tokens, KV_HEADS, HEAD_DIM, seed=3)
     expected = naive_attention(q, k, v, window, 0.7)
     worst = 0.0
-    for chunk in range(1, tokens + 1):
+    for chunk in (*range(1, 20), 33, 39, 40):
         found = in_chunks(q, k, v, window, 0.7, chunk)
         worst = max(worst, (found.double() - expected).abs().max().item())
     print(f"window {window}: max error {worst:.2e}, {worst / TOLERANCE:.0%} of the tolerance")
@@ -117,7 +119,7 @@ def test_score_is_log_softmax_of_the_target_and_the_five_largest() -> None:
             assert logprob[0, row].isnan()
         else:
             assert logprob[0, row].item() == pytest.approx(expected[row, target].item(), abs=1e-5)
-        largest = sorted(range(300), key=lambda i, row=row: (-expected[row, i].item(), i))[:5]
+        largest = torch.sort(expected[row], descending=True, stable=True).indices[:5].tolist()
         assert top_ids[0, row].tolist() == largest
         torch.testing.assert_close(top_logprobs[0, row].double(), expected[row, largest])
     assert top_ids[0, 1, :2].tolist() == [3, 7]

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import nn
+from torch.nn import functional
 
 from python.model.attention import Attention
 from python.model.cast import cast
@@ -132,7 +132,7 @@ class GemmaModel(nn.Module):
     def logits(self, x: torch.Tensor) -> torch.Tensor:
         """Final norm, head and softcap. x: [1, tokens, hidden] -> float32 [1, tokens, vocab]."""
         head = self.embed_tokens if self.config.tied_embeddings else self.lm_head
-        logits = cast(F.linear(self.norm(x), head.weight), torch.float32)
+        logits = cast(functional.linear(self.norm(x), head.weight), torch.float32)
         cap = self.config.final_softcap
         return logits if cap is None else torch.tanh(logits / cap) * cap
 

@@ -1,7 +1,7 @@
 """The tokenizer of a GGUF file, from its metadata.
 
-`tokenizer.ggml.model` "llama" (Gemma 3) holds SentencePiece scores, "gemma4" a list of merges. What the metadata asks
-for and this project does not do is refused by name.
+`tokenizer.ggml.model` "llama" (Gemma 3) holds SentencePiece scores, "gemma4" a list of merges. What
+the metadata asks for and this project does not do is refused by name.
 """
 
 import re
@@ -17,7 +17,7 @@ from python.text.tokenizer_data import MAX_MERGES, MAX_PIECES, SPACE, PieceKind,
 
 _KINDS = {
     1: PieceKind.NORMAL,
-    2: PieceKind.CONTROL,  # the unknown token: byte pieces cover everything, so only its spelling makes it
+    2: PieceKind.CONTROL,  # the unknown token; byte pieces cover all text, so nothing else makes it
     3: PieceKind.CONTROL,
     4: PieceKind.USER,
     5: PieceKind.UNUSED,
@@ -25,8 +25,9 @@ _KINDS = {
 }
 _MERGEABLE = (PieceKind.NORMAL, PieceKind.USER)
 
-# Gemma 4's markers, such as <|turn>, <turn|> and <|"|>. Converters call some of them user defined so that llama.cpp
-# prints them, but they are special tokens: text that a user wrote must not make them.
+# Gemma 4's markers, such as <|turn>, <turn|> and <|"|>. Converters call some of them user defined
+# so that llama.cpp prints them, but they are special tokens: text that a user wrote must not make
+# them.
 _MARKER = re.compile(r"<\|.+>|<.+\|>")
 
 
@@ -38,7 +39,9 @@ def tokenizer_from_gguf(metadata: Mapping[str, Any], where: str = "GGUF metadata
     reader = _Reader(metadata, where)
     model = reader.text("model")
     if model not in ("llama", "gemma4"):
-        raise FormatError(where, f"tokenizer.ggml.model {model!r:.40} is not supported (llama and gemma4 are)")
+        raise FormatError(
+            where, f"tokenizer.ggml.model {model!r:.40} is not supported (llama and gemma4 are)"
+        )
     reader.refuse_what_is_not_done(model)
     pieces = tuple(piece.replace(" ", SPACE) for piece in reader.array("tokens", str, MAX_PIECES))
     kinds = _kinds(reader, pieces, model)
@@ -69,7 +72,9 @@ class _Reader:
     def text(self, key: str) -> str:
         value = self.get(key)
         if not isinstance(value, str):
-            raise self.error(key, "is missing" if value is None else f"is {value!r:.40}, not a string")
+            raise self.error(
+                key, "is missing" if value is None else f"is {value!r:.40}, not a string"
+            )
         return value
 
     def flag(self, key: str, default: bool) -> bool:
@@ -84,7 +89,11 @@ class _Reader:
         value = self.get(key)
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 0 <= value < pieces:
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | np.integer)
+            or not 0 <= value < pieces
+        ):
             raise self.error(key, f"is {value!r:.40}, not an id of the {pieces} tokens")
         return int(value)
 
@@ -106,13 +115,22 @@ class _Reader:
 
     def refuse_what_is_not_done(self, model: str) -> None:
         if self.flag("add_space_prefix", model == "llama"):
-            raise self.error("add_space_prefix", "is true or missing; a space before every text is not supported")
+            raise self.error(
+                "add_space_prefix", "is true or missing; a space before every text is not supported"
+            )
         if self.flag("remove_extra_whitespaces", False):
             raise self.error("remove_extra_whitespaces", "is true, which is not supported")
-        if self.get("precompiled_charsmap") is not None and len(self.get("precompiled_charsmap")) > 0:
-            raise self.error("precompiled_charsmap", "is there, but normalizing text is not supported")
+        if (
+            self.get("precompiled_charsmap") is not None
+            and len(self.get("precompiled_charsmap")) > 0
+        ):
+            raise self.error(
+                "precompiled_charsmap", "is there, but normalizing text is not supported"
+            )
         if self.get("pre") not in (None, "default", "gemma4"):
-            raise self.error("pre", f"{self.get('pre')!r:.40} is not supported (default and gemma4 are)")
+            raise self.error(
+                "pre", f"{self.get('pre')!r:.40} is not supported (default and gemma4 are)"
+            )
 
 
 def _kinds(reader: _Reader, pieces: Sequence[str], model: str) -> npt.NDArray[np.uint8]:
@@ -122,10 +140,12 @@ def _kinds(reader: _Reader, pieces: Sequence[str], model: str) -> npt.NDArray[np
         raise reader.error("token_type", f"has {len(types)} elements for {len(pieces)} tokens")
     unknown = next((kind for kind in types if kind not in _KINDS), None)
     if unknown is not None:
-        raise reader.error("token_type", f"has the element {unknown}, none of {', '.join(map(str, _KINDS))}")
+        raise reader.error(
+            "token_type", f"has the element {unknown}, none of {', '.join(map(str, _KINDS))}"
+        )
     kinds = np.array([_KINDS[kind] for kind in types], np.uint8)
     if model == "gemma4":
-        for token in np.flatnonzero(kinds == PieceKind.USER):
+        for token in np.flatnonzero(kinds == PieceKind.USER).tolist():
             if _MARKER.fullmatch(pieces[token]):
                 kinds[token] = PieceKind.CONTROL
     return kinds
@@ -138,7 +158,9 @@ def _merges(
     if reader.get("merges") is None and model == "llama":
         return _merges_by_score(reader, pieces, kinds)
     pairs = [merge.partition(" ")[::2] for merge in reader.array("merges", str, MAX_MERGES)]
-    return merges_from_pairs(pairs, {piece: token for token, piece in enumerate(pieces)}, reader.where)
+    return merges_from_pairs(
+        pairs, {piece: token for token, piece in enumerate(pieces)}, reader.where
+    )
 
 
 def _merges_by_score(
@@ -149,6 +171,7 @@ def _merges_by_score(
         raise reader.error("scores", f"has {len(scores)} elements for {len(pieces)} tokens")
     if not np.isfinite(scores).all():
         raise reader.error("scores", "has an element that is not finite")
-    # SentencePiece joins user-defined pieces, such as runs of spaces, before all others; converters write -1000 for them.
+    # SentencePiece joins user-defined pieces, such as runs of spaces, before all others; converters
+    # write -1000 for them.
     scores[kinds == PieceKind.USER] = max(0.0, float(scores.max(initial=0.0)))
     return merges_from_scores(pieces, scores.tolist(), np.isin(kinds, _MERGEABLE).tolist())

@@ -1,7 +1,8 @@
 """The tokenizer of a Hugging Face checkpoint, from its tokenizer.json.
 
-Supported is what Gemma uses: byte-pair encoding with byte fallback, spaces as U+2581, added tokens that are matched
-literally. Everything else that the file can ask for changes the ids, so it is refused by name, never ignored.
+Supported is what Gemma uses: byte-pair encoding with byte fallback, spaces as U+2581, added tokens
+that are matched literally. Everything else that the file can ask for changes the ids, so it is
+refused by name, never ignored.
 """
 
 from collections.abc import Iterator, Mapping
@@ -47,6 +48,7 @@ def tokenizer_from_json(path: Path) -> TokenizerData:
     kinds.update(_added_tokens(document, ids, where))
     _check_dense(ids, where)
     bos_id = _bos_id(document, ids, kinds, where)
+    document.finish()
     ordered = sorted(ids.items(), key=lambda item: item[1])
     return TokenizerData(
         where=where,
@@ -54,12 +56,15 @@ def tokenizer_from_json(path: Path) -> TokenizerData:
         kinds=np.array([kinds[token] for _, token in ordered], np.uint8),
         merges=merges_from_pairs(pairs, ids, where),
         bos_id=bos_id,
-        # Gemma 4's file leaves BOS to the chat template, which always writes it; the model needs it before any text.
+        # Gemma 4's file leaves BOS to the chat template, which always writes it; the model needs it
+        # before any text.
         add_bos=bos_id is not None,
     )
 
 
 def _refuse_other_steps(document: Fields, where: str) -> None:
+    if document.has("version"):
+        document.choice("version", ("1.0",))
     for key in ("truncation", "padding"):
         if document.has(key) and not document.is_null(key):
             raise document.error(key, "is set, which is not supported (null is)")
@@ -95,49 +100,74 @@ def _read_model(document: Fields, where: str) -> tuple[dict[str, int], Iterator[
     ids = dict(model.mapping("vocab"))
     if not all(type(token) is int and 0 <= token < MAX_PIECES for token in ids.values()):
         raise model.error("vocab", f"has an id that is not a number from 0 to {MAX_PIECES - 1}")
-    return ids, _pairs(model.items("merges"), where)
+    # Byte pieces cover everything, so the unknown token is never made.
+    for key in ("unk_token", "fuse_unk"):
+        if model.has(key) and not model.is_null(key):
+            _ = model.text(key) if key == "unk_token" else model.boolean(key)
+    merges = model.items("merges")
+    model.finish()
+    return ids, _pairs(merges, where)
 
 
 def _pairs(merges: list[Any], where: str) -> Iterator[tuple[str, str]]:
     """Merges are written ["a", "b"], in older files "a b"."""
     for rank, merge in enumerate(merges):
         pair = merge.split(" ") if isinstance(merge, str) else merge
-        if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(piece, str) for piece in pair):
+        if (
+            not isinstance(pair, list)
+            or len(pair) != 2
+            or not all(isinstance(piece, str) for piece in pair)
+        ):
             raise FormatError(where, f"merge {rank} is {merge!r:.60}, not a pair of pieces")
         yield pair[0], pair[1]
 
 
-def _added_tokens(document: Fields, ids: dict[str, int], where: str) -> Iterator[tuple[int, PieceKind]]:
+def _added_tokens(
+    document: Fields, ids: dict[str, int], where: str
+) -> Iterator[tuple[int, PieceKind]]:
     """The kinds of added tokens. Those beyond the model's vocabulary are put into `ids`."""
-    for index, value in enumerate(document.items("added_tokens") if document.has("added_tokens") else []):
+    for index, value in enumerate(
+        document.items("added_tokens") if document.has("added_tokens") else []
+    ):
         token = Fields(value, where, f"added token {index}")
         content, token_id = token.text("content"), token.integer("id", 0, MAX_PIECES - 1)
         for flag in ("single_word", "lstrip", "rstrip", "normalized"):
             if token.boolean(flag):
-                raise FormatError(where, f"added token {content!r:.40} has {flag}, which is not supported")
+                raise FormatError(
+                    where, f"added token {content!r:.40} has {flag}, which is not supported"
+                )
         if ids.setdefault(content, token_id) != token_id:
             raise FormatError(
-                where, f"added token {content!r:.40} has id {token_id}, but {ids[content]} in the vocabulary"
+                where,
+                f"added token {content!r:.40} has id {token_id}, in the vocabulary {ids[content]}",
             )
-        yield token_id, PieceKind.CONTROL if token.boolean("special") else PieceKind.USER
+        kind = PieceKind.CONTROL if token.boolean("special") else PieceKind.USER
+        token.finish()
+        yield token_id, kind
 
 
 def _check_dense(ids: Mapping[str, int], where: str) -> None:
-    missing = next((token for token, used in enumerate(sorted(ids.values())) if token != used), None)
+    missing = next(
+        (token for token, used in enumerate(sorted(ids.values())) if token != used), None
+    )
     if missing is not None:
-        raise FormatError(where, f"ids must go from 0 to {len(ids) - 1} without gaps; {missing} is missing or taken twice")
+        raise FormatError(
+            where,
+            f"ids must go from 0 to {len(ids) - 1}, but {missing} is missing or taken twice",
+        )
 
 
 def _bos_id(
     document: Fields, ids: Mapping[str, int], kinds: Mapping[int, PieceKind], where: str
 ) -> int | None:
     """The token that the post-processor puts before a text, or else the special token <bos>."""
-    value = None if not document.has("post_processor") or document.is_null("post_processor") else document.mapping(
-        "post_processor"
-    )  # fmt: skip
-    leading = [] if value is None else _leading_tokens(value, where)
+    present = document.has("post_processor") and not document.is_null("post_processor")
+    leading = _leading_tokens(document.mapping("post_processor"), where) if present else []
     if len(leading) > 1 or any(token not in ids for token in leading):
-        raise FormatError(where, f"post_processor adds {leading!r:.80}; only one special token before the text is supported")
+        raise FormatError(
+            where,
+            f"post_processor adds {leading!r:.60}, which is not one token of the vocabulary",
+        )
     bos_id = ids.get(leading[0] if leading else "<bos>")
     return bos_id if bos_id is not None and kinds[bos_id] == PieceKind.CONTROL else None
 
@@ -149,7 +179,9 @@ def _leading_tokens(processor: Mapping[str, Any], where: str) -> list[str]:
             raise FormatError(where, f"post_processor {processor['type']!s:.40} is not supported")
         *before, last = processor["single"]
         if set(last) != {"Sequence"} or not all(set(item) == {"SpecialToken"} for item in before):
-            raise FormatError(where, "post_processor adds tokens after the text, which is not supported")
+            raise FormatError(
+                where, "post_processor adds tokens after the text, which is not supported"
+            )
         return [str(item["SpecialToken"]["id"]) for item in before]
     except (KeyError, TypeError, ValueError):
         raise FormatError(where, "post_processor is not understood") from None

@@ -14,14 +14,15 @@ from python.console.errors import FormatError
 def merges_from_pairs(
     pairs: Iterable[tuple[str, str]], ids: Mapping[str, int], where: str
 ) -> npt.NDArray[np.uint32]:
-    """[merges, 3] from pairs of pieces in rank order. Raises FormatError when a piece is not in `ids`."""
+    """[merges, 3] from pairs of pieces in rank order. Raises FormatError when `ids` lacks one."""
     rows: list[int] = []
     try:
         for left, right in pairs:
             rows += (ids[left], ids[right], ids[left + right])
     except KeyError as error:
         raise FormatError(
-            where, f"merge {len(rows) // 3} needs the piece {error.args[0]!r:.60}, which is not in the vocabulary"
+            where,
+            f"merge {len(rows) // 3} needs the piece {error.args[0]!r:.60}, which there is not",
         ) from None
     return np.array(rows, np.uint32).reshape(-1, 3)
 
@@ -31,9 +32,10 @@ def merges_from_scores(
 ) -> npt.NDArray[np.uint32]:
     """[merges, 3] that encode as SentencePiece's byte-pair encoding with these scores does.
 
-    SentencePiece joins the neighbours whose result has the highest score. So each way to cut a piece into two pieces is
-    a merge, ranked by the piece's score; among equal scores longer left parts, then longer right parts, then lower ids
-    come first, which is the order of the tokenizer.json that Google publishes for Gemma 3.
+    SentencePiece joins the neighbours whose result has the highest score. So each way to cut a
+    piece into two pieces is a merge, ranked by the piece's score; among equal scores longer left
+    parts, then longer right parts, then lower ids come first, which is the order of the
+    tokenizer.json that Google publishes for Gemma 3.
     """
     ids = {piece: token for token, piece in enumerate(pieces) if mergeable[token]}
     cuts = [
@@ -48,5 +50,7 @@ def merges_from_scores(
     lengths = np.array([len(piece) for piece in pieces])
     left, right, merged = rows.T
     ranked = np.asarray(scores, np.float64)[merged]
-    order = np.lexsort((merged, -lengths[right], -lengths[left], -ranked))  # the last key counts first
+    order = np.lexsort(
+        (merged, -lengths[right], -lengths[left], -ranked)
+    )  # the last key counts first
     return rows[order]

@@ -1,7 +1,7 @@
-"""tokenizer.bin: how a tokenizer is written (schema cc/text/tokenizer.fbs, reader cc/text), and the public names here.
+"""How tokenizer.bin is written (schema cc/text/tokenizer.fbs), and the public names of python/text.
 
-    data = tokenizer_from_json(folder / "tokenizer.json")      # or tokenizer_from_gguf(metadata)
-    write(serialize(data))
+data = tokenizer_from_json(folder / "tokenizer.json")      # or tokenizer_from_gguf(metadata)
+write(serialize(data))
 """
 
 from typing import Any
@@ -26,7 +26,9 @@ _UINT32_BYTES = 4
 def serialize(data: TokenizerData) -> bytes:
     """The bytes of tokenizer.bin. Equal data gives equal bytes."""
     text, offsets = data.piece_text()
-    builder = flatbuffers.Builder(len(text) + offsets.nbytes + data.kinds.nbytes + 2 * data.merges.nbytes + 1024)
+    builder = flatbuffers.Builder(
+        len(text) + offsets.nbytes + data.kinds.nbytes + 2 * data.merges.nbytes + 1024
+    )
     vectors = {
         "text": _vector(builder, np.frombuffer(text, np.uint8), 1, 1),
         "offsets": _vector(builder, offsets, _UINT32_BYTES, _UINT32_BYTES),
@@ -49,8 +51,10 @@ def _sorted_merges(data: TokenizerData) -> npt.NDArray[np.uint32]:
     return rows[np.lexsort((rows[:, 1], rows[:, 0]))]
 
 
-def _vector(builder: flatbuffers.Builder, values: npt.NDArray[Any], element_bytes: int, alignment: int) -> int:
-    """Writes an array as a vector of elements that take `element_bytes` each; returns its offset."""
+def _vector(
+    builder: flatbuffers.Builder, values: npt.NDArray[Any], element_bytes: int, alignment: int
+) -> int:
+    """Writes an array as a vector of elements of `element_bytes`; returns its offset."""
     content = values.astype(values.dtype.newbyteorder("<")).tobytes()
     builder.StartVector(element_bytes, len(content) // element_bytes, alignment)
     builder.head = builder.head - len(content)

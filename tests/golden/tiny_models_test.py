@@ -46,16 +46,16 @@ def export_model(model: PreTrainedModel, folder: Path, max_prefill_chunk: int) -
     quiet = functools.partial(Progress, mode="none")
     with open_checkpoint(folder / "checkpoint") as checkpoint:
         config = export.read_config(checkpoint)
-        planned = export.plan_export(
+        export.export_artifact(
             checkpoint,
             config,
             recipe("none", config.num_layers, folder),
-            max_seq_len=128,
-            max_prefill_chunk=max_prefill_chunk,
-            kv_cache_dtype="float32",
+            export.Options(
+                max_seq_len=128, max_prefill_chunk=max_prefill_chunk, kv_cache_dtype="float32"
+            ),
+            output,
             progress=quiet,
         )
-        export.export_artifact(checkpoint, planned, output, progress=quiet)
     return output
 
 

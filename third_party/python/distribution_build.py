@@ -1,6 +1,7 @@
 """Finishes an installed distribution: byte-compiles the folder and prints its BUILD file.
 
-Usage: distribution_build.py FOLDER. Runs in an environment that has pip and nothing else.
+Usage: distribution_build.py FOLDER [NAME]..., where NAMEs are dependencies that the metadata lacks.
+Runs in an environment that has pip and nothing else.
 """
 
 import compileall
@@ -33,11 +34,12 @@ def label_name(name: str) -> str:
     return re.sub(r"[-.]", "_", name.lower())
 
 
-def dependencies(distribution: metadata.Distribution) -> list[str]:
+def dependencies(distribution: metadata.Distribution, undeclared: list[str]) -> list[str]:
     """The labels of what the distribution needs; each is in the lock or in excluded.txt."""
     requirements = [Requirement(line) for line in distribution.requires or []]
     needed = [r for r in requirements if r.marker is None or r.marker.evaluate({"extra": ""})]
-    return sorted({f"@python_deps//:{label_name(requirement.name)}" for requirement in needed})
+    names = {requirement.name for requirement in needed}.union(undeclared)
+    return sorted({f"@python_deps//:{label_name(name)}" for name in names})
 
 
 def remove_scripts(folder: pathlib.Path) -> None:
@@ -59,12 +61,12 @@ def compile_folder(folder: pathlib.Path) -> None:
     )
 
 
-def main(folder: str) -> None:
+def main(folder: str, *undeclared: str) -> None:
     site = pathlib.Path(folder)
     remove_scripts(site)
     compile_folder(site)
     [distribution] = metadata.distributions(path=[folder])
-    print(BUILD.format(deps=json.dumps(dependencies(distribution))))
+    print(BUILD.format(deps=json.dumps(dependencies(distribution, list(undeclared)))))
 
 
 main(*sys.argv[1:])

@@ -11,14 +11,28 @@ user's own settings (PIP_*, proxies, certificates), each into a repository of it
 load(":lock.bzl", "label_name", "parse_lock", "parse_names")
 load(":wheel.bzl", "install_wheels", "run")
 
+# The Python that requirements.lock was made for.
+_VERSION = "3.11"
+
+# Imports that a distribution's metadata does not name.
+_UNDECLARED = {
+    "executorch": ["torch"],
+    "torchao": ["torch"],
+}
+
+# What to do when a distribution cannot be installed, beyond looking at the network.
+_HINTS = {
+    "torch": "; the lock names the CPU build, which PyTorch's own index of CPU wheels holds (set PIP_EXTRA_INDEX_URL)",
+}
+
 def _interpreter_impl(rctx):
     python = rctx.os.environ.get("GEMMA_PYTHON") or rctx.which("python3")
     if not python:
-        fail("python3 is not on the PATH: install Python 3.11 or 3.12, or set GEMMA_PYTHON to one")
+        fail("python3 is not on the PATH: install Python %s, or set GEMMA_PYTHON to one" % rctx.attr.version)
     version = run(rctx, [python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], "%s does not run" % python)
-    if version.strip() not in rctx.attr.versions:
-        fail("%s is Python %s, and requirements.lock holds wheels for %s: set GEMMA_PYTHON to one of these" %
-             (python, version.strip(), " and ".join(rctx.attr.versions)))
+    if version.strip() != rctx.attr.version:
+        fail("%s is Python %s and requirements.lock holds wheels for %s: set GEMMA_PYTHON to a Python %s" %
+             (python, version.strip(), rctx.attr.version, rctx.attr.version))
     remedy = "%s cannot make a virtual environment: install its venv module (python3-venv)" % python
     run(rctx, [python, "-m", "venv", "--without-pip", "venv"], remedy)
     run(rctx, [python, "-m", "venv", "installer"], remedy)
@@ -28,7 +42,7 @@ _interpreter = repository_rule(
     doc = "Two virtual environments: an empty one that programs run on, and one with pip that installs wheels.",
     implementation = _interpreter_impl,
     attrs = {
-        "versions": attr.string_list(),
+        "version": attr.string(),
         "_build_file": attr.label(default = "//third_party/python:interpreter.BUILD"),
     },
     environ = ["GEMMA_PYTHON"],
@@ -36,10 +50,11 @@ _interpreter = repository_rule(
 
 def _distribution_impl(rctx):
     name = rctx.attr.distribution
-    install_wheels(rctx, rctx.attr.requirement, name, "third_party/python/requirements.lock")
+    install_wheels(rctx, rctx.attr.requirement, name, "third_party/python/requirements.lock", _HINTS.get(name, ""))
     build = run(
         rctx,
-        [rctx.path(Label("@python_interpreter//:installer/bin/python3")), rctx.path(rctx.attr._build_writer), "site"],
+        [rctx.path(Label("@python_interpreter//:installer/bin/python3")), rctx.path(rctx.attr._build_writer), "site"] +
+        rctx.attr.undeclared,
         "%s: its metadata could not be read" % name,
     )
     rctx.file("BUILD.bazel", build)
@@ -50,6 +65,7 @@ _distribution = repository_rule(
     attrs = {
         "distribution": attr.string(),
         "requirement": attr.string(),
+        "undeclared": attr.string_list(),
         "_build_writer": attr.label(default = "//third_party/python:distribution_build.py"),
     },
 )
@@ -77,12 +93,13 @@ _hub = repository_rule(
 def _python_impl(mctx):
     requirements = parse_lock(mctx.read(Label("//third_party/python:requirements.lock")))
     excluded = parse_names(mctx.read(Label("//third_party/python:excluded.txt")))
-    _interpreter(name = "python_interpreter", versions = ["3.11", "3.12"])
+    _interpreter(name = "python_interpreter", version = _VERSION)
     for name, requirement in requirements.items():
         _distribution(
             name = "python_deps_" + label_name(name),
             distribution = name,
             requirement = requirement,
+            undeclared = _UNDECLARED.get(name, []),
         )
     _hub(
         name = "python_deps",

@@ -14,7 +14,7 @@ def run(rctx, command, failure):
         fail("%s\n%s%s" % (failure, result.stdout, result.stderr))
     return result.stdout
 
-def install_wheels(rctx, requirements, name, lock):
+def install_wheels(rctx, requirements, name, lock, hint = ""):
     """Installs wheels into the folder `site` of the repository.
 
     Args:
@@ -22,6 +22,7 @@ def install_wheels(rctx, requirements, name, lock):
       requirements: lines in pip's format, each with its hashes.
       name: what is installed, for the error.
       lock: the file with the hashes, for the error.
+      hint: what else helps when it fails, for the error.
     """
     rctx.file("requirements.txt", requirements)
     run(
@@ -29,5 +30,6 @@ def install_wheels(rctx, requirements, name, lock):
         [rctx.path(Label("@python_interpreter//:installer/bin/python3")), "-m", "pip", "install"] +
         ["--quiet", "--no-deps", "--require-hashes", "--only-binary=:all:", "--no-compile"] +
         ["--target=site", "--requirement=requirements.txt"],
-        "%s: pip could not install the wheels that %s names: check the network and pip's settings" % (name, lock),
+        "%s: pip could not install the wheels that %s names: check the network and pip's settings%s" %
+        (name, lock, hint),
     )

@@ -17,20 +17,20 @@ struct OperationWriter {
   Builder& builder;
 
   Union operator()(const EmbedStep& s) const {
-    return {plan::Operation_Embed, plan::CreateEmbed(builder, s.weight, s.scale, s.out).Union()};
+    return {plan::Operation::Embed, plan::CreateEmbed(builder, s.weight, s.scale, s.out).Union()};
   }
   Union operator()(const RmsNormStep& s) const {
     const auto width = static_cast<uint32_t>(s.width);
-    return {plan::Operation_RmsNorm,
+    return {plan::Operation::RmsNorm,
             plan::CreateRmsNorm(builder, s.in, s.weight, width, s.epsilon, s.add, s.scalar, s.out)
                 .Union()};
   }
   Union operator()(const LinearStep& s) const {
-    return {plan::Operation_Linear,
+    return {plan::Operation::Linear,
             plan::CreateLinearDirect(builder, s.in, &s.weights, &s.outs).Union()};
   }
   Union operator()(const PrepareAttentionStep& s) const {
-    return {plan::Operation_PrepareAttention,
+    return {plan::Operation::PrepareAttention,
             plan::CreatePrepareAttention(builder, s.q, s.k, s.v, s.q_norm, s.k_norm, s.normalize_v,
                                          s.epsilon, s.frequencies, static_cast<uint32_t>(s.heads),
                                          s.cache, s.out)
@@ -38,27 +38,28 @@ struct OperationWriter {
   }
   Union operator()(const AttentionStep& s) const {
     const auto heads = static_cast<uint32_t>(s.heads);
-    return {plan::Operation_Attention,
+    return {plan::Operation::Attention,
             plan::CreateAttention(builder, s.q, s.cache, heads, s.scale, s.out).Union()};
   }
   Union operator()(const GatedGeluStep& s) const {
-    return {plan::Operation_GatedGelu, plan::CreateGatedGelu(builder, s.gate, s.up, s.out).Union()};
+    return {plan::Operation::GatedGelu,
+            plan::CreateGatedGelu(builder, s.gate, s.up, s.out).Union()};
   }
   Union operator()(const AddStep& s) const {
-    return {plan::Operation_Add, plan::CreateAdd(builder, s.a, s.b, s.out).Union()};
+    return {plan::Operation::Add, plan::CreateAdd(builder, s.a, s.b, s.out).Union()};
   }
   Union operator()(const SelectLastStep& s) const {
-    return {plan::Operation_SelectLast, plan::CreateSelectLast(builder, s.in, s.out).Union()};
+    return {plan::Operation::SelectLast, plan::CreateSelectLast(builder, s.in, s.out).Union()};
   }
   Union operator()(const SoftcapStep& s) const {
-    return {plan::Operation_Softcap, plan::CreateSoftcap(builder, s.in, s.cap, s.out).Union()};
+    return {plan::Operation::Softcap, plan::CreateSoftcap(builder, s.in, s.cap, s.out).Union()};
   }
   Union operator()(const SampleStep& s) const {
-    return {plan::Operation_Sample, plan::CreateSample(builder, s.logits).Union()};
+    return {plan::Operation::Sample, plan::CreateSample(builder, s.logits).Union()};
   }
   Union operator()(const ScoreStep& s) const {
     const auto top = static_cast<uint32_t>(s.top);
-    return {plan::Operation_Score,
+    return {plan::Operation::Score,
             plan::CreateScore(builder, s.in, s.weight, s.softcap, top).Union()};
   }
 };
@@ -78,7 +79,7 @@ flatbuffers::Offset<plan::Cache> Write(Builder& builder, const PlanCache& cache)
 
 flatbuffers::Offset<plan::Value> Write(Builder& builder, const PlanValue& value) {
   return plan::CreateValueDirect(builder, value.name.c_str(), static_cast<uint32_t>(value.columns),
-                                 value.one_row ? plan::Rows_ONE : plan::Rows_TOKENS);
+                                 value.one_row ? plan::Rows::ONE : plan::Rows::TOKENS);
 }
 
 flatbuffers::Offset<plan::Step> Write(Builder& builder, const PlanStep& step) {

@@ -3,8 +3,8 @@
 #include <cstring>
 #include <utility>
 
+#include "cc/delegate/program_generated.h"
 #include "cc/delegate/testing/plan_writer.h"
-#include "program_generated.h"
 
 namespace gemma {
 namespace {
@@ -26,7 +26,7 @@ class TensorWriter {
  public:
   explicit TensorWriter(Builder& builder) : builder_(builder) {}
 
-  flatbuffers::Offset<pte::EValue> Write(const ProgramTensor& tensor) {
+  flatbuffers::Offset<pte::EValue> Write(const TestTensorSpec& tensor) {
     std::vector<uint8_t> order;
     uint64_t bytes = tensor.floating ? 4 : 8;
     for (const int32_t size : tensor.sizes) {
@@ -37,10 +37,11 @@ class TensorWriter {
         pte::CreateAllocationDetails(builder_, 1, static_cast<uint32_t>(planned_), 0);
     planned_ += RoundUp(bytes);
     const auto written = pte::CreateTensorDirect(
-        builder_, tensor.floating ? pte::ScalarType_FLOAT : pte::ScalarType_LONG, 0, &tensor.sizes,
-        &order, false, 0, place, 0,
-        tensor.dynamic ? pte::TensorShapeDynamism_DYNAMIC_BOUND : pte::TensorShapeDynamism_STATIC);
-    return pte::CreateEValue(builder_, pte::KernelTypes_Tensor, written.Union());
+        builder_, tensor.floating ? pte::ScalarType::FLOAT : pte::ScalarType::LONG, 0,
+        &tensor.sizes, &order, false, 0, place, 0,
+        tensor.dynamic ? pte::TensorShapeDynamism::DYNAMIC_BOUND
+                       : pte::TensorShapeDynamism::STATIC);
+    return pte::CreateEValue(builder_, pte::KernelTypes::Tensor, written.Union());
   }
 
   uint64_t planned() const { return planned_; }
@@ -50,17 +51,17 @@ class TensorWriter {
   uint64_t planned_ = 0;
 };
 
-flatbuffers::Offset<pte::ExecutionPlan> WriteMethod(Builder& builder, const ProgramMethod& method,
+flatbuffers::Offset<pte::ExecutionPlan> WriteMethod(Builder& builder, const TestMethod& method,
                                                     uint32_t segment) {
   TensorWriter tensors(builder);
   std::vector<flatbuffers::Offset<pte::EValue>> values;
   std::vector<int32_t> inputs;
   std::vector<int32_t> outputs;
-  for (const ProgramTensor& tensor : method.inputs) {
+  for (const TestTensorSpec& tensor : method.inputs) {
     inputs.push_back(static_cast<int32_t>(values.size()));
     values.push_back(tensors.Write(tensor));
   }
-  for (const ProgramTensor& tensor : method.outputs) {
+  for (const TestTensorSpec& tensor : method.outputs) {
     outputs.push_back(static_cast<int32_t>(values.size()));
     values.push_back(tensors.Write(tensor));
   }
@@ -70,14 +71,14 @@ flatbuffers::Offset<pte::ExecutionPlan> WriteMethod(Builder& builder, const Prog
   for (int i = 0; i < method.calls; ++i) {
     const auto call = pte::CreateDelegateCallDirect(builder, 0, &args);
     instructions.push_back(
-        pte::CreateInstruction(builder, pte::InstructionArguments_DelegateCall, call.Union()));
+        pte::CreateInstruction(builder, pte::InstructionArguments::DelegateCall, call.Union()));
   }
   const std::vector<flatbuffers::Offset<pte::Chain>> chains = {
       pte::CreateChainDirect(builder, &inputs, &outputs, &instructions)};
   const std::vector<flatbuffers::Offset<pte::Operator>> operators;
   const std::vector<flatbuffers::Offset<pte::CompileSpec>> specs;
   const auto data =
-      pte::CreateBackendDelegateDataReference(builder, pte::DataLocation_SEGMENT, segment);
+      pte::CreateBackendDelegateDataReference(builder, pte::DataLocation::SEGMENT, segment);
   const std::vector<flatbuffers::Offset<pte::BackendDelegate>> delegates = {
       pte::CreateBackendDelegateDirect(builder, method.delegate_id.c_str(), data, &specs)};
   const std::vector<int64_t> planned = {0, static_cast<int64_t>(tensors.planned())};
@@ -87,13 +88,13 @@ flatbuffers::Offset<pte::ExecutionPlan> WriteMethod(Builder& builder, const Prog
 
 }  // namespace
 
-ProgramMethod MakeProgramMethod(const Plan& plan) {
-  ProgramMethod method;
+TestMethod MakeTestMethod(const Plan& plan) {
+  TestMethod method;
   method.name = std::string(PlanMethodName(plan.method));
   method.payload = WritePlan(plan);
   const auto tokens = static_cast<int32_t>(plan.max_tokens);
-  const ProgramTensor ids = {false, {1, tokens}, tokens > 1};
-  const ProgramTensor number = {false, {1}, false};
+  const TestTensorSpec ids = {false, {1, tokens}, tokens > 1};
+  const TestTensorSpec number = {false, {1}, false};
   if (plan.method == PlanMethod::kScore) {
     const auto top = static_cast<int32_t>(plan.ScoreTop());
     method.inputs = {ids, number, ids};
@@ -106,12 +107,12 @@ ProgramMethod MakeProgramMethod(const Plan& plan) {
   return method;
 }
 
-std::string WriteProgram(const std::vector<ProgramMethod>& methods) {
+std::string WriteProgram(const std::vector<TestMethod>& methods) {
   Builder builder;
   std::vector<flatbuffers::Offset<pte::ExecutionPlan>> plans;
   std::vector<flatbuffers::Offset<pte::DataSegment>> segments;
   std::string payloads;
-  for (const ProgramMethod& method : methods) {
+  for (const TestMethod& method : methods) {
     plans.push_back(WriteMethod(builder, method, static_cast<uint32_t>(segments.size())));
     payloads.resize(RoundUp(payloads.size()));
     segments.push_back(pte::CreateDataSegment(builder, payloads.size(), method.payload.size()));

@@ -11,25 +11,25 @@
 
 namespace gemma {
 
-struct ProgramTensor {
+struct TestTensorSpec {
   bool floating = false;  // float32 instead of int64
   std::vector<int32_t> sizes;
   bool dynamic = false;  // the sizes are upper bounds
 };
 
-struct ProgramMethod {
+struct TestMethod {
   std::string name;
   std::string delegate_id = "GemmaDelegate";
   std::string payload;
-  std::vector<ProgramTensor> inputs;
-  std::vector<ProgramTensor> outputs;
+  std::vector<TestTensorSpec> inputs;
+  std::vector<TestTensorSpec> outputs;
   int calls = 1;  // of the delegate
 };
 
 // The method that docs/formats.md describes for the plan.
-ProgramMethod MakeProgramMethod(const Plan& plan);
+TestMethod MakeTestMethod(const Plan& plan);
 
-std::string WriteProgram(const std::vector<ProgramMethod>& methods);
+std::string WriteProgram(const std::vector<TestMethod>& methods);
 
 }  // namespace gemma
 

@@ -2,7 +2,7 @@
 
 #include <cstring>
 
-#include "flat_tensor_generated.h"
+#include "cc/delegate/flat_tensor_generated.h"
 
 namespace gemma {
 namespace {

@@ -3,6 +3,7 @@
 #include "cc/kernels/cpu/math.inc.h"
 #include "cc/kernels/cpu/weight_rows.inc.h"
 #include "cc/kernels/cpu/tile.inc.h"
+#include "cc/kernels/cpu/code_chunks.inc.h"
 #include "cc/kernels/cpu/linear_few_tokens.inc.h"
 #include "cc/kernels/cpu/linear_many_tokens.inc.h"
 #include "cc/kernels/cpu/elementwise.inc.h"

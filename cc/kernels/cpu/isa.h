@@ -12,6 +12,7 @@
 #include <functional>
 #include <limits>
 #include <new>
+#include <type_traits>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -39,9 +40,12 @@
 
 namespace gemma::cpu {
 
-// Floats of a thread's scratch that do not depend on the model: room for dequantized panels and for attention tiles.
+// Floats of a thread's scratch: kScratchFloats hold dequantized panels or an attention's tile; besides, every column of a
+// linear takes kScratchFloatsPerColumn, for the inputs of few tokens as their inner loops read them (10 floats) and the
+// factors of some rows (1).
 inline constexpr int64_t kPanelFloats = 64 << 10;
 inline constexpr int64_t kScratchFloats = 80 << 10;
+inline constexpr int64_t kScratchFloatsPerColumn = 12;
 
 // Parts times tokens of an attention for few tokens.
 inline constexpr int64_t kMaxAttentionParts = 32;

@@ -59,7 +59,8 @@ absl::StatusOr<Regions> PlanRegions(const Workspace::Limits& limits) {
   GEMMA_ASSIGN_OR_RETURN(regions.attention_parts,
                          RegionBytes(limits.max_heads, (limits.max_head_dim + 2) * kMaxAttentionParts, sizeof(float)));
   GEMMA_ASSIGN_OR_RETURN(regions.candidates, RegionBytes(limits.max_vocab, 1, sizeof(Candidate)));
-  GEMMA_ASSIGN_OR_RETURN(const uint64_t thread_floats, CheckedAdd<uint64_t>(kScratchFloats, columns));
+  GEMMA_ASSIGN_OR_RETURN(const uint64_t column_floats, CheckedMul<uint64_t>(columns, kScratchFloatsPerColumn));
+  GEMMA_ASSIGN_OR_RETURN(const uint64_t thread_floats, CheckedAdd<uint64_t>(kScratchFloats, column_floats));
   GEMMA_ASSIGN_OR_RETURN(regions.thread, RegionBytes(thread_floats, 1, sizeof(float)));
   GEMMA_ASSIGN_OR_RETURN(regions.total, CheckedMul<uint64_t>(regions.thread, limits.threads));
   for (uint64_t bytes : {regions.packed_input, regions.attention_parts, regions.candidates}) {

@@ -28,6 +28,12 @@ inline float Sum(F v) {
   const __m128 quarter = half + _mm_movehl_ps(half, half);
   return _mm_cvtss_f32(quarter + _mm_movehdup_ps(quarter));
 }
+inline void StoreFourSums(const F (&v)[4], float* out) {
+  const F ab = _mm256_unpacklo_ps(v[0], v[1]) + _mm256_unpackhi_ps(v[0], v[1]);
+  const F cd = _mm256_unpacklo_ps(v[2], v[3]) + _mm256_unpackhi_ps(v[2], v[3]);
+  const F all = _mm256_shuffle_ps(ab, cd, 0x44) + _mm256_shuffle_ps(ab, cd, 0xee);
+  _mm_storeu_ps(out, _mm256_castps256_ps128(all) + _mm256_extractf128_ps(all, 1));
+}
 inline float Largest(F v) {
   const __m128 half = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
   const __m128 quarter = _mm_max_ps(half, _mm_movehl_ps(half, half));
@@ -59,4 +65,59 @@ inline void Widen(__m256i codes, F (&out)[4]) {
   out[1] = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_unpackhi_epi64(low, low)));
   out[2] = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(high));
   out[3] = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_unpackhi_epi64(high, high)));
+}
+
+// Words of 32 bits.
+inline I LoadWords(const uint8_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+inline I SetWords(uint32_t value) { return _mm256_set1_epi32(static_cast<int>(value)); }
+inline I SetBytes(uint8_t value) { return _mm256_set1_epi8(static_cast<char>(value)); }
+inline I And(I a, I b) { return _mm256_and_si256(a, b); }
+inline I Or(I a, I b) { return _mm256_or_si256(a, b); }
+template <int kBits>
+inline I ShiftRight(I v) {
+  return _mm256_srli_epi32(v, kBits);
+}
+inline F ToFloat(I v) { return _mm256_cvtepi32_ps(v); }
+
+// The lowest kBits bits of byte kByte of every word, times ByteFactor.
+template <int kByte, int kBits>
+constexpr float ByteFactor() {
+  return static_cast<float>(1 << (8 * kByte));
+}
+template <int kByte, int kBits>
+inline F ByteToFloat(I words) {
+  return ToFloat(And(words, SetWords(((1u << kBits) - 1) << (8 * kByte))));
+}
+
+// Bit 4 for the codes of two blocks, from their columns' bits.
+template <typename Codes>
+inline Codes AddFifthBits(const Codes& codes, const uint8_t* bits) {
+  int64_t words;
+  std::memcpy(&words, bits, sizeof(words));
+  const I all = _mm256_set1_epi64x(words);
+  const I own = _mm256_set1_epi64x(static_cast<int64_t>(0x8040201008040201));
+  const auto bits_of = [&](I byte_of_column) {
+    const I bit = _mm256_and_si256(_mm256_shuffle_epi8(all, byte_of_column), own);
+    return _mm256_and_si256(_mm256_cmpeq_epi8(bit, own), SetBytes(16));
+  };
+  constexpr int64_t kByte = 0x0101010101010101;
+  return {Or(codes.low, bits_of(_mm256_setr_epi64x(0, kByte, 4 * kByte, 5 * kByte))),
+          Or(codes.high, bits_of(_mm256_setr_epi64x(2 * kByte, 3 * kByte, 6 * kByte, 7 * kByte)))};
+}
+
+// Bits 4 and 5 for the codes of two blocks, from eight bytes a block that serve all its columns.
+template <typename Codes>
+inline Codes AddPairBits(const Codes& codes, const uint8_t* pairs) {
+  const __m128i packed = _mm_loadu_si128(reinterpret_cast<const __m128i*>(pairs));
+  const I twice = _mm256_permute4x64_epi64(_mm256_castsi128_si256(packed), 0b01010000);
+  const I mask = SetBytes(0x30);
+  const I low = _mm256_sllv_epi64(twice, _mm256_setr_epi64x(4, 2, 4, 2));
+  const I high = _mm256_srlv_epi64(twice, _mm256_setr_epi64x(0, 2, 0, 2));
+  return {Or(codes.low, And(low, mask)), Or(codes.high, And(high, mask))};
+}
+
+// Each block's scale in the lanes of its four words; scales of neighbouring blocks are kStride apart.
+template <int kStride>
+inline F SpreadScales(const float* scales) {
+  return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_set1_ps(scales[0])), _mm_set1_ps(scales[kStride]), 1);
 }

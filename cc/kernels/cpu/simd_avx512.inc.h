@@ -24,6 +24,13 @@ inline F WhereLess(F a, F b, F yes, F no) {
 inline bool AnyAtLeast(F a, F b) { return _mm512_cmp_ps_mask(a, b, _CMP_GE_OQ) != 0; }
 
 inline float Sum(F v) { return _mm512_reduce_add_ps(v); }
+inline void StoreFourSums(const F (&v)[4], float* out) {
+  const F ab = _mm512_unpacklo_ps(v[0], v[1]) + _mm512_unpackhi_ps(v[0], v[1]);
+  const F cd = _mm512_unpacklo_ps(v[2], v[3]) + _mm512_unpackhi_ps(v[2], v[3]);
+  const F all = _mm512_shuffle_ps(ab, cd, 0x44) + _mm512_shuffle_ps(ab, cd, 0xee);
+  const __m256 half = _mm512_castps512_ps256(all) + _mm512_extractf32x8_ps(all, 1);
+  _mm_storeu_ps(out, _mm256_castps256_ps128(half) + _mm256_extractf128_ps(half, 1));
+}
 inline float Largest(F v) { return _mm512_reduce_max_ps(v); }
 
 inline F LoadHalf(const uint16_t* p) {
@@ -60,4 +67,72 @@ inline void LookUpNibbles(const uint8_t* bytes, F table, F (&out)[2]) {
 // 0, 1, ... 15, plus `first`.
 inline F Ramp(float first) {
   return _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15) + Set(first);
+}
+
+// `first`, ... first + 15, then `second`, ... second + 15, in bfloat16.
+inline I Bfloat16Ramp(float first, float second) {
+  const __m256i left = _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_castps_si512(Ramp(first)), 16));
+  const __m256i right = _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_castps_si512(Ramp(second)), 16));
+  return _mm512_inserti64x4(_mm512_castsi256_si512(left), right, 1);
+}
+
+// Words of 32 bits.
+inline I LoadWords(const uint8_t* p) { return _mm512_loadu_si512(p); }
+inline I SetWords(uint32_t value) { return _mm512_set1_epi32(static_cast<int>(value)); }
+inline I SetBytes(uint8_t value) { return _mm512_set1_epi8(static_cast<char>(value)); }
+inline I And(I a, I b) { return _mm512_and_si512(a, b); }
+inline I Or(I a, I b) { return _mm512_or_si512(a, b); }
+template <int kBits>
+inline I ShiftRight(I v) {
+  return _mm512_srli_epi32(v, kBits);
+}
+inline F ToFloat(I v) { return _mm512_cvtepi32_ps(v); }
+
+// The lowest kBits bits of byte kByte of every word, times ByteFactor. Bytes 0 and 2 can also be looked up in a table by a
+// permutation, which ignores the bits above its index: one instruction on other units than the two it replaces. Byte 2
+// is the index of a word's upper half, and bfloat16, the upper half of a float, holds any code.
+template <int kByte, int kBits>
+constexpr float ByteFactor() {
+  return kByte == 2 && kBits <= 5 ? 1.0f : static_cast<float>(1 << (8 * kByte));
+}
+template <int kByte, int kBits>
+inline F ByteToFloat(I words) {
+  if constexpr (kByte == 0 && kBits == 4) return _mm512_permutexvar_ps(words, Ramp(0));
+  if constexpr (kByte == 2 && kBits <= 5) {
+    const I table = kBits == 4 ? Bfloat16Ramp(0, 0) : Bfloat16Ramp(0, 16);
+    return _mm512_castsi512_ps(_mm512_maskz_permutexvar_epi16(0xaaaaaaaa, words, table));
+  }
+  return ToFloat(And(words, SetWords(((1u << kBits) - 1) << (8 * kByte))));
+}
+
+// Bit 4 for the codes of four blocks, from their columns' bits.
+template <typename Codes>
+inline Codes AddFifthBits(const Codes& codes, const uint8_t* bits) {
+  uint64_t words[2];
+  std::memcpy(words, bits, sizeof(words));
+  constexpr uint64_t kLow = 0x0000ffff0000ffff;
+  const uint64_t low = _pext_u64(words[0], kLow) | _pext_u64(words[1], kLow) << 32;
+  const uint64_t high = _pext_u64(words[0], ~kLow) | _pext_u64(words[1], ~kLow) << 32;
+  return {_mm512_mask_add_epi8(codes.low, low, codes.low, SetBytes(16)),
+          _mm512_mask_add_epi8(codes.high, high, codes.high, SetBytes(16))};
+}
+
+// Bits 4 and 5 for the codes of four blocks, from eight bytes a block that serve all its columns.
+template <typename Codes>
+inline Codes AddPairBits(const Codes& codes, const uint8_t* pairs) {
+  const __m256i packed = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(pairs));
+  const I twice = _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 0, 1, 1, 2, 2, 3, 3), _mm512_castsi256_si512(packed));
+  const I mask = SetBytes(0x30);
+  const I low = _mm512_sllv_epi64(twice, _mm512_setr_epi64(4, 2, 4, 2, 4, 2, 4, 2));
+  const I high = _mm512_srlv_epi64(twice, _mm512_setr_epi64(0, 2, 0, 2, 0, 2, 0, 2));
+  return {Or(codes.low, And(low, mask)), Or(codes.high, And(high, mask))};
+}
+
+// Each block's scale in the lanes of its four words; scales of neighbouring blocks are kStride apart.
+template <int kStride>
+inline F SpreadScales(const float* scales) {
+  constexpr int s = kStride;
+  const I index = _mm512_setr_epi32(0, 0, 0, 0, s, s, s, s, 2 * s, 2 * s, 2 * s, 2 * s, 3 * s, 3 * s, 3 * s, 3 * s);
+  const F four = kStride == 1 ? _mm512_castps128_ps512(_mm_loadu_ps(scales)) : LoadPart(scales, 3 * s + 1);
+  return _mm512_permutexvar_ps(index, four);
 }

@@ -35,6 +35,10 @@ inline bool AnyAtLeast(F a, F b) {
 }
 
 inline float Sum(F v) { return (v[0] + v[2]) + (v[1] + v[3]); }
+// out[i] = Sum(v[i])
+inline void StoreFourSums(const F (&v)[4], float* out) {
+  for (int i = 0; i < 4; ++i) out[i] = Sum(v[i]);
+}
 inline float Largest(F v) { return std::max(std::max(v[0], v[2]), std::max(v[1], v[3])); }
 
 inline float HalfToFloat(uint16_t half) {
@@ -56,4 +60,61 @@ inline void StoreBfloat16(uint16_t* p, F v) {
     // A NaN stays one: rounding could carry it into infinity.
     p[i] = static_cast<uint16_t>((v[i] != v[i] ? bits | 1 << 22 : bits + 0x7fff + (bits >> 16 & 1)) >> 16);
   }
+}
+
+// Words of 32 bits.
+inline I LoadWords(const uint8_t* p) {
+  I v;
+  std::memcpy(&v, p, sizeof(v));
+  return v;
+}
+inline I SetWords(uint32_t value) {
+  const int32_t word = static_cast<int32_t>(value);
+  return I{word, word, word, word};
+}
+inline I SetBytes(uint8_t value) { return SetWords(value * 0x01010101u); }
+inline I And(I a, I b) { return a & b; }
+inline I Or(I a, I b) { return a | b; }
+// Zeros come in from the left.
+template <int kBits>
+inline I ShiftRight(I v) {
+  typedef uint32_t U __attribute__((vector_size(16)));
+  return reinterpret_cast<I>(reinterpret_cast<U>(v) >> kBits);
+}
+inline F ToFloat(I v) { return __builtin_convertvector(v, F); }
+
+// The lowest kBits bits of byte kByte of every word, times ByteFactor.
+template <int kByte, int kBits>
+constexpr float ByteFactor() {
+  return static_cast<float>(1 << (8 * kByte));
+}
+template <int kByte, int kBits>
+inline F ByteToFloat(I words) {
+  return ToFloat(And(words, SetWords(((1u << kBits) - 1) << (8 * kByte))));
+}
+
+// Bit 4 for the codes of a block (codes.low: columns 0-15, codes.high: 16-31; a byte each), from its columns' bits.
+template <typename Codes>
+inline Codes AddFifthBits(const Codes& codes, const uint8_t* bits) {
+  uint32_t word;
+  std::memcpy(&word, bits, sizeof(word));
+  uint8_t bytes[32];
+  for (int column = 0; column < 32; ++column) bytes[column] = static_cast<uint8_t>((word >> column & 1) << 4);
+  return {Or(codes.low, LoadWords(bytes)), Or(codes.high, LoadWords(bytes + 16))};
+}
+
+// Bits 4 and 5 for the codes of a block, from eight bytes that serve all its columns.
+template <typename Codes>
+inline Codes AddPairBits(const Codes& codes, const uint8_t* pairs) {
+  uint8_t bytes[32];
+  for (int column = 0; column < 32; ++column) {
+    bytes[column] = static_cast<uint8_t>((pairs[column % 8] >> (column / 8 * 2) & 3) << 4);
+  }
+  return {Or(codes.low, LoadWords(bytes)), Or(codes.high, LoadWords(bytes + 16))};
+}
+
+// Each block's scale in the lanes of its four words; scales of neighbouring blocks are kStride apart.
+template <int kStride>
+inline F SpreadScales(const float* scales) {
+  return Set(scales[0]);
 }

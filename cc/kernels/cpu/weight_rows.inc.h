@@ -156,12 +156,6 @@ inline void Codes(const CodeRow& row, int64_t block, F (&out)[kVectors]) {
 
 #endif
 
-inline float OneHalf(const std::byte* p) {
-  uint16_t half[kLanes] = {};
-  std::memcpy(half, p, sizeof(uint16_t));
-  return LoadHalf(half)[0];
-}
-
 // out[i] = halves[i]
 inline void HalvesToFloats(const std::byte* halves, int64_t count, float* out) {
   const auto* p = reinterpret_cast<const uint16_t*>(halves);
@@ -170,71 +164,133 @@ inline void HalvesToFloats(const std::byte* halves, int64_t count, float* out) {
   if (i < count) StorePart(out + i, PartOf<WeightLayout::kF16>(p + i, count - i), count - i);
 }
 
-// One float a block of 32 columns, from a row of a scale plane.
-inline void ReadScalePlane(const WeightView& weight, uint64_t plane, int64_t row, float* out) {
-  const int64_t columns = weight.shape.columns, group = weight.shape.group;
-  const int64_t blocks = columns / kBlockColumns, repeat = group / kBlockColumns;
-  if (weight.planes.float_scales) {
-    float scale;
-    std::memcpy(&scale, weight.plane(plane) + row * sizeof(float), sizeof(scale));
-    std::fill(out, out + blocks, scale);
-    return;
+// The factors of some rows that follow one another: [rows][columns / 32] scales (Q6_K: columns / 16) and, for layouts that
+// HasMins, as many mins. Planes have no gaps between rows, so several rows are read as one.
+template <WeightLayout kLayout>
+struct Factors {
+  static constexpr int kScales = ScalesPerBlock(kLayout);
+
+  float* scales;
+  float* mins;
+  float* halves;  // d and dmin of the K layouts
+
+  Factors(float* memory, int64_t columns, int64_t rows) {
+    const int64_t blocks = rows * (columns / kBlockColumns);
+    scales = memory;
+    mins = scales + blocks * kScales;
+    halves = mins + (HasMins(kLayout) ? blocks : 0);
   }
+
+  // On to the factors that lie `blocks` blocks further.
+  void Skip(int64_t blocks) {
+    scales += blocks * kScales;
+    mins += blocks;
+  }
+};
+
+// One float a block of 32 columns, from a scale plane.
+inline void ReadScalePlane(const WeightView& weight, uint64_t plane, int64_t row, int64_t rows, float* out) {
+  const int64_t columns = weight.shape.columns, group = weight.shape.group;
+  const int64_t blocks = rows * (columns / kBlockColumns), repeat = group / kBlockColumns;
   const int64_t groups = blocks / repeat;
-  HalvesToFloats(weight.plane(plane) + row * groups * sizeof(uint16_t), groups, out);
+  if (weight.planes.float_scales) {
+    std::memcpy(out, weight.plane(plane) + row * sizeof(float), groups * sizeof(float));
+  } else {
+    HalvesToFloats(weight.plane(plane) + row * (columns / group) * sizeof(uint16_t), groups, out);
+  }
   if (repeat == 1) return;
   // Spread from the end, so that no scale is overwritten before it is read.
-  for (int64_t g = groups - 1; g >= 0; --g) std::fill(out + g * repeat, out + (g + 1) * repeat, out[g]);
+  for (int64_t g = groups - 1; g >= 0; --g) {
+    const float scale = out[g];
+    for (int64_t i = 0; i < repeat; ++i) out[g * repeat + i] = scale;
+  }
+}
+
+#if defined(GEMMA_SIMD_X86)
+
+// out[i] = factor * bytes[i], for eight bytes.
+inline void ScaleUnsigned(const uint8_t* bytes, float factor, float* out) {
+  const __m256i words = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(bytes)));
+  _mm256_storeu_ps(out, _mm256_mul_ps(_mm256_cvtepi32_ps(words), _mm256_set1_ps(factor)));
+}
+inline void ScaleSigned(const int8_t* bytes, float factor, float* out) {
+  const __m256i words = _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(bytes)));
+  _mm256_storeu_ps(out, _mm256_mul_ps(_mm256_cvtepi32_ps(words), _mm256_set1_ps(factor)));
 }
 
 // The 8 scales and 8 mins, 6 bits each, that Q4_K and Q5_K pack into 12 bytes; out: scales, then mins.
 inline void UnpackSixBits(const std::byte* packed, uint8_t (&out)[16]) {
-  uint32_t a, b, c;
-  std::memcpy(&a, packed, 4);
-  std::memcpy(&b, packed + 4, 4);
-  std::memcpy(&c, packed + 8, 4);
-  const uint32_t words[4] = {a & 0x3f3f3f3f, (c & 0x0f0f0f0f) | (a >> 2 & 0x30303030), b & 0x3f3f3f3f,
-                             (c >> 4 & 0x0f0f0f0f) | (b >> 2 & 0x30303030)};
-  std::memcpy(out, words, sizeof(words));
+  int32_t last;
+  std::memcpy(&last, packed + 8, sizeof(last));
+  const __m128i words = _mm_insert_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(packed)), last, 2);
+  // Groups 0-3 and 4-7 of the scales, then of the mins: six bits of one word, or four of the last and two of the first.
+  const __m128i six_or_four = _mm_and_si128(_mm_srlv_epi32(_mm_shuffle_epi32(words, 0b10011000), _mm_setr_epi32(0, 0, 0, 4)),
+                                            _mm_setr_epi32(0x3f3f3f3f, 0x0f0f0f0f, 0x3f3f3f3f, 0x0f0f0f0f));
+  const __m128i two = _mm_and_si128(_mm_srli_epi32(_mm_shuffle_epi32(words, 0b01000000), 2),
+                                    _mm_setr_epi32(0, 0x30303030, 0, 0x30303030));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(out), _mm_or_si128(six_or_four, two));
 }
 
-// d * sc to scales and -(dmin * m) to mins, one each per block of 32 columns.
-inline void ReadPackedScales(const WeightView& weight, int64_t row, float* scales, float* mins) {
-  const int64_t count = weight.shape.columns / 256;
-  const std::byte* packed = weight.plane(weight.planes.scales) + row * count * 12;
-  const std::byte* factors = weight.plane(weight.planes.blocks) + row * count * 4;
+#else
+
+inline void ScaleUnsigned(const uint8_t* bytes, float factor, float* out) {
+  for (int i = 0; i < 8; ++i) out[i] = factor * static_cast<float>(bytes[i]);
+}
+inline void ScaleSigned(const int8_t* bytes, float factor, float* out) {
+  for (int i = 0; i < 8; ++i) out[i] = factor * static_cast<float>(bytes[i]);
+}
+
+// The 8 scales and 8 mins, 6 bits each, that Q4_K and Q5_K pack into 12 bytes; out: scales, then mins.
+inline void UnpackSixBits(const std::byte* packed, uint8_t (&out)[16]) {
+  uint64_t ab;
+  uint32_t c;
+  std::memcpy(&ab, packed, 8);
+  std::memcpy(&c, packed + 8, 4);
+  const uint64_t c_halves = (c & 0x0f0f0f0f) | static_cast<uint64_t>(c >> 4 & 0x0f0f0f0f) << 32;
+  const uint64_t first = ab & 0x3f3f3f3f3f3f3f3f;                       // groups 0-3 of scales, of mins
+  const uint64_t last = c_halves | (ab >> 2 & 0x3030303030303030);  // groups 4-7 of scales, of mins
+  const uint64_t scales = (first & 0xffffffff) | last << 32, mins = first >> 32 | (last & 0xffffffff00000000);
+  std::memcpy(out, &scales, 8);
+  std::memcpy(out + 8, &mins, 8);
+}
+
+#endif
+
+// d * sc to scales and -(dmin * m) to mins.
+template <WeightLayout kLayout>
+inline void ReadPackedScales(const WeightView& weight, int64_t row, int64_t rows, const Factors<kLayout>& out) {
+  const int64_t row_blocks = weight.shape.columns / 256, count = rows * row_blocks;
+  const std::byte* packed = weight.plane(weight.planes.scales) + row * row_blocks * 12;
+  HalvesToFloats(weight.plane(weight.planes.blocks) + row * row_blocks * 4, 2 * count, out.halves);
   for (int64_t i = 0; i < count; ++i) {
     uint8_t six_bits[16];
     UnpackSixBits(packed + i * 12, six_bits);
-    const float d = OneHalf(factors + i * 4), dmin = OneHalf(factors + i * 4 + 2);
-    for (int g = 0; g < 8; ++g) {
-      scales[i * 8 + g] = d * static_cast<float>(six_bits[g]);
-      mins[i * 8 + g] = -(dmin * static_cast<float>(six_bits[8 + g]));
-    }
+    ScaleUnsigned(six_bits, out.halves[2 * i], out.scales + i * 8);
+    ScaleUnsigned(six_bits + 8, -out.halves[2 * i + 1], out.mins + i * 8);
   }
 }
 
 // d * sc, two per block of 32 columns.
-inline void ReadSignedScales(const WeightView& weight, int64_t row, float* scales) {
-  const int64_t count = weight.shape.columns / 256;
-  const auto* codes = reinterpret_cast<const int8_t*>(weight.plane(weight.planes.scales)) + row * count * 16;
-  const std::byte* factors = weight.plane(weight.planes.blocks) + row * count * 2;
+template <WeightLayout kLayout>
+inline void ReadSignedScales(const WeightView& weight, int64_t row, int64_t rows, const Factors<kLayout>& out) {
+  const int64_t row_blocks = weight.shape.columns / 256, count = rows * row_blocks;
+  const auto* codes = reinterpret_cast<const int8_t*>(weight.plane(weight.planes.scales)) + row * row_blocks * 16;
+  HalvesToFloats(weight.plane(weight.planes.blocks) + row * row_blocks * 2, count, out.halves);
   for (int64_t i = 0; i < count; ++i) {
-    const float d = OneHalf(factors + i * 2);
-    for (int g = 0; g < 16; ++g) scales[i * 16 + g] = d * static_cast<float>(codes[i * 16 + g]);
+    ScaleSigned(codes + i * 16, out.halves[i], out.scales + i * 16);
+    ScaleSigned(codes + i * 16 + 8, out.halves[i], out.scales + i * 16 + 8);
   }
 }
 
-// The factors of a row: columns / 32 scales (Q6_K: columns / 16) and, for layouts that HasMins, columns / 32 mins.
 template <WeightLayout kLayout>
-inline void ReadFactors(const WeightView& weight, int64_t row, float* scales, float* mins) {
+inline void ReadFactors(const WeightView& weight, int64_t row, int64_t rows, const Factors<kLayout>& out) {
   if constexpr (kLayout == WeightLayout::kQ6_K) {
-    ReadSignedScales(weight, row, scales);
+    ReadSignedScales(weight, row, rows, out);
   } else if constexpr (kLayout == WeightLayout::kQ4_K || kLayout == WeightLayout::kQ5_K) {
-    ReadPackedScales(weight, row, scales, mins);
+    ReadPackedScales(weight, row, rows, out);
   } else {
-    ReadScalePlane(weight, weight.planes.scales, row, scales);
-    if constexpr (HasMins(kLayout)) ReadScalePlane(weight, weight.planes.mins, row, mins);
+    ReadScalePlane(weight, weight.planes.scales, row, rows, out.scales);
+    if constexpr (HasMins(kLayout)) ReadScalePlane(weight, weight.planes.mins, row, rows, out.mins);
   }
 }
 
@@ -255,9 +311,8 @@ inline void DequantizeColumns(const WeightView& weight, int64_t row, int64_t beg
     if (column < end) consume((column - begin) / kLanes, PartOf<kLayout>(p + column, end - column));
   } else {
     constexpr int kScales = ScalesPerBlock(kLayout);
-    float* scales = factors;
-    float* mins = factors + columns / kBlockColumns * kScales;
-    ReadFactors<kLayout>(weight, row, scales, mins);
+    const Factors<kLayout> of_row(factors, columns, 1);
+    ReadFactors(weight, row, 1, of_row);
     const CodeRow codes = CodesOf<kLayout>(weight, row);
     const int64_t first = begin / kBlockColumns;
     for (int64_t block = first; block < end / kBlockColumns; ++block) {
@@ -265,8 +320,8 @@ inline void DequantizeColumns(const WeightView& weight, int64_t row, int64_t beg
       Codes<kLayout>(codes, block, q);
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) {
-        F value = q[v] * Set(scales[block * kScales + v * kScales / kVectors]);
-        if constexpr (HasMins(kLayout)) value = value + Set(mins[block]);
+        F value = q[v] * Set(of_row.scales[block * kScales + v * kScales / kVectors]);
+        if constexpr (HasMins(kLayout)) value = value + Set(of_row.mins[block]);
         consume((block - first) * kVectors + v, value);
       }
     }

@@ -30,9 +30,15 @@ def _rotated(projection: str, weight: str) -> Call:
 
 def _attention(values: Call) -> Call:
     arguments = [
-        _rotated("q", "q_norm"), _rotated("k", "k_norm"), values, Var("key_cache"), Var("value_cache"),
-        method_input("start"), Var("window"), Var("scale"),
-    ]  # fmt: skip
+        _rotated("q", "q_norm"),
+        _rotated("k", "k_norm"),
+        values,
+        Var("key_cache"),
+        Var("value_cache"),
+        method_input("start"),
+        Var("window"),
+        Var("scale"),
+    ]
     return Call(_aten.flatten.using_ints, [Call(CACHED_ATTENTION, arguments), 2])
 
 
@@ -49,8 +55,8 @@ def run(graph: fx.Graph) -> None:
             _rewrite(found, normalize_v=False)
     for node in calls(graph, CACHED_ATTENTION):
         raise GraphError(
-            f"pass cached_attention: node {node.name} does not have normed and rotated heads of one size as queries and"
-            " keys, and values from v_proj or k_proj"
+            f"pass cached_attention: node {node.name} does not have normed and rotated heads of one"
+            " size as queries and keys, and values from v_proj or k_proj"
         )
 
 

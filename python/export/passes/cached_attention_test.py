@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
+from torch.nn import functional
 
 from python.export import plan_ops
 from python.export.passes import cached_attention
@@ -25,7 +25,7 @@ _INPUTS = {
 
 
 def _norm(x: torch.Tensor, weight: torch.Tensor | None, epsilon: float = 1e-6) -> torch.Tensor:
-    return F.rms_norm(x, (HEAD_DIM,), weight, epsilon)
+    return functional.rms_norm(x, (HEAD_DIM,), weight, epsilon)
 
 
 def _graph(
@@ -52,7 +52,7 @@ def _graph(
         )
         return out.flatten(2) + frequencies.sum()
 
-    graph = graph_of(body, **_INPUTS)
+    graph = graph_of(body, None, **_INPUTS)
     frequencies = next(n for n in graph.nodes if n.target == "frequencies")
     for node in calls(graph, torch.ops.aten.sin.default) if rotated else []:
         with graph.inserting_before(node):

@@ -1,5 +1,5 @@
 import torch
-import torch.nn.functional as F
+from torch.nn import functional
 
 from python.export import plan_ops
 from python.export.passes import embedding
@@ -10,7 +10,9 @@ _WEIGHT = torch.zeros(5, HIDDEN)
 
 
 def test_the_scale_is_folded_in() -> None:
-    graph = graph_of(lambda tokens, w: F.embedding(tokens, w) * 2.5, tokens=tokens(), w=_WEIGHT)
+    graph = graph_of(
+        lambda tokens, w: functional.embedding(tokens, w) * 2.5, tokens=tokens(), w=_WEIGHT
+    )
     embedding.run(graph)
     (node,) = calls(graph, plan_ops.embed)
     assert targets(graph) == ["embed"]
@@ -19,14 +21,14 @@ def test_the_scale_is_folded_in() -> None:
 
 
 def test_without_a_scale_it_is_one() -> None:
-    graph = graph_of(lambda tokens, w: F.embedding(tokens, w), tokens=tokens(), w=_WEIGHT)
+    graph = graph_of(lambda tokens, w: functional.embedding(tokens, w), tokens=tokens(), w=_WEIGHT)
     embedding.run(graph)
     assert calls(graph, plan_ops.embed)[0].kwargs["scale"] == 1.0
 
 
 def test_other_ids_and_other_factors_are_left() -> None:
     graph = graph_of(
-        lambda tokens, targets, w, x: F.embedding(targets, w) * x + tokens[..., None],
+        lambda tokens, targets, w, x: functional.embedding(targets, w) * x + tokens[..., None],
         tokens=tokens(), targets=tokens(), w=_WEIGHT, x=stream(),
     )  # fmt: skip
     before = targets(graph)

@@ -20,5 +20,6 @@ def run(graph: fx.Graph) -> None:
             replace("gated_gelu", found, plan_ops.gated_gelu, found.bound)
     for node in calls(graph, _aten.gelu.default):
         raise GraphError(
-            f"pass gated_gelu: node {node.name} is not gelu in its tanh form times another projection"
+            f"pass gated_gelu: node {node.name} is not gelu in its tanh form times another"
+            " projection"
         )

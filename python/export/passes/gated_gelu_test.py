@@ -1,7 +1,7 @@
 from typing import Any
 
 import pytest
-import torch.nn.functional as F
+from torch.nn import functional
 
 from python.export import plan_ops
 from python.export.passes import gated_gelu
@@ -12,8 +12,8 @@ from python.export.pattern import GraphError, calls
 @pytest.mark.parametrize(
     "body",
     [
-        lambda x, y: F.gelu(x, approximate="tanh") * y,
-        lambda x, y: y * F.gelu(x, approximate="tanh"),
+        lambda x, y: functional.gelu(x, approximate="tanh") * y,
+        lambda x, y: y * functional.gelu(x, approximate="tanh"),
     ],
 )
 def test_gelu_times_up(body: Any) -> None:
@@ -27,9 +27,9 @@ def test_gelu_times_up(body: Any) -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        lambda x, y: F.gelu(x) * y,
-        lambda x, y: F.gelu(x, approximate="tanh") * 2.0,
-        lambda x, y: F.gelu(x, approximate="tanh") + y,
+        lambda x, y: functional.gelu(x) * y,
+        lambda x, y: functional.gelu(x, approximate="tanh") * 2.0,
+        lambda x, y: functional.gelu(x, approximate="tanh") + y,
     ],
     ids=["erf", "a number", "a sum"],
 )

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
+from torch.nn import functional
 
 from python.export import plan_ops
 from python.export.passes import norms
@@ -11,7 +11,7 @@ from python.export.pattern import GraphError, calls
 
 
 def _norm(x: torch.Tensor, weight: torch.Tensor | None) -> torch.Tensor:
-    return F.rms_norm(x, (HIDDEN,), weight, 1e-6)
+    return functional.rms_norm(x, (HIDDEN,), weight, 1e-6)
 
 
 def _graph(body: Any) -> torch.fx.Graph:

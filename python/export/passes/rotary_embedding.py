@@ -63,7 +63,7 @@ def _table(graph: fx.Graph, function: Callable[..., Any], node: Any, rotation: f
     found = match(Call(function, [_times(column, Var("frequencies"))]), node)
     if found is None:
         raise GraphError(
-            f"pass rotary_embedding: node {rotation.name} turns by {node}, which is not a table of the"
-            " call's positions"
+            f"pass rotary_embedding: node {rotation.name} turns by {node}, which is not a table of"
+            " the call's positions"
         )
     return found

@@ -21,8 +21,14 @@ def _angles(positions: torch.Tensor, frequencies: torch.Tensor) -> torch.Tensor:
 def _graph(body: _Body, *, dynamic: bool = False) -> torch.fx.Graph:
     shapes = {1: torch.export.Dim("tokens", min=1, max=9)} if dynamic else None
     graph = graph_of(
-        body, {"tokens": shapes, "x": shapes}, tokens=tokens(), start=number(), x=_HEADS, f=_FREQUENCIES, g=_FREQUENCIES
-    )  # fmt: skip
+        body,
+        {"tokens": shapes, "x": shapes},
+        tokens=tokens(),
+        start=number(),
+        x=_HEADS,
+        f=_FREQUENCIES,
+        g=_FREQUENCIES,
+    )
     type_assertions.run(graph)
     return graph
 

@@ -27,6 +27,6 @@ def run(graph: fx.Graph) -> None:
             replace("sample", found, plan_ops.sample, {"logits": found["logits"]})
     for node in calls(graph, SAMPLE):
         raise GraphError(
-            f"pass sample: node {node.name} is not drawn from the method's sampling and seed at the next position, with -1"
-            " where emit is 0"
+            f"pass sample: node {node.name} is not drawn from the method's sampling and seed at the"
+            " next position, with -1 where emit is 0"
         )

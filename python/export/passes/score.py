@@ -27,7 +27,8 @@ def run(graph: fx.Graph) -> None:
         found = match(_score(_CAPPED), node) or match(_score(_HEAD), node)
         if found is None:
             raise GraphError(
-                f"pass score: node {node.name} does not score the logits of a head against the targets"
+                f"pass score: node {node.name} does not score the logits of a head against the"
+                " targets"
             )
         _check_results(graph, node)
         names = ("source", "weight", "top")

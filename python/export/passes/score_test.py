@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
+from torch.nn import functional
 
 from python.export import plan_ops
 from python.export.passes import score, softcap
@@ -18,14 +18,14 @@ def _graph(body: Any) -> torch.fx.Graph:
 
 
 def _capped(x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
-    return torch.tanh(F.linear(x, w) / 30.0) * 30.0
+    return torch.tanh(functional.linear(x, w) / 30.0) * 30.0
 
 
 @pytest.mark.parametrize(
     ("body", "cap"),
     [
         (lambda x, w, targets: ops.score(_capped(x, w), targets, 5), 30.0),
-        (lambda x, w, targets: ops.score(F.linear(x, w), targets, 5), 0.0),
+        (lambda x, w, targets: ops.score(functional.linear(x, w), targets, 5), 0.0),
     ],
 )
 def test_takes_in_head_and_softcap(body: Any, cap: float) -> None:
@@ -43,11 +43,11 @@ def test_takes_in_head_and_softcap(body: Any, cap: float) -> None:
     [
         (lambda x, w, targets: ops.score(x, targets, 5), "does not score the logits of a head"),
         (
-            lambda x, w, targets: ops.score(F.linear(x, w), targets + 1, 5),
+            lambda x, w, targets: ops.score(functional.linear(x, w), targets + 1, 5),
             "does not score the logits of a head",
         ),
         (
-            lambda x, w, targets: ops.score(F.linear(x, w), targets, 5)[0],
+            lambda x, w, targets: ops.score(functional.linear(x, w), targets, 5)[0],
             "does not give the three results",
         ),
     ],

@@ -37,7 +37,8 @@ def _insert(sample: fx.Node) -> None:
         norm = sources[0] if sources else None
     if not isinstance(norm, fx.Node) or shape(norm)[1] != 1:
         raise GraphError(
-            f"pass select_last: node {sample.name} samples after several tokens or without a final norm"
+            f"pass select_last: node {sample.name} samples after several tokens or without a final"
+            " norm"
         )
     source = norm.kwargs["source"]
     assert isinstance(source, fx.Node)

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
+from torch.nn import functional
 
 from python.export import plan_ops
 from python.export.passes import norms, select_last
@@ -25,8 +25,8 @@ def test_other_slices_are_refused(body: Any) -> None:
 
 def _sampled(rows: int, *, norm: bool = True) -> torch.fx.Graph:
     def body(x: Any, w: Any, sampling: Any, seed: Any) -> Any:
-        y = F.rms_norm(x, (HIDDEN,), w, 1e-6) if norm else x
-        return ops.sample(F.linear(y, w[None]), sampling, seed, seed)
+        y = functional.rms_norm(x, (HIDDEN,), w, 1e-6) if norm else x
+        return ops.sample(functional.linear(y, w[None]), sampling, seed, seed)
 
     graph = graph_of(
         body,

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 
@@ -22,7 +24,7 @@ def test_true_assertions_are_removed() -> None:
         ("sizes", [1], "asserts sizes"),
     ],
 )
-def test_others_are_refused(field: str, value: object, sentence: str) -> None:
+def test_others_are_refused(field: str, value: Any, sentence: str) -> None:
     graph = graph_of(lambda tokens: tokens.to(torch.float32), tokens=tokens())
     calls(graph, _ASSERTION)[0].update_kwarg(field, value)
     with pytest.raises(GraphError, match=sentence):

@@ -1,0 +1,64 @@
+#include "cc/delegate/weight_files.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "cc/base/status_macros.h"
+
+namespace gemma {
+namespace {
+
+// Gives one file's requests their places among all requests.
+class PartSink final : public WeightSink {
+ public:
+  PartSink(WeightSink& whole, const std::vector<size_t>& indices)
+      : whole_(whole), indices_(indices) {}
+
+  absl::StatusOr<std::byte*> Reserve(const WeightPiece& piece) override {
+    return whole_.Reserve(Placed(piece));
+  }
+  absl::Status Accept(const WeightPiece& piece) override { return whole_.Accept(Placed(piece)); }
+
+ private:
+  WeightPiece Placed(WeightPiece piece) const {
+    piece.index = indices_[piece.index];
+    return piece;
+  }
+
+  WeightSink& whole_;
+  const std::vector<size_t>& indices_;
+};
+
+}  // namespace
+
+absl::StatusOr<WeightFiles> WeightFiles::Create(std::vector<WeightFile> files) {
+  WeightFiles result(std::move(files));
+  for (size_t i = 0; i < result.files_.size(); ++i) {
+    for (const auto& [key, blob] : result.files_[i].blobs()) {
+      if (!result.file_of_.emplace(key, i).second) {
+        return absl::InvalidArgumentError(absl::StrCat("weight ", key, " is in two .ptd files"));
+      }
+    }
+  }
+  return result;
+}
+
+absl::Status WeightFiles::Read(std::span<const WeightRequest> requests, WeightSink& sink) {
+  std::vector<std::vector<WeightRequest>> parts(files_.size());
+  std::vector<std::vector<size_t>> indices(files_.size());
+  for (size_t i = 0; i < requests.size(); ++i) {
+    const auto found = file_of_.find(requests[i].key);
+    if (found == file_of_.end()) {
+      return absl::NotFoundError(absl::StrCat("weight ", requests[i].key, " is in no .ptd file"));
+    }
+    parts[found->second].push_back(requests[i]);
+    indices[found->second].push_back(i);
+  }
+  for (size_t file = 0; file < files_.size(); ++file) {
+    PartSink part(sink, indices[file]);
+    GEMMA_RETURN_IF_ERROR(files_[file].Read(parts[file], part));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace gemma

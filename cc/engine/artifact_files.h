@@ -1,0 +1,33 @@
+// The files that a manifest promises, read and compared with what it says of them.
+#ifndef CC_ENGINE_ARTIFACT_FILES_H_
+#define CC_ENGINE_ARTIFACT_FILES_H_
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "cc/delegate/host_memory.h"
+#include "cc/delegate/weight_file.h"
+#include "cc/engine/manifest.h"
+
+namespace gemma {
+
+// The whole file in memory (aligned to 64), after its size and digest were found to be right.
+// FailedPrecondition when the size is another, DataLoss when the digest is.
+absl::StatusOr<HostMemory> ReadVerified(const std::string& folder, const ManifestFile& file,
+                                        uint64_t max_bytes);
+
+// The folder's .ptd files, of the right sizes; their digests are compared as they are read.
+absl::StatusOr<std::vector<WeightFile>> OpenWeightFiles(
+    const std::string& folder, const Manifest& manifest,
+    const std::function<void(uint64_t, uint64_t)>& progress);
+
+// Compares size and digest of one file without keeping it.
+absl::Status VerifyFile(const std::string& folder, const ManifestFile& file);
+
+}  // namespace gemma
+
+#endif  // CC_ENGINE_ARTIFACT_FILES_H_

@@ -1,0 +1,296 @@
+#include "cc/engine/engine_impl.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "cc/base/status_macros.h"
+#include "cc/delegate/cpu_executor.h"
+#include "cc/delegate/gemma_delegate.h"
+#include "cc/delegate/model.h"
+#include "cc/delegate/weight_files.h"
+#include "cc/engine/artifact_files.h"
+#include "cc/engine/artifact_program.h"
+#include "cc/engine/executorch_program.h"
+#include "cc/text/bpe_tokenizer.h"
+
+namespace gemma {
+namespace {
+
+constexpr uint64_t kMaxTokenizerBytes = 256 << 20;
+
+// What sessions share; calls take turns.
+struct Runtime {
+  ArtifactProgram artifact;
+  std::shared_ptr<Model> model;
+  std::unique_ptr<ExecuTorchProgram> program;
+  std::mutex mutex;
+};
+
+std::array<float, 4> ToFloats(const SamplingParams& sampling) {
+  return {static_cast<float>(sampling.temperature), static_cast<float>(sampling.top_k),
+          static_cast<float>(sampling.top_p), static_cast<float>(sampling.min_p)};
+}
+
+class SessionImpl final : public Session {
+ public:
+  SessionImpl(Runtime& runtime, const EngineLimits& limits, const SessionOptions& options,
+              std::unique_ptr<SessionState> state)
+      : runtime_(runtime),
+        limits_(limits),
+        chunk_(options.prefill_chunk > 0 ? options.prefill_chunk : limits.max_prefill_chunk),
+        cancelled_(options.cancelled),
+        state_(std::move(state)) {}
+
+  int64_t position() const override { return state_->length(); }
+
+  absl::StatusOr<int32_t> Prefill(std::span<const int32_t> tokens,
+                                  const SamplingParams& sampling) override {
+    GEMMA_RETURN_IF_ERROR(CheckRoom(tokens.size()));
+    GEMMA_RETURN_IF_ERROR(Validate(sampling));
+    int32_t drawn = -1;
+    while (!tokens.empty()) {
+      const std::span<const int32_t> chunk = NextChunk(tokens);
+      tokens = tokens.subspan(chunk.size());
+      GEMMA_ASSIGN_OR_RETURN(drawn,
+                             Generate(PlanMethod::kPrefill, chunk, tokens.empty(), sampling));
+    }
+    return drawn;
+  }
+
+  absl::StatusOr<int32_t> Decode(int32_t token, const SamplingParams& sampling) override {
+    GEMMA_RETURN_IF_ERROR(CheckRoom(1));
+    GEMMA_RETURN_IF_ERROR(Validate(sampling));
+    return Generate(PlanMethod::kDecode, {&token, 1}, /*emit=*/true, sampling);
+  }
+
+  absl::StatusOr<std::vector<TokenScore>> Score(std::span<const int32_t> tokens) override {
+    GEMMA_RETURN_IF_ERROR(CheckRoom(tokens.size()));
+    std::vector<TokenScore> scores;
+    while (!tokens.empty()) {
+      const std::span<const int32_t> chunk = NextChunk(tokens);
+      GEMMA_RETURN_IF_ERROR(ScoreChunk(chunk, tokens.subspan(1), scores));
+      tokens = tokens.subspan(chunk.size());
+    }
+    return scores;
+  }
+
+  absl::Status Rewind(int64_t position) override { return state_->Rewind(position); }
+
+ private:
+  absl::Status CheckRoom(size_t tokens) const {
+    if (tokens == 0) return absl::InvalidArgumentError("there are no tokens");
+    const int64_t room = limits_.max_seq_len - position();
+    if (static_cast<int64_t>(tokens) <= room) return absl::OkStatus();
+    if (position() == 0) {
+      return absl::OutOfRangeError(absl::StrCat(
+          "the prompt has ", tokens, " tokens, but the context of this artifact ends at ",
+          limits_.max_seq_len, " (shorten the prompt, or export with a larger --max_seq_len)"));
+    }
+    return absl::OutOfRangeError(absl::StrCat(
+        position(), " positions are in use and ", tokens,
+        " tokens follow, but the context of this artifact ends at ", limits_.max_seq_len));
+  }
+
+  std::span<const int32_t> NextChunk(std::span<const int32_t> tokens) const {
+    return tokens.first(std::min<size_t>(tokens.size(), static_cast<size_t>(chunk_)));
+  }
+
+  absl::StatusOr<int32_t> Generate(PlanMethod method, std::span<const int32_t> tokens, bool emit,
+                                   const SamplingParams& sampling) {
+    if (IsCancelled()) return absl::CancelledError("the call was cancelled");
+    ids_.assign(tokens.begin(), tokens.end());
+    std::lock_guard lock(runtime_.mutex);
+    ScopedSession bound(*state_, cancelled_);
+    GEMMA_ASSIGN_OR_RETURN(const int64_t drawn,
+                           runtime_.program->Generate(method, ids_, position(), emit,
+                                                      ToFloats(sampling), sampling.seed));
+    return static_cast<int32_t>(drawn);
+  }
+
+  // `successors`: what follows each of the chunk's tokens, as far as the text goes.
+  absl::Status ScoreChunk(std::span<const int32_t> tokens, std::span<const int32_t> successors,
+                          std::vector<TokenScore>& scores) {
+    if (IsCancelled()) return absl::CancelledError("the call was cancelled");
+    ids_.assign(tokens.begin(), tokens.end());
+    targets_.assign(tokens.size(), -1);
+    std::copy_n(successors.begin(), std::min(successors.size(), tokens.size()), targets_.begin());
+    std::lock_guard lock(runtime_.mutex);
+    ScopedSession bound(*state_, cancelled_);
+    GEMMA_ASSIGN_OR_RETURN(const ScoreOutputs outputs,
+                           runtime_.program->Score(ids_, position(), targets_));
+    const size_t top = outputs.top_ids.size() / tokens.size();
+    for (size_t i = 0; i < tokens.size(); ++i) {
+      const auto ids = outputs.top_ids.subspan(i * top, top);
+      const auto logprobs = outputs.top_logprobs.subspan(i * top, top);
+      scores.push_back(
+          {outputs.logprobs[i], {ids.begin(), ids.end()}, {logprobs.begin(), logprobs.end()}});
+    }
+    return absl::OkStatus();
+  }
+
+  bool IsCancelled() const { return cancelled_ != nullptr && cancelled_->load(); }
+
+  Runtime& runtime_;
+  const EngineLimits& limits_;
+  const int64_t chunk_;
+  const std::atomic<bool>* const cancelled_;
+  const std::unique_ptr<SessionState> state_;
+  std::vector<int64_t> ids_;      // of the running call
+  std::vector<int64_t> targets_;  // of the running call
+};
+
+class EngineImpl final : public Engine {
+ public:
+  explicit EngineImpl(std::string folder) : folder_(std::move(folder)) {}
+
+  // The phases of loading, in order.
+  absl::Status Load(const EngineOptions& options) {
+    GEMMA_RETURN_IF_ERROR(Timed("manifest", [&] { return ReadFolder(); }));
+    GEMMA_RETURN_IF_ERROR(Timed("program", [&] { return LoadProgram(options); }));
+    GEMMA_RETURN_IF_ERROR(Timed("tokenizer", [&] { return LoadTokenizer(); }));
+    return Timed("weights", [&] { return LoadWeights(options); });
+  }
+
+  const Manifest& manifest() const override { return manifest_; }
+  const EngineLimits& limits() const override { return limits_; }
+  std::string device() const override { return runtime_.model->executor().Description(); }
+  const Tokenizer* tokenizer() const override { return tokenizer_.get(); }
+  const BenchmarkInfo& load_info() const override { return load_info_; }
+
+  EngineMemory memory() const override {
+    EngineMemory memory = {.weights = runtime_.model->executor().WeightBytes(),
+                           .activations = runtime_.model->executor().ActivationBytes()};
+    for (const PlanCache& cache : runtime_.model->caches()) memory.session += cache.bytes;
+    return memory;
+  }
+
+  absl::StatusOr<std::unique_ptr<Session>> NewSession(const SessionOptions& options) override {
+    if (options.prefill_chunk < 0 || options.prefill_chunk > limits_.max_prefill_chunk) {
+      return absl::InvalidArgumentError(absl::StrCat("prefill_chunk is ", options.prefill_chunk,
+                                                     " (1 to ", limits_.max_prefill_chunk,
+                                                     " are allowed by this artifact)"));
+    }
+    GEMMA_ASSIGN_OR_RETURN(std::unique_ptr<SessionState> state, runtime_.model->NewSession());
+    return std::make_unique<SessionImpl>(runtime_, limits_, options, std::move(state));
+  }
+
+ private:
+  template <typename Body>
+  absl::Status Timed(const char* phase, Body body) {
+    const Stopwatch stopwatch;
+    GEMMA_RETURN_IF_ERROR(body());
+    load_info_.Add(phase, stopwatch.Seconds());
+    return absl::OkStatus();
+  }
+
+  template <typename... Parts>
+  absl::Status Disagree(const Parts&... parts) const {
+    return absl::InvalidArgumentError(
+        absl::StrCat(folder_, ": ", parts..., " (the files are of different exports)"));
+  }
+
+  // A status of the program, which lacks the file's name.
+  absl::Status OfProgram(const absl::Status& status) const {
+    if (status.ok()) return status;
+    return absl::Status(status.code(), absl::StrCat(folder_, "/model.pte: ", status.message()));
+  }
+
+  absl::Status ReadFolder() {
+    GEMMA_ASSIGN_OR_RETURN(manifest_, ReadManifest(folder_));
+    limits_.max_seq_len = manifest_.max_seq_len;
+    limits_.max_prefill_chunk = manifest_.max_prefill_chunk;
+    return absl::OkStatus();
+  }
+
+  // The plans are checked here, and once more where ExecuTorch hands them to our delegate.
+  absl::Status LoadProgram(const EngineOptions& options) {
+    GEMMA_ASSIGN_OR_RETURN(runtime_.artifact, ReadArtifactProgram(folder_, manifest_));
+    GEMMA_ASSIGN_OR_RETURN(std::unique_ptr<Executor> executor, MakeExecutor(options));
+    runtime_.model = std::make_shared<Model>(std::move(executor));
+    absl::StatusOr<std::unique_ptr<ExecuTorchProgram>> program =
+        ExecuTorchProgram::Load(runtime_.artifact.bytes());
+    GEMMA_RETURN_IF_ERROR(OfProgram(program.status()));
+    runtime_.program = *std::move(program);
+    ScopedLoad load(runtime_.model);
+    for (const Plan& plan : runtime_.artifact.plans) {
+      GEMMA_RETURN_IF_ERROR(OfProgram(runtime_.program->LoadMethod(plan.method)));
+      limits_.vocab_size = plan.vocab_size;
+    }
+    limits_.can_generate = runtime_.model->FindPlan(PlanMethod::kPrefill) != nullptr &&
+                           runtime_.model->FindPlan(PlanMethod::kDecode) != nullptr;
+    limits_.can_score = runtime_.model->FindPlan(PlanMethod::kScore) != nullptr;
+    return absl::OkStatus();
+  }
+
+  static absl::StatusOr<std::unique_ptr<Executor>> MakeExecutor(const EngineOptions& options) {
+    if (options.make_executor) return options.make_executor();
+    return CpuExecutor::Create({.threads = options.threads});
+  }
+
+  absl::Status LoadTokenizer() {
+    if (!manifest_.tokenizer.has_value()) return absl::OkStatus();
+    const ManifestTokenizer& entry = *manifest_.tokenizer;
+    GEMMA_ASSIGN_OR_RETURN(
+        const HostMemory memory,
+        ReadVerified(folder_, *manifest_.FindFile(entry.file), kMaxTokenizerBytes));
+    auto tokenizer =
+        BpeTokenizer::Parse({reinterpret_cast<const char*>(memory.data()), memory.size()});
+    if (!tokenizer.ok()) {
+      return absl::Status(tokenizer.status().code(), absl::StrCat(folder_, "/", entry.file, ": ",
+                                                                  tokenizer.status().message()));
+    }
+    tokenizer_ = *std::move(tokenizer);
+    return CheckTokenizer(entry);
+  }
+
+  // Every id that the model can draw must be one that the tokenizer can print.
+  absl::Status CheckTokenizer(const ManifestTokenizer& entry) const {
+    const int64_t pieces = tokenizer_->vocabulary_size();
+    if (pieces < limits_.vocab_size) {
+      return Disagree("the tokenizer has ", pieces, " tokens, but the model ", limits_.vocab_size);
+    }
+    if (tokenizer_->bos_id() >= 0 && tokenizer_->bos_id() != entry.bos_id) {
+      return Disagree("the tokenizer's BOS is ", tokenizer_->bos_id(), ", but the manifest's ",
+                      entry.bos_id);
+    }
+    for (const int32_t id : entry.stop_ids) {
+      if (id >= pieces)
+        return Disagree("stop id ", id, " is not among the tokenizer's ", pieces, " tokens");
+    }
+    if (entry.bos_id >= limits_.vocab_size) {
+      return Disagree("the BOS id ", entry.bos_id, " is not among the model's ", limits_.vocab_size,
+                      " tokens");
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status LoadWeights(const EngineOptions& options) {
+    GEMMA_ASSIGN_OR_RETURN(std::vector<WeightFile> files,
+                           OpenWeightFiles(folder_, manifest_, options.progress));
+    GEMMA_ASSIGN_OR_RETURN(WeightFiles source, WeightFiles::Create(std::move(files)));
+    return runtime_.model->Load(source);
+  }
+
+  const std::string folder_;
+  Manifest manifest_;
+  EngineLimits limits_;
+  Runtime runtime_;
+  std::unique_ptr<Tokenizer> tokenizer_;
+  BenchmarkInfo load_info_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Engine>> LoadEngine(const std::string& folder,
+                                                   const EngineOptions& options) {
+  auto engine = std::make_unique<EngineImpl>(folder);
+  GEMMA_RETURN_IF_ERROR(engine->Load(options));
+  return engine;
+}
+
+}  // namespace gemma

@@ -1,0 +1,66 @@
+// manifest.json of an artifact folder (docs/formats.md): what the folder is, and what every file in
+// it must be.
+//
+// Reading is strict: a key that is missing, unknown or there twice is an error, as is a value of
+// another type or out of its range. So a newer or damaged artifact is refused instead of being half
+// understood.
+#ifndef CC_ENGINE_MANIFEST_H_
+#define CC_ENGINE_MANIFEST_H_
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace gemma {
+
+struct ManifestFile {
+  std::string name;  // of a file in the folder itself
+  uint64_t bytes = 0;
+  std::string sha256;  // 64 lower-case hexadecimal digits
+};
+
+struct ManifestTokenizer {
+  std::string file;
+  int32_t bos_id = 0;
+  bool add_bos = false;
+  std::vector<int32_t> stop_ids;
+  std::optional<std::string> chat_template;  // "gemma3" or "gemma4"
+};
+
+// What a user gets who asks for nothing else.
+struct ManifestSampling {
+  double temperature = 0;
+  int64_t top_k = 0;
+  double top_p = 1;
+};
+
+struct Manifest {
+  std::string model_name;
+  std::string config;  // the model's configuration as JSON, for people
+  std::string recipe;
+  int64_t max_seq_len = 0;        // positions that a session holds
+  int64_t max_prefill_chunk = 0;  // tokens that a call of prefill or score takes
+  std::vector<std::string> methods;
+  std::vector<ManifestFile> files;
+  std::optional<ManifestTokenizer> tokenizer;
+  ManifestSampling sampling;
+  std::map<std::string, std::string> versions;
+
+  // Null when there is no such file.
+  const ManifestFile* FindFile(absl::string_view name) const;
+};
+
+// `where` is the file's path, for messages. InvalidArgument with one sentence.
+absl::StatusOr<Manifest> ParseManifest(const std::string& json, const std::string& where);
+
+// Reads FOLDER/manifest.json, of at most 4 MiB.
+absl::StatusOr<Manifest> ReadManifest(const std::string& folder);
+
+}  // namespace gemma
+
+#endif  // CC_ENGINE_MANIFEST_H_

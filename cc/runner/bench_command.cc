@@ -1,0 +1,137 @@
+// bench: tokens per second of prefill and decode at given lengths and depths. Sampling is the argmax; the tokens are
+// pseudo-random and the same in every run.
+
+#include <cstdio>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cc/base/status_macros.h"
+#include "cc/engine/benchmark_info.h"
+#include "cc/runner/command.h"
+#include "cc/runner/measurements.h"
+#include "cc/runner/model_flags.h"
+#include "cc/runner/process_memory.h"
+
+namespace gemma {
+namespace {
+
+struct Flags {
+  ModelFlags model;
+  std::vector<int64_t> prefill = {512};
+  std::vector<int64_t> decode = {64};
+  std::vector<int64_t> depth = {0};
+  int repetitions = 5;
+  BenchFormat format = BenchFormat::kTable;
+};
+
+constexpr SamplingParams kGreedy = {};
+
+// Ids spread over the vocabulary: equal ones would read the same rows of the embedding again and again.
+std::vector<int32_t> Tokens(int64_t count, int64_t vocab_size) {
+  std::vector<int32_t> tokens(count);
+  for (int64_t i = 0; i < count; ++i) tokens[i] = static_cast<int32_t>((17 + i * 7919) % vocab_size);
+  return tokens;
+}
+
+// One engine with one session that every repetition starts from empty.
+class Bench {
+ public:
+  Bench(Session& session, int64_t vocab_size) : session_(session), vocab_size_(vocab_size) {}
+
+  // Both leave the session at depth + tokens. Tokens per second.
+  absl::StatusOr<double> Prefill(int64_t depth, int64_t tokens) {
+    GEMMA_RETURN_IF_ERROR(Fill(depth));
+    const std::vector<int32_t> prompt = Tokens(tokens, vocab_size_);
+    const Stopwatch watch;
+    GEMMA_RETURN_IF_ERROR(session_.Prefill(prompt, kGreedy).status());
+    return tokens / watch.Seconds();
+  }
+
+  absl::StatusOr<double> Decode(int64_t depth, int64_t tokens) {
+    GEMMA_RETURN_IF_ERROR(Fill(depth));
+    const std::vector<int32_t> inputs = Tokens(tokens, vocab_size_);
+    const Stopwatch watch;
+    for (const int32_t token : inputs) GEMMA_RETURN_IF_ERROR(session_.Decode(token, kGreedy).status());
+    return tokens / watch.Seconds();
+  }
+
+ private:
+  absl::Status Fill(int64_t depth) {
+    GEMMA_RETURN_IF_ERROR(session_.Rewind(0));
+    if (depth == 0) return absl::OkStatus();
+    return session_.Prefill(Tokens(depth, vocab_size_), kGreedy).status();
+  }
+
+  Session& session_;
+  const int64_t vocab_size_;
+};
+
+using Measure = absl::StatusOr<double> (Bench::*)(int64_t depth, int64_t tokens);
+
+// One warm-up, then the repetitions.
+absl::Status Repeat(Bench& bench, Measure measure, int repetitions, Measurement& measurement) {
+  GEMMA_RETURN_IF_ERROR((bench.*measure)(measurement.depth, measurement.tokens).status());
+  for (int i = 0; i < repetitions; ++i) {
+    GEMMA_ASSIGN_OR_RETURN(const double speed, (bench.*measure)(measurement.depth, measurement.tokens));
+    measurement.tokens_per_second.push_back(speed);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<Measurement>> MeasureAll(const Flags& flags, Bench& bench) {
+  std::vector<Measurement> measurements;
+  for (const int64_t depth : flags.depth) {
+    for (const int64_t tokens : flags.prefill) {
+      measurements.push_back({.test = "prefill", .tokens = tokens, .depth = depth, .tokens_per_second = {}});
+      GEMMA_RETURN_IF_ERROR(Repeat(bench, &Bench::Prefill, flags.repetitions, measurements.back()));
+    }
+    for (const int64_t tokens : flags.decode) {
+      measurements.push_back({.test = "decode", .tokens = tokens, .depth = depth, .tokens_per_second = {}});
+      GEMMA_RETURN_IF_ERROR(Repeat(bench, &Bench::Decode, flags.repetitions, measurements.back()));
+    }
+  }
+  return measurements;
+}
+
+absl::Status RunBench(const Flags& flags) {
+  GEMMA_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, OpenEngine(flags.model));
+  GEMMA_ASSIGN_OR_RETURN(const std::unique_ptr<Session> session, OpenSession(*engine, flags.model));
+  Bench bench(*session, engine->limits().vocab_size);
+  GEMMA_ASSIGN_OR_RETURN(const std::vector<Measurement> measurements, MeasureAll(flags, bench));
+  const BenchConditions conditions = {.model = engine->manifest().model_name,
+                                      .device = engine->device(),
+                                      .load_seconds = engine->load_info().total_seconds(),
+                                      .weight_bytes = engine->memory().weights,
+                                      .session_bytes = engine->memory().session,
+                                      .peak_resident_bytes = PeakResidentBytes()};
+  std::fputs(FormatBench(conditions, measurements, flags.format).c_str(), stdout);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+Command BenchCommand(CLI::App& root) {
+  auto flags = std::make_shared<Flags>();
+  CLI::App* parser = root.add_subcommand("bench", "Tokens per second of prefill and decode.");
+  AddModelFlags(*parser, flags->model);
+  parser->add_option("--prefill", flags->prefill, "Prompt lengths, separated by commas.")
+      ->delimiter(',')
+      ->check(CLI::PositiveNumber);
+  parser->add_option("--decode", flags->decode, "Numbers of decoded tokens, separated by commas.")
+      ->delimiter(',')
+      ->check(CLI::PositiveNumber);
+  parser->add_option("--depth", flags->depth, "Tokens in the context before, separated by commas.")
+      ->delimiter(',')
+      ->check(CLI::NonNegativeNumber);
+  parser->add_option("--repetitions", flags->repetitions, "Measured runs of each, after one warm-up.")
+      ->check(CLI::Range(1, 1000));
+  const std::map<std::string, BenchFormat> formats = {
+      {"table", BenchFormat::kTable}, {"markdown", BenchFormat::kMarkdown}, {"json", BenchFormat::kJson}};
+  parser->add_option("--format", flags->format, "table, markdown or json.")
+      ->transform(CLI::CheckedTransformer(formats, CLI::ignore_case));
+  return {parser, [flags] { return RunBench(*flags); }};
+}
+
+}  // namespace gemma

@@ -1,0 +1,32 @@
+#include "cc/runner/interrupt.h"
+
+#include <csignal>
+#include <unistd.h>
+
+#include "cc/runner/exit_code.h"
+
+namespace gemma {
+namespace {
+
+static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler writes it");
+
+void HandleSignal(int) {
+  if (Interrupted().exchange(true)) _exit(kExitInterrupted);
+}
+
+}  // namespace
+
+std::atomic<bool>& Interrupted() {
+  static std::atomic<bool> interrupted{false};
+  return interrupted;
+}
+
+void InstallInterruptHandlers() {
+  Interrupted();  // constructed before a handler can run
+  struct sigaction action = {};
+  action.sa_handler = HandleSignal;  // without SA_RESTART: a read at a prompt must return
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+}
+
+}  // namespace gemma

@@ -1,0 +1,44 @@
+// Numbers of repeated measurements and the tables that `bench` prints of them.
+#ifndef CC_RUNNER_MEASUREMENTS_H_
+#define CC_RUNNER_MEASUREMENTS_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace gemma {
+
+struct Summary {
+  double mean = 0;
+  double deviation = 0;  // of a sample (n - 1); 0 for a single value
+};
+
+// Requires at least one value.
+Summary Summarize(const std::vector<double>& values);
+
+// One line of `bench`.
+struct Measurement {
+  std::string test;                        // prefill or decode
+  int64_t tokens = 0;                      // processed in a repetition
+  int64_t depth = 0;                       // tokens in the context before
+  std::vector<double> tokens_per_second;   // by repetition
+};
+
+// What the measurements were made with.
+struct BenchConditions {
+  std::string model;
+  std::string device;
+  double load_seconds = 0;
+  uint64_t weight_bytes = 0;
+  uint64_t session_bytes = 0;
+  uint64_t peak_resident_bytes = 0;  // of the process
+};
+
+enum class BenchFormat { kTable, kMarkdown, kJson };
+
+std::string FormatBench(const BenchConditions& conditions, const std::vector<Measurement>& measurements,
+                        BenchFormat format);
+
+}  // namespace gemma
+
+#endif  // CC_RUNNER_MEASUREMENTS_H_

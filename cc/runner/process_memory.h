@@ -1,0 +1,14 @@
+// Memory of this process, as the kernel counts it.
+#ifndef CC_RUNNER_PROCESS_MEMORY_H_
+#define CC_RUNNER_PROCESS_MEMORY_H_
+
+#include <cstdint>
+
+namespace gemma {
+
+// The largest resident size so far, in bytes.
+uint64_t PeakResidentBytes();
+
+}  // namespace gemma
+
+#endif  // CC_RUNNER_PROCESS_MEMORY_H_

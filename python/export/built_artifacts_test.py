@@ -1,0 +1,49 @@
+"""What the rule `exported_model` builds: whole artifacts, with the layouts that were asked for."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from executorch.exir._serialize._program import deserialize_pte_binary
+
+from python.artifact import manifest
+from python.export import plan as p
+from python.export import plan_bytes
+
+
+def _artifact(name: str) -> Path:
+    return Path(os.environ[name])
+
+
+def _prefill(artifact: Path) -> p.Plan:
+    program = deserialize_pte_binary((artifact / "model.pte").read_bytes()).program
+    method = next(m for m in program.execution_plan if m.name == "prefill")
+    index = method.delegates[0].processed.index
+    return plan_bytes.from_bytes(bytes(program.backend_delegate_data[index].data))
+
+
+@pytest.mark.parametrize("name", ["PLAIN", "INT4"])
+def test_it_is_whole(name: str) -> None:
+    artifact = _artifact(name)
+    described = manifest.read(artifact)
+    manifest.check_files(artifact, described)
+    assert (described.max_seq_len, described.max_prefill_chunk) == (256, 40)
+    assert described.tokenizer is not None
+
+
+def test_layouts_and_cache_types() -> None:
+    plain, int4 = _prefill(_artifact("PLAIN")), _prefill(_artifact("INT4"))
+    assert {weight.layout for weight in plain.weights} == {p.Layout.F32}
+    assert {cache.dtype for cache in plain.caches} == {p.DType.F32}
+    assert {weight.layout for weight in int4.weights} == {
+        p.Layout.F32,
+        p.Layout.INT4,
+        p.Layout.INT8,
+    }
+    assert {cache.dtype for cache in int4.caches} == {p.DType.BF16}
+
+
+def test_the_stages_timings() -> None:
+    stages = json.loads(Path(os.environ["TIMINGS"]).read_text())
+    assert {"trace", "lower", "weights"} < {stage["stage"] for stage in stages}

@@ -1,0 +1,33 @@
+"""Estimates against sums by hand."""
+
+from python.export import memory_estimate
+from python.export import plan as p
+from python.export.fake_plan import FFN, HEAD_DIM, HIDDEN, fake_plan
+
+
+def test_session() -> None:
+    plan = fake_plan(capacity=11)
+    assert memory_estimate.session_bytes(plan) == 2 * 11 * HEAD_DIM * 4
+
+
+def test_activations_share_memory_when_they_do_not_meet() -> None:
+    plan = fake_plan(max_tokens=8)
+    # Most is alive at the activation function: gate, up, their product and the residual stream.
+    assert memory_estimate.activation_bytes(plan) == 8 * 4 * (3 * FFN + HIDDEN)
+
+
+def test_one_row_counts_once() -> None:
+    step = p.Step(name="a", operation=p.Embed(weight=0, out=0))
+    value = p.Value(name="v", columns=10, rows=p.Rows.ONE)
+    plan = p.Plan(
+        model="m",
+        method="prefill",
+        vocab_size=1,
+        max_tokens=8,
+        max_context=8,
+        weights=(),
+        caches=(),
+        values=(value,),
+        steps=(step,),
+    )
+    assert memory_estimate.activation_bytes(plan) == 40

@@ -1,0 +1,137 @@
+"""exported_model: an artifact folder made inside a build, by the same program as `bazelw run //python/export:...`.
+
+    exported_model(
+        name = "gemma3_270m_artifact",
+        checkpoint = "@gemma3_270m_gguf//:model.gguf",
+        program = ":gemma3_270m",
+        max_seq_len = 4096,
+    )
+
+gives the folder `gemma3_270m_artifact` (model.pte, model.ptd, manifest.json, tokenizer.bin where the checkpoint has a
+tokenizer) and, in the output group `timings`, the seconds of each stage as JSON.
+"""
+
+def _exported_model_impl(ctx):
+    folder = ctx.actions.declare_directory(ctx.label.name)
+    timings = ctx.actions.declare_file(ctx.label.name + ".timings.json")
+    checkpoint = ctx.files.checkpoint
+    arguments = ctx.actions.args()
+    arguments.add("--checkpoint", checkpoint[0].path)
+    arguments.add("--output", folder.path)
+    arguments.add("--timings", timings)
+    arguments.add("--recipe", ctx.file.recipe_file or ctx.attr.recipe)
+    arguments.add("--max_seq_len", ctx.attr.max_seq_len)
+    if ctx.attr.max_prefill_chunk:
+        arguments.add("--max_prefill_chunk", ctx.attr.max_prefill_chunk)
+    if ctx.attr.kv_cache_dtype:
+        arguments.add("--kv_cache_dtype", ctx.attr.kv_cache_dtype)
+
+    # Bazel makes the folder before the action runs; the program replaces it.
+    arguments.add_all(["--overwrite", "--progress=none"])
+    ctx.actions.run(
+        executable = ctx.executable.program,
+        arguments = [arguments],
+        inputs = depset(checkpoint + ctx.files.recipe_file),
+        outputs = [folder, timings],
+        mnemonic = "GemmaExport",
+        progress_message = "Exporting %{label}",
+    )
+    return [
+        DefaultInfo(
+            files = depset([folder]),
+            runfiles = ctx.runfiles(files = [folder]),
+        ),
+        OutputGroupInfo(timings = depset([timings])),
+    ]
+
+exported_model = rule(
+    doc = "Exports a checkpoint to an artifact folder.",
+    implementation = _exported_model_impl,
+    attrs = {
+        "checkpoint": attr.label(
+            doc = "A .gguf file, or a folder that a rule made.",
+            allow_files = True,
+            mandatory = True,
+        ),
+        "kv_cache_dtype": attr.string(
+            doc = "Type of keys and values; the program's own default where it is empty.",
+            values = ["", "bfloat16", "float32"],
+        ),
+        "max_prefill_chunk": attr.int(doc = "Tokens of one call; 0: the program's default."),
+        "max_seq_len": attr.int(doc = "Positions that a session can hold.", mandatory = True),
+        "program": attr.label(
+            doc = "The export program, which knows the model's defaults.",
+            cfg = "exec",
+            default = "//python/export:gemma4_31b",
+            executable = True,
+        ),
+        "recipe": attr.string(doc = "A named recipe.", default = "none"),
+        "recipe_file": attr.label(doc = "A recipe file, instead of `recipe`.", allow_single_file = [".json"]),
+    },
+)
+
+def _tiny_checkpoint_impl(ctx):
+    folder = ctx.actions.declare_directory(ctx.label.name)
+    arguments = ctx.actions.args()
+    arguments.add("--output", folder.path)
+    arguments.add("--dtype", ctx.attr.dtype)
+    arguments.add("--num_layers", ctx.attr.num_layers)
+    arguments.add("--window", ctx.attr.window)
+    arguments.add("--seed", ctx.attr.seed)
+    arguments.add("--overwrite")
+    ctx.actions.run(
+        executable = ctx.executable._program,
+        arguments = [arguments],
+        outputs = [folder],
+        mnemonic = "TinyCheckpoint",
+        progress_message = "Making the checkpoint %{label}",
+    )
+    return [DefaultInfo(files = depset([folder]), runfiles = ctx.runfiles(files = [folder]))]
+
+tiny_checkpoint = rule(
+    doc = "A Hugging Face folder with a tiny Gemma 4, random weights and a small tokenizer.",
+    implementation = _tiny_checkpoint_impl,
+    attrs = {
+        "dtype": attr.string(default = "float32", values = ["bfloat16", "float16", "float32"]),
+        "num_layers": attr.int(default = 6),
+        "seed": attr.int(default = 0),
+        "window": attr.int(default = 16),
+        "_program": attr.label(
+            cfg = "exec",
+            default = "//python/export:make_tiny_checkpoint",
+            executable = True,
+        ),
+    },
+)
+
+def _fetched_checkpoint_impl(ctx):
+    folder = ctx.actions.declare_directory(ctx.label.name)
+
+    # Bazel makes the folder before the action runs; an existing one would only be checked.
+    ctx.actions.run_shell(
+        command = "rmdir \"$1\" && exec \"$2\" --checkpoint \"$3\" --output \"$1\" --progress plain",
+        arguments = [folder.path, ctx.executable._program.path, ctx.attr.checkpoint],
+        tools = [ctx.attr._program[DefaultInfo].files_to_run],
+        outputs = [folder],
+        execution_requirements = {"no-cache": "1", "no-remote": "1", "requires-network": "1"},
+        use_default_shell_env = True,
+        mnemonic = "FetchCheckpoint",
+        progress_message = "Fetching the checkpoint %{label}",
+    )
+    return [DefaultInfo(files = depset([folder]))]
+
+fetched_checkpoint = rule(
+    doc = """A Hugging Face folder that is fetched by its lock, third_party/checkpoints/NAME.lock.json.
+
+    `--action_env=HF_TOKEN` hands the hub's token to the action.
+    """,
+    implementation = _fetched_checkpoint_impl,
+    attrs = {
+        "checkpoint": attr.string(doc = "The checkpoint's name in third_party/checkpoints.", mandatory = True),
+        "_program": attr.label(
+            cfg = "exec",
+            default = "//third_party/checkpoints:fetch",
+            executable = True,
+        ),
+    },
+)

@@ -1,0 +1,157 @@
+"""The form of a weight is known before it is read, and what is made has that form."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from python.checkpoint import ggml_types
+from python.checkpoint.fake_checkpoint import FakeCheckpoint
+from python.checkpoint.tensor import (
+    BlockTensor,
+    DenseTensor,
+    StoredTensor,
+    TensorInfo,
+    TorchaoTensor,
+)
+from python.console.errors import UserError
+from python.export import plan_bytes
+from python.export.build_plans import build_plan
+from python.export.trace import Limits
+from python.export.weight_table import WeightTable, with_forms
+from python.model.config import tiny_gemma4
+from python.model.names import expected_weights
+from python.quant.quantized import QuantizedTensor, to_torchao
+from python.quant.recipe import QuantRecipe, from_json, recipe
+
+CONFIG = tiny_gemma4(num_layers=1)
+LIMITS = Limits(max_context=32, max_tokens=1, cache_dtype=torch.float32)
+PLAN = build_plan(CONFIG, LIMITS, "decode")
+UP = "layers.0.mlp.up_proj.weight"
+
+
+def _tensors() -> dict[str, DenseTensor | BlockTensor]:
+    shapes = expected_weights(CONFIG)
+    return {name: DenseTensor(values=torch.ones(shape)) for name, shape in shapes.items()}
+
+
+def _table(tensors: dict[str, DenseTensor | BlockTensor], wanted: QuantRecipe) -> WeightTable:
+    return WeightTable(FakeCheckpoint(CONFIG, tensors), CONFIG, wanted)
+
+
+def _with_up(tensor: DenseTensor | BlockTensor) -> dict[str, DenseTensor | BlockTensor]:
+    return {**_tensors(), UP: tensor}
+
+
+def _blocks(kind: ggml_types.GgmlType) -> BlockTensor:
+    rows, columns = expected_weights(CONFIG)[UP]
+    width = columns // kind.columns * kind.bytes
+    return BlockTensor(type=kind, columns=columns, blocks=np.zeros((rows, width), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("tensor", "layout", "group"),
+    [
+        (DenseTensor(values=torch.ones(512, 256)), "F32", 0),
+        (DenseTensor(values=torch.ones(512, 256, dtype=torch.float16)), "F16", 0),
+        (DenseTensor(values=torch.ones(512, 256, dtype=torch.bfloat16)), "BF16", 0),
+        (_blocks(ggml_types.Q4_0), "INT4", 32),
+        (_blocks(ggml_types.Q5_0), "INT5", 32),
+        (_blocks(ggml_types.Q8_0), "INT8", 32),
+        (_blocks(ggml_types.Q4_K), "Q4_K", 0),
+        (_blocks(ggml_types.Q6_K), "Q6_K", 0),
+    ],
+)
+def test_what_is_stored_is_kept(tensor: DenseTensor | BlockTensor, layout: str, group: int) -> None:
+    table = _table(_with_up(tensor), recipe("none", 1))
+    form = table.forms(PLAN.weights)[UP]
+    assert (form.layout, form.group, form.rows, form.columns) == (layout, group, 512, 256)
+    assert table.make(UP, form).data.nbytes == form.bytes
+
+
+@pytest.mark.parametrize("name", ["default", "sensitive", "qat"])
+def test_every_recipe_keeps_its_word(name: str) -> None:
+    table = _table(_tensors(), recipe(name, 1))
+    for weight, form in table.forms(PLAN.weights).items():
+        assert table.make(weight, form).data.nbytes == form.bytes
+    plan = with_forms(PLAN, table.forms(PLAN.weights))
+    assert plan_bytes.from_bytes(plan_bytes.to_bytes(plan)) == plan
+
+
+def test_rope_tables_are_computed() -> None:
+    table = _table(_tensors(), recipe("none", 1))
+    forms = table.forms(PLAN.weights)
+    made = table.make("rope.full.frequencies", forms["rope.full.frequencies"])
+    values = made.plane("values")
+    assert values.shape == (1, 64)
+    assert values[0, 0] == 1.0
+    assert values[0, 1] == pytest.approx(1e6 ** (-2 / 128))
+    assert (values[0, 16:] == 0.0).all()  # a quarter of the pairs turn
+    assert table.encoding("rope.full.frequencies") == "computed"
+
+
+class _TorchaoCheckpoint(FakeCheckpoint):
+    """Gives one weight as a torchao tensor."""
+
+    def __init__(self, torchao: TorchaoTensor) -> None:
+        self._torchao = torchao
+        super().__init__(CONFIG, _tensors())
+
+    def describe(self, name: str) -> TensorInfo:
+        info = super().describe(name)
+        if name != UP:
+            return info
+        return dataclasses.replace(info, encoding=self._torchao.class_name)
+
+    def read(self, name: str) -> StoredTensor:
+        return self._torchao if name == UP else super().read(name)
+
+
+@pytest.mark.parametrize(
+    ("bits", "group", "offset", "layout"),
+    [(4, 32, None, "INT4"), (4, 64, 0.5, "INT4_MIN"), (8, 256, None, "INT8")],
+)
+def test_torchao_tensors(bits: int, group: int, offset: float | None, layout: str) -> None:
+    dtype = torch.float32 if group == 256 else torch.float16
+    scale = torch.full((512, 256 // group), 0.25, dtype=dtype)
+    tensor = QuantizedTensor(
+        bits=bits,
+        group=group,
+        q=torch.ones(512, 256, dtype=torch.int8),
+        scale=scale,
+        offset=None if offset is None else torch.full_like(scale, offset),
+    )
+    table = WeightTable(_TorchaoCheckpoint(to_torchao(tensor)), CONFIG, recipe("none", 1))
+    form = table.forms(PLAN.weights)[UP]
+    assert (form.layout, form.group) == (layout, group)
+    assert table.make(UP, form).layout == layout
+
+
+def _recipe(**config: object) -> QuantRecipe:
+    rule = {"pattern": ".*", "config": {"bits": 4, "group": 32, "symmetric": True, **config}}
+    rule["config"]["method"] = "min_max"  # type: ignore[index]
+    return from_json(json.loads(json.dumps({"rules": [rule]})), Path("test.json"))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "sentence"),
+    [
+        (_recipe(group=96), "embed_tokens.weight: group 96 does not divide 256"),
+        (_recipe(bits=8, symmetric=False), "embed_tokens.weight: asymmetric with 8 bits"),
+    ],
+)
+def test_a_recipe_that_does_not_fit_is_refused_at_once(wanted: QuantRecipe, sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        _table(_tensors(), wanted).forms(PLAN.weights)
+
+
+def test_a_plan_of_another_model_is_refused() -> None:
+    other = build_plan(tiny_gemma4(num_layers=2), LIMITS, "decode")
+    with pytest.raises(UserError, match=r"the plan and the checkpoint disagree about layers\.0\."):
+        _table(_tensors(), recipe("none", 1)).forms(other.weights)
+    wider = build_plan(tiny_gemma4(num_layers=1, intermediate_size=544), LIMITS, "decode")
+    with pytest.raises(UserError, match="has 512 x 256, the model needs 544 x 256"):
+        _table(_tensors(), recipe("none", 1)).forms(wider.weights)

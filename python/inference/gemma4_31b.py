@@ -1,0 +1,6 @@
+"""Runs Gemma 4 31B eagerly in PyTorch. Any dense Gemma text checkpoint works."""
+
+from python.inference import generate_program
+
+if __name__ == "__main__":
+    generate_program.run()
