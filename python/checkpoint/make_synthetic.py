@@ -4,15 +4,13 @@ make_synthetic --model gemma4_31b --layers 6 --output DIR [--width_divisor 8] [-
 [--seed 0]
 """
 
-import dataclasses
-
 from absl import flags
 
 from python.checkpoint import synthetic
 from python.console import main
 from python.console.errors import UsageError
 from python.model.gemma_config import ConfigError, GemmaConfig
-from python.model.named_configs import layer_pattern, named_config
+from python.model.named_configs import named_config
 
 _MODEL = flags.DEFINE_string("model", "gemma4_31b", "A named configuration of python/model.")
 _LAYERS = flags.DEFINE_integer(
@@ -34,14 +32,11 @@ def scaled_config() -> GemmaConfig:
     """The named configuration with the flags' sizes."""
     try:
         config = named_config(_MODEL.value)
-        layers = _LAYERS.value or config.num_layers
-        return dataclasses.replace(
+        return synthetic.scaled(
             config,
-            num_layers=layers,
-            layer_kinds=layer_pattern(layers, 6),
-            hidden_size=config.hidden_size // _DIVISOR.value,
-            intermediate_size=config.intermediate_size // _DIVISOR.value,
-            vocab_size=_VOCAB.value or config.vocab_size,
+            layers=_LAYERS.value or config.num_layers,
+            width_divisor=_DIVISOR.value,
+            vocab_size=_VOCAB.value,
         )
     except ConfigError as error:
         raise UsageError(str(error)) from None

@@ -7,6 +7,7 @@ cannot be had.
     bazel run //python/checkpoint:make_synthetic -- --model gemma4_31b --layers 6 --output DIR
 """
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from python.checkpoint import safetensors_writer
 from python.checkpoint.safetensors_reader import INDEX_NAME
 from python.checkpoint.safetensors_writer import PlannedTensor
 from python.model.gemma_config import AttentionConfig, GemmaConfig
+from python.model.named_configs import layer_pattern
 from python.model.names import expected_weights, hf_from_canonical, is_norm
 
 _SLAB_VALUES = 1 << 22
@@ -61,6 +63,20 @@ def write_checkpoint(
             },
         }
         _write_json(partial / INDEX_NAME, index)
+
+
+def scaled(
+    config: GemmaConfig, *, layers: int, width_divisor: int = 1, vocab_size: int | None = None
+) -> GemmaConfig:
+    """The same shape with fewer layers (of the usual pattern), narrower, or with fewer tokens."""
+    return dataclasses.replace(
+        config,
+        num_layers=layers,
+        layer_kinds=layer_pattern(layers, 6),
+        hidden_size=config.hidden_size // width_divisor,
+        intermediate_size=config.intermediate_size // width_divisor,
+        vocab_size=vocab_size or config.vocab_size,
+    )
 
 
 def config_json(config: GemmaConfig, dtype: torch.dtype) -> dict[str, Any]:

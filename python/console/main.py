@@ -48,8 +48,8 @@ def _exit_code(body: Callable[[], None]) -> int:
         body()
     except errors.UserError as error:
         return _fail(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        return _fail("interrupted", INTERRUPTED)
+    except KeyboardInterrupt as interruption:
+        return _fail(str(interruption) or "interrupted", INTERRUPTED)
     except BrokenPipeError:
         # Whoever read our output has gone; there is nobody to tell, and Python's own flush at exit
         # must not complain.

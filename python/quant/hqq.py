@@ -13,16 +13,15 @@ steps, so the result is never worse than min-max under the same norm. Computed i
 of rows, on any device.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
 from python.quant import min_max
-from python.quant.quantized import QuantizedTensor, offset_dtype, scale_dtype
+from python.quant.quantized import QuantizedTensor, scale_dtype
+from python.quant.slabs import levels, quantize_in_slabs
 
 _STEPS = 20
-_SLAB_WEIGHTS = 1 << 18  # float32 of a slab stays within the cache
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,11 +36,14 @@ class Shrinkage:
 
 
 def quantize_hqq(
-    weight: torch.Tensor, *, bits: int, group: int, shrinkage: Shrinkage | None = None
+    weight: torch.Tensor,
+    *,
+    bits: int,
+    group: int,
+    shrinkage: Shrinkage | None = None,
+    device: str = "cpu",
 ) -> QuantizedTensor:
-    """Asymmetric: scale and zero optimised. weight [rows, columns], finite; `group` divides the
-    columns.
-    """
+    """Asymmetric: scale and zero optimised. weight [rows, columns], finite."""
     settings = shrinkage or Shrinkage()
     dtype = scale_dtype(weight.shape[1], group)
 
@@ -50,57 +52,20 @@ def quantize_hqq(
         scale, offset = _optimise(groups, scale.float(), offset.float(), bits, settings)
         return min_max.exact_offsets(scale, offset - (1 << bits - 1) * scale, bits, dtype)
 
-    return _in_slabs(weight, bits, group, fit, symmetric=False)
+    return quantize_in_slabs(weight, fit, bits=bits, group=group, symmetric=False, device=device)
 
 
-def quantize_hqq_scale(weight: torch.Tensor, *, bits: int, group: int) -> QuantizedTensor:
-    """Symmetric: the scale alone, by least squares. weight [rows, columns], finite; `group` divides
-    the columns.
-    """
+def quantize_hqq_scale(
+    weight: torch.Tensor, *, bits: int, group: int, device: str = "cpu"
+) -> QuantizedTensor:
+    """Symmetric: the scale alone, by least squares. weight [rows, columns], finite."""
     dtype = scale_dtype(weight.shape[1], group)
 
     def fit(groups: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         scale = min_max.symmetric_scale(groups, bits)
         return _optimise_scale(groups, scale, bits).to(dtype), None
 
-    return _in_slabs(weight, bits, group, fit, symmetric=True)
-
-
-def _in_slabs(
-    weight: torch.Tensor,
-    bits: int,
-    group: int,
-    fit: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor | None]],
-    symmetric: bool,
-) -> QuantizedTensor:
-    """Fits and rounds a slab of rows at a time; `fit`: [slab, groups, group] -> scale, offset
-    [slab, groups].
-    """
-    rows, columns = weight.shape
-    q = torch.empty((rows, columns), dtype=torch.int8)
-    scale = torch.empty((rows, columns // group), dtype=scale_dtype(columns, group))
-    offset = None
-    if not symmetric:
-        offset = torch.empty(scale.shape, dtype=offset_dtype(bits, columns, group))
-    step = max(1, _SLAB_WEIGHTS // columns)
-    for start in range(0, rows, step):
-        part = slice(start, start + step)
-        groups = weight[part].to(torch.float32).reshape(-1, columns // group, group)
-        slab_scale, slab_offset = fit(groups)
-        q[part] = min_max.round_to(groups, slab_scale, slab_offset, bits).reshape(-1, columns)
-        scale[part] = slab_scale
-        if offset is not None and slab_offset is not None:
-            offset[part] = slab_offset
-    return QuantizedTensor(bits=bits, group=group, q=q, scale=scale, offset=offset)
-
-
-def _levels(
-    groups: torch.Tensor, scale: torch.Tensor, offset: torch.Tensor | None, bits: int
-) -> torch.Tensor:
-    """Nearest levels as float32 [..., group]."""
-    shifted = groups if offset is None else groups - offset.unsqueeze(-1)
-    q = torch.round(shifted / torch.where(scale == 0, 1.0, scale).unsqueeze(-1))
-    return q.clamp_(-(1 << bits - 1), (1 << bits - 1) - 1)
+    return quantize_in_slabs(weight, fit, bits=bits, group=group, symmetric=True, device=device)
 
 
 def _norm(error: torch.Tensor, p: float) -> torch.Tensor:
@@ -124,7 +89,7 @@ def _optimise(
     best = torch.full_like(scale, torch.inf)
     beta = shrinkage.beta
     for _ in range(_STEPS):
-        q = _levels(groups, scale, offset, bits)
+        q = levels(groups, scale, offset, bits)
         error = (groups - q * scale.unsqueeze(-1) - offset.unsqueeze(-1)) / unit.unsqueeze(-1)
         norm = _norm(error, shrinkage.p)
         better = norm < best
@@ -164,7 +129,7 @@ def _optimise_scale(groups: torch.Tensor, scale: torch.Tensor, bits: int) -> tor
     for start in (1.0, -1.0, 0.9, -0.9, 0.8, -0.8):
         candidate = scale * start
         for _ in range(4):
-            q = _levels(groups, candidate, None, bits)
+            q = levels(groups, candidate, None, bits)
             norm = (groups - q * candidate.unsqueeze(-1)).square().sum(dim=-1)
             better = norm < best
             best = torch.where(better, norm, best)

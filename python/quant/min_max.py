@@ -8,37 +8,24 @@ and output stays small.
 
 import torch
 
-from python.quant.quantized import QuantizedTensor, offset_dtype, scale_dtype
-
-_SLAB_WEIGHTS = 1 << 18  # float32 of a slab stays within the cache
+from python.quant.quantized import QuantizedTensor, scale_dtype
+from python.quant.slabs import quantize_in_slabs
 
 
 def quantize_min_max(
-    weight: torch.Tensor, *, bits: int, group: int, symmetric: bool
+    weight: torch.Tensor, *, bits: int, group: int, symmetric: bool, device: str = "cpu"
 ) -> QuantizedTensor:
-    """Quantizes weight [rows, columns] of any float type; `group` divides the columns and the
-    weights are finite.
-    """
-    rows, columns = weight.shape
-    dtype = scale_dtype(columns, group)
-    q = torch.empty((rows, columns), dtype=torch.int8)
-    scale = torch.empty((rows, columns // group), dtype=dtype)
-    offset = (
-        None if symmetric else torch.empty(scale.shape, dtype=offset_dtype(bits, columns, group))
+    """Quantizes weight [rows, columns], finite, of any float type; `group` divides the columns."""
+    dtype = scale_dtype(weight.shape[1], group)
+
+    def fit(groups: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        if symmetric:
+            return symmetric_scale(groups, bits).to(dtype), None
+        return asymmetric_scale(groups, bits, dtype)
+
+    return quantize_in_slabs(
+        weight, fit, bits=bits, group=group, symmetric=symmetric, device=device
     )
-    step = max(1, _SLAB_WEIGHTS // columns)
-    for start in range(0, rows, step):
-        part = slice(start, start + step)
-        groups = (
-            weight[part].to(torch.float32).reshape(-1, columns // group, group)
-        )  # [slab, groups, group]
-        if offset is None:
-            scale[part] = symmetric_scale(groups, bits).to(dtype)
-            q[part] = round_to(groups, scale[part], None, bits).reshape(-1, columns)
-        else:
-            scale[part], offset[part] = asymmetric_scale(groups, bits, dtype)
-            q[part] = round_to(groups, scale[part], offset[part], bits).reshape(-1, columns)
-    return QuantizedTensor(bits=bits, group=group, q=q, scale=scale, offset=offset)
 
 
 def symmetric_scale(groups: torch.Tensor, bits: int) -> torch.Tensor:
@@ -93,16 +80,6 @@ def exact_offsets(
     low = torch.round(low / grid) * grid
     span = torch.round(span / grid) * grid
     return (span / zero_level).to(dtype), (low + span).to(dtype)
-
-
-def round_to(
-    groups: torch.Tensor, scale: torch.Tensor, offset: torch.Tensor | None, bits: int
-) -> torch.Tensor:
-    """The nearest levels for [..., group] under stored scales and offsets [...]: int8."""
-    scale = scale.to(torch.float32).unsqueeze(-1)
-    shifted = groups if offset is None else groups - offset.to(torch.float32).unsqueeze(-1)
-    q = torch.round(shifted / torch.where(scale == 0, 1.0, scale))
-    return q.clamp_(-(1 << bits - 1), (1 << bits - 1) - 1).to(torch.int8)
 
 
 def _spacing(values: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:

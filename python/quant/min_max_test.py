@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from python.quant import min_max
+from python.quant import slabs
 from python.quant.min_max import quantize_min_max
 
 
@@ -86,9 +86,9 @@ def test_equal_weights(value: float, bits: int, symmetric: bool) -> None:
 def test_slabs_and_input_types_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     weight = _weight(37, 128).to(torch.bfloat16)
     whole = quantize_min_max(weight.float(), bits=4, group=32, symmetric=False)
-    monkeypatch.setattr(min_max, "_SLAB_WEIGHTS", 500)
-    slabs = quantize_min_max(weight, bits=4, group=32, symmetric=False)
-    assert torch.equal(whole.q, slabs.q)
-    assert torch.equal(whole.scale, slabs.scale)
-    assert whole.offset is not None and slabs.offset is not None
-    assert torch.equal(whole.offset, slabs.offset)
+    monkeypatch.setitem(slabs.SLAB_WEIGHTS, "cpu", 500)
+    in_parts = quantize_min_max(weight, bits=4, group=32, symmetric=False)
+    assert torch.equal(whole.q, in_parts.q)
+    assert torch.equal(whole.scale, in_parts.scale)
+    assert whole.offset is not None and in_parts.offset is not None
+    assert torch.equal(whole.offset, in_parts.offset)

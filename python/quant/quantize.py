@@ -37,9 +37,13 @@ def quantize_stored(name: str, tensor: StoredTensor, config: QuantConfig) -> Qua
     return quantize_weight(name, dequantize(name, tensor), config)
 
 
-def quantize_weight(name: str, weight: torch.Tensor, config: QuantConfig) -> QuantizedTensor:
-    """Quantizes a matrix [rows, columns] of float32, float16 or bfloat16. Raises UserError, naming
-    the weight.
+def quantize_weight(
+    name: str, weight: torch.Tensor, config: QuantConfig, device: str = "cpu"
+) -> QuantizedTensor:
+    """Quantizes a matrix [rows, columns] of float32, float16 or bfloat16 on the CPU or on CUDA.
+
+    Raises UserError, naming the weight, for another shape or type, or for a number that is not
+    finite.
     """
     if weight.ndim != 2 or weight.dtype not in _FLOATS or weight.numel() == 0:
         raise UserError(
@@ -47,12 +51,11 @@ def quantize_weight(name: str, weight: torch.Tensor, config: QuantConfig) -> Qua
         )
     group = config.group_of(name, weight.shape[1])
     _check_finite(name, weight)
-    result = _METHODS[config.method](weight, config, group)
+    result = _METHODS[config.method](weight, config, group, device)
     if not torch.isfinite(result.scale).all():
         raise UserError(
             f"{name}: a weight of magnitude {float(weight.abs().max()):.3g} needs a scale beyond "
-            "float16 "
-            '(use "group": "row", whose scales are float32)'
+            'float16 (use "group": "row", whose scales are float32)'
         )
     return result
 
@@ -67,12 +70,14 @@ def _check_finite(name: str, weight: torch.Tensor) -> None:
             )
 
 
-_METHODS: dict[str, Callable[[torch.Tensor, QuantConfig, int], QuantizedTensor]] = {
-    "min_max": lambda weight, config, group: quantize_min_max(
-        weight, bits=config.bits, group=group, symmetric=config.symmetric
+_METHODS: dict[str, Callable[[torch.Tensor, QuantConfig, int, str], QuantizedTensor]] = {
+    "min_max": lambda weight, config, group, device: quantize_min_max(
+        weight, bits=config.bits, group=group, symmetric=config.symmetric, device=device
     ),
-    "hqq_scale": lambda weight, config, group: quantize_hqq_scale(
-        weight, bits=config.bits, group=group
+    "hqq_scale": lambda weight, config, group, device: quantize_hqq_scale(
+        weight, bits=config.bits, group=group, device=device
     ),
-    "hqq": lambda weight, config, group: quantize_hqq(weight, bits=config.bits, group=group),
+    "hqq": lambda weight, config, group, device: quantize_hqq(
+        weight, bits=config.bits, group=group, device=device
+    ),
 }

@@ -13,6 +13,7 @@ import torch
 
 from python.checkpoint.tensor import TorchaoTensor
 from python.console.errors import UserError
+from python.quant import torchao_metadata
 
 BITS = (4, 8)
 
@@ -86,7 +87,10 @@ def to_torchao(tensor: QuantizedTensor) -> TorchaoTensor:
     Int4Tensor: two columns a byte, the even one low; scale and zero_point [groups, rows], w = q *
     scale + zero_point. IntxUnpackedToInt8Tensor: w = (q - zero_point) * scale.
     """
-    block_size = [1, tensor.group]
+    shape = (tensor.rows, tensor.columns)
+    class_name, attributes = torchao_metadata.attributes(
+        tensor.bits, shape, tensor.group, tensor.scale.dtype
+    )
     if tensor.bits == 4:
         offset = torch.zeros_like(tensor.scale) if tensor.offset is None else tensor.offset
         parts = {
@@ -94,23 +98,12 @@ def to_torchao(tensor: QuantizedTensor) -> TorchaoTensor:
             "scale": tensor.scale.t().contiguous(),
             "zero_point": offset.t().contiguous(),
         }
-        attributes = {
-            "activation_dtype": {"_type": "torch.dtype", "_data": "bfloat16"},
-            "block_size": block_size, "shape": [tensor.rows, tensor.columns],
-        }  # fmt: skip
-        return TorchaoTensor(class_name="Int4Tensor", parts=parts, attributes=attributes)
-    dtype = str(tensor.scale.dtype).removeprefix("torch.")
-    zero_point = torch.zeros(tensor.scale.shape, dtype=torch.int8)
-    if tensor.offset is not None:
-        zero_point = _integer_zero_point(tensor)
-    return TorchaoTensor(
-        class_name="IntxUnpackedToInt8Tensor",
-        parts={"qdata": tensor.q, "scale": tensor.scale, "zero_point": zero_point},
-        attributes={
-            "target_dtype": {"_type": "torch.dtype", "_data": "int8"}, "block_size": block_size,
-            "dtype": {"_type": "torch.dtype", "_data": dtype}, "activation_quantization": None,
-        },
-    )  # fmt: skip
+    else:
+        zero_point = torch.zeros(tensor.scale.shape, dtype=torch.int8)
+        if tensor.offset is not None:
+            zero_point = _integer_zero_point(tensor)
+        parts = {"qdata": tensor.q, "scale": tensor.scale, "zero_point": zero_point}
+    return TorchaoTensor(class_name=class_name, parts=parts, attributes=attributes)
 
 
 def from_torchao(name: str, tensor: TorchaoTensor) -> QuantizedTensor:

@@ -1,0 +1,122 @@
+"""Tests of the program: dry run, usage, and the memory that it may take."""
+
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from python.checkpoint import synthetic, tiny_gguf
+from python.checkpoint.open_checkpoint import open_checkpoint
+from python.model.named_configs import gemma4_31b, tiny_gemma3, tiny_gemma4
+
+_PROCESS_BYTES = 500_000_000
+
+
+def _run(*arguments: str, limit: int | None = None) -> "subprocess.CompletedProcess[str]":
+    def set_limit() -> None:
+        if limit is not None:
+            resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        "OMP_NUM_THREADS": "2",
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "python.quant.main", *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=280,
+        preexec_fn=set_limit,
+    )
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("hf") / "tiny"
+    synthetic.write_checkpoint(folder, tiny_gemma4(num_layers=4))
+    return folder
+
+
+def test_a_dry_run_says_everything_and_writes_nothing(source: Path) -> None:
+    before = sorted(path.name for path in source.parent.iterdir())
+    done = _run(f"--checkpoint={source}", "--recipe=sensitive", "--dry_run")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[0].split()[:3] == ["weight", "shape", "stored"]
+    rows = {line.split()[0]: line for line in lines[1:] if line and ":" not in line.split()[0]}
+    assert "INT8" in rows["embed_tokens.weight"]
+    assert "kept: never quantized" in rows["norm.weight"]
+    assert "INT8" in rows["layers.0.mlp.down_proj.weight"]
+    assert "INT4_MIN  5.000" in rows["layers.1.mlp.down_proj.weight"]
+    totals = "\n".join(lines[-4:])
+    for part in ("bits each in matrices", "file: ", "host memory: at most ", "GPU memory: "):
+        assert part in totals
+    assert sorted(path.name for path in source.parent.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (
+            ["--recipe=fp7"],
+            2,
+            "recipe 'fp7' is unknown (use default, sensitive, qat, none or a JSON",
+        ),
+        (["--recipes=default"], 2, "unknown flag '--recipes'"),
+        (["--resume", "--overwrite"], 2, "pass one of them"),
+    ],
+)
+def test_wrong_usage(
+    source: Path, tmp_path: Path, arguments: list[str], code: int, sentence: str
+) -> None:
+    done = _run(f"--checkpoint={source}", f"--output={tmp_path / 'q'}", *arguments)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert sentence in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_output_and_a_gguf_file(source: Path, tmp_path: Path) -> None:
+    done = _run(f"--checkpoint={source}")
+    assert done.returncode == 2
+    assert "--output must be given" in done.stderr
+    path = tmp_path / "a.gguf"
+    path.write_bytes(tiny_gguf.build(tiny_gemma3(num_layers=1)))
+    done = _run(f"--checkpoint={path}", f"--output={tmp_path / 'q'}")
+    assert done.returncode == 1
+    assert "is a GGUF file" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def large_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A quarter of the width of the 31B, so that its largest weight is small beside the whole."""
+    folder = tmp_path_factory.mktemp("large") / "hf"
+    config = synthetic.scaled(gemma4_31b(), layers=6, width_divisor=4, vocab_size=4096)
+    synthetic.write_checkpoint(folder, config)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["default", "none"])
+def test_memory_does_not_depend_on_the_models_size(
+    large_source: Path, tmp_path: Path, name: str
+) -> None:
+    """Three times the largest weight and 500 MB must do, for a model that is larger than that."""
+    size = sum(path.stat().st_size for path in large_source.glob("*.safetensors"))
+    with open_checkpoint(large_source) as checkpoint:
+        largest = max(checkpoint.describe(weight).bytes for weight in checkpoint.names())
+    limit = 3 * largest + _PROCESS_BYTES
+    print(f"model {size / 1e6:.0f} MB, largest weight {largest / 1e6:.1f}, limit {limit / 1e6:.0f}")
+    assert size > limit
+    done = _run(
+        f"--checkpoint={large_source}",
+        f"--output={tmp_path / 'q'}",
+        f"--recipe={name}",
+        limit=limit,
+    )
+    assert done.returncode == 0, done.stderr
