@@ -10,11 +10,17 @@
 namespace gemma::cuda {
 namespace {
 
+constexpr int kMinDecodeStages = 2;
+constexpr int kMaxDecodeStages = 5;
+
 int RowsOfKvHead(const PrepareParams& p) { return p.tokens * (p.heads / p.cache.kv_heads); }
 
-bool UsesDecodeKernel(const PrepareParams& p) {
-  return p.tokens <= kMaxDecodeTokens && HasDecodeKernel(p.cache.head_dim, p.cache.rotated) &&
-         RowsOfKvHead(p) <= kMaxDecodeRows;
+bool UsesDecodeKernel(const PrepareParams& p, const Device& device) {
+  if (p.tokens > kMaxDecodeTokens || !HasDecodeKernel(p.cache.head_dim, p.cache.rotated)) return false;
+  if (RowsOfKvHead(p) > kMaxDecodeRows) return false;
+  const DecodeShared smallest = DecodeSharedOf(p.cache.head_dim, p.cache.rotated, RowTiles(RowsOfKvHead(p)), p.tokens,
+                                               DecodeSplits(device, p.cache.kv_heads), kMinDecodeStages);
+  return static_cast<size_t>(smallest.bytes) <= device.shared_bytes;
 }
 
 absl::Status Check(const Attention& op, const Context& context) {
@@ -38,7 +44,7 @@ absl::Status Check(const Attention& op, const Context& context) {
     return absl::InvalidArgumentError(
         absl::StrCat("attention: a cache of ", cache.capacity, " positions is too small for ", needed));
   }
-  if (AttentionNeedsQueries(op) && op.queries == nullptr) {
+  if (AttentionNeedsQueries(op, context.device) && op.queries == nullptr) {
     return absl::InvalidArgumentError(absl::StrCat("attention: ", p.tokens, " tokens need a buffer for queries"));
   }
   const size_t scratch = DecodeAttentionBytes(context.device, cache, p.heads, p.tokens);
@@ -55,7 +61,7 @@ DecodeShared FitShared(const Attention& op, const Context& context, int splits, 
   const size_t budget = op.shared_bytes != 0 ? op.shared_bytes : context.device.shared_bytes / 2 - 1024;
   const int row_tiles = RowTiles(RowsOfKvHead(p));
   for (const size_t limit : {budget, context.device.shared_bytes}) {
-    for (ring_stages = 5; ring_stages >= 2; --ring_stages) {
+    for (ring_stages = kMaxDecodeStages; ring_stages >= kMinDecodeStages; --ring_stages) {
       const DecodeShared shared =
           DecodeSharedOf(p.cache.head_dim, p.cache.rotated, row_tiles, p.tokens, splits, ring_stages);
       if (static_cast<size_t>(shared.bytes) <= limit) return shared;
@@ -73,10 +79,6 @@ absl::Status RunDecode(const Attention& op, const Context& context) {
   params.partials = context.workspace->attention_partials();
   params.counters = context.workspace->attention_counters();
   const DecodeShared shared = FitShared(op, context, params.splits, params.ring_stages);
-  if (shared.bytes == 0) {
-    return absl::InvalidArgumentError(absl::StrCat("attention: ", op.prepare.tokens, " tokens do not fit ",
-                                                   context.device.shared_bytes, " bytes of shared memory"));
-  }
   return ToStatus(LaunchDecodeAttention(params, shared, {context.overlap, context.stream}), "attention");
 }
 
@@ -104,16 +106,16 @@ size_t DecodeAttentionBytes(const Device& device, const DeviceCache& cache, int 
   p.cache = cache;
   p.heads = heads;
   p.tokens = std::min(tokens, kMaxDecodeTokens);
-  while (p.tokens > 0 && !UsesDecodeKernel(p)) --p.tokens;
+  while (p.tokens > 0 && !UsesDecodeKernel(p, device)) --p.tokens;
   const size_t splits = static_cast<size_t>(DecodeSplits(device, cache.kv_heads));
   return splits * static_cast<size_t>(p.tokens * heads) * static_cast<size_t>(cache.head_dim + 2) * sizeof(float);
 }
 
-bool AttentionNeedsQueries(const Attention& op) { return !UsesDecodeKernel(op.prepare); }
+bool AttentionNeedsQueries(const Attention& op, const Device& device) { return !UsesDecodeKernel(op.prepare, device); }
 
 absl::Status RunAttention(const Attention& op, const Context& context) {
   GEMMA_RETURN_IF_ERROR(Check(op, context));
-  if (!AttentionNeedsQueries(op)) return RunDecode(op, context);
+  if (!AttentionNeedsQueries(op, context.device)) return RunDecode(op, context);
   const AttentionLaunch launch{context.overlap, context.stream};
   GEMMA_RETURN_IF_ERROR(ToStatus(LaunchPrepareAttention(op.prepare, op.queries, launch), "attention: queries"));
   AttentionParams params;

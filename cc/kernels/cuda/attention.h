@@ -36,7 +36,7 @@ struct Attention {
 };
 
 // False when one kernel prepares the queries and attends (1 to 8 tokens and few enough rows).
-bool AttentionNeedsQueries(const Attention& op);
+bool AttentionNeedsQueries(const Attention& op, const Device& device);
 
 // Writes the call's keys and values to the cache and attends. InvalidArgument for shapes that do not fit each other.
 absl::Status RunAttention(const Attention& op, const Context& context);

@@ -50,13 +50,33 @@ using Fragments = uint32_t[2][4];
 
 inline constexpr uint32_t kBf16Of128 = 0x43004300;  // a pair of bfloat16 128
 
-// One row's part of the fragments, from the nibble word of lane t; `r` is 0 for row g and 1 for row g + 8.
-GEMMA_DEVICE void SpreadNibbles(uint32_t word, int r, Fragments& a) {
+// (word & mask) | magic in one instruction, which takes one constant only: the magic word has to be a register.
+template <uint32_t kMask>
+GEMMA_DEVICE uint32_t MaskOr(uint32_t word, uint32_t magic) {
+#ifdef GEMMA_CUDA_EMULATION
+  return (word & kMask) | magic;
+#else
+  uint32_t result;
+  asm("lop3.b32 %0, %1, %2, %3, 0xea;" : "=r"(result) : "r"(word), "n"(kMask), "r"(magic));
+  return result;
+#endif
+}
+
+// A constant that the compiler does not know to be one.
+GEMMA_DEVICE uint32_t OpaqueWord(uint32_t value) {
+#ifndef GEMMA_CUDA_EMULATION
+  asm volatile("mov.b32 %0, %0;" : "+r"(value));
+#endif
+  return value;
+}
+
+// One row's part of the fragments, from the nibble word of lane t; `r` is 0 for row g and 1 for row g + 8. magic: kBf16Of128
+GEMMA_DEVICE void SpreadNibbles(uint32_t word, int r, uint32_t magic, Fragments& a) {
   constexpr uint32_t kMask = 0x000f000f;
-  a[0][r] = (word & kMask) | kBf16Of128;
-  a[0][r + 2] = (word >> 8 & kMask) | kBf16Of128;
-  a[1][r] = (word >> 4 & kMask) | kBf16Of128;
-  a[1][r + 2] = (word >> 12 & kMask) | kBf16Of128;
+  a[0][r] = MaskOr<kMask>(word, magic);
+  a[0][r + 2] = MaskOr<kMask>(word >> 8, magic);
+  a[1][r] = MaskOr<kMask>(word >> 4, magic);
+  a[1][r + 2] = MaskOr<kMask>(word >> 12, magic);
 }
 
 // Adds bit 4 of q. `bits`: the block's word of the bit plane.
@@ -72,10 +92,10 @@ GEMMA_DEVICE void SpreadBits(uint32_t bits, int t, int r, Fragments& a) {
 GEMMA_DEVICE void SpreadPairs(uint32_t pairs, int t, int r, Fragments& a) {
   constexpr uint32_t kMask = 0x00300030;
   const uint32_t v = pairs >> (t / 2 * 2);
-  a[0][r] |= v << 4 & kMask;
-  a[0][r + 2] |= v >> 4 & kMask;
-  a[1][r] |= v & kMask;
-  a[1][r + 2] |= v >> 8 & kMask;
+  a[0][r] = MaskOr<kMask>(v << 4, a[0][r]);
+  a[0][r + 2] = MaskOr<kMask>(v >> 4, a[0][r + 2]);
+  a[1][r] = MaskOr<kMask>(v, a[1][r]);
+  a[1][r + 2] = MaskOr<kMask>(v >> 8, a[1][r + 2]);
 }
 
 // Four int8 as floats, exactly.

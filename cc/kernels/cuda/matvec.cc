@@ -51,6 +51,9 @@ bool AllHaveTiles(const Matvec& op) {
   return std::all_of(op.outputs.begin(), op.outputs.end(), [](const auto& o) { return HasTiles(o.weight.shape); });
 }
 
+// One launch can serve both.
+bool SameKind(const WeightShape& a, const WeightShape& b) { return a.layout == b.layout && a.group == b.group; }
+
 bool NeedsInputTotals(const WeightShape& shape) {
   return HasGroups(shape.layout) && shape.group == shape.columns &&
          (shape.layout == WeightLayout::kInt4Min || shape.layout == WeightLayout::kInt5Min);
@@ -116,6 +119,7 @@ MatvecParams CommonParams(const Matvec& op, const Context& context) {
 void AddPart(MatvecPart part, MatvecParams& params) {
   const int32_t before = params.part_count == 0 ? 0 : params.parts[params.part_count - 1].tile_end;
   part.tile_end = before + (part.first.rows + part.tile_step - 1) / part.tile_step;
+  part.whole_tile_end = before + part.first.rows / part.tile_step;
   params.parts[params.part_count++] = part;
 }
 
@@ -124,6 +128,13 @@ void SetColumns(Layout layout, int first, int count, MatvecParams& params) {
   params.first_column = first;
   params.units_per_tile = (count + UnitColumns(layout) - 1) / UnitColumns(layout);
   params.total_units = params.parts[params.part_count - 1].tile_end * params.units_per_tile;
+  const Matrix& matrix = params.parts[0].first;
+  const int aligned = IsFloat(layout) ? UnitColumns(layout) : 256;
+  const bool aligned_scales = !HasGroups(static_cast<WeightLayout>(layout)) || matrix.float_scales || matrix.group == 32;
+  params.group = matrix.float_scales ? 0 : matrix.group;
+  params.float_scales = matrix.float_scales;
+  params.whole_units = params.columns % aligned == 0 && aligned_scales;
+  params.full_rows = params.whole_units && params.units_per_tile * UnitColumns(layout) == params.columns;
 }
 
 // Shared memory for a block so that blocks of two kernels fit one multiprocessor, each with 1 KB of the system's.
@@ -200,7 +211,7 @@ bool CanFuseNorm(const Matvec& op) {
 
 absl::Status RunMatvec(const Matvec& op, const Context& context) {
   GEMMA_RETURN_IF_ERROR(Check(op));
-  const bool tiles = AllHaveTiles(op) && (!op.gated || op.outputs[0].weight.shape.layout == op.outputs[1].weight.shape.layout);
+  const bool tiles = AllHaveTiles(op) && (!op.gated || SameKind(op.outputs[0].weight.shape, op.outputs[1].weight.shape));
   if (!tiles) {
     MatvecParams params = CommonParams(op, context);
     if (op.gated) {
@@ -215,18 +226,18 @@ absl::Status RunMatvec(const Matvec& op, const Context& context) {
     AddPart(GatedPart(op), params);
     return LaunchTiles(params.parts[0].first.layout, op, context, params);
   }
-  // Outputs of one layout go into one launch.
+  // Outputs of one layout and group go into one launch.
   std::vector<bool> done(op.outputs.size(), false);
   for (size_t i = 0; i < op.outputs.size(); ++i) {
     if (done[i]) continue;
     MatvecParams params = CommonParams(op, context);
-    const WeightLayout layout = op.outputs[i].weight.shape.layout;
+    const WeightShape& shape = op.outputs[i].weight.shape;
     for (size_t j = i; j < op.outputs.size(); ++j) {
-      if (op.outputs[j].weight.shape.layout != layout) continue;
+      if (!SameKind(op.outputs[j].weight.shape, shape)) continue;
       AddPart(PlainPart(op.outputs[j]), params);
       done[j] = true;
     }
-    GEMMA_RETURN_IF_ERROR(LaunchTiles(static_cast<Layout>(layout), op, context, params));
+    GEMMA_RETURN_IF_ERROR(LaunchTiles(static_cast<Layout>(shape.layout), op, context, params));
   }
   return absl::OkStatus();
 }

@@ -4,17 +4,10 @@
 
 #include "cc/kernels/cuda/activation.h"
 #include "cc/kernels/cuda/instructions.h"
+#include "cc/kernels/cuda/matvec_copy.h"
 #include "cc/kernels/cuda/matvec_params.h"
 
 namespace gemma::cuda {
-
-// Finds the part of a tile. The parts are few, and the tile is the same for all lanes.
-GEMMA_DEVICE const MatvecPart& PartOf(const MatvecParams& p, int tile, int& tile_in_part) {
-  int i = 0;
-  while (i + 1 < p.part_count && tile >= p.parts[i].tile_end) ++i;
-  tile_in_part = i == 0 ? tile : tile - p.parts[i - 1].tile_end;
-  return p.parts[i];
-}
 
 struct UnitRange {
   int begin;

@@ -23,6 +23,7 @@ struct MatvecPart {
   int32_t second_row = 0;
   int32_t tile_step = 0;  // rows of `first` from one tile to the next: 16, or 8 when gated
   int32_t tile_end = 0;   // tiles of this part and of those before it
+  int32_t whole_tile_end = 0;  // the same without a last tile that lacks rows
   void* out = nullptr;    // [tokens, rows]
 };
 
@@ -46,6 +47,10 @@ struct MatvecParams {
   int32_t total_units = 0;
   int32_t tokens = 0;
   int32_t ring_stages = 0;
+  int32_t group = 0;          // columns that share a scale, of all parts; 0: see float_scales
+  bool float_scales = false;  // one float32 scale (and min) a row, applied when the row is complete
+  bool whole_units = false;   // units are not cut off by the last column, and every plane's rows are aligned to 16 bytes
+  bool full_rows = false;     // and a row is nothing but the units of this launch
   bool whole_tiles = false;   // a block never shares a tile with its neighbour
   bool gated = false;         // out = gelu(first) * second
   bool bf16_out = false;      // else float32
@@ -69,27 +74,26 @@ struct MatvecLaunch {
 // Columns of a unit, the piece of 16 rows that a warp copies and multiplies at once.
 constexpr int UnitColumns(Layout l) { return l == Layout::kF32 ? 64 : IsFloat(l) ? 128 : 256; }
 
-// Shared memory that a unit takes in a warp's ring.
+// Shared memory that a unit takes in a warp's ring (matvec_copy.h): 16 rows of values, each with what follows it, then planes.
 struct StageLayout {
-  int value_row = 0;  // bytes of a row
+  int value_bytes = 0;  // of a row
+  int row = 0;          // bytes from one row to the next
+  int mins = 0;         // [16][16 bytes]
+  int extra = 0;        // [16][extra_row bytes]
   int extra_row = 0;
-  int extra = 0;  // offsets
-  int scales = 0;
-  int mins = 0;
-  int blocks = 0;
+  int blocks = 0;       // [16][4 bytes]
   int bytes = 0;
 };
 
 constexpr StageLayout StageOf(Layout l) {
   StageLayout s;
-  s.value_row = UnitColumns(l) / 32 * ValueBytes(l);
-  s.extra = kTileRows * s.value_row;
-  // The rows of 32 and 64 bytes are padded so that eight rows lie in different banks.
+  s.value_bytes = UnitColumns(l) / 32 * ValueBytes(l);
+  s.row = s.value_bytes + (l == Layout::kF32 ? 64 : IsFloat(l) ? 32 : 16);
+  s.mins = kTileRows * s.row;
+  s.extra = s.mins + (HasMins(l) ? kTileRows * 16 : 0);
   s.extra_row = HasBitPlane(l) ? 48 : l == Layout::kQ6_K ? 80 : 0;
-  s.scales = s.extra + kTileRows * s.extra_row;
-  s.mins = s.scales + (IsFloat(l) ? 0 : kTileRows * 16);
-  s.blocks = s.mins + (HasMins(l) ? kTileRows * 16 : 0);
-  s.bytes = s.blocks + (l >= Layout::kQ4_K ? kTileRows * 4 : 0);
+  s.blocks = s.extra + kTileRows * s.extra_row;
+  s.bytes = s.blocks + (l == Layout::kQ6_K ? kTileRows * 4 : 0);
   return s;
 }
 

@@ -1,0 +1,300 @@
+// Brings units of weights (16 rows of usually 256 columns) from device memory into a warp's ring.
+//
+// In a stage each row of the value plane is followed by 16 bytes that hold its scales (or, in Q4_K and Q5_K, its packed
+// scales, d and dmin). The odd length also puts the same column of eight rows into different banks, so that the warp reads
+// without conflicts. Mins, bit and pair planes come after the rows.
+#ifndef CC_KERNELS_CUDA_MATVEC_COPY_H_
+#define CC_KERNELS_CUDA_MATVEC_COPY_H_
+
+#include "cc/kernels/cuda/instructions.h"
+#include "cc/kernels/cuda/matvec_params.h"
+
+namespace gemma::cuda {
+
+// Finds the part of a tile. The parts are few, and the tile is the same for all lanes.
+GEMMA_DEVICE const MatvecPart& PartOf(const MatvecParams& p, int tile, int& tile_in_part) {
+  int i = 0;
+  while (i + 1 < p.part_count && tile >= p.parts[i].tile_end) ++i;
+  tile_in_part = i == 0 ? tile : tile - p.parts[i - 1].tile_end;
+  return p.parts[i];
+}
+
+struct TileRow {
+  const Matrix* matrix;
+  int64_t row;
+};
+
+// Row r (0 to 15) of a tile; beyond the matrix the last row stands in, whose result nobody stores.
+GEMMA_DEVICE TileRow RowOfTile(const MatvecPart& part, int tile_in_part, int r) {
+  const int row = tile_in_part * part.tile_step + (r < 8 ? r : r - 8 + part.second_row);
+  const Matrix& m = r < 8 ? part.first : part.second;
+  return {&m, row < m.rows ? row : m.rows - 1};
+}
+
+// A unit of a warp: every kMatvecWarps-th of the block's range is the same warp's.
+struct UnitCursor {
+  int unit;
+  int tile;
+  int in_tile;
+
+  GEMMA_DEVICE UnitCursor(int first, int units_per_tile)
+      : unit(first), tile(first / units_per_tile), in_tile(first - tile * units_per_tile) {}
+
+  // True when it has left the tile.
+  GEMMA_DEVICE bool Advance(int units_per_tile) {
+    unit += kMatvecWarps;
+    in_tile += kMatvecWarps;
+    const bool left = in_tile >= units_per_tile;
+    while (in_tile >= units_per_tile) {
+      in_tile -= units_per_tile;
+      ++tile;
+    }
+    return left;
+  }
+};
+
+// ---- any unit: the last rows of a matrix, columns that are no multiple of 256, groups of 64 and 128 ----
+
+// Copies `words` 4-byte words a row of a plane with rows of `row_bytes`, from byte `start` of the row on; zeros past its end.
+GEMMA_DEVICE void CopyRowWords(const MatvecPart& part, int tile, const std::byte* Matrix::*plane, int row_bytes, int start,
+                               int words, int stage_row, std::byte* to) {
+  for (int i = Lane(); i < kTileRows * words; i += kWarp) {
+    const int r = i / words, word = i % words;
+    const TileRow source = RowOfTile(part, tile, r);
+    const int offset = start + word * 4;
+    const bool inside = offset < row_bytes;
+    CopyAsync<4>(to + r * stage_row + word * 4, source.matrix->*plane + source.row * row_bytes + (inside ? offset : 0),
+                 inside ? 4 : 0);
+  }
+}
+
+template <Layout kLayout>
+GEMMA_DEVICE void CopyValuesOfAnyUnit(const MatvecParams& p, const MatvecPart& part, int tile, int column,
+                                      std::byte* stage) {
+  constexpr StageLayout kStage = StageOf(kLayout);
+  constexpr int kChunks = kStage.value_bytes / 16;          // of a row
+  constexpr int kChunkColumns = 512 / ValueBytes(kLayout);  // columns in 16 bytes
+  const int64_t row_bytes = int64_t{p.columns} / 32 * ValueBytes(kLayout);
+  for (int i = Lane(); i < kTileRows * kChunks; i += kWarp) {
+    const int r = i / kChunks, chunk = i % kChunks;
+    const int chunk_column = column + chunk * kChunkColumns;
+    const bool inside = chunk_column < p.columns;
+    const TileRow source = RowOfTile(part, tile, r);
+    const int64_t offset = inside ? int64_t{chunk_column} / kChunkColumns * 16 : 0;
+    CopyAsync<16>(stage + r * kStage.row + chunk * 16, source.matrix->values + source.row * row_bytes + offset,
+                  inside ? 16 : 0);
+  }
+}
+
+template <Layout kLayout>
+GEMMA_DEVICE void CopyAnyUnit(const MatvecParams& p, const UnitCursor& at, std::byte* stage) {
+  constexpr StageLayout kStage = StageOf(kLayout);
+  const int column = p.first_column + at.in_tile * UnitColumns(kLayout);
+  int tile;
+  const MatvecPart& part = PartOf(p, at.tile, tile);
+  CopyValuesOfAnyUnit<kLayout>(p, part, tile, column, stage);
+  std::byte* const tail = stage + kStage.value_bytes;
+  if constexpr (HasBitPlane(kLayout)) {
+    CopyRowWords(part, tile, &Matrix::extra, p.columns / 8, column / 8, 8, kStage.extra_row, stage + kStage.extra);
+  }
+  if constexpr (kLayout == Layout::kQ6_K) {
+    CopyRowWords(part, tile, &Matrix::extra, p.columns / 4, column / 4, 16, kStage.extra_row, stage + kStage.extra);
+    CopyRowWords(part, tile, &Matrix::scales, p.columns / 16, column / 16, 4, kStage.row, tail);
+    // The float16 d, with the other half of its aligned word.
+    if (Lane() < kTileRows) {
+      const TileRow source = RowOfTile(part, tile, Lane());
+      const int64_t block = source.row * (p.columns / 256) + column / 256;
+      CopyAsync<4>(stage + kStage.blocks + Lane() * 4, source.matrix->blocks + block / 2 * 4);
+    }
+  } else if constexpr (HasPackedScales(kLayout)) {
+    const int block = column / 256;
+    CopyRowWords(part, tile, &Matrix::scales, p.columns / 256 * 12, block * 12, 3, kStage.row, tail);
+    CopyRowWords(part, tile, &Matrix::blocks, p.columns / 256 * 4, block * 4, 1, kStage.row, tail + 12);
+  } else if constexpr (!IsFloat(kLayout)) {
+    if (p.float_scales) return;
+    const int row_bytes = p.columns / p.group * 2, start = column / p.group * 2, words = 128 / p.group;
+    CopyRowWords(part, tile, &Matrix::scales, row_bytes, start, words, kStage.row, tail);
+    if constexpr (HasMins(kLayout)) {
+      CopyRowWords(part, tile, &Matrix::mins, row_bytes, start, words, 16, stage + kStage.mins);
+    }
+  }
+}
+
+// ---- whole units, by pointers that only move ----
+
+// Where a lane reads its share of a plane's unit: one row of the tile, some bytes of it.
+struct PlanePointer {
+  const std::byte* at = nullptr;
+
+  GEMMA_DEVICE void Set(const std::byte* plane, int64_t row, int64_t row_bytes, int64_t offset) {
+    at = plane + row * row_bytes + offset;
+  }
+};
+
+// Copies the units of one warp in turn. Where columns are a multiple of 256 and the tile has all of its rows, every plane's rows
+// are aligned to 16 bytes and a unit's bytes follow those of the unit before it.
+template <Layout kLayout>
+class UnitCopier {
+ public:
+  static constexpr StageLayout kStage = StageOf(kLayout);
+  static constexpr int kChunks = kStage.value_bytes / 16;
+  static constexpr int kRowsAtOnce = kWarp / kChunks;
+  static constexpr int kCopies = 8 / kRowsAtOnce;  // of each half of the tile
+  static constexpr bool kHasTail = !IsFloat(kLayout) && !HasPackedScales(kLayout);
+
+  GEMMA_DEVICE UnitCopier(const MatvecParams& p, int first, int end)
+      : p_(p), cursor_(first, p.units_per_tile), end_(end), value_row_(p.columns / 32 * ValueBytes(kLayout)) {
+    if (cursor_.unit < end_) Enter();
+  }
+
+  // Starts the copy of the next unit, if there is one, and commits a group in any case.
+  GEMMA_DEVICE void CopyNext(std::byte* stage) {
+    if (cursor_.unit < end_) {
+      if (whole_) {
+        CopyWhole(stage);
+      } else {
+        CopyAnyUnit<kLayout>(p_, cursor_, stage);
+      }
+      Advance();
+    }
+    CommitCopies();
+  }
+
+ private:
+  // Points at the cursor's unit.
+  GEMMA_DEVICE void Enter() {
+    int tile;
+    const MatvecPart& part = PartOf(p_, cursor_.tile, tile);
+    whole_ = p_.whole_units && cursor_.tile < part.whole_tile_end;
+    next_entry_ = whole_ ? part.whole_tile_end : part.tile_end;
+    step_ = part.tile_step - 1;
+    if (whole_) SetPointers(part, tile);
+  }
+
+  GEMMA_DEVICE void SetPointers(const MatvecPart& part, int tile) {
+    const int column = p_.first_column + cursor_.in_tile * UnitColumns(kLayout);
+    const int64_t first = static_cast<int64_t>(tile) * part.tile_step, second = first + part.second_row;
+    const int64_t value_offset = int64_t{column} / 32 * ValueBytes(kLayout) + Lane() % kChunks * 16;
+    low_.Set(part.first.values, first + Lane() / kChunks, value_row_, value_offset);
+    high_.Set(part.second.values, second + Lane() / kChunks, value_row_, value_offset);
+    // Rows of the tile by lane: 16 rows, one a lane (the upper lanes repeat them), or 8 rows of each half, 4 lanes each.
+    const bool is_high = Lane() % 16 >= 8;
+    const Matrix& mine = is_high ? part.second : part.first;
+    const int64_t row = (is_high ? second : first) + Lane() % 8;
+    if constexpr (HasPackedScales(kLayout)) {
+      const int word = Lane() % 4;
+      const int64_t low_row = first + Lane() / 4, high_row = second + Lane() / 4;
+      SetPacked(part.first, low_row, word, column, packed_low_);
+      SetPacked(part.second, high_row, word, column, packed_high_);
+    } else if constexpr (kLayout == Layout::kQ6_K) {
+      tail_.Set(mine.scales, row, p_.columns / 16, column / 16);
+      blocks_ = mine.blocks + (row * (p_.columns / 256) + column / 256) * 2;
+      extra_.Set(part.first.extra, first + Lane() / 4, p_.columns / 4, column / 4 + Lane() % 4 * 16);
+      extra_high_.Set(part.second.extra, second + Lane() / 4, p_.columns / 4, column / 4 + Lane() % 4 * 16);
+    } else if constexpr (!IsFloat(kLayout)) {
+      if (!p_.float_scales) {
+        tail_.Set(mine.scales, row, p_.columns / 16, column / 16);
+        if constexpr (HasMins(kLayout)) mins_.Set(mine.mins, row, p_.columns / 16, column / 16);
+      }
+    }
+    if constexpr (HasBitPlane(kLayout)) {
+      const bool high = Lane() >= 16;
+      extra_.Set(high ? part.second.extra : part.first.extra, (high ? second : first) + Lane() % 16 / 2, p_.columns / 8,
+                 column / 8 + Lane() % 2 * 16);
+    }
+  }
+
+  GEMMA_DEVICE void SetPacked(const Matrix& m, int64_t row, int word, int column, PlanePointer& pointer) const {
+    if (word < 3) {
+      pointer.Set(m.scales, row, p_.columns / 256 * 12, column / 256 * 12 + word * 4);
+    } else {
+      pointer.Set(m.blocks, row, p_.columns / 256 * 4, column / 256 * 4);
+    }
+  }
+
+  GEMMA_DEVICE void CopyWhole(std::byte* stage) const {
+    std::byte* const to = stage + Lane() / kChunks * kStage.row + Lane() % kChunks * 16;
+#pragma unroll
+    for (int i = 0; i < kCopies; ++i) {
+      CopyAsync<16>(to + i * kRowsAtOnce * kStage.row, low_.at + static_cast<int64_t>(i * kRowsAtOnce) * value_row_);
+      CopyAsync<16>(to + (8 + i * kRowsAtOnce) * kStage.row, high_.at + static_cast<int64_t>(i * kRowsAtOnce) * value_row_);
+    }
+    if constexpr (HasPackedScales(kLayout)) {
+      std::byte* const word = stage + Lane() / 4 * kStage.row + kStage.value_bytes + Lane() % 4 * 4;
+      CopyAsync<4>(word, packed_low_.at);
+      CopyAsync<4>(word + 8 * kStage.row, packed_high_.at);
+    }
+    if constexpr (kHasTail) {
+      if (Lane() < kTileRows && (kLayout == Layout::kQ6_K || !p_.float_scales)) {
+        CopyAsync<16>(stage + Lane() * kStage.row + kStage.value_bytes, tail_.at);
+        if constexpr (HasMins(kLayout)) CopyAsync<16>(stage + kStage.mins + Lane() * 16, mins_.at);
+      }
+    }
+    if constexpr (HasBitPlane(kLayout)) {
+      CopyAsync<16>(stage + kStage.extra + Lane() / 2 * kStage.extra_row + Lane() % 2 * 16, extra_.at);
+    }
+    if constexpr (kLayout == Layout::kQ6_K) {
+      std::byte* const pairs = stage + kStage.extra + Lane() / 4 * kStage.extra_row + Lane() % 4 * 16;
+      CopyAsync<16>(pairs, extra_.at);
+      CopyAsync<16>(pairs + 8 * kStage.extra_row, extra_high_.at);
+      if (Lane() < kTileRows) {
+        // The aligned word that holds the row's float16 d.
+        const uintptr_t word = reinterpret_cast<uintptr_t>(blocks_) & ~uintptr_t{3};
+        CopyAsync<4>(stage + kStage.blocks + Lane() * 4, reinterpret_cast<const void*>(word));
+      }
+    }
+  }
+
+  // To the warp's next unit: kMatvecWarps units on in the same rows, and, for every tile left, tile_step - 1 rows down (a row's
+  // bytes are those of its units, so the end of a row is the beginning of the next one).
+  GEMMA_DEVICE void Advance() {
+    const int before = cursor_.tile;
+    const bool left = cursor_.Advance(p_.units_per_tile);
+    if (cursor_.unit >= end_) return;
+    if (left && (cursor_.tile >= next_entry_ || !p_.full_rows)) {
+      Enter();
+      return;
+    }
+    const int64_t rows = left ? static_cast<int64_t>(cursor_.tile - before) * step_ : 0;
+    constexpr int kUnitBytes = kMatvecWarps * kStage.value_bytes;
+    const int64_t move = rows * value_row_ + kUnitBytes;
+    low_.at += move;
+    high_.at += move;
+    MoveRest(rows);
+  }
+
+  GEMMA_DEVICE void MoveRest(int64_t rows) {
+    if constexpr (HasPackedScales(kLayout)) {
+      const int bytes = Lane() % 4 < 3 ? 12 : 4;
+      const int64_t move = (rows * (p_.columns / 256) + kMatvecWarps) * bytes;
+      packed_low_.at += move;
+      packed_high_.at += move;
+    } else if constexpr (!IsFloat(kLayout)) {
+      const int64_t move = rows * (p_.columns / 16) + kMatvecWarps * 16;
+      tail_.at += move;
+      if constexpr (HasMins(kLayout)) mins_.at += move;
+    }
+    if constexpr (HasBitPlane(kLayout)) extra_.at += rows * (p_.columns / 8) + kMatvecWarps * 32;
+    if constexpr (kLayout == Layout::kQ6_K) {
+      const int64_t move = rows * (p_.columns / 4) + kMatvecWarps * 64;
+      extra_.at += move;
+      extra_high_.at += move;
+      blocks_ += (rows * (p_.columns / 256) + kMatvecWarps) * 2;
+    }
+  }
+
+  const MatvecParams& p_;
+  UnitCursor cursor_;
+  const int end_;
+  const int value_row_;
+  int step_ = 0;
+  int next_entry_ = 0;  // the tile at which the pointers must be set anew
+  bool whole_ = false;
+  PlanePointer low_, high_;  // values of rows 0-7 and 8-15
+  PlanePointer tail_, mins_, extra_, extra_high_, packed_low_, packed_high_;
+  const std::byte* blocks_ = nullptr;
+};
+
+}  // namespace gemma::cuda
+
+#endif  // CC_KERNELS_CUDA_MATVEC_COPY_H_
