@@ -4,21 +4,27 @@ namespace gemma::cuda {
 namespace {
 
 template <int kHeadDim, int kRotated, int kRowTiles>
-__global__ void __launch_bounds__(kAttentionWarps * kWarp, kRowTiles == 1 ? 2 : 1)
+__global__ void __launch_bounds__(kAttentionWarps * kWarp, 1)
 DecodeAttentionKernel(const __grid_constant__ AttentionParams p, const __grid_constant__ DecodeShared layout) {
   GEMMA_SHARED_MEMORY(shared);
   DecodeBlock<kHeadDim, kRotated, kRowTiles>(p, layout, shared).Run();
 }
 
+template <int kHeadDim, int kRotated, int kRowTiles>
+cudaError_t LaunchRows(const AttentionParams& p, const DecodeShared& layout, const AttentionLaunch& launch) {
+  LaunchShape shape{dim3(static_cast<unsigned>(p.prepare.cache.kv_heads * p.splits)), kAttentionWarps * kWarp,
+                    static_cast<size_t>(layout.bytes), launch.overlap, launch.stream};
+  if (shape.shared_bytes < kExclusiveSharedBytes) shape.shared_bytes = kExclusiveSharedBytes;
+  return Launch(DecodeAttentionKernel<kHeadDim, kRotated, kRowTiles>, shape, p, layout);
+}
+
 template <int kHeadDim, int kRotated>
 cudaError_t LaunchHead(const AttentionParams& p, const DecodeShared& layout, const AttentionLaunch& launch) {
-  const DeviceCache& cache = p.prepare.cache;
-  const LaunchShape shape{dim3(static_cast<unsigned>(cache.kv_heads * p.splits)), kAttentionWarps * kWarp,
-                          static_cast<size_t>(layout.bytes), launch.overlap, launch.stream};
-  switch (RowTiles(p.prepare.tokens * (p.prepare.heads / cache.kv_heads))) {
-    case 1: return Launch(DecodeAttentionKernel<kHeadDim, kRotated, 1>, shape, p, layout);
-    case 2: return Launch(DecodeAttentionKernel<kHeadDim, kRotated, 2>, shape, p, layout);
-    default: return Launch(DecodeAttentionKernel<kHeadDim, kRotated, 4>, shape, p, layout);
+  const int rows = p.prepare.tokens * (p.prepare.heads / p.prepare.cache.kv_heads);
+  switch (RowTiles(rows)) {
+    case 1: return LaunchRows<kHeadDim, kRotated, 1>(p, layout, launch);
+    case 2: return LaunchRows<kHeadDim, kRotated, 2>(p, layout, launch);
+    default: return LaunchRows<kHeadDim, kRotated, 4>(p, layout, launch);
   }
 }
 

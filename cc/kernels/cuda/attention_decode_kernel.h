@@ -370,7 +370,7 @@ class DecodeBlock {
   GEMMA_DEVICE bool IsLast() const {
     __threadfence();
     __syncthreads();
-    uint32_t* const flag = reinterpret_cast<uint32_t*>(shared_ + layout_.combine);
+    uint32_t* const flag = reinterpret_cast<uint32_t*>(shared_ + layout_.last);
     if (threadIdx.x == 0) {
       const uint32_t before = atomicAdd(&p_.counters[head_], 1u);
       *flag = before + 1 == static_cast<uint32_t>(tiles_.active_splits);
@@ -383,7 +383,7 @@ class DecodeBlock {
 
   GEMMA_DEVICE void Combine() const {
     const int splits = tiles_.active_splits;
-    float* const factors = reinterpret_cast<float*>(shared_ + layout_.combine) + 4;  // [rows][splits]
+    float* const factors = reinterpret_cast<float*>(shared_);  // [rows][splits], where the ring was
     for (int row = WarpIndex(); row < rows_; row += kAttentionWarps) CombineTotals(row, splits, factors + row * splits);
     __syncthreads();
     constexpr int kPieces = kHeadDim / 4;

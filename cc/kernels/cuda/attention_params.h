@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
+
 namespace gemma::cuda {
 
 // Keys and values of one layer in device memory, bfloat16; position p lies in slot p mod capacity.
@@ -83,7 +84,7 @@ struct DecodeShared {
   int rescale = 0;
   int new_rows = 0;   // keys and values of the call's own tokens
   int rotations = 0;
-  int combine = 0;
+  int last = 0;       // a flag
   int bytes = 0;
   int stage_bytes = 0;
 };
@@ -102,8 +103,10 @@ constexpr DecodeShared DecodeSharedOf(int head_dim, int rotated, int row_tiles, 
   s.rescale = s.weights + rows * kWeightRow;
   s.new_rows = s.rescale + rows * 4;
   s.rotations = s.new_rows + tokens * row_columns * 2;
-  s.combine = s.rotations + tokens * (rotated > 0 ? rotated / 2 : head_dim / 2) * 8;
-  s.bytes = s.combine + (rows * splits + 4) * 4;
+  s.last = s.rotations + tokens * (rotated > 0 ? rotated / 2 : head_dim / 2) * 8;
+  // The factors of the splits lie in front of the flag when nothing else is needed any more.
+  if (s.last < rows * splits * 4) s.last = rows * splits * 4;
+  s.bytes = s.last + 16;
   return s;
 }
 

@@ -196,6 +196,15 @@ GEMMA_DEVICE T LoadFromL2(const T* address) {
 #endif
 }
 
+// Brings the 128 bytes at an address into the L2 cache.
+GEMMA_DEVICE void PrefetchToL2(const void* address) {
+#ifdef GEMMA_CUDA_EMULATION
+  (void)address;
+#else
+  asm volatile("prefetch.global.L2 [%0];" ::"l"(address));
+#endif
+}
+
 // Called in every loop that waits for another thread.
 GEMMA_DEVICE void SpinPause() {
 #ifdef GEMMA_CUDA_EMULATION

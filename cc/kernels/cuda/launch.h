@@ -18,6 +18,10 @@ struct LaunchShape {
   cudaStream_t stream = nullptr;
 };
 
+// More than half of a multiprocessor's shared memory (228 KB, each block takes 1 KB more than it asks for): a block that asks for
+// so much shares it with no other of its kind. Smaller GPUs have less, and fewer of these blocks fit anyway.
+inline constexpr size_t kExclusiveSharedBytes = 114 << 10;
+
 template <typename... Params, typename... Args>
 cudaError_t Launch(void (*kernel)(Params...), const LaunchShape& shape, Args&&... args) {
 #ifdef GEMMA_CUDA_EMULATION

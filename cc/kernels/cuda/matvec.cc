@@ -87,7 +87,7 @@ absl::Status Check(const Matvec& op) {
 MatvecPart PlainPart(const Matvec::Output& output) {
   MatvecPart part;
   part.first = part.second = MatrixFrom(output.weight);
-  part.second_row = 8;
+  part.second_row = kTileRows / 2;
   part.tile_step = kTileRows;
   part.out = output.out;
   return part;
@@ -137,27 +137,22 @@ void SetColumns(Layout layout, int first, int count, MatvecParams& params) {
   params.full_rows = params.whole_units && params.units_per_tile * UnitColumns(layout) == params.columns;
 }
 
-// Shared memory for a block so that blocks of two kernels fit one multiprocessor, each with 1 KB of the system's.
 size_t SharedBudget(const Matvec& op, const Context& context) {
-  return op.shared_bytes != 0 ? op.shared_bytes : context.device.shared_bytes / 2 - 1024;
+  return op.shared_bytes != 0 ? op.shared_bytes : context.device.shared_bytes;
 }
 
-// The deepest ring that fits, 0 if none of at least two stages does.
+// The deepest ring that fits, 0 if not even the two halves of a unit do.
 int RingStages(Layout layout, const MatvecParams& params, size_t budget) {
-  for (int stages = kMaxRingStages; stages >= 2; --stages) {
+  for (int stages = kMaxRingStages; stages >= 2; stages -= 2) {
     const MatvecShared shared = MatvecSharedOf(layout, params.tokens, params.units_per_tile, stages);
     if (static_cast<size_t>(shared.bytes) <= budget) return stages;
   }
   return 0;
 }
 
-// At least this many stages keep memory busy; with fewer, a block takes the multiprocessor for itself.
-constexpr int kEnoughStages = 3;
-
 // Chooses the ring and the grid for the columns set. False when the input does not fit shared memory.
 bool FitLaunch(Layout layout, const Matvec& op, const Context& context, MatvecParams& params, MatvecLaunch& launch) {
   params.ring_stages = RingStages(layout, params, SharedBudget(op, context));
-  if (params.ring_stages < kEnoughStages) params.ring_stages = RingStages(layout, params, context.device.shared_bytes);
   if (params.ring_stages == 0) return false;
   const int tiles = params.total_units / params.units_per_tile;
   // Two blocks may share a tile, three may not.

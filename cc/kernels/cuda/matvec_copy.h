@@ -1,4 +1,4 @@
-// Brings units of weights (16 rows of usually 256 columns) from device memory into a warp's ring.
+// Brings units of weights (32 rows of usually 256 columns, a half at a time) from device memory into a warp's ring.
 //
 // In a stage each row of the value plane is followed by 16 bytes that hold its scales (or, in Q4_K and Q5_K, its packed
 // scales, d and dmin). The odd length also puts the same column of eight rows into different banks, so that the warp reads
@@ -24,9 +24,17 @@ struct TileRow {
   int64_t row;
 };
 
-// Row r (0 to 15) of a tile; beyond the matrix the last row stands in, whose result nobody stores.
-GEMMA_DEVICE TileRow RowOfTile(const MatvecPart& part, int tile_in_part, int r) {
-  const int row = tile_in_part * part.tile_step + (r < 8 ? r : r - 8 + part.second_row);
+// Half of a tile.
+struct HalfTile {
+  const MatvecPart& part;
+  int tile;  // in the part
+  int half;
+};
+
+// Row r (0 to 15) of half a tile; beyond the matrix the last row stands in, whose result nobody stores.
+GEMMA_DEVICE TileRow RowOfHalf(const HalfTile& h, int r) {
+  const MatvecPart& part = h.part;
+  const int row = h.tile * part.tile_step + 8 * h.half + (r < 8 ? r : r - 8 + part.second_row);
   const Matrix& m = r < 8 ? part.first : part.second;
   return {&m, row < m.rows ? row : m.rows - 1};
 }
@@ -56,11 +64,11 @@ struct UnitCursor {
 // ---- any unit: the last rows of a matrix, columns that are no multiple of 256, groups of 64 and 128 ----
 
 // Copies `words` 4-byte words a row of a plane with rows of `row_bytes`, from byte `start` of the row on; zeros past its end.
-GEMMA_DEVICE void CopyRowWords(const MatvecPart& part, int tile, const std::byte* Matrix::*plane, int row_bytes, int start,
+GEMMA_DEVICE void CopyRowWords(const HalfTile& rows, const std::byte* Matrix::*plane, int row_bytes, int start,
                                int words, int stage_row, std::byte* to) {
-  for (int i = Lane(); i < kTileRows * words; i += kWarp) {
+  for (int i = Lane(); i < kHalfRows * words; i += kWarp) {
     const int r = i / words, word = i % words;
-    const TileRow source = RowOfTile(part, tile, r);
+    const TileRow source = RowOfHalf(rows, r);
     const int offset = start + word * 4;
     const bool inside = offset < row_bytes;
     CopyAsync<4>(to + r * stage_row + word * 4, source.matrix->*plane + source.row * row_bytes + (inside ? offset : 0),
@@ -69,17 +77,16 @@ GEMMA_DEVICE void CopyRowWords(const MatvecPart& part, int tile, const std::byte
 }
 
 template <Layout kLayout>
-GEMMA_DEVICE void CopyValuesOfAnyUnit(const MatvecParams& p, const MatvecPart& part, int tile, int column,
-                                      std::byte* stage) {
+GEMMA_DEVICE void CopyValuesOfAnyUnit(const MatvecParams& p, const HalfTile& rows, int column, std::byte* stage) {
   constexpr StageLayout kStage = StageOf(kLayout);
   constexpr int kChunks = kStage.value_bytes / 16;          // of a row
   constexpr int kChunkColumns = 512 / ValueBytes(kLayout);  // columns in 16 bytes
   const int64_t row_bytes = int64_t{p.columns} / 32 * ValueBytes(kLayout);
-  for (int i = Lane(); i < kTileRows * kChunks; i += kWarp) {
+  for (int i = Lane(); i < kHalfRows * kChunks; i += kWarp) {
     const int r = i / kChunks, chunk = i % kChunks;
     const int chunk_column = column + chunk * kChunkColumns;
     const bool inside = chunk_column < p.columns;
-    const TileRow source = RowOfTile(part, tile, r);
+    const TileRow source = RowOfHalf(rows, r);
     const int64_t offset = inside ? int64_t{chunk_column} / kChunkColumns * 16 : 0;
     CopyAsync<16>(stage + r * kStage.row + chunk * 16, source.matrix->values + source.row * row_bytes + offset,
                   inside ? 16 : 0);
@@ -87,35 +94,36 @@ GEMMA_DEVICE void CopyValuesOfAnyUnit(const MatvecParams& p, const MatvecPart& p
 }
 
 template <Layout kLayout>
-GEMMA_DEVICE void CopyAnyUnit(const MatvecParams& p, const UnitCursor& at, std::byte* stage) {
+GEMMA_DEVICE void CopyAnyUnit(const MatvecParams& p, const UnitCursor& at, int half, std::byte* stage) {
   constexpr StageLayout kStage = StageOf(kLayout);
   const int column = p.first_column + at.in_tile * UnitColumns(kLayout);
   int tile;
   const MatvecPart& part = PartOf(p, at.tile, tile);
-  CopyValuesOfAnyUnit<kLayout>(p, part, tile, column, stage);
+  const HalfTile rows{part, tile, half};
+  CopyValuesOfAnyUnit<kLayout>(p, rows, column, stage);
   std::byte* const tail = stage + kStage.value_bytes;
   if constexpr (HasBitPlane(kLayout)) {
-    CopyRowWords(part, tile, &Matrix::extra, p.columns / 8, column / 8, 8, kStage.extra_row, stage + kStage.extra);
+    CopyRowWords(rows, &Matrix::extra, p.columns / 8, column / 8, 8, kStage.extra_row, stage + kStage.extra);
   }
   if constexpr (kLayout == Layout::kQ6_K) {
-    CopyRowWords(part, tile, &Matrix::extra, p.columns / 4, column / 4, 16, kStage.extra_row, stage + kStage.extra);
-    CopyRowWords(part, tile, &Matrix::scales, p.columns / 16, column / 16, 4, kStage.row, tail);
+    CopyRowWords(rows, &Matrix::extra, p.columns / 4, column / 4, 16, kStage.extra_row, stage + kStage.extra);
+    CopyRowWords(rows, &Matrix::scales, p.columns / 16, column / 16, 4, kStage.row, tail);
     // The float16 d, with the other half of its aligned word.
-    if (Lane() < kTileRows) {
-      const TileRow source = RowOfTile(part, tile, Lane());
+    if (Lane() < kHalfRows) {
+      const TileRow source = RowOfHalf(rows, Lane());
       const int64_t block = source.row * (p.columns / 256) + column / 256;
       CopyAsync<4>(stage + kStage.blocks + Lane() * 4, source.matrix->blocks + block / 2 * 4);
     }
   } else if constexpr (HasPackedScales(kLayout)) {
     const int block = column / 256;
-    CopyRowWords(part, tile, &Matrix::scales, p.columns / 256 * 12, block * 12, 3, kStage.row, tail);
-    CopyRowWords(part, tile, &Matrix::blocks, p.columns / 256 * 4, block * 4, 1, kStage.row, tail + 12);
+    CopyRowWords(rows, &Matrix::scales, p.columns / 256 * 12, block * 12, 3, kStage.row, tail);
+    CopyRowWords(rows, &Matrix::blocks, p.columns / 256 * 4, block * 4, 1, kStage.row, tail + 12);
   } else if constexpr (!IsFloat(kLayout)) {
     if (p.float_scales) return;
     const int row_bytes = p.columns / p.group * 2, start = column / p.group * 2, words = 128 / p.group;
-    CopyRowWords(part, tile, &Matrix::scales, row_bytes, start, words, kStage.row, tail);
+    CopyRowWords(rows, &Matrix::scales, row_bytes, start, words, kStage.row, tail);
     if constexpr (HasMins(kLayout)) {
-      CopyRowWords(part, tile, &Matrix::mins, row_bytes, start, words, 16, stage + kStage.mins);
+      CopyRowWords(rows, &Matrix::mins, row_bytes, start, words, 16, stage + kStage.mins);
     }
   }
 }
@@ -131,7 +139,7 @@ struct PlanePointer {
   }
 };
 
-// Copies the units of one warp in turn. Where columns are a multiple of 256 and the tile has all of its rows, every plane's rows
+// Copies the units of one warp in turn, each as two halves. Where columns are a multiple of 256 and the tile has all of its rows, every plane's rows
 // are aligned to 16 bytes and a unit's bytes follow those of the unit before it.
 template <Layout kLayout>
 class UnitCopier {
@@ -139,7 +147,7 @@ class UnitCopier {
   static constexpr StageLayout kStage = StageOf(kLayout);
   static constexpr int kChunks = kStage.value_bytes / 16;
   static constexpr int kRowsAtOnce = kWarp / kChunks;
-  static constexpr int kCopies = 8 / kRowsAtOnce;  // of each half of the tile
+  static constexpr int kCopies = 8 / kRowsAtOnce;  // of the 8 rows of each matrix
   static constexpr bool kHasTail = !IsFloat(kLayout) && !HasPackedScales(kLayout);
 
   GEMMA_DEVICE UnitCopier(const MatvecParams& p, int first, int end)
@@ -147,15 +155,16 @@ class UnitCopier {
     if (cursor_.unit < end_) Enter();
   }
 
-  // Starts the copy of the next unit, if there is one, and commits a group in any case.
+  // Starts the copy of the next half unit, if there is one, and commits a group in any case. The halves take turns.
+  template <int kHalf>
   GEMMA_DEVICE void CopyNext(std::byte* stage) {
     if (cursor_.unit < end_) {
       if (whole_) {
-        CopyWhole(stage);
+        CopyWhole<kHalf>(stage);
       } else {
-        CopyAnyUnit<kLayout>(p_, cursor_, stage);
+        CopyAnyUnit<kLayout>(p_, cursor_, kHalf, stage);
       }
-      Advance();
+      if (kHalf == 1) Advance();
     }
     CommitCopies();
   }
@@ -177,7 +186,7 @@ class UnitCopier {
     const int64_t value_offset = int64_t{column} / 32 * ValueBytes(kLayout) + Lane() % kChunks * 16;
     low_.Set(part.first.values, first + Lane() / kChunks, value_row_, value_offset);
     high_.Set(part.second.values, second + Lane() / kChunks, value_row_, value_offset);
-    // Rows of the tile by lane: 16 rows, one a lane (the upper lanes repeat them), or 8 rows of each half, 4 lanes each.
+    // Rows of the first half by lane: 16 rows, one a lane (the upper lanes repeat them), or 8 of each matrix, 4 lanes each.
     const bool is_high = Lane() % 16 >= 8;
     const Matrix& mine = is_high ? part.second : part.first;
     const int64_t row = (is_high ? second : first) + Lane() % 8;
@@ -212,34 +221,38 @@ class UnitCopier {
     }
   }
 
+  template <int kHalf>
   GEMMA_DEVICE void CopyWhole(std::byte* stage) const {
+    constexpr int kRows = 8 * kHalf;  // below the pointers
     std::byte* const to = stage + Lane() / kChunks * kStage.row + Lane() % kChunks * 16;
 #pragma unroll
     for (int i = 0; i < kCopies; ++i) {
-      CopyAsync<16>(to + i * kRowsAtOnce * kStage.row, low_.at + static_cast<int64_t>(i * kRowsAtOnce) * value_row_);
-      CopyAsync<16>(to + (8 + i * kRowsAtOnce) * kStage.row, high_.at + static_cast<int64_t>(i * kRowsAtOnce) * value_row_);
+      CopyAsync<16>(to + i * kRowsAtOnce * kStage.row, low_.at + static_cast<int64_t>(kRows + i * kRowsAtOnce) * value_row_);
+      CopyAsync<16>(to + (8 + i * kRowsAtOnce) * kStage.row, high_.at + static_cast<int64_t>(kRows + i * kRowsAtOnce) * value_row_);
     }
     if constexpr (HasPackedScales(kLayout)) {
       std::byte* const word = stage + Lane() / 4 * kStage.row + kStage.value_bytes + Lane() % 4 * 4;
-      CopyAsync<4>(word, packed_low_.at);
-      CopyAsync<4>(word + 8 * kStage.row, packed_high_.at);
+      const int64_t below = static_cast<int64_t>(kRows) * (p_.columns / 256) * (Lane() % 4 < 3 ? 12 : 4);
+      CopyAsync<4>(word, packed_low_.at + below);
+      CopyAsync<4>(word + 8 * kStage.row, packed_high_.at + below);
     }
     if constexpr (kHasTail) {
-      if (Lane() < kTileRows && (kLayout == Layout::kQ6_K || !p_.float_scales)) {
-        CopyAsync<16>(stage + Lane() * kStage.row + kStage.value_bytes, tail_.at);
-        if constexpr (HasMins(kLayout)) CopyAsync<16>(stage + kStage.mins + Lane() * 16, mins_.at);
+      if (Lane() < kHalfRows && (kLayout == Layout::kQ6_K || !p_.float_scales)) {
+        CopyAsync<16>(stage + Lane() * kStage.row + kStage.value_bytes, tail_.at + kRows * (p_.columns / 16));
+        if constexpr (HasMins(kLayout)) CopyAsync<16>(stage + kStage.mins + Lane() * 16, mins_.at + kRows * (p_.columns / 16));
       }
     }
     if constexpr (HasBitPlane(kLayout)) {
-      CopyAsync<16>(stage + kStage.extra + Lane() / 2 * kStage.extra_row + Lane() % 2 * 16, extra_.at);
+      CopyAsync<16>(stage + kStage.extra + Lane() / 2 * kStage.extra_row + Lane() % 2 * 16,
+                    extra_.at + kRows * (p_.columns / 8));
     }
     if constexpr (kLayout == Layout::kQ6_K) {
       std::byte* const pairs = stage + kStage.extra + Lane() / 4 * kStage.extra_row + Lane() % 4 * 16;
-      CopyAsync<16>(pairs, extra_.at);
-      CopyAsync<16>(pairs + 8 * kStage.extra_row, extra_high_.at);
-      if (Lane() < kTileRows) {
+      CopyAsync<16>(pairs, extra_.at + kRows * (p_.columns / 4));
+      CopyAsync<16>(pairs + 8 * kStage.extra_row, extra_high_.at + kRows * (p_.columns / 4));
+      if (Lane() < kHalfRows) {
         // The aligned word that holds the row's float16 d.
-        const uintptr_t word = reinterpret_cast<uintptr_t>(blocks_) & ~uintptr_t{3};
+        const uintptr_t word = reinterpret_cast<uintptr_t>(blocks_ + kRows * (p_.columns / 256) * 2) & ~uintptr_t{3};
         CopyAsync<4>(stage + kStage.blocks + Lane() * 4, reinterpret_cast<const void*>(word));
       }
     }
@@ -290,7 +303,7 @@ class UnitCopier {
   int step_ = 0;
   int next_entry_ = 0;  // the tile at which the pointers must be set anew
   bool whole_ = false;
-  PlanePointer low_, high_;  // values of rows 0-7 and 8-15
+  PlanePointer low_, high_;  // values in `first` and `second`
   PlanePointer tail_, mins_, extra_, extra_high_, packed_low_, packed_high_;
   const std::byte* blocks_ = nullptr;
 };

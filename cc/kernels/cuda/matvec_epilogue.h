@@ -28,8 +28,8 @@ GEMMA_DEVICE T VolatileLoad(const T* address) {
 }
 
 // Collects a block's sums tile by tile. Partial sums lie in a few slots that are used in turn:
-//   partials [slot][warp][token][16 rows], counters [slot].
-// A slot's counter goes up by one when a warp has left its sums and when they have been taken: 9 for every tile.
+//   partials [slot][warp][token][32 rows], counters [slot].
+// A slot's counter goes up by one when a warp has left its sums and when they have been taken: kEvents for every tile.
 template <int kTokens>
 class TileSums {
  public:
@@ -53,10 +53,11 @@ class TileSums {
   GEMMA_DEVICE int end_tile() const { return end_tile_; }
 
   // The warp has done all that it will do of the tiles before `tile`; its sums are of the last of these that it touched.
-  GEMMA_DEVICE void AdvanceTo(int tile, float (&sums)[4]) {
+  GEMMA_DEVICE void AdvanceTo(int tile, float (&sums)[2][4]) {
     while (next_tile_ < tile) {
       Leave(next_tile_, sums);
-      sums[0] = sums[1] = sums[2] = sums[3] = 0;
+#pragma unroll
+      for (int i = 0; i < 8; ++i) sums[i / 4][i % 4] = 0;
       ++next_tile_;
     }
   }
@@ -64,7 +65,7 @@ class TileSums {
  private:
   GEMMA_DEVICE float* Partials(int slot, int warp) const { return partials_ + (slot * kMatvecWarps + warp) * kOutputs; }
 
-  GEMMA_DEVICE void Leave(int tile, const float (&sums)[4]) const {
+  GEMMA_DEVICE void Leave(int tile, const float (&sums)[2][4]) const {
     const int local = tile - first_tile_;
     const int slot = local % kSlots;
     const uint32_t base = static_cast<uint32_t>(local / kSlots * kEvents);
@@ -73,14 +74,17 @@ class TileSums {
     }
     __syncwarp();
     const int g = Lane() / 4, token = Lane() % 4 * 2;
-    float* to = Partials(slot, WarpIndex());
-    if (token < kTokens) {
-      to[token * kTileRows + g] = sums[0];
-      to[token * kTileRows + g + 8] = sums[2];
-    }
-    if (token + 1 < kTokens) {
-      to[(token + 1) * kTileRows + g] = sums[1];
-      to[(token + 1) * kTileRows + g + 8] = sums[3];
+    float* const to = Partials(slot, WarpIndex()) + token * kTileRows + g;
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      if (token < kTokens) {
+        to[8 * half] = sums[half][0];
+        to[8 * half + 16] = sums[half][2];
+      }
+      if (token + 1 < kTokens) {
+        to[kTileRows + 8 * half] = sums[half][1];
+        to[kTileRows + 8 * half + 16] = sums[half][3];
+      }
     }
     if (Count(slot) == base + kMatvecWarps - 1) {
       Finish(tile, slot);
@@ -141,18 +145,18 @@ class TileSums {
     if (Lane() == 0) StoreRelease(&p_.boundary_flags[blockIdx.x + 1], 0);
   }
 
-  // The complete sum of output `index` = token * 16 + row of the tile. All lanes of the warp call this together.
+  // The complete sum of output `index` = token * 32 + row of the tile. All lanes of the warp call this together.
   GEMMA_DEVICE void Store(int tile, int index, float sum) const {
     int tile_in_part;
     const MatvecPart& part = PartOf(p_, tile, tile_in_part);
     const int r = index % kTileRows, token = index / kTileRows;
-    const Matrix& m = r < 8 ? part.first : part.second;
-    const int row = tile_in_part * part.tile_step + (r < 8 ? r : r - 8 + part.second_row);
+    const Matrix& m = r < 16 ? part.first : part.second;
+    const int row = tile_in_part * part.tile_step + (r < 16 ? r : r - 16 + part.second_row);
     const bool inside = index < kOutputs && token < p_.tokens && row < m.rows;
     if (m.float_scales && inside) sum = ScaleRow(m, row, token, sum);
     if (p_.gated) {
-      const float up = __shfl_xor_sync(kAllLanes, sum, 8);
-      if (inside && r < 8) StoreOutput(part, token, row, GeluTanh(sum) * up);
+      const float up = __shfl_xor_sync(kAllLanes, sum, 16);
+      if (inside && r < 16) StoreOutput(part, token, row, GeluTanh(sum) * up);
     } else if (inside) {
       StoreOutput(part, token, row, p_.softcap > 0 ? p_.softcap * tanhf(sum / p_.softcap) : sum);
     }

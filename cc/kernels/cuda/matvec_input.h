@@ -5,6 +5,7 @@
 #ifndef CC_KERNELS_CUDA_MATVEC_INPUT_H_
 #define CC_KERNELS_CUDA_MATVEC_INPUT_H_
 
+#include "cc/kernels/cuda/decode.h"
 #include "cc/kernels/cuda/instructions.h"
 #include "cc/kernels/cuda/matvec_params.h"
 
@@ -14,7 +15,7 @@ namespace gemma::cuda {
 struct InputView {
   const std::byte* activations;
   int64_t activation_stride;
-  const float* sums;
+  const float4* sums;  // [blocks][token pairs]: what the tensor cores start from, -Offset * sum(x), of tokens 0, 1, 0, 1 of the pair
 };
 
 // The eight columns of a piece: 4t to 4t + 3 and 16 + 4t to 16 + 4t + 3 of block piece / 4, t = piece % 4.
@@ -48,7 +49,7 @@ class MatvecInput {
       : p_(p),
         activations_(shared + layout.activations),
         stride_(layout.activation_stride),
-        sums_(reinterpret_cast<float*>(shared + layout.sums)),
+        sums_(reinterpret_cast<float4*>(shared + layout.sums)),
         scratch_(reinterpret_cast<float*>(shared + layout.scratch)),
         pieces_(p.units_per_tile * (UnitColumns(kLayout) / 8)) {}
 
@@ -102,9 +103,21 @@ class MatvecInput {
       if constexpr (SumColumns(kLayout) == 16) high = QuadSum(high);
       if (piece < pieces_ && piece % 4 == 0) {
         constexpr int kSums = 32 / SumColumns(kLayout);
-        sums_[piece / 4 * kSums * kTokens + token] = low;
-        if constexpr (kSums == 2) sums_[(piece / 4 * kSums + 1) * kTokens + token] = high;
+        StoreSum(piece / 4 * kSums, token, low);
+        if constexpr (kSums == 2) StoreSum(piece / 4 * kSums + 1, token, high);
       }
+    }
+  }
+
+  GEMMA_DEVICE void StoreSum(int block, int token, float sum) const {
+    const float start = -Offset(kLayout) * sum;
+    float4& to = sums_[block * TokenPairs(kTokens) + token / 2];
+    if (kTokens == 1) {
+      to = make_float4(start, 0, start, 0);
+    } else if (token % 2 == 0) {
+      to.x = to.z = start;
+    } else {
+      to.y = to.w = start;
     }
   }
 
@@ -116,47 +129,64 @@ class MatvecInput {
   GEMMA_DEVICE int Piece(int i) const { return i * kThreads + static_cast<int>(threadIdx.x); }
   GEMMA_DEVICE bool Inside(int i) const { return Piece(i) < pieces_ && PieceColumn(Piece(i)) < p_.columns; }
 
-  // x <- x / rms(x) * weight
-  GEMMA_DEVICE void Normalize(float (&x)[kPiecesAThread][8], const float (&weight)[kPiecesAThread][8]) const {
+  using Pieces = float[kPiecesAThread][8];
+
+  // 1 / rms(x)
+  GEMMA_DEVICE float InverseRms(const Pieces& x) const {
     float squares = 0;
     for (int i = 0; i < kPiecesAThread; ++i) {
       for (int j = 0; j < 8; ++j) squares += x[i][j] * x[i][j];
     }
     squares = BlockSum<kThreads>(squares, scratch_);
-    const float factor = 1.0f / sqrtf(squares / static_cast<float>(p_.columns) + p_.norm.epsilon);
-    for (int i = 0; i < kPiecesAThread; ++i) {
-      for (int j = 0; j < 8; ++j) x[i][j] = x[i][j] * factor * weight[i][j];
-    }
+    return 1.0f / sqrtf(squares / static_cast<float>(p_.columns) + p_.norm.epsilon);
   }
 
-  GEMMA_DEVICE void LoadPieces(const float* from, float (&v)[kPiecesAThread][8]) const {
+  GEMMA_DEVICE void LoadPieces(const float* from, Pieces& v) const {
     for (int i = 0; i < kPiecesAThread; ++i) {
       for (int j = 0; j < 8; ++j) v[i][j] = 0;
       if (Inside(i)) LoadPiece(from, Piece(i), v[i]);
     }
   }
 
+  // v <- v * factor * weight
+  GEMMA_DEVICE void Scale(float factor, const float* weight, Pieces& v) const {
+    for (int i = 0; i < kPiecesAThread; ++i) {
+      if (!Inside(i)) continue;
+      float w[8];
+      LoadPiece(weight, Piece(i), w);
+      for (int j = 0; j < 8; ++j) v[i][j] = v[i][j] * factor * w[j];
+    }
+  }
+
+  // Norm weights depend on no kernel: the blocks together bring them near.
+  GEMMA_DEVICE void Prefetch(const float* vector) const {
+    constexpr int kLine = 32;
+    if (vector == nullptr) return;
+    for (int i = static_cast<int>(blockIdx.x + threadIdx.x * gridDim.x) * kLine; i < p_.columns;
+         i += static_cast<int>(gridDim.x) * kThreads * kLine) {
+      PrefetchToL2(vector + i);
+    }
+  }
+
   GEMMA_DEVICE void PrepareNormed() const {
     const FusedNorm& norm = p_.norm;
-    // Norm weights depend on no kernel: read them before the wait.
-    float weight[kPiecesAThread][8], branch_weight[kPiecesAThread][8];
-    LoadPieces(norm.weight, weight);
-    if (norm.branch != nullptr) LoadPieces(norm.branch_weight, branch_weight);
-    const float scalar = norm.scalar == nullptr ? 1.0f : *norm.scalar;
+    Prefetch(norm.branch_weight);
+    Prefetch(norm.weight);
     WaitForPreviousKernel();
     LetNextKernelStart();
-    float x[kPiecesAThread][8];
+    Pieces x;
     LoadPieces(norm.x, x);
     if (norm.branch != nullptr) {
-      float branch[kPiecesAThread][8];
+      Pieces branch;
       LoadPieces(norm.branch, branch);
-      Normalize(branch, branch_weight);
+      const float scalar = norm.scalar == nullptr ? 1.0f : *norm.scalar;
+      Scale(InverseRms(branch), norm.branch_weight, branch);
       for (int i = 0; i < kPiecesAThread; ++i) {
         for (int j = 0; j < 8; ++j) x[i][j] = (x[i][j] + branch[i][j]) * scalar;
         if (blockIdx.x == 0 && Inside(i)) StoreStream(Piece(i), x[i]);
       }
     }
-    Normalize(x, weight);
+    Scale(InverseRms(x), norm.weight, x);
     for (int i = 0; i < kPiecesAThread; ++i) StorePiece(0, Piece(i), x[i]);
   }
 
@@ -169,7 +199,7 @@ class MatvecInput {
   const MatvecParams& p_;
   std::byte* const activations_;
   const int64_t stride_;
-  float* const sums_;
+  float4* const sums_;
   float* const scratch_;
   const int pieces_;
 };

@@ -41,44 +41,49 @@ struct UnitHalves {
   }
 };
 
-// This lane's B fragments of a block of the input (token Lane() / 4); zeros beyond the tokens. Four sets of registers are used
-// in turn: in the lanes beyond the tokens they stay zero from the beginning.
-template <int kTokens>
-class Activations4 {
+// This lane's B fragments of a unit of the input (token Lane() / 4), for both halves of the tile. In the lanes beyond the tokens
+// they stay zero from the beginning.
+template <Layout kLayout, int kTokens>
+class UnitInput {
  public:
-  GEMMA_DEVICE explicit Activations4(const InputView& in)
+  static constexpr int kBlocks = UnitColumns(kLayout) / 32;
+
+  GEMMA_DEVICE explicit UnitInput(const InputView& in)
       : from_(in.activations + (kTokens < 8 && Lane() / 4 >= kTokens ? 0 : Lane() / 4) * in.activation_stride +
               Lane() % 4 * 16),
         active_(kTokens == 8 || Lane() / 4 < kTokens) {}
 
-  // Block b of the unit that starts at block `first`.
-  GEMMA_DEVICE const uint32_t (&Load(int first, int b))[4] {
-    uint32_t(&x)[4] = sets_[b % 4];
-    const std::byte* const from = from_ + first * 64 + b * 64;
+  // All blocks of the unit that starts at block `first`.
+  GEMMA_DEVICE void Load(int first) {
+    const std::byte* const from = from_ + first * 64;
+#pragma unroll
+    for (int b = 0; b < kBlocks; ++b) {
+      uint32_t(&x)[4] = x_[b];
 #ifdef GEMMA_CUDA_EMULATION
-    if (active_) memcpy(x, from, 16);
+      if (active_) memcpy(x, from + b * 64, 16);
 #else
-    asm volatile(
-        "{\n.reg .pred p;\nsetp.ne.s32 p, %5, 0;\n@p ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];\n}"
-        : "+r"(x[0]), "+r"(x[1]), "+r"(x[2]), "+r"(x[3])
-        : "r"(SharedAddress(from)), "r"(static_cast<int>(active_)));
+      asm volatile(
+          "{\n.reg .pred p;\nsetp.ne.s32 p, %5, 0;\n@p ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];\n}"
+          : "+r"(x[0]), "+r"(x[1]), "+r"(x[2]), "+r"(x[3])
+          : "r"(SharedAddress(from + b * 64)), "r"(static_cast<int>(active_)));
 #endif
-    return x;
+    }
   }
+
+  GEMMA_DEVICE const uint32_t (&Block(int b) const)[4] { return x_[b]; }
 
  private:
   const std::byte* const from_;
   const bool active_;
-  uint32_t sets_[4][4] = {};
+  uint32_t x_[kBlocks][4] = {};
 };
 
-// The sums of the input over a block of 32 (or 16) columns, for tokens 2t and 2t + 1. Lanes without tokens get the sums of
-// others: nobody stores their results.
+// What the sums of a block start from, for tokens 2t and 2t + 1. Lanes without tokens get those of others: nobody stores their
+// results.
 template <int kTokens>
-GEMMA_DEVICE float2 LoadSums(const float* sums, int block) {
-  if constexpr (kTokens == 1) return make_float2(sums[block], 0);
-  const int pair = kTokens == 2 ? 0 : kTokens == 4 ? Lane() % 2 : Lane() % 4;
-  return *reinterpret_cast<const float2*>(sums + block * kTokens + 2 * pair);
+GEMMA_DEVICE float4 LoadStart(const float4* sums, int block) {
+  constexpr int kPairs = TokenPairs(kTokens);
+  return sums[block * kPairs + Lane() % 4 % kPairs];
 }
 
 // All that a unit's scales are, for the rows g and g + 8.
@@ -183,69 +188,63 @@ GEMMA_DEVICE void AddFloatBlock(const std::byte* stage, int b, const uint32_t (&
   }
 }
 
-// Adds c, the product of 128 + q with the input, times the scale, to the sums of row g + 8 r. `input` is the input's sum.
+// Adds c, the product of q less its zero point with the input, times the scale, to the sums of row g + 8 r. `start`: what c
+// started from, -128 * sum(x) in layouts with mins.
 template <Layout kLayout, int kTokens>
-GEMMA_DEVICE void AddScaled(const float (&c)[4], int r, float scale, float min, const float2& input, float (&sums)[4]) {
-  constexpr float kOffset = -Offset(kLayout);
-  constexpr bool kHasMin = HasMins(kLayout) || HasPackedScales(kLayout);
-#pragma unroll
-  for (int i = 0; i < (kTokens == 1 ? 1 : 2); ++i) {
-    const float sum = i == 0 ? input.x : input.y;
-    float& to = sums[2 * r + i];
-    if constexpr (kLayout == Layout::kInt8) {
-      to += scale * c[2 * r + i];
-    } else {
-      to += scale * (c[2 * r + i] + kOffset * sum);
-      if constexpr (kHasMin) to += min * sum;
-    }
+GEMMA_DEVICE void AddScaled(const float (&c)[4], int r, float scale, float min, const float4& start, float (&sums)[4]) {
+  sums[2 * r] += scale * c[2 * r];
+  if (kTokens > 1) sums[2 * r + 1] += scale * c[2 * r + 1];
+  if constexpr (HasMins(kLayout) || HasPackedScales(kLayout)) {
+    static_assert(Offset(kLayout) == 128);
+    const float factor = min * (-1.0f / 128);
+    sums[2 * r] += factor * start.x;
+    if (kTokens > 1) sums[2 * r + 1] += factor * start.y;
   }
 }
 
 // One block of 32 columns of quantized weights.
 template <Layout kLayout, int kTokens>
-GEMMA_DEVICE void AddBlock(const std::byte* stage, int b, int block, const uint32_t (&x)[4], const float* input_sums,
+GEMMA_DEVICE void AddBlock(const std::byte* stage, int b, int block, const uint32_t (&x)[4], const float4* starts,
                            const UnitScales<kLayout>& scales, uint32_t magic, float (&sums)[4]) {
   Fragments a;
   LoadFragments<kLayout>(stage, b, magic, a);
   if constexpr (kLayout == Layout::kQ6_K) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      float c[4] = {0, 0, 0, 0};
+      const float4 start = LoadStart<kTokens>(starts, 2 * block + half);
+      float c[4] = {start.x, start.y, start.z, start.w};
       MultiplyAccumulate(c, a[half], x[2 * half], x[2 * half + 1]);
-      const float2 input = LoadSums<kTokens>(input_sums, 2 * block + half);
 #pragma unroll
-      for (int r = 0; r < 2; ++r) AddScaled<kLayout, kTokens>(c, r, scales.SmallScale(r, b, half), 0, input, sums);
+      for (int r = 0; r < 2; ++r) AddScaled<kLayout, kTokens>(c, r, scales.SmallScale(r, b, half), 0, start, sums);
     }
   } else {
-    float c[4] = {0, 0, 0, 0};
+    float4 start = make_float4(0, 0, 0, 0);
+    if constexpr (kLayout != Layout::kInt8) start = LoadStart<kTokens>(starts, block);
+    float c[4] = {start.x, start.y, start.z, start.w};
     MultiplyAccumulate(c, a[0], x[0], x[1]);
     MultiplyAccumulate(c, a[1], x[2], x[3]);
-    float2 input = make_float2(0, 0);
-    if constexpr (kLayout != Layout::kInt8) input = LoadSums<kTokens>(input_sums, block);
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
       float min = 0;
       if constexpr (HasMins(kLayout) || HasPackedScales(kLayout)) min = scales.Min(r, b);
-      AddScaled<kLayout, kTokens>(c, r, scales.Scale(r, b), min, input, sums);
+      AddScaled<kLayout, kTokens>(c, r, scales.Scale(r, b), min, start, sums);
     }
   }
 }
 
-// Adds a unit. `odd`: Q6_K, whether the unit's d is in the upper half of its word.
+// Adds half a unit. `odd`: Q6_K, whether the unit's d is in the upper half of its word.
 template <Layout kLayout, int kTokens>
-GEMMA_DEVICE void AddUnit(const MatvecParams& p, const std::byte* stage, int in_tile, int odd, const InputView& in,
-                          Activations4<kTokens>& activations, uint32_t magic, float (&sums)[4]) {
+GEMMA_DEVICE void AddHalfUnit(const MatvecParams& p, const std::byte* stage, int in_tile, int odd, const InputView& in,
+                              const UnitInput<kLayout, kTokens>& activations, uint32_t magic, float (&sums)[4]) {
   constexpr int kBlocks = UnitColumns(kLayout) / 32;
-  const int first = in_tile * kBlocks;
   UnitScales<kLayout> scales;
   if constexpr (!IsFloat(kLayout)) scales.Load(p, stage, odd);
 #pragma unroll
   for (int b = 0; b < kBlocks; ++b) {
-    const uint32_t(&x)[4] = activations.Load(first, b);
     if constexpr (IsFloat(kLayout)) {
-      AddFloatBlock<kLayout>(stage, b, x, sums);
+      AddFloatBlock<kLayout>(stage, b, activations.Block(b), sums);
     } else {
-      AddBlock<kLayout, kTokens>(stage, b, first + b, x, in.sums, scales, magic, sums);
+      AddBlock<kLayout, kTokens>(stage, b, in_tile * kBlocks + b, activations.Block(b), in.sums, scales, magic, sums);
     }
   }
 }

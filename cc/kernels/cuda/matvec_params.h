@@ -13,10 +13,13 @@ namespace gemma::cuda {
 
 inline constexpr int kMaxMatvecParts = 4;
 inline constexpr int kMaxMatvecTokens = 8;
-inline constexpr int kTileRows = 16;
+// A tile has 32 rows, in two halves of 16, which a warp multiplies one after the other: a half is what the tensor cores take.
+inline constexpr int kTileRows = 32;
+inline constexpr int kHalfRows = 16;
 
-// Rows of one output. A tile has 16 rows: rows 0-7 come from `first`, 8-15 from `second`. In a plain product both are the
-// same matrix and second_row is 8; in a gated one they are gate and up, second_row is 0 and a tile makes 8 outputs.
+// Rows of one output. Rows 0-15 of a tile come from `first`, 16-31 from `second`; half h of the tile is rows 8h to 8h + 7 of
+// both. In a plain product both are the same matrix and second_row is 16; in a gated one they are gate and up, second_row is 0
+// and a tile makes 16 outputs.
 struct MatvecPart {
   Matrix first;
   Matrix second;
@@ -60,7 +63,7 @@ struct MatvecParams {
   int64_t in_stride = 0;
   int64_t out_stride = 0;  // 0: the part's rows
   FusedNorm norm;
-  float* boundary_sums = nullptr;    // [blocks][16 * kMaxMatvecTokens]
+  float* boundary_sums = nullptr;    // [blocks][kTileRows * kMaxMatvecTokens]
   uint32_t* boundary_flags = nullptr;  // [blocks], all 0 between launches
 };
 
@@ -71,10 +74,11 @@ struct MatvecLaunch {
   cudaStream_t stream = nullptr;
 };
 
-// Columns of a unit, the piece of 16 rows that a warp copies and multiplies at once.
+// Columns of a unit, the piece of a tile that a warp copies (a half at a time) and multiplies.
 constexpr int UnitColumns(Layout l) { return l == Layout::kF32 ? 64 : IsFloat(l) ? 128 : 256; }
 
-// Shared memory that a unit takes in a warp's ring (matvec_copy.h): 16 rows of values, each with what follows it, then planes.
+// Shared memory that half of a unit takes in a warp's ring (matvec_copy.h): 16 rows of values, each with what follows it, then
+// planes.
 struct StageLayout {
   int value_bytes = 0;  // of a row
   int row = 0;          // bytes from one row to the next
@@ -89,20 +93,20 @@ constexpr StageLayout StageOf(Layout l) {
   StageLayout s;
   s.value_bytes = UnitColumns(l) / 32 * ValueBytes(l);
   s.row = s.value_bytes + (l == Layout::kF32 ? 64 : IsFloat(l) ? 32 : 16);
-  s.mins = kTileRows * s.row;
-  s.extra = s.mins + (HasMins(l) ? kTileRows * 16 : 0);
+  s.mins = kHalfRows * s.row;
+  s.extra = s.mins + (HasMins(l) ? kHalfRows * 16 : 0);
   s.extra_row = HasBitPlane(l) ? 48 : l == Layout::kQ6_K ? 80 : 0;
-  s.blocks = s.extra + kTileRows * s.extra_row;
-  s.bytes = s.blocks + (l == Layout::kQ6_K ? kTileRows * 4 : 0);
+  s.blocks = s.extra + kHalfRows * s.extra_row;
+  s.bytes = s.blocks + (l == Layout::kQ6_K ? kHalfRows * 4 : 0);
   return s;
 }
 
 // Offsets in a block's shared memory, after the ring.
-inline constexpr int kMatvecWarps = 8;
+inline constexpr int kMatvecWarps = 16;
 inline constexpr int kMaxRingStages = 8;
 inline constexpr int kSliceColumns = 256;  // a launch's first column is a multiple
 // A fused norm keeps the input in registers: pieces of 8 columns.
-inline constexpr int kNormPiecesAThread = 3;
+inline constexpr int kNormPiecesAThread = 2;
 inline constexpr int kMaxFusedNormColumns = kNormPiecesAThread * kMatvecWarps * 32 * 8;
 
 struct MatvecShared {
@@ -115,8 +119,10 @@ struct MatvecShared {
   int64_t scratch = 0;
   int64_t bytes = 0;
 };
-constexpr int PartialSlots(int tokens) { return tokens <= 2 ? 8 : 4; }
+constexpr int PartialSlots(int tokens) { return tokens <= 2 ? 4 : 2; }
 constexpr int TokenSlots(int tokens) { return tokens <= 1 ? 1 : tokens <= 2 ? 2 : tokens <= 4 ? 4 : 8; }
+// Sums of the input are kept for pairs of tokens, as the tensor cores start from them.
+constexpr int TokenPairs(int slots) { return slots <= 2 ? 1 : slots / 2; }
 constexpr int SumColumns(Layout l) { return l == Layout::kQ6_K ? 16 : 32; }
 
 constexpr MatvecShared MatvecSharedOf(Layout layout, int tokens, int units_per_tile, int ring_stages) {
@@ -126,7 +132,7 @@ constexpr MatvecShared MatvecSharedOf(Layout layout, int tokens, int units_per_t
   s.activations = int64_t{kMatvecWarps} * ring_stages * StageOf(layout).bytes;
   s.activation_stride = columns * 2 + 64;  // the 64 puts neighbouring tokens into different banks
   s.sums = s.activations + slots * s.activation_stride;
-  s.partials = s.sums + (IsFloat(layout) ? 0 : columns / SumColumns(layout) * slots * 4);
+  s.partials = s.sums + (IsFloat(layout) ? 0 : columns / SumColumns(layout) * TokenPairs(slots) * 16);
   s.counters = s.partials + int64_t{PartialSlots(slots)} * kMatvecWarps * kTileRows * slots * 4;
   s.scratch = s.counters + PartialSlots(slots) * 4;
   s.bytes = s.scratch + kMatvecWarps * 4;
