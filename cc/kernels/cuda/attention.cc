@@ -58,14 +58,10 @@ absl::Status Check(const Attention& op, const Context& context) {
 
 DecodeShared FitShared(const Attention& op, const Context& context, int splits, int& ring_stages) {
   const PrepareParams& p = op.prepare;
-  const size_t budget = op.shared_bytes != 0 ? op.shared_bytes : context.device.shared_bytes;
   const int row_tiles = RowTiles(RowsOfKvHead(p));
-  for (const size_t limit : {budget, context.device.shared_bytes}) {
-    for (ring_stages = kMaxDecodeStages; ring_stages >= kMinDecodeStages; --ring_stages) {
-      const DecodeShared shared =
-          DecodeSharedOf(p.cache.head_dim, p.cache.rotated, row_tiles, p.tokens, splits, ring_stages);
-      if (static_cast<size_t>(shared.bytes) <= limit) return shared;
-    }
+  for (ring_stages = kMaxDecodeStages; ring_stages >= kMinDecodeStages; --ring_stages) {
+    const DecodeShared shared = DecodeSharedOf(p.cache.head_dim, p.cache.rotated, row_tiles, p.tokens, splits, ring_stages);
+    if (static_cast<size_t>(shared.bytes) <= context.device.shared_bytes) return shared;
   }
   return {};
 }

@@ -32,7 +32,6 @@ struct Attention {
   int64_t max_context = 0;
   // The position of the first token, for grids of many tokens; must equal *prepare.start then.
   int64_t start = 0;
-  size_t shared_bytes = 0;   // as in Matvec
 };
 
 // False when one kernel prepares the queries and attends (1 to 8 tokens and few enough rows).

@@ -119,7 +119,6 @@ MatvecParams CommonParams(const Matvec& op, const Context& context) {
 void AddPart(MatvecPart part, MatvecParams& params) {
   const int32_t before = params.part_count == 0 ? 0 : params.parts[params.part_count - 1].tile_end;
   part.tile_end = before + (part.first.rows + part.tile_step - 1) / part.tile_step;
-  part.whole_tile_end = before + part.first.rows / part.tile_step;
   params.parts[params.part_count++] = part;
 }
 
@@ -133,27 +132,15 @@ void SetColumns(Layout layout, int first, int count, MatvecParams& params) {
   const bool aligned_scales = !HasGroups(static_cast<WeightLayout>(layout)) || matrix.float_scales || matrix.group == 32;
   params.group = matrix.float_scales ? 0 : matrix.group;
   params.float_scales = matrix.float_scales;
-  params.whole_units = params.columns % aligned == 0 && aligned_scales;
-  params.full_rows = params.whole_units && params.units_per_tile * UnitColumns(layout) == params.columns;
+  bool whole = params.columns % aligned == 0 && aligned_scales && params.units_per_tile * UnitColumns(layout) == params.columns;
+  for (int i = 0; i < params.part_count; ++i) whole = whole && params.parts[i].first.rows % params.parts[i].tile_step == 0;
+  params.full_rows = whole;
 }
 
-size_t SharedBudget(const Matvec& op, const Context& context) {
-  return op.shared_bytes != 0 ? op.shared_bytes : context.device.shared_bytes;
-}
-
-// The deepest ring that fits, 0 if not even the two halves of a unit do.
-int RingStages(Layout layout, const MatvecParams& params, size_t budget) {
-  for (int stages = kMaxRingStages; stages >= 2; stages -= 2) {
-    const MatvecShared shared = MatvecSharedOf(layout, params.tokens, params.units_per_tile, stages);
-    if (static_cast<size_t>(shared.bytes) <= budget) return stages;
-  }
-  return 0;
-}
-
-// Chooses the ring and the grid for the columns set. False when the input does not fit shared memory.
-bool FitLaunch(Layout layout, const Matvec& op, const Context& context, MatvecParams& params, MatvecLaunch& launch) {
-  params.ring_stages = RingStages(layout, params, SharedBudget(op, context));
-  if (params.ring_stages == 0) return false;
+// Chooses the grid for the columns set. False when the input does not fit shared memory.
+bool FitLaunch(Layout layout, const Context& context, MatvecParams& params, MatvecLaunch& launch) {
+  const MatvecShared shared = MatvecSharedOf(layout, params.tokens, params.units_per_tile);
+  if (static_cast<size_t>(shared.bytes) > context.device.shared_bytes) return false;
   const int tiles = params.total_units / params.units_per_tile;
   // Two blocks may share a tile, three may not.
   params.whole_tiles = params.total_units / context.device.multiprocessors < params.units_per_tile;
@@ -171,7 +158,7 @@ absl::Status LaunchTiles(Layout layout, const Matvec& op, const Context& context
   const int columns = params.columns;
   int slice = columns;
   SetColumns(layout, 0, slice, params);
-  while (!FitLaunch(layout, op, context, params, launch)) {
+  while (!FitLaunch(layout, context, params, launch)) {
     slice = (slice / 2 + kSliceColumns - 1) / kSliceColumns * kSliceColumns;
     SetColumns(layout, 0, slice, params);
   }
@@ -181,7 +168,7 @@ absl::Status LaunchTiles(Layout layout, const Matvec& op, const Context& context
   }
   for (int first = 0; first < columns; first += slice) {
     SetColumns(layout, first, std::min(slice, columns - first), params);
-    FitLaunch(layout, op, context, params, launch);
+    FitLaunch(layout, context, params, launch);
     params.accumulate = first > 0;
     GEMMA_RETURN_IF_ERROR(ToStatus(function(params, launch), "matvec"));
   }

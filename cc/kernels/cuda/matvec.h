@@ -26,7 +26,6 @@ struct Matvec {
   bool gated = false;
   bool bf16_out = false;               // `out` is bfloat16, else float32
   float softcap = 0;                   // out = softcap * tanh(out / softcap) where > 0
-  size_t shared_bytes = 0;             // shared memory to use at most; 0: all
 };
 
 // True when RunMatvec can compute a norm into this product: 1 token, a width that fits and shapes with their own kernel.

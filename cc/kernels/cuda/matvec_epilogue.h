@@ -30,7 +30,7 @@ GEMMA_DEVICE T VolatileLoad(const T* address) {
 // Collects a block's sums tile by tile. Partial sums lie in a few slots that are used in turn:
 //   partials [slot][warp][token][32 rows], counters [slot].
 // A slot's counter goes up by one when a warp has left its sums and when they have been taken: kEvents for every tile.
-template <int kTokens>
+template <int kTokens, typename Multiplier>
 class TileSums {
  public:
   static constexpr int kSlots = PartialSlots(kTokens);
@@ -73,19 +73,9 @@ class TileSums {
       while (VolatileLoad(&counters_[slot]) < base) SpinPause();
     }
     __syncwarp();
-    const int g = Lane() / 4, token = Lane() % 4 * 2;
-    float* const to = Partials(slot, WarpIndex()) + token * kTileRows + g;
-#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      if (token < kTokens) {
-        to[8 * half] = sums[half][0];
-        to[8 * half + 16] = sums[half][2];
-      }
-      if (token + 1 < kTokens) {
-        to[kTileRows + 8 * half] = sums[half][1];
-        to[kTileRows + 8 * half + 16] = sums[half][3];
-      }
-    }
+    float* const to = Partials(slot, WarpIndex());
+    Multiplier::Leave(sums[0], to, kTileRows);
+    Multiplier::Leave(sums[1], to + 8, kTileRows);
     if (Count(slot) == base + kMatvecWarps - 1) {
       Finish(tile, slot);
       Count(slot);

@@ -15,7 +15,7 @@ namespace gemma::cuda {
 struct InputView {
   const std::byte* activations;
   int64_t activation_stride;
-  const float4* sums;  // [blocks][token pairs]: what the tensor cores start from, -Offset * sum(x), of tokens 0, 1, 0, 1 of the pair
+  const float4* starts;  // what the tensor cores start from: -Offset * sum(x) over a group (StartsPerGroup)
 };
 
 // The eight columns of a piece: 4t to 4t + 3 and 16 + 4t to 16 + 4t + 3 of block piece / 4, t = piece % 4.
@@ -49,11 +49,11 @@ class MatvecInput {
       : p_(p),
         activations_(shared + layout.activations),
         stride_(layout.activation_stride),
-        sums_(reinterpret_cast<float4*>(shared + layout.sums)),
+        starts_(reinterpret_cast<float4*>(shared + layout.sums)),
         scratch_(reinterpret_cast<float*>(shared + layout.scratch)),
         pieces_(p.units_per_tile * (UnitColumns(kLayout) / 8)) {}
 
-  GEMMA_DEVICE InputView View() const { return {activations_, stride_, sums_}; }
+  GEMMA_DEVICE InputView View() const { return {activations_, stride_, starts_}; }
 
   // Waits for the kernel that makes the input. The caller synchronizes the block before it reads the view.
   GEMMA_DEVICE void Prepare() const {
@@ -102,22 +102,30 @@ class MatvecInput {
       low = QuadSum(low);
       if constexpr (SumColumns(kLayout) == 16) high = QuadSum(high);
       if (piece < pieces_ && piece % 4 == 0) {
-        constexpr int kSums = 32 / SumColumns(kLayout);
-        StoreSum(piece / 4 * kSums, token, low);
-        if constexpr (kSums == 2) StoreSum(piece / 4 * kSums + 1, token, high);
+        StoreSum(piece / 4, 0, token, low);
+        if constexpr (SumColumns(kLayout) == 16) StoreSum(piece / 4, 1, token, high);
       }
     }
   }
 
-  GEMMA_DEVICE void StoreSum(int block, int token, float sum) const {
+  // The sum over a group of 32 columns, or over half `half` of it (Q6_K).
+  GEMMA_DEVICE void StoreSum(int group, int half, int token, float sum) const {
+    constexpr int kHalves = 32 / SumColumns(kLayout);
     const float start = -Offset(kLayout) * sum;
-    float4& to = sums_[block * TokenPairs(kTokens) + token / 2];
-    if (kTokens == 1) {
-      to = make_float4(start, 0, start, 0);
-    } else if (token % 2 == 0) {
-      to.x = to.z = start;
+    if constexpr (LanesTakeGroups(kLayout, kTokens)) {
+      float4* const set = starts_ + (group / 4 * kHalves + half) * 4 + group % 4 / 2;
+      SetPair(set[2 * token], group % 2, start);
+      if (kTokens == 1) SetPair(set[2], group % 2, 0);
     } else {
-      to.y = to.w = start;
+      SetPair(starts_[(group * kHalves + half) * (kTokens / 2) + token / 2], token % 2, start);
+    }
+  }
+
+  GEMMA_DEVICE static void SetPair(float4& to, int i, float value) {
+    if (i == 0) {
+      to.x = to.z = value;
+    } else {
+      to.y = to.w = value;
     }
   }
 
@@ -199,7 +207,7 @@ class MatvecInput {
   const MatvecParams& p_;
   std::byte* const activations_;
   const int64_t stride_;
-  float4* const sums_;
+  float4* const starts_;
   float* const scratch_;
   const int pieces_;
 };

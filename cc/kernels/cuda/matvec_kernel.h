@@ -13,6 +13,8 @@
 #ifndef CC_KERNELS_CUDA_MATVEC_KERNEL_H_
 #define CC_KERNELS_CUDA_MATVEC_KERNEL_H_
 
+#include <type_traits>
+
 #include "cc/kernels/cuda/launch.h"
 #include "cc/kernels/cuda/matvec_copy.h"
 #include "cc/kernels/cuda/matvec_epilogue.h"
@@ -22,81 +24,89 @@
 
 namespace gemma::cuda {
 
-GEMMA_DEVICE void WaitCopiesExcept(int pending) {
-  switch (pending) {
-    case 0: return WaitCopies<0>();
-    case 1: return WaitCopies<1>();
-    case 2: return WaitCopies<2>();
-    case 3: return WaitCopies<3>();
-    case 4: return WaitCopies<4>();
-    case 5: return WaitCopies<5>();
-    case 6: return WaitCopies<6>();
-    default: return WaitCopies<7>();
-  }
-}
-
 // Q6_K: whether d of this lane's row of a unit is in the upper half of its aligned word. Rows of a tile begin at even numbers.
 GEMMA_DEVICE int IsOddBlock(const MatvecParams& p, int in_tile) {
   return ((Lane() / 4 & p.columns / 256) + p.first_column / 256 + in_tile) & 1;
 }
 
-template <Layout kLayout, int kTokens>
+// kWhole: matrices of whole units with groups of 32 (WholeCopier).
+template <Layout kLayout, int kTokens, bool kWhole>
+struct MatvecTypes {
+  static constexpr bool kGroups = LanesTakeGroups(kLayout, kTokens);
+  static constexpr bool kAnyGroup = !kWhole || kLayout == Layout::kInt8;  // the 8-bit head has one scale a row
+  using Copier = std::conditional_t<kWhole, WholeCopier<kLayout, kGroups>, AnyCopier<kLayout, kGroups>>;
+  using Multiplier = std::conditional_t<kGroups, GroupMultiplier<kLayout, kTokens, kAnyGroup>,
+                                        TokenMultiplier<kLayout, kTokens, kAnyGroup>>;
+};
+
+template <Layout kLayout, int kTokens, bool kWhole>
 __global__ void __launch_bounds__(kMatvecWarps * kWarp, 1)
 MatvecKernel(const __grid_constant__ MatvecParams p, const __grid_constant__ MatvecShared shared_layout) {
+  using Types = MatvecTypes<kLayout, kTokens, kWhole>;
   GEMMA_SHARED_MEMORY(shared);
   constexpr int kStageBytes = StageOf(kLayout).bytes;
+  constexpr int kStages = RingStages(kLayout, kTokens);
   const UnitRange range = RangeOfBlock(p);
-  std::byte* const ring = shared + WarpIndex() * p.ring_stages * kStageBytes;
-  UnitCopier<kLayout> copier(p, range.begin + WarpIndex(), range.end);
-  for (int i = 0; i < p.ring_stages; i += 2) {
+  std::byte* const ring = shared + WarpIndex() * kStages * kStageBytes;
+  typename Types::Copier copier(p, range.begin + WarpIndex(), range.end);
+#pragma unroll 1
+  for (int i = 0; i < kStages; i += 2) {
     copier.template CopyNext<0>(ring + i * kStageBytes);
     copier.template CopyNext<1>(ring + (i + 1) * kStageBytes);
   }
 
   const MatvecInput<kLayout, kTokens> input(p, shared, shared_layout);
   input.Prepare();
-  TileSums<kTokens> tiles(p, shared, shared_layout, range);
+  TileSums<kTokens, typename Types::Multiplier> tiles(p, shared, shared_layout, range);
   tiles.Prepare();
   __syncthreads();
 
-  const InputView view = input.View();
-  const uint32_t magic = OpaqueWord(kBf16Of128);
-  UnitInput<kLayout, kTokens> unit_input(view);
+  UnitContext context{p, input.View(), OpaqueWord(kBf16Of128), 0, 0};
+  typename Types::Multiplier multiplier(context.in);
   float sums[2][4] = {};
   std::byte* stage = ring;
-  std::byte* const ring_end = ring + p.ring_stages * kStageBytes;
-  for (UnitCursor at(range.begin + WarpIndex(), p.units_per_tile); at.unit < range.end; at.Advance(p.units_per_tile)) {
-    const int odd = kLayout == Layout::kQ6_K ? IsOddBlock(p, at.in_tile) : 0;
-    unit_input.Load(at.in_tile * (UnitColumns(kLayout) / 32));
-    tiles.AdvanceTo(at.tile, sums);
-    WaitCopiesExcept(p.ring_stages - 1);
+  UnitCursor at(range.begin + WarpIndex(), p.units_per_tile);
+#pragma unroll 1
+  while (true) {
+    const bool done = at.unit >= range.end;
+    tiles.AdvanceTo(done ? tiles.end_tile() : at.tile, sums);
+    if (done) break;
+    context.in_tile = at.in_tile;
+    if (kLayout == Layout::kQ6_K) context.odd = IsOddBlock(p, at.in_tile);
+    multiplier.LoadInput(context);
+    WaitCopies<kStages - 1>();
     __syncwarp();
-    AddHalfUnit<kLayout, kTokens>(p, stage, at.in_tile, odd, view, unit_input, magic, sums[0]);
+    multiplier.AddHalf(context, stage, sums[0]);
     __syncwarp();
     copier.template CopyNext<0>(stage);
-    stage += kStageBytes;
-    WaitCopiesExcept(p.ring_stages - 1);
+    WaitCopies<kStages - 1>();
     __syncwarp();
-    AddHalfUnit<kLayout, kTokens>(p, stage, at.in_tile, odd, view, unit_input, magic, sums[1]);
+    multiplier.AddHalf(context, stage + kStageBytes, sums[1]);
     __syncwarp();
-    copier.template CopyNext<1>(stage);
-    stage += kStageBytes;
-    if (stage == ring_end) stage = ring;
+    copier.template CopyNext<1>(stage + kStageBytes);
+    stage += 2 * kStageBytes;
+    if (stage == ring + kStages * kStageBytes) stage = ring;
+    at.Advance(p.units_per_tile);
   }
-  tiles.AdvanceTo(tiles.end_tile(), sums);
+}
+
+template <Layout kLayout, int kTokens>
+cudaError_t LaunchMatvecTokens(const MatvecParams& params, const MatvecLaunch& launch) {
+  const MatvecShared shared = MatvecSharedOf(kLayout, kTokens, params.units_per_tile);
+  LaunchShape shape{dim3(static_cast<unsigned>(launch.blocks)), kMatvecWarps * kWarp, static_cast<size_t>(shared.bytes),
+                    launch.overlap, launch.stream};
+  if (shape.shared_bytes < kExclusiveSharedBytes) shape.shared_bytes = kExclusiveSharedBytes;
+  return params.full_rows ? Launch(MatvecKernel<kLayout, kTokens, true>, shape, params, shared)
+                          : Launch(MatvecKernel<kLayout, kTokens, false>, shape, params, shared);
 }
 
 template <Layout kLayout>
 cudaError_t LaunchMatvec(const MatvecParams& params, const MatvecLaunch& launch) {
-  const MatvecShared shared = MatvecSharedOf(kLayout, params.tokens, params.units_per_tile, params.ring_stages);
-  LaunchShape shape{dim3(static_cast<unsigned>(launch.blocks)), kMatvecWarps * kWarp, static_cast<size_t>(shared.bytes),
-                    launch.overlap, launch.stream};
-  if (shape.shared_bytes < kExclusiveSharedBytes) shape.shared_bytes = kExclusiveSharedBytes;
   switch (TokenSlots(params.tokens)) {
-    case 1: return Launch(MatvecKernel<kLayout, 1>, shape, params, shared);
-    case 2: return Launch(MatvecKernel<kLayout, 2>, shape, params, shared);
-    case 4: return Launch(MatvecKernel<kLayout, 4>, shape, params, shared);
-    default: return Launch(MatvecKernel<kLayout, 8>, shape, params, shared);
+    case 1: return LaunchMatvecTokens<kLayout, 1>(params, launch);
+    case 2: return LaunchMatvecTokens<kLayout, 2>(params, launch);
+    case 4: return LaunchMatvecTokens<kLayout, 4>(params, launch);
+    default: return LaunchMatvecTokens<kLayout, 8>(params, launch);
   }
 }
 

@@ -26,7 +26,6 @@ struct MatvecPart {
   int32_t second_row = 0;
   int32_t tile_step = 0;  // rows of `first` from one tile to the next: 16, or 8 when gated
   int32_t tile_end = 0;   // tiles of this part and of those before it
-  int32_t whole_tile_end = 0;  // the same without a last tile that lacks rows
   void* out = nullptr;    // [tokens, rows]
 };
 
@@ -49,11 +48,9 @@ struct MatvecParams {
   int32_t units_per_tile = 0;
   int32_t total_units = 0;
   int32_t tokens = 0;
-  int32_t ring_stages = 0;
   int32_t group = 0;          // columns that share a scale, of all parts; 0: see float_scales
   bool float_scales = false;  // one float32 scale (and min) a row, applied when the row is complete
-  bool whole_units = false;   // units are not cut off by the last column, and every plane's rows are aligned to 16 bytes
-  bool full_rows = false;     // and a row is nothing but the units of this launch
+  bool full_rows = false;     // whole tiles of whole units, and every row of a plane is aligned to 16 bytes (WholeCopier)
   bool whole_tiles = false;   // a block never shares a tile with its neighbour
   bool gated = false;         // out = gelu(first) * second
   bool bf16_out = false;      // else float32
@@ -77,11 +74,15 @@ struct MatvecLaunch {
 // Columns of a unit, the piece of a tile that a warp copies (a half at a time) and multiplies.
 constexpr int UnitColumns(Layout l) { return l == Layout::kF32 ? 64 : IsFloat(l) ? 128 : 256; }
 
-// Shared memory that half of a unit takes in a warp's ring (matvec_copy.h): 16 rows of values, each with what follows it, then
-// planes.
+// How a warp multiplies quantized weights (matvec_multiply.h). For one or two tokens, a lane takes a group of 32 columns, and the
+// columns of the tensor core's result are groups; for more, all lanes take the same group, and the columns are tokens.
+constexpr bool LanesTakeGroups(Layout l, int slots) { return !IsFloat(l) && slots <= 2; }
+
+// Shared memory that half of a unit takes in a warp's ring (matvec_copy.h): 16 rows of values, then of what else belongs to them.
 struct StageLayout {
   int value_bytes = 0;  // of a row
   int row = 0;          // bytes from one row to the next
+  int scales = 0;       // [16][16 bytes]; Q4_K, Q5_K: 12 packed bytes, d, dmin
   int mins = 0;         // [16][16 bytes]
   int extra = 0;        // [16][extra_row bytes]
   int extra_row = 0;
@@ -92,8 +93,10 @@ struct StageLayout {
 constexpr StageLayout StageOf(Layout l) {
   StageLayout s;
   s.value_bytes = UnitColumns(l) / 32 * ValueBytes(l);
-  s.row = s.value_bytes + (l == Layout::kF32 ? 64 : IsFloat(l) ? 32 : 16);
-  s.mins = kHalfRows * s.row;
+  // Rows of unquantized weights are padded, those of others permuted (SwizzledChunk), so that reads meet different banks.
+  s.row = s.value_bytes + (l == Layout::kF32 ? 64 : IsFloat(l) ? 32 : 0);
+  s.scales = kHalfRows * s.row;
+  s.mins = s.scales + (IsFloat(l) ? 0 : kHalfRows * 16);
   s.extra = s.mins + (HasMins(l) ? kHalfRows * 16 : 0);
   s.extra_row = HasBitPlane(l) ? 48 : l == Layout::kQ6_K ? 80 : 0;
   s.blocks = s.extra + kHalfRows * s.extra_row;
@@ -101,9 +104,11 @@ constexpr StageLayout StageOf(Layout l) {
   return s;
 }
 
+// Half units in a warp's ring: an even number, so that stages begin with first halves.
+constexpr int RingStages(Layout l, int slots) { return StageOf(l).bytes <= 2560 && slots <= 4 ? 4 : 2; }
+
 // Offsets in a block's shared memory, after the ring.
 inline constexpr int kMatvecWarps = 16;
-inline constexpr int kMaxRingStages = 8;
 inline constexpr int kSliceColumns = 256;  // a launch's first column is a multiple
 // A fused norm keeps the input in registers: pieces of 8 columns.
 inline constexpr int kNormPiecesAThread = 2;
@@ -121,18 +126,20 @@ struct MatvecShared {
 };
 constexpr int PartialSlots(int tokens) { return tokens <= 2 ? 4 : 2; }
 constexpr int TokenSlots(int tokens) { return tokens <= 1 ? 1 : tokens <= 2 ? 2 : tokens <= 4 ? 4 : 8; }
-// Sums of the input are kept for pairs of tokens, as the tensor cores start from them.
-constexpr int TokenPairs(int slots) { return slots <= 2 ? 1 : slots / 2; }
 constexpr int SumColumns(Layout l) { return l == Layout::kQ6_K ? 16 : 32; }
 
-constexpr MatvecShared MatvecSharedOf(Layout layout, int tokens, int units_per_tile, int ring_stages) {
+// What sums start from: a float4 as the four registers of a lane hold it. Where lanes take groups: [4 groups][half, Q6_K only][token,
+// pair of groups]; else [group or half][pair of tokens].
+constexpr int StartsPerGroup(int slots) { return slots <= 2 ? 1 : slots / 2; }
+
+constexpr MatvecShared MatvecSharedOf(Layout layout, int tokens, int units_per_tile) {
   const int64_t columns = int64_t{units_per_tile} * UnitColumns(layout);
   const int slots = TokenSlots(tokens);
   MatvecShared s;
-  s.activations = int64_t{kMatvecWarps} * ring_stages * StageOf(layout).bytes;
+  s.activations = int64_t{kMatvecWarps} * RingStages(layout, slots) * StageOf(layout).bytes;
   s.activation_stride = columns * 2 + 64;  // the 64 puts neighbouring tokens into different banks
   s.sums = s.activations + slots * s.activation_stride;
-  s.partials = s.sums + (IsFloat(layout) ? 0 : columns / SumColumns(layout) * TokenPairs(slots) * 16);
+  s.partials = s.sums + (IsFloat(layout) ? 0 : columns / SumColumns(layout) * StartsPerGroup(slots) * 16);
   s.counters = s.partials + int64_t{PartialSlots(slots)} * kMatvecWarps * kTileRows * slots * 4;
   s.scratch = s.counters + PartialSlots(slots) * 4;
   s.bytes = s.scratch + kMatvecWarps * 4;

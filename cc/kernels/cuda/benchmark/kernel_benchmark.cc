@@ -21,7 +21,6 @@ struct Options {
   std::vector<int> tokens = {1};
   std::vector<int> contexts = {0, 8192, 32768, 131072};
   std::vector<std::string> layouts = {"INT4"};
-  std::vector<size_t> shared_kb = {0};
   bool parts = false;
   int rotated = 128;
   int repetitions = 20;
@@ -99,8 +98,8 @@ absl::StatusOr<std::vector<Matvec>> MakeCopies(const Product& product, WeightLay
   return copies;
 }
 
-absl::Status MeasureProduct(const Product& product, WeightLayout layout, uint32_t group, int tokens, size_t shared_kb,
-                            const Options& options, Bench& bench) {
+absl::Status MeasureProduct(const Product& product, WeightLayout layout, uint32_t group, int tokens, const Options& options,
+                            Bench& bench) {
   GEMMA_ASSIGN_OR_RETURN(Arena arena, Arena::Create(size_t{6} << 30));
   GEMMA_ASSIGN_OR_RETURN(void* in, arena.Take(size_t{8} * 21504 * 2));
   GEMMA_ASSIGN_OR_RETURN(void* out, arena.Take(size_t{8} * 262144 * 4));
@@ -109,17 +108,15 @@ absl::Status MeasureProduct(const Product& product, WeightLayout layout, uint32_
   double bytes = 0;
   GEMMA_ASSIGN_OR_RETURN(std::vector<Matvec> copies, MakeCopies(product, layout, group, tokens, operands, arena,
                                                                bench.context.stream, bytes));
-  std::printf("%-12s %-9s %d token%s %5zu KB", product.name, std::string(WeightLayoutName(layout)).c_str(), tokens,
-              tokens == 1 ? " " : "s", shared_kb);
+  std::printf("%-12s %-9s %d token%s", product.name, std::string(WeightLayoutName(layout)).c_str(), tokens,
+              tokens == 1 ? " " : "s");
   for (const bool overlap : {false, true}) {
     Context context = bench.context;
     context.overlap = overlap;
     const int launches = static_cast<int>(copies.size()) * 2;
     GEMMA_ASSIGN_OR_RETURN(const Timing timing, TimeGraph([&]() -> absl::Status {
       for (int i = 0; i < launches; ++i) {
-        Matvec& op = copies[static_cast<size_t>(i) % copies.size()];
-        op.shared_bytes = shared_kb << 10;
-        GEMMA_RETURN_IF_ERROR(RunMatvec(op, context));
+        GEMMA_RETURN_IF_ERROR(RunMatvec(copies[static_cast<size_t>(i) % copies.size()], context));
       }
       return absl::OkStatus();
     }, context.stream, options.repetitions));
@@ -136,16 +133,13 @@ absl::Status BenchMatvec(const Options& options) {
   for (const std::string& name : options.layouts) {
     GEMMA_ASSIGN_OR_RETURN(const WeightLayout layout, LayoutNamed(name));
     for (const int tokens : options.tokens) {
-      for (const size_t shared_kb : options.shared_kb) {
-        for (const Product& product : kProducts) {
-          GEMMA_RETURN_IF_ERROR(
-              MeasureProduct(product, layout, HasGroups(layout) ? 32 : 0, tokens, shared_kb, options, *bench));
-        }
+      for (const Product& product : kProducts) {
+        GEMMA_RETURN_IF_ERROR(MeasureProduct(product, layout, HasGroups(layout) ? 32 : 0, tokens, options, *bench));
       }
     }
   }
   const Product head = {"head", {262144}, 5376, false};
-  return MeasureProduct(head, WeightLayout::kInt8, 5376, 1, options.shared_kb[0], options, *bench);
+  return MeasureProduct(head, WeightLayout::kInt8, 5376, 1, options, *bench);
 }
 
 absl::StatusOr<double> StepTime(Decoder& decoder, const Context& context, const Decoder::Parts& parts, int repetitions) {
@@ -203,7 +197,6 @@ int main(int argc, char** argv) {
   CLI::App* matvec = app.add_subcommand("matvec", "products with few tokens");
   matvec->add_option("--tokens", options.tokens, "tokens of a call")->delimiter(',')->check(CLI::Range(1, 8));
   matvec->add_option("--layouts", options.layouts, "weight layouts")->delimiter(',');
-  matvec->add_option("--shared_kb", options.shared_kb, "shared memory of a block; 0: the kernels choose")->delimiter(',');
   CLI::App* decode = app.add_subcommand("decode", "a whole decode step of random weights as one graph");
   decode->add_option("--contexts", options.contexts, "positions")->delimiter(',')->check(CLI::NonNegativeNumber);
   decode->add_option("--rotated", options.rotated, "128: full layers share keys and values; 0: not");
