@@ -129,12 +129,29 @@ def test_norms_of_gemma_3_are_added_once(tmp_path: Path) -> None:
 
 
 _PROGRAM = [sys.executable, "-m", "python.quant.main"]
+# The same program, whose writes take as long as those of a large checkpoint: it can be stopped in its middle.
+_SLOWED_PROGRAM = [
+    sys.executable,
+    "-c",
+    """
+import runpy, time
+from python.quant import store
+write_tensor = store.write_tensor
+def write_slowly(*arguments):
+    time.sleep(0.01)
+    write_tensor(*arguments)
+store.write_tensor = write_slowly
+runpy.run_module("python.quant.main", run_name="__main__", alter_sys=True)
+""",
+]
 
 
-def _start(source: Path, output: Path, *arguments: str) -> "subprocess.Popen[str]":
+def _start(
+    source: Path, output: Path, *arguments: str, program: list[str] = _SLOWED_PROGRAM
+) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [
-            *_PROGRAM,
+            *program,
             f"--checkpoint={source}",
             f"--output={output}",
             "--shard_bytes=1048576",
@@ -152,9 +169,17 @@ def _start(source: Path, output: Path, *arguments: str) -> "subprocess.Popen[str
 
 
 def _run(source: Path, output: Path, *arguments: str) -> tuple[int, str]:
-    process = _start(source, output, *arguments)
+    process = _start(source, output, *arguments, program=_PROGRAM)
     _, err = process.communicate(timeout=120)
     return process.returncode, err
+
+
+def _wait_until_written(process: "subprocess.Popen[str]", path: Path) -> None:
+    deadline = time.monotonic() + 120
+    while not path.exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, f"no {path} after 120 s"
+        time.sleep(0.01)
 
 
 @pytest.fixture(scope="module")
@@ -198,9 +223,7 @@ def test_killed_at_any_moment_it_resumes_to_the_same_bytes(
 def test_interrupted_it_says_how_to_go_on(slow_source: Path, tmp_path: Path) -> None:
     output = tmp_path / "q"
     process = _start(slow_source, output, "--recipe=sensitive", "--progress=none")
-    while not (output.with_name("q.partial") / "journal.json").exists():
-        assert process.poll() is None
-        time.sleep(0.01)
+    _wait_until_written(process, output.with_name("q.partial") / "journal.json")
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -223,8 +246,7 @@ def test_a_damaged_partial_file_is_refused(slow_source: Path, tmp_path: Path) ->
     output = tmp_path / "q"
     process = _start(slow_source, output, "--recipe=sensitive", "--progress=none")
     partial = output.with_name("q.partial")
-    while not (partial / "journal.json").exists():
-        time.sleep(0.01)
+    _wait_until_written(process, partial / "journal.json")
     process.kill()
     process.communicate(timeout=60)
     journal = json.loads((partial / "journal.json").read_text())

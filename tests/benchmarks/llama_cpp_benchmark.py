@@ -64,7 +64,8 @@ class LlamaCpp:
 
 def measure_runner(threads: int, prompt_tokens: int, new_tokens: int) -> Speed:
     command = [
-        os.environ["RUNNER"], "bench", "--model", os.path.abspath(os.environ["ARTIFACT"]), "--device", "cpu", "--threads", str(threads),
+        os.environ["RUNNER"], "bench", "--model", os.path.abspath(os.environ["ARTIFACT"]),
+        "--device", "cpu", "--threads", str(threads),
         "--prefill", str(prompt_tokens), "--decode", str(new_tokens), "--depth", f"0,{prompt_tokens}",
         "--repetitions", "1", "--format", "json",
     ]  # fmt: skip

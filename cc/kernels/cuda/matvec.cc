@@ -48,9 +48,11 @@ bool HasTiles(const WeightShape& shape) {
 }
 
 bool AllHaveTiles(const Matvec& op) {
-  return std::all_of(op.outputs.begin(), op.outputs.end(),
-                     [](const auto& o) { return HasTiles(o.weight.shape); });
+  return std::all_of(op.outputs.begin(), op.outputs.end(), [](const auto& o) { return HasTiles(o.weight.shape); });
 }
+
+// One launch can serve both.
+bool SameKind(const WeightShape& a, const WeightShape& b) { return a.layout == b.layout && a.group == b.group; }
 
 bool NeedsInputTotals(const WeightShape& shape) {
   return HasGroups(shape.layout) && shape.group == shape.columns &&
@@ -59,27 +61,25 @@ bool NeedsInputTotals(const WeightShape& shape) {
 
 absl::Status Check(const Matvec& op) {
   if (op.tokens < 1 || op.tokens > kMaxMatvecTokens) {
-    return absl::InvalidArgumentError(absl::StrCat("matvec: ", op.tokens, " tokens (1 to ",
-                                                   kMaxMatvecTokens, "; use the GEMM for more)"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("matvec: ", op.tokens, " tokens (1 to ", kMaxMatvecTokens, "; use the GEMM for more)"));
   }
   if (op.outputs.empty() || op.outputs.size() > kMaxMatvecParts) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("matvec: ", op.outputs.size(), " outputs (1 to ", kMaxMatvecParts, ")"));
+    return absl::InvalidArgumentError(absl::StrCat("matvec: ", op.outputs.size(), " outputs (1 to ", kMaxMatvecParts, ")"));
   }
   const WeightShape& first = op.outputs[0].weight.shape;
   for (const Matvec::Output& output : op.outputs) {
     if (output.weight.shape.columns != first.columns) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("matvec: weights of ", output.weight.shape.columns, " and ", first.columns,
-                       " columns cannot share an input"));
+      return absl::InvalidArgumentError(absl::StrCat("matvec: weights of ", output.weight.shape.columns, " and ",
+                                                     first.columns, " columns cannot share an input"));
     }
   }
   if (op.gated && (op.outputs.size() != 2 || op.outputs[1].weight.shape.rows != first.rows)) {
     return absl::InvalidArgumentError("matvec: a gated product needs two weights of equal shape");
   }
   if (op.norm.x != nullptr && !CanFuseNorm(op)) {
-    return absl::InvalidArgumentError(absl::StrCat("matvec: cannot fuse a norm of ", first.columns,
-                                                   " columns for ", op.tokens, " tokens"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("matvec: cannot fuse a norm of ", first.columns, " columns for ", op.tokens, " tokens"));
   }
   return absl::OkStatus();
 }
@@ -87,7 +87,7 @@ absl::Status Check(const Matvec& op) {
 MatvecPart PlainPart(const Matvec::Output& output) {
   MatvecPart part;
   part.first = part.second = MatrixFrom(output.weight);
-  part.second_row = 8;
+  part.second_row = kTileRows / 2;
   part.tile_step = kTileRows;
   part.out = output.out;
   return part;
@@ -127,48 +127,30 @@ void SetColumns(Layout layout, int first, int count, MatvecParams& params) {
   params.first_column = first;
   params.units_per_tile = (count + UnitColumns(layout) - 1) / UnitColumns(layout);
   params.total_units = params.parts[params.part_count - 1].tile_end * params.units_per_tile;
+  const Matrix& matrix = params.parts[0].first;
+  const int aligned = IsFloat(layout) ? UnitColumns(layout) : 256;
+  const bool aligned_scales = !HasGroups(static_cast<WeightLayout>(layout)) || matrix.float_scales || matrix.group == 32;
+  params.group = matrix.float_scales ? 0 : matrix.group;
+  params.float_scales = matrix.float_scales;
+  bool whole = params.columns % aligned == 0 && aligned_scales && params.units_per_tile * UnitColumns(layout) == params.columns;
+  for (int i = 0; i < params.part_count; ++i) whole = whole && params.parts[i].first.rows % params.parts[i].tile_step == 0;
+  params.full_rows = whole;
 }
 
-// Shared memory for a block so that blocks of two kernels fit one multiprocessor, each with 1 KB of
-// the system's.
-size_t SharedBudget(const Matvec& op, const Context& context) {
-  return op.shared_bytes != 0 ? op.shared_bytes : context.device.shared_bytes / 2 - 1024;
-}
-
-// The deepest ring that fits, 0 if none of at least two stages does.
-int RingStages(Layout layout, const MatvecParams& params, size_t budget) {
-  for (int stages = kMaxRingStages; stages >= 2; --stages) {
-    const MatvecShared shared =
-        MatvecSharedOf(layout, params.tokens, params.units_per_tile, stages);
-    if (static_cast<size_t>(shared.bytes) <= budget) return stages;
-  }
-  return 0;
-}
-
-// At least this many stages keep memory busy; with fewer, a block takes the multiprocessor for
-// itself.
-constexpr int kEnoughStages = 3;
-
-// Chooses the ring and the grid for the columns set. False when the input does not fit shared
-// memory.
-bool FitLaunch(Layout layout, const Matvec& op, const Context& context, MatvecParams& params,
-               MatvecLaunch& launch) {
-  params.ring_stages = RingStages(layout, params, SharedBudget(op, context));
-  if (params.ring_stages < kEnoughStages)
-    params.ring_stages = RingStages(layout, params, context.device.shared_bytes);
-  if (params.ring_stages == 0) return false;
+// Chooses the grid for the columns set. False when the input does not fit shared memory.
+bool FitLaunch(Layout layout, const Context& context, MatvecParams& params, MatvecLaunch& launch) {
+  const MatvecShared shared = MatvecSharedOf(layout, params.tokens, params.units_per_tile);
+  if (static_cast<size_t>(shared.bytes) > context.device.shared_bytes) return false;
   const int tiles = params.total_units / params.units_per_tile;
   // Two blocks may share a tile, three may not.
   params.whole_tiles = params.total_units / context.device.multiprocessors < params.units_per_tile;
-  launch.blocks = params.whole_tiles ? std::min(tiles, context.device.multiprocessors)
-                                     : context.device.multiprocessors;
+  launch.blocks = params.whole_tiles ? std::min(tiles, context.device.multiprocessors) : context.device.multiprocessors;
   return true;
 }
 
-// One launch of outputs with equal layouts, or several over slices of the columns when the input of
-// all tokens does not fit shared memory.
-absl::Status LaunchTiles(Layout layout, const Matvec& op, const Context& context,
-                         MatvecParams& params) {
+// One launch of outputs with equal layouts, or several over slices of the columns when the input of all tokens does not
+// fit shared memory.
+absl::Status LaunchTiles(Layout layout, const Matvec& op, const Context& context, MatvecParams& params) {
   MatvecLaunch launch;
   launch.overlap = context.overlap;
   launch.stream = context.stream;
@@ -176,19 +158,17 @@ absl::Status LaunchTiles(Layout layout, const Matvec& op, const Context& context
   const int columns = params.columns;
   int slice = columns;
   SetColumns(layout, 0, slice, params);
-  while (!FitLaunch(layout, op, context, params, launch)) {
+  while (!FitLaunch(layout, context, params, launch)) {
     slice = (slice / 2 + kSliceColumns - 1) / kSliceColumns * kSliceColumns;
     SetColumns(layout, 0, slice, params);
   }
-  if (slice < columns &&
-      (op.bf16_out || op.gated || op.softcap > 0 || params.parts[0].first.float_scales)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("matvec: ", op.tokens, " tokens of ", columns,
-                     " columns do not fit shared memory (use fewer tokens)"));
+  if (slice < columns && (op.bf16_out || op.gated || op.softcap > 0 || params.parts[0].first.float_scales)) {
+    return absl::InvalidArgumentError(absl::StrCat("matvec: ", op.tokens, " tokens of ", columns,
+                                                   " columns do not fit shared memory (use fewer tokens)"));
   }
   for (int first = 0; first < columns; first += slice) {
     SetColumns(layout, first, std::min(slice, columns - first), params);
-    FitLaunch(layout, op, context, params, launch);
+    FitLaunch(layout, context, params, launch);
     params.accumulate = first > 0;
     GEMMA_RETURN_IF_ERROR(ToStatus(function(params, launch), "matvec"));
   }
@@ -205,16 +185,15 @@ absl::Status LaunchAnyShape(const Context& context, const MatvecParams& params) 
 }  // namespace
 
 bool CanFuseNorm(const Matvec& op) {
-  return op.tokens == 1 && !op.outputs.empty() &&
-         op.outputs[0].weight.shape.columns <= kMaxFusedNormColumns && AllHaveTiles(op) &&
-         std::none_of(op.outputs.begin(), op.outputs.end(),
-                      [](const auto& output) { return NeedsInputTotals(output.weight.shape); });
+  return op.tokens == 1 && !op.outputs.empty() && op.outputs[0].weight.shape.columns <= kMaxFusedNormColumns &&
+         AllHaveTiles(op) && std::none_of(op.outputs.begin(), op.outputs.end(), [](const auto& output) {
+           return NeedsInputTotals(output.weight.shape);
+         });
 }
 
 absl::Status RunMatvec(const Matvec& op, const Context& context) {
   GEMMA_RETURN_IF_ERROR(Check(op));
-  const bool tiles = AllHaveTiles(op) && (!op.gated || op.outputs[0].weight.shape.layout ==
-                                                           op.outputs[1].weight.shape.layout);
+  const bool tiles = AllHaveTiles(op) && (!op.gated || SameKind(op.outputs[0].weight.shape, op.outputs[1].weight.shape));
   if (!tiles) {
     MatvecParams params = CommonParams(op, context);
     if (op.gated) {
@@ -229,18 +208,18 @@ absl::Status RunMatvec(const Matvec& op, const Context& context) {
     AddPart(GatedPart(op), params);
     return LaunchTiles(params.parts[0].first.layout, op, context, params);
   }
-  // Outputs of one layout go into one launch.
+  // Outputs of one layout and group go into one launch.
   std::vector<bool> done(op.outputs.size(), false);
   for (size_t i = 0; i < op.outputs.size(); ++i) {
     if (done[i]) continue;
     MatvecParams params = CommonParams(op, context);
-    const WeightLayout layout = op.outputs[i].weight.shape.layout;
+    const WeightShape& shape = op.outputs[i].weight.shape;
     for (size_t j = i; j < op.outputs.size(); ++j) {
-      if (op.outputs[j].weight.shape.layout != layout) continue;
+      if (!SameKind(op.outputs[j].weight.shape, shape)) continue;
       AddPart(PlainPart(op.outputs[j]), params);
       done[j] = true;
     }
-    GEMMA_RETURN_IF_ERROR(LaunchTiles(static_cast<Layout>(layout), op, context, params));
+    GEMMA_RETURN_IF_ERROR(LaunchTiles(static_cast<Layout>(shape.layout), op, context, params));
   }
   return absl::OkStatus();
 }

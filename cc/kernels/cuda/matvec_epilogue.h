@@ -4,31 +4,22 @@
 
 #include "cc/kernels/cuda/activation.h"
 #include "cc/kernels/cuda/instructions.h"
+#include "cc/kernels/cuda/matvec_copy.h"
 #include "cc/kernels/cuda/matvec_params.h"
 
 namespace gemma::cuda {
-
-// Finds the part of a tile. The parts are few, and the tile is the same for all lanes.
-GEMMA_DEVICE const MatvecPart& PartOf(const MatvecParams& p, int tile, int& tile_in_part) {
-  int i = 0;
-  while (i + 1 < p.part_count && tile >= p.parts[i].tile_end) ++i;
-  tile_in_part = i == 0 ? tile : tile - p.parts[i - 1].tile_end;
-  return p.parts[i];
-}
 
 struct UnitRange {
   int begin;
   int end;
 };
 
-// The units of this block: an even share, or, with whole tiles, those of an even share of the
-// tiles.
+// The units of this block: an even share, or, with whole tiles, those of an even share of the tiles.
 GEMMA_DEVICE UnitRange RangeOfBlock(const MatvecParams& p) {
   const int64_t step = p.whole_tiles ? p.units_per_tile : 1;
   const int64_t pieces = p.total_units / step;
   const int64_t block = blockIdx.x, blocks = gridDim.x;
-  return {static_cast<int>(pieces * block / blocks * step),
-          static_cast<int>(pieces * (block + 1) / blocks * step)};
+  return {static_cast<int>(pieces * block / blocks * step), static_cast<int>(pieces * (block + 1) / blocks * step)};
 }
 
 template <typename T>
@@ -37,18 +28,16 @@ GEMMA_DEVICE T VolatileLoad(const T* address) {
 }
 
 // Collects a block's sums tile by tile. Partial sums lie in a few slots that are used in turn:
-//   partials [slot][warp][token][16 rows], counters [slot].
-// A slot's counter goes up by one when a warp has left its sums and when they have been taken: 9
-// for every tile.
-template <int kTokens>
+//   partials [slot][warp][token][32 rows], counters [slot].
+// A slot's counter goes up by one when a warp has left its sums and when they have been taken: kEvents for every tile.
+template <int kTokens, typename Multiplier>
 class TileSums {
  public:
   static constexpr int kSlots = PartialSlots(kTokens);
   static constexpr int kEvents = kMatvecWarps + 1;
   static constexpr int kOutputs = kTileRows * kTokens;
 
-  GEMMA_DEVICE TileSums(const MatvecParams& p, std::byte* shared, const MatvecShared& layout,
-                        const UnitRange& range)
+  GEMMA_DEVICE TileSums(const MatvecParams& p, std::byte* shared, const MatvecShared& layout, const UnitRange& range)
       : p_(p),
         range_(range),
         partials_(reinterpret_cast<float*>(shared + layout.partials)),
@@ -63,22 +52,20 @@ class TileSums {
 
   GEMMA_DEVICE int end_tile() const { return end_tile_; }
 
-  // The warp has done all that it will do of the tiles before `tile`; its sums are of the last of
-  // these that it touched.
-  GEMMA_DEVICE void AdvanceTo(int tile, float (&sums)[4]) {
+  // The warp has done all that it will do of the tiles before `tile`; its sums are of the last of these that it touched.
+  GEMMA_DEVICE void AdvanceTo(int tile, float (&sums)[2][4]) {
     while (next_tile_ < tile) {
       Leave(next_tile_, sums);
-      sums[0] = sums[1] = sums[2] = sums[3] = 0;
+#pragma unroll
+      for (int i = 0; i < 8; ++i) sums[i / 4][i % 4] = 0;
       ++next_tile_;
     }
   }
 
  private:
-  GEMMA_DEVICE float* Partials(int slot, int warp) const {
-    return partials_ + (slot * kMatvecWarps + warp) * kOutputs;
-  }
+  GEMMA_DEVICE float* Partials(int slot, int warp) const { return partials_ + (slot * kMatvecWarps + warp) * kOutputs; }
 
-  GEMMA_DEVICE void Leave(int tile, const float (&sums)[4]) const {
+  GEMMA_DEVICE void Leave(int tile, const float (&sums)[2][4]) const {
     const int local = tile - first_tile_;
     const int slot = local % kSlots;
     const uint32_t base = static_cast<uint32_t>(local / kSlots * kEvents);
@@ -86,16 +73,9 @@ class TileSums {
       while (VolatileLoad(&counters_[slot]) < base) SpinPause();
     }
     __syncwarp();
-    const int g = Lane() / 4, token = Lane() % 4 * 2;
-    float* to = Partials(slot, WarpIndex());
-    if (token < kTokens) {
-      to[token * kTileRows + g] = sums[0];
-      to[token * kTileRows + g + 8] = sums[2];
-    }
-    if (token + 1 < kTokens) {
-      to[(token + 1) * kTileRows + g] = sums[1];
-      to[(token + 1) * kTileRows + g + 8] = sums[3];
-    }
+    float* const to = Partials(slot, WarpIndex());
+    Multiplier::Leave(sums[0], to, kTileRows);
+    Multiplier::Leave(sums[1], to + 8, kTileRows);
     if (Count(slot) == base + kMatvecWarps - 1) {
       Finish(tile, slot);
       Count(slot);
@@ -155,19 +135,18 @@ class TileSums {
     if (Lane() == 0) StoreRelease(&p_.boundary_flags[blockIdx.x + 1], 0);
   }
 
-  // The complete sum of output `index` = token * 16 + row of the tile. All lanes of the warp call
-  // this together.
+  // The complete sum of output `index` = token * 32 + row of the tile. All lanes of the warp call this together.
   GEMMA_DEVICE void Store(int tile, int index, float sum) const {
     int tile_in_part;
     const MatvecPart& part = PartOf(p_, tile, tile_in_part);
     const int r = index % kTileRows, token = index / kTileRows;
-    const Matrix& m = r < 8 ? part.first : part.second;
-    const int row = tile_in_part * part.tile_step + (r < 8 ? r : r - 8 + part.second_row);
+    const Matrix& m = r < 16 ? part.first : part.second;
+    const int row = tile_in_part * part.tile_step + (r < 16 ? r : r - 16 + part.second_row);
     const bool inside = index < kOutputs && token < p_.tokens && row < m.rows;
     if (m.float_scales && inside) sum = ScaleRow(m, row, token, sum);
     if (p_.gated) {
-      const float up = __shfl_xor_sync(kAllLanes, sum, 8);
-      if (inside && r < 8) StoreOutput(part, token, row, GeluTanh(sum) * up);
+      const float up = __shfl_xor_sync(kAllLanes, sum, 16);
+      if (inside && r < 16) StoreOutput(part, token, row, GeluTanh(sum) * up);
     } else if (inside) {
       StoreOutput(part, token, row, p_.softcap > 0 ? p_.softcap * tanhf(sum / p_.softcap) : sum);
     }

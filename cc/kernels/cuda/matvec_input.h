@@ -1,12 +1,11 @@
-// Brings the input of a matrix-vector product into shared memory, in the order in which a warp
-// multiplies it, with its sums.
+// Brings the input of a matrix-vector product into shared memory, in the order in which a warp multiplies it, with its sums.
 //
-// Fragment order: block b of 32 columns is 4 pieces of 16 bytes; piece t holds, as bfloat16, the
-// columns 4t, 4t+2, 4t+1, 4t+3, 16+4t, 16+4t+2, 16+4t+1, 16+4t+3 of the block (decode.h,
-// Fragments).
+// Fragment order: block b of 32 columns is 4 pieces of 16 bytes; piece t holds, as bfloat16, the columns
+// 4t, 4t+2, 4t+1, 4t+3, 16+4t, 16+4t+2, 16+4t+1, 16+4t+3 of the block (decode.h, Fragments).
 #ifndef CC_KERNELS_CUDA_MATVEC_INPUT_H_
 #define CC_KERNELS_CUDA_MATVEC_INPUT_H_
 
+#include "cc/kernels/cuda/decode.h"
 #include "cc/kernels/cuda/instructions.h"
 #include "cc/kernels/cuda/matvec_params.h"
 
@@ -16,11 +15,10 @@ namespace gemma::cuda {
 struct InputView {
   const std::byte* activations;
   int64_t activation_stride;
-  const float* sums;
+  const float4* starts;  // what the tensor cores start from: -Offset * sum(x) over a group (StartsPerGroup)
 };
 
-// The eight columns of a piece: 4t to 4t + 3 and 16 + 4t to 16 + 4t + 3 of block piece / 4, t =
-// piece % 4.
+// The eight columns of a piece: 4t to 4t + 3 and 16 + 4t to 16 + 4t + 3 of block piece / 4, t = piece % 4.
 GEMMA_DEVICE int PieceColumn(int piece) { return piece / 4 * 32 + piece % 4 * 4; }
 
 GEMMA_DEVICE void LoadPiece(const float* from, int piece, float (&v)[8]) {
@@ -51,14 +49,13 @@ class MatvecInput {
       : p_(p),
         activations_(shared + layout.activations),
         stride_(layout.activation_stride),
-        sums_(reinterpret_cast<float*>(shared + layout.sums)),
+        starts_(reinterpret_cast<float4*>(shared + layout.sums)),
         scratch_(reinterpret_cast<float*>(shared + layout.scratch)),
         pieces_(p.units_per_tile * (UnitColumns(kLayout) / 8)) {}
 
-  GEMMA_DEVICE InputView View() const { return {activations_, stride_, sums_}; }
+  GEMMA_DEVICE InputView View() const { return {activations_, stride_, starts_}; }
 
-  // Waits for the kernel that makes the input. The caller synchronizes the block before it reads
-  // the view.
+  // Waits for the kernel that makes the input. The caller synchronizes the block before it reads the view.
   GEMMA_DEVICE void Prepare() const {
     if constexpr (kTokens == 1) {
       if (p_.norm.x != nullptr) {
@@ -69,8 +66,7 @@ class MatvecInput {
     WaitForPreviousKernel();
     LetNextKernelStart();
     for (int t = 0; t < kTokens; ++t) {
-      for (int start = 0; start < pieces_; start += kThreads)
-        CopyPiece(t, start + static_cast<int>(threadIdx.x));
+      for (int start = 0; start < pieces_; start += kThreads) CopyPiece(t, start + static_cast<int>(threadIdx.x));
     }
   }
 
@@ -95,10 +91,8 @@ class MatvecInput {
 
   // All lanes of a warp call this together; neighbouring lanes have neighbouring pieces.
   GEMMA_DEVICE void StorePiece(int token, int piece, const float (&v)[8]) const {
-    const uint4 packed = make_uint4(PackBf16(v[0], v[2]), PackBf16(v[1], v[3]),
-                                    PackBf16(v[4], v[6]), PackBf16(v[5], v[7]));
-    if (piece < pieces_)
-      *reinterpret_cast<uint4*>(activations_ + token * stride_ + piece * 16) = packed;
+    const uint4 packed = make_uint4(PackBf16(v[0], v[2]), PackBf16(v[1], v[3]), PackBf16(v[4], v[6]), PackBf16(v[5], v[7]));
+    if (piece < pieces_) *reinterpret_cast<uint4*>(activations_ + token * stride_ + piece * 16) = packed;
     if constexpr (!IsFloat(kLayout)) {
       float low = (Bf16LowToFloat(packed.x) + Bf16HighToFloat(packed.x)) +
                   (Bf16LowToFloat(packed.y) + Bf16HighToFloat(packed.y));
@@ -108,10 +102,30 @@ class MatvecInput {
       low = QuadSum(low);
       if constexpr (SumColumns(kLayout) == 16) high = QuadSum(high);
       if (piece < pieces_ && piece % 4 == 0) {
-        constexpr int kSums = 32 / SumColumns(kLayout);
-        sums_[piece / 4 * kSums * kTokens + token] = low;
-        if constexpr (kSums == 2) sums_[(piece / 4 * kSums + 1) * kTokens + token] = high;
+        StoreSum(piece / 4, 0, token, low);
+        if constexpr (SumColumns(kLayout) == 16) StoreSum(piece / 4, 1, token, high);
       }
+    }
+  }
+
+  // The sum over a group of 32 columns, or over half `half` of it (Q6_K).
+  GEMMA_DEVICE void StoreSum(int group, int half, int token, float sum) const {
+    constexpr int kHalves = 32 / SumColumns(kLayout);
+    const float start = -Offset(kLayout) * sum;
+    if constexpr (LanesTakeGroups(kLayout, kTokens)) {
+      float4* const set = starts_ + (group / 4 * kHalves + half) * 4 + group % 4 / 2;
+      SetPair(set[2 * token], group % 2, start);
+      if (kTokens == 1) SetPair(set[2], group % 2, 0);
+    } else {
+      SetPair(starts_[(group * kHalves + half) * (kTokens / 2) + token / 2], token % 2, start);
+    }
+  }
+
+  GEMMA_DEVICE static void SetPair(float4& to, int i, float value) {
+    if (i == 0) {
+      to.x = to.z = value;
+    } else {
+      to.y = to.w = value;
     }
   }
 
@@ -121,52 +135,66 @@ class MatvecInput {
   }
 
   GEMMA_DEVICE int Piece(int i) const { return i * kThreads + static_cast<int>(threadIdx.x); }
-  GEMMA_DEVICE bool Inside(int i) const {
-    return Piece(i) < pieces_ && PieceColumn(Piece(i)) < p_.columns;
-  }
+  GEMMA_DEVICE bool Inside(int i) const { return Piece(i) < pieces_ && PieceColumn(Piece(i)) < p_.columns; }
 
-  // x <- x / rms(x) * weight
-  GEMMA_DEVICE void Normalize(float (&x)[kPiecesAThread][8],
-                              const float (&weight)[kPiecesAThread][8]) const {
+  using Pieces = float[kPiecesAThread][8];
+
+  // 1 / rms(x)
+  GEMMA_DEVICE float InverseRms(const Pieces& x) const {
     float squares = 0;
     for (int i = 0; i < kPiecesAThread; ++i) {
       for (int j = 0; j < 8; ++j) squares += x[i][j] * x[i][j];
     }
     squares = BlockSum<kThreads>(squares, scratch_);
-    const float factor = 1.0f / sqrtf(squares / static_cast<float>(p_.columns) + p_.norm.epsilon);
-    for (int i = 0; i < kPiecesAThread; ++i) {
-      for (int j = 0; j < 8; ++j) x[i][j] = x[i][j] * factor * weight[i][j];
-    }
+    return 1.0f / sqrtf(squares / static_cast<float>(p_.columns) + p_.norm.epsilon);
   }
 
-  GEMMA_DEVICE void LoadPieces(const float* from, float (&v)[kPiecesAThread][8]) const {
+  GEMMA_DEVICE void LoadPieces(const float* from, Pieces& v) const {
     for (int i = 0; i < kPiecesAThread; ++i) {
       for (int j = 0; j < 8; ++j) v[i][j] = 0;
       if (Inside(i)) LoadPiece(from, Piece(i), v[i]);
     }
   }
 
+  // v <- v * factor * weight
+  GEMMA_DEVICE void Scale(float factor, const float* weight, Pieces& v) const {
+    for (int i = 0; i < kPiecesAThread; ++i) {
+      if (!Inside(i)) continue;
+      float w[8];
+      LoadPiece(weight, Piece(i), w);
+      for (int j = 0; j < 8; ++j) v[i][j] = v[i][j] * factor * w[j];
+    }
+  }
+
+  // Norm weights depend on no kernel: the blocks together bring them near.
+  GEMMA_DEVICE void Prefetch(const float* vector) const {
+    constexpr int kLine = 32;
+    if (vector == nullptr) return;
+    for (int i = static_cast<int>(blockIdx.x + threadIdx.x * gridDim.x) * kLine; i < p_.columns;
+         i += static_cast<int>(gridDim.x) * kThreads * kLine) {
+      PrefetchToL2(vector + i);
+    }
+  }
+
   GEMMA_DEVICE void PrepareNormed() const {
     const FusedNorm& norm = p_.norm;
-    // Norm weights depend on no kernel: read them before the wait.
-    float weight[kPiecesAThread][8], branch_weight[kPiecesAThread][8];
-    LoadPieces(norm.weight, weight);
-    if (norm.branch != nullptr) LoadPieces(norm.branch_weight, branch_weight);
-    const float scalar = norm.scalar == nullptr ? 1.0f : *norm.scalar;
+    Prefetch(norm.branch_weight);
+    Prefetch(norm.weight);
     WaitForPreviousKernel();
     LetNextKernelStart();
-    float x[kPiecesAThread][8];
+    Pieces x;
     LoadPieces(norm.x, x);
     if (norm.branch != nullptr) {
-      float branch[kPiecesAThread][8];
+      Pieces branch;
       LoadPieces(norm.branch, branch);
-      Normalize(branch, branch_weight);
+      const float scalar = norm.scalar == nullptr ? 1.0f : *norm.scalar;
+      Scale(InverseRms(branch), norm.branch_weight, branch);
       for (int i = 0; i < kPiecesAThread; ++i) {
         for (int j = 0; j < 8; ++j) x[i][j] = (x[i][j] + branch[i][j]) * scalar;
         if (blockIdx.x == 0 && Inside(i)) StoreStream(Piece(i), x[i]);
       }
     }
-    Normalize(x, weight);
+    Scale(InverseRms(x), norm.weight, x);
     for (int i = 0; i < kPiecesAThread; ++i) StorePiece(0, Piece(i), x[i]);
   }
 
@@ -179,7 +207,7 @@ class MatvecInput {
   const MatvecParams& p_;
   std::byte* const activations_;
   const int64_t stride_;
-  float* const sums_;
+  float4* const starts_;
   float* const scratch_;
   const int pieces_;
 };
