@@ -16,42 +16,51 @@ constexpr int kMaxDecodeStages = 5;
 int RowsOfKvHead(const PrepareParams& p) { return p.tokens * (p.heads / p.cache.kv_heads); }
 
 bool UsesDecodeKernel(const PrepareParams& p, const Device& device) {
-  if (p.tokens > kMaxDecodeTokens || !HasDecodeKernel(p.cache.head_dim, p.cache.rotated)) return false;
+  if (p.tokens > kMaxDecodeTokens || !HasDecodeKernel(p.cache.head_dim, p.cache.rotated))
+    return false;
   if (RowsOfKvHead(p) > kMaxDecodeRows) return false;
-  const DecodeShared smallest = DecodeSharedOf(p.cache.head_dim, p.cache.rotated, RowTiles(RowsOfKvHead(p)), p.tokens,
-                                               DecodeSplits(device, p.cache.kv_heads), kMinDecodeStages);
+  const DecodeShared smallest =
+      DecodeSharedOf(p.cache.head_dim, p.cache.rotated, RowTiles(RowsOfKvHead(p)), p.tokens,
+                     DecodeSplits(device, p.cache.kv_heads), kMinDecodeStages);
   return static_cast<size_t>(smallest.bytes) <= device.shared_bytes;
 }
 
 absl::Status Check(const Attention& op, const Context& context) {
   const PrepareParams& p = op.prepare;
   const DeviceCache& cache = p.cache;
-  if (cache.kv_heads < 1 || cache.kv_heads > kMaxKvHeads || p.heads < 1 || p.heads % cache.kv_heads != 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("attention: ", p.heads, " heads do not share ", cache.kv_heads, " key/value heads evenly"));
+  if (cache.kv_heads < 1 || cache.kv_heads > kMaxKvHeads || p.heads < 1 ||
+      p.heads % cache.kv_heads != 0) {
+    return absl::InvalidArgumentError(absl::StrCat("attention: ", p.heads, " heads do not share ",
+                                                   cache.kv_heads, " key/value heads evenly"));
   }
   if (cache.head_dim < 2 || cache.head_dim % 2 != 0 || cache.head_dim > kMaxHeadDimension) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("attention: head size ", cache.head_dim, " (an even number up to ", kMaxHeadDimension, ")"));
+    return absl::InvalidArgumentError(absl::StrCat("attention: head size ", cache.head_dim,
+                                                   " (an even number up to ", kMaxHeadDimension,
+                                                   ")"));
   }
   if (cache.rotated != 0 && !HasDecodeKernel(cache.head_dim, cache.rotated)) {
-    return absl::InvalidArgumentError(absl::StrCat("attention: no shared cache for head size ", cache.head_dim, " with ",
-                                                   cache.rotated, " turned dimensions (use separate keys and values)"));
-  }
-  if (p.tokens < 1) return absl::InvalidArgumentError(absl::StrCat("attention: ", p.tokens, " tokens"));
-  const int64_t needed = cache.window == 0 ? op.max_context : std::min<int64_t>(op.max_context, cache.window - 1 + p.tokens);
-  if (cache.capacity < needed) {
     return absl::InvalidArgumentError(
-        absl::StrCat("attention: a cache of ", cache.capacity, " positions is too small for ", needed));
+        absl::StrCat("attention: no shared cache for head size ", cache.head_dim, " with ",
+                     cache.rotated, " turned dimensions (use separate keys and values)"));
+  }
+  if (p.tokens < 1)
+    return absl::InvalidArgumentError(absl::StrCat("attention: ", p.tokens, " tokens"));
+  const int64_t needed = cache.window == 0
+                             ? op.max_context
+                             : std::min<int64_t>(op.max_context, cache.window - 1 + p.tokens);
+  if (cache.capacity < needed) {
+    return absl::InvalidArgumentError(absl::StrCat("attention: a cache of ", cache.capacity,
+                                                   " positions is too small for ", needed));
   }
   if (AttentionNeedsQueries(op, context.device) && op.queries == nullptr) {
-    return absl::InvalidArgumentError(absl::StrCat("attention: ", p.tokens, " tokens need a buffer for queries"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("attention: ", p.tokens, " tokens need a buffer for queries"));
   }
   const size_t scratch = DecodeAttentionBytes(context.device, cache, p.heads, p.tokens);
   if (scratch > context.workspace->limits().attention_bytes) {
-    return absl::InvalidArgumentError(absl::StrCat("attention: ", p.tokens, " tokens need ", scratch,
-                                                   " bytes of scratch memory, but there are ",
-                                                   context.workspace->limits().attention_bytes));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "attention: ", p.tokens, " tokens need ", scratch,
+        " bytes of scratch memory, but there are ", context.workspace->limits().attention_bytes));
   }
   return absl::OkStatus();
 }
@@ -60,7 +69,8 @@ DecodeShared FitShared(const Attention& op, const Context& context, int splits, 
   const PrepareParams& p = op.prepare;
   const int row_tiles = RowTiles(RowsOfKvHead(p));
   for (ring_stages = kMaxDecodeStages; ring_stages >= kMinDecodeStages; --ring_stages) {
-    const DecodeShared shared = DecodeSharedOf(p.cache.head_dim, p.cache.rotated, row_tiles, p.tokens, splits, ring_stages);
+    const DecodeShared shared =
+        DecodeSharedOf(p.cache.head_dim, p.cache.rotated, row_tiles, p.tokens, splits, ring_stages);
     if (static_cast<size_t>(shared.bytes) <= context.device.shared_bytes) return shared;
   }
   return {};
@@ -75,7 +85,8 @@ absl::Status RunDecode(const Attention& op, const Context& context) {
   params.partials = context.workspace->attention_partials();
   params.counters = context.workspace->attention_counters();
   const DecodeShared shared = FitShared(op, context, params.splits, params.ring_stages);
-  return ToStatus(LaunchDecodeAttention(params, shared, {context.overlap, context.stream}), "attention");
+  return ToStatus(LaunchDecodeAttention(params, shared, {context.overlap, context.stream}),
+                  "attention");
 }
 
 }  // namespace
@@ -91,9 +102,11 @@ int SharedCacheRotation(const float* frequencies, int head_dim, bool has_v, bool
 }
 
 absl::StatusOr<uint64_t> CacheBytes(const DeviceCache& cache) {
-  const uint64_t columns = cache.rotated > 0 ? static_cast<uint64_t>(ScoreColumns(cache)) : 2 * static_cast<uint64_t>(cache.head_dim);
-  GEMMA_ASSIGN_OR_RETURN(const uint64_t rows, CheckedMul<uint64_t>(static_cast<uint64_t>(cache.kv_heads),
-                                                                   static_cast<uint64_t>(cache.capacity)));
+  const uint64_t columns = cache.rotated > 0 ? static_cast<uint64_t>(ScoreColumns(cache))
+                                             : 2 * static_cast<uint64_t>(cache.head_dim);
+  GEMMA_ASSIGN_OR_RETURN(const uint64_t rows,
+                         CheckedMul<uint64_t>(static_cast<uint64_t>(cache.kv_heads),
+                                              static_cast<uint64_t>(cache.capacity)));
   return CheckedMul<uint64_t>(rows, columns * sizeof(uint16_t));
 }
 
@@ -104,21 +117,26 @@ size_t DecodeAttentionBytes(const Device& device, const DeviceCache& cache, int 
   p.tokens = std::min(tokens, kMaxDecodeTokens);
   while (p.tokens > 0 && !UsesDecodeKernel(p, device)) --p.tokens;
   const size_t splits = static_cast<size_t>(DecodeSplits(device, cache.kv_heads));
-  return splits * static_cast<size_t>(p.tokens * heads) * static_cast<size_t>(cache.head_dim + 2) * sizeof(float);
+  return splits * static_cast<size_t>(p.tokens * heads) * static_cast<size_t>(cache.head_dim + 2) *
+         sizeof(float);
 }
 
-bool AttentionNeedsQueries(const Attention& op, const Device& device) { return !UsesDecodeKernel(op.prepare, device); }
+bool AttentionNeedsQueries(const Attention& op, const Device& device) {
+  return !UsesDecodeKernel(op.prepare, device);
+}
 
 absl::Status RunAttention(const Attention& op, const Context& context) {
   GEMMA_RETURN_IF_ERROR(Check(op, context));
   if (!AttentionNeedsQueries(op, context.device)) return RunDecode(op, context);
   if (op.prepare.cache.rotated > 0) {
-    return absl::UnimplementedError(absl::StrCat(
-        "attention: ", op.prepare.tokens, " tokens in one call on a cache that keys and values share, where ",
-        kMaxDecodeTokens, " fit (use a plain cache, or fewer tokens)"));
+    return absl::UnimplementedError(
+        absl::StrCat("attention: ", op.prepare.tokens,
+                     " tokens in one call on a cache that keys and values share, where ",
+                     kMaxDecodeTokens, " fit (use a plain cache, or fewer tokens)"));
   }
   const AttentionLaunch launch{context.overlap, context.stream};
-  GEMMA_RETURN_IF_ERROR(ToStatus(LaunchPrepareAttention(op.prepare, op.queries, launch), "attention: queries"));
+  GEMMA_RETURN_IF_ERROR(
+      ToStatus(LaunchPrepareAttention(op.prepare, op.queries, launch), "attention: queries"));
   AttentionParams params;
   params.prepare = op.prepare;
   params.q = op.queries;

@@ -11,21 +11,23 @@
 
 namespace gemma::cuda {
 
-// The dimensions that rope turns, given its frequencies on the host [head_dim / 2], when the keys of a layer without v
-// projection can follow from its values (DeviceCache::rotated); else 0: no v projection, values normalized, frequencies zero
-// past those dimensions, and a kernel for the sizes.
+// The dimensions that rope turns, given its frequencies on the host [head_dim / 2], when the keys
+// of a layer without v projection can follow from its values (DeviceCache::rotated); else 0: no v
+// projection, values normalized, frequencies zero past those dimensions, and a kernel for the
+// sizes.
 int SharedCacheRotation(const float* frequencies, int head_dim, bool has_v, bool normalize_v);
 
 // Bytes of one layer's cache: of keys and values together.
 absl::StatusOr<uint64_t> CacheBytes(const DeviceCache& cache);
 
-// Scratch memory (Workspace::Limits) for calls of up to `tokens` tokens that one kernel prepares and attends; 0 where none does.
+// Scratch memory (Workspace::Limits) for calls of up to `tokens` tokens that one kernel prepares
+// and attends; 0 where none does.
 size_t DecodeAttentionBytes(const Device& device, const DeviceCache& cache, int heads, int tokens);
 
 struct Attention {
-  PrepareParams prepare;     // projections, norms, cache, start; everything but `out` in device memory
+  PrepareParams prepare;  // projections, norms, cache, start; everything but `out` in device memory
   float scale = 1;
-  uint16_t* out = nullptr;   // bfloat16 [tokens, heads * head_dim]
+  uint16_t* out = nullptr;  // bfloat16 [tokens, heads * head_dim]
   // Prepared queries [tokens, heads, ScoreColumns(cache)], where AttentionNeedsQueries.
   uint16_t* queries = nullptr;
   // Positions that a call may look back on, which the launch is shaped for.
@@ -37,7 +39,8 @@ struct Attention {
 // False when one kernel prepares the queries and attends (1 to 8 tokens and few enough rows).
 bool AttentionNeedsQueries(const Attention& op, const Device& device);
 
-// Writes the call's keys and values to the cache and attends. InvalidArgument for shapes that do not fit each other.
+// Writes the call's keys and values to the cache and attends. InvalidArgument for shapes that do
+// not fit each other.
 absl::Status RunAttention(const Attention& op, const Context& context);
 
 }  // namespace gemma::cuda

@@ -1,5 +1,6 @@
-// Attention for head sizes that have no kernel of their own: a block for each token and query head. Each warp takes every
-// eighth position with its own running softmax; the warps' results are merged at the end.
+// Attention for head sizes that have no kernel of their own: a block for each token and query head.
+// Each warp takes every eighth position with its own running softmax; the warps' results are merged
+// at the end.
 #include <cmath>
 
 #include "cc/kernels/cuda/launch.h"
@@ -11,12 +12,14 @@ namespace {
 constexpr int kThreads = kAttentionWarps * kWarp;
 constexpr int kColumnsALane = kMaxHeadDimension / kWarp;
 
-__global__ void __launch_bounds__(kThreads) AnyShapeKernel(const __grid_constant__ AttentionParams p) {
+__global__ void __launch_bounds__(kThreads)
+    AnyShapeKernel(const __grid_constant__ AttentionParams p) {
   GEMMA_SHARED_MEMORY(shared);
   const DeviceCache& cache = p.prepare.cache;
   const int head_dim = cache.head_dim, heads = p.prepare.heads;
-  float* const merged = reinterpret_cast<float*>(shared);                // [warps][head_dim + 2]
-  const int token = static_cast<int>(blockIdx.x) / heads, head = static_cast<int>(blockIdx.x) % heads;
+  float* const merged = reinterpret_cast<float*>(shared);  // [warps][head_dim + 2]
+  const int token = static_cast<int>(blockIdx.x) / heads,
+            head = static_cast<int>(blockIdx.x) % heads;
   const int kv_head = head / (heads / cache.kv_heads);
   const int position = static_cast<int>(*p.prepare.start) + token;
   WaitForPreviousKernel();
@@ -30,7 +33,8 @@ __global__ void __launch_bounds__(kThreads) AnyShapeKernel(const __grid_constant
     sum[i] = 0;
   }
   float largest = -INFINITY, total = 0;
-  for (int key = FirstVisible(cache, position) + WarpIndex(); key <= position; key += kAttentionWarps) {
+  for (int key = FirstVisible(cache, position) + WarpIndex(); key <= position;
+       key += kAttentionWarps) {
     const int64_t slot = SlotOf(cache, kv_head, key) * head_dim;
     float score = 0;
 #pragma unroll
@@ -46,7 +50,9 @@ __global__ void __launch_bounds__(kThreads) AnyShapeKernel(const __grid_constant
 #pragma unroll
     for (int i = 0; i < kColumnsALane; ++i) {
       const int c = Lane() + kWarp * i;
-      if (c < head_dim) sum[i] = sum[i] * rescale + weight * __uint_as_float(uint32_t{cache.values[slot + c]} << 16);
+      if (c < head_dim)
+        sum[i] =
+            sum[i] * rescale + weight * __uint_as_float(uint32_t{cache.values[slot + c]} << 16);
     }
   }
   float* const mine = merged + WarpIndex() * (head_dim + 2);
@@ -77,8 +83,8 @@ __global__ void __launch_bounds__(kThreads) AnyShapeKernel(const __grid_constant
 cudaError_t LaunchAttentionAnyShape(const AttentionParams& p, const AttentionLaunch& launch) {
   const DeviceCache& cache = p.prepare.cache;
   const LaunchShape shape{dim3(static_cast<unsigned>(p.prepare.tokens * p.prepare.heads)), kThreads,
-                          sizeof(float) * kAttentionWarps * static_cast<size_t>(cache.head_dim + 2), launch.overlap,
-                          launch.stream};
+                          sizeof(float) * kAttentionWarps * static_cast<size_t>(cache.head_dim + 2),
+                          launch.overlap, launch.stream};
   return Launch(AnyShapeKernel, shape, p);
 }
 

@@ -4,43 +4,53 @@ namespace gemma::cuda {
 namespace {
 
 template <int kHeadDim, int kRotated, int kRowTiles>
-__global__ void __launch_bounds__(kAttentionWarps * kWarp, 1)
-DecodeAttentionKernel(const __grid_constant__ AttentionParams p, const __grid_constant__ DecodeShared layout) {
+__global__ void __launch_bounds__(kAttentionWarps* kWarp, 1)
+    DecodeAttentionKernel(const __grid_constant__ AttentionParams p,
+                          const __grid_constant__ DecodeShared layout) {
   GEMMA_SHARED_MEMORY(shared);
   DecodeBlock<kHeadDim, kRotated, kRowTiles>(p, layout, shared).Run();
 }
 
 template <int kHeadDim, int kRotated, int kRowTiles>
-cudaError_t LaunchRows(const AttentionParams& p, const DecodeShared& layout, const AttentionLaunch& launch) {
-  LaunchShape shape{dim3(static_cast<unsigned>(p.prepare.cache.kv_heads * p.splits)), kAttentionWarps * kWarp,
-                    static_cast<size_t>(layout.bytes), launch.overlap, launch.stream};
+cudaError_t LaunchRows(const AttentionParams& p, const DecodeShared& layout,
+                       const AttentionLaunch& launch) {
+  LaunchShape shape{dim3(static_cast<unsigned>(p.prepare.cache.kv_heads * p.splits)),
+                    kAttentionWarps * kWarp, static_cast<size_t>(layout.bytes), launch.overlap,
+                    launch.stream};
   if (shape.shared_bytes < kExclusiveSharedBytes) shape.shared_bytes = kExclusiveSharedBytes;
   return Launch(DecodeAttentionKernel<kHeadDim, kRotated, kRowTiles>, shape, p, layout);
 }
 
 template <int kHeadDim, int kRotated>
-cudaError_t LaunchHead(const AttentionParams& p, const DecodeShared& layout, const AttentionLaunch& launch) {
+cudaError_t LaunchHead(const AttentionParams& p, const DecodeShared& layout,
+                       const AttentionLaunch& launch) {
   const int rows = p.prepare.tokens * (p.prepare.heads / p.prepare.cache.kv_heads);
   switch (RowTiles(rows)) {
-    case 1: return LaunchRows<kHeadDim, kRotated, 1>(p, layout, launch);
-    case 2: return LaunchRows<kHeadDim, kRotated, 2>(p, layout, launch);
-    default: return LaunchRows<kHeadDim, kRotated, 4>(p, layout, launch);
+    case 1:
+      return LaunchRows<kHeadDim, kRotated, 1>(p, layout, launch);
+    case 2:
+      return LaunchRows<kHeadDim, kRotated, 2>(p, layout, launch);
+    default:
+      return LaunchRows<kHeadDim, kRotated, 4>(p, layout, launch);
   }
 }
 
 }  // namespace
 
-cudaError_t LaunchDecodeAttention(const AttentionParams& p, const DecodeShared& layout, const AttentionLaunch& launch) {
+cudaError_t LaunchDecodeAttention(const AttentionParams& p, const DecodeShared& layout,
+                                  const AttentionLaunch& launch) {
   const DeviceCache& cache = p.prepare.cache;
   switch (cache.head_dim) {
     case 64:
-      return cache.rotated > 0 ? LaunchHead<64, 16>(p, layout, launch) : LaunchHead<64, 0>(p, layout, launch);
+      return cache.rotated > 0 ? LaunchHead<64, 16>(p, layout, launch)
+                               : LaunchHead<64, 0>(p, layout, launch);
     case 128:
       return LaunchHead<128, 0>(p, layout, launch);
     case 256:
       return LaunchHead<256, 0>(p, layout, launch);
     default:
-      return cache.rotated > 0 ? LaunchHead<512, 128>(p, layout, launch) : LaunchHead<512, 0>(p, layout, launch);
+      return cache.rotated > 0 ? LaunchHead<512, 128>(p, layout, launch)
+                               : LaunchHead<512, 0>(p, layout, launch);
   }
 }
 

@@ -1,13 +1,15 @@
 // Attention of 1 to 8 tokens over a long cache (flash decoding), bound by reading the cache once.
 //
-// A block works for one kv head on one split of the context; its rows are the queries of that head: tokens times heads a kv
-// head serves, packed into the 16 rows of a tensor core tile. It prepares the queries itself (norm, rope) and, where its split
-// holds the call's own positions, their keys and values: it writes them to the cache and works on its own copy. Tiles of 32
-// positions come through a ring in shared memory; older positions depend on no kernel of this step, so the ring fills before the
-// block waits for the projections. The last block of a kv head to finish combines the splits, in their order.
+// A block works for one kv head on one split of the context; its rows are the queries of that head:
+// tokens times heads a kv head serves, packed into the 16 rows of a tensor core tile. It prepares
+// the queries itself (norm, rope) and, where its split holds the call's own positions, their keys
+// and values: it writes them to the cache and works on its own copy. Tiles of 32 positions come
+// through a ring in shared memory; older positions depend on no kernel of this step, so the ring
+// fills before the block waits for the projections. The last block of a kv head to finish combines
+// the splits, in their order.
 //
-// A tile takes three phases: scores (warps share out positions and halves of the head size), softmax (a warp per row), and
-// weights times values (warps share out the head size).
+// A tile takes three phases: scores (warps share out positions and halves of the head size),
+// softmax (a warp per row), and weights times values (warps share out the head size).
 #ifndef CC_KERNELS_CUDA_ATTENTION_DECODE_KERNEL_H_
 #define CC_KERNELS_CUDA_ATTENTION_DECODE_KERNEL_H_
 
@@ -26,7 +28,8 @@ struct TileRange {
   int active_splits = 1;
 };
 
-GEMMA_DEVICE TileRange TilesOfSplit(const DeviceCache& cache, int start, int tokens, int splits, int split) {
+GEMMA_DEVICE TileRange TilesOfSplit(const DeviceCache& cache, int start, int tokens, int splits,
+                                    int split) {
   const int first = FirstVisible(cache, start) / kKeyTile;
   const int end = (start + tokens - 1) / kKeyTile + 1;
   const int tiles = end - first;
@@ -46,11 +49,11 @@ class DecodeBlock {
   static constexpr int kRows = 16 * kRowTiles;
   static constexpr bool kShared = kRotated > 0;
   static constexpr int kScoreColumns = kHeadDim + kRotated;
-  static constexpr int kKeyRow = kScoreColumns * 2;                // bytes
+  static constexpr int kKeyRow = kScoreColumns * 2;  // bytes
   static constexpr int kValueRow = kShared ? kKeyRow : kHeadDim * 2;
   static constexpr int kValueOffset = kShared ? 0 : kKeyTile * kKeyRow;  // of the values in a stage
-  static constexpr int kSteps = kScoreColumns / 16;                // tensor core steps of a score
-  static constexpr int kHalfSteps = (kSteps + 1) / 2;              // of the first four warps
+  static constexpr int kSteps = kScoreColumns / 16;    // tensor core steps of a score
+  static constexpr int kHalfSteps = (kSteps + 1) / 2;  // of the first four warps
   static constexpr int kColumnTiles = kHeadDim / 8 / kAttentionWarps;  // 8 columns each, of a warp
   static constexpr int kRowsAWarp = kRows / kAttentionWarps;
 
@@ -98,11 +101,18 @@ class DecodeBlock {
   GEMMA_DEVICE float* Scores(int half, int row) const {
     return reinterpret_cast<float*>(shared_ + layout_.scores) + (half * kRows + row) * kScoreRow;
   }
-  GEMMA_DEVICE float* Rescale() const { return reinterpret_cast<float*>(shared_ + layout_.rescale); }
-  GEMMA_DEVICE std::byte* Query(int row) const { return shared_ + layout_.queries + row * layout_.query_row; }
-  GEMMA_DEVICE std::byte* NewKey(int token) const { return shared_ + layout_.new_rows + token * kKeyRow; }
+  GEMMA_DEVICE float* Rescale() const {
+    return reinterpret_cast<float*>(shared_ + layout_.rescale);
+  }
+  GEMMA_DEVICE std::byte* Query(int row) const {
+    return shared_ + layout_.queries + row * layout_.query_row;
+  }
+  GEMMA_DEVICE std::byte* NewKey(int token) const {
+    return shared_ + layout_.new_rows + token * kKeyRow;
+  }
   GEMMA_DEVICE std::byte* NewValue(int token) const {
-    return kShared ? NewKey(token) : shared_ + layout_.new_rows + tokens_ * kKeyRow + token * kValueRow;
+    return kShared ? NewKey(token)
+                   : shared_ + layout_.new_rows + tokens_ * kKeyRow + token * kValueRow;
   }
 
   // Chunks of 16 bytes are permuted so that ldmatrix finds those of eight rows in different banks.
@@ -113,14 +123,19 @@ class DecodeBlock {
 
   GEMMA_DEVICE void WaitForStage() const {
     switch (p_.ring_stages) {
-      case 2: return WaitCopies<0>();
-      case 3: return WaitCopies<1>();
-      case 4: return WaitCopies<2>();
-      default: return WaitCopies<3>();
+      case 2:
+        return WaitCopies<0>();
+      case 3:
+        return WaitCopies<1>();
+      case 4:
+        return WaitCopies<2>();
+      default:
+        return WaitCopies<3>();
     }
   }
 
-  // Starts the copy of a tile; rows that hold no older position become zeros. Commits a group even past the last tile.
+  // Starts the copy of a tile; rows that hold no older position become zeros. Commits a group even
+  // past the last tile.
   GEMMA_DEVICE void CopyTile(int tile, int stage) const {
     if (tile < tiles_.end) {
       std::byte* const to = shared_ + stage * layout_.stage_bytes;
@@ -138,9 +153,11 @@ class DecodeBlock {
   template <int kRowBytes>
   GEMMA_DEVICE void CopyRows(const uint16_t* plane, int tile, int first, std::byte* to) const {
     constexpr int kChunks = kRowBytes / 16;
-    constexpr int kThreadsARow = kChunks % 8 == 0 ? 8 : 2;  // so that each thread needs few rows' addresses
+    constexpr int kThreadsARow =
+        kChunks % 8 == 0 ? 8 : 2;  // so that each thread needs few rows' addresses
     constexpr int kRowsAtOnce = kThreads / kThreadsARow;
-    for (int row = static_cast<int>(threadIdx.x) / kThreadsARow; row < kKeyTile; row += kRowsAtOnce) {
+    for (int row = static_cast<int>(threadIdx.x) / kThreadsARow; row < kKeyTile;
+         row += kRowsAtOnce) {
       const int position = tile * kKeyTile + row;
       const bool old = position >= first && position < start_;
       const int64_t slot = SlotOf(cache_, head_, old ? position : first);
@@ -148,7 +165,8 @@ class DecodeBlock {
 #pragma unroll
       for (int i = 0; i < kChunks / kThreadsARow; ++i) {
         const int chunk = i * kThreadsARow + static_cast<int>(threadIdx.x) % kThreadsARow;
-        CopyAsync<16>(to + row * kRowBytes + Swizzled<kRowBytes>(row, chunk), from + chunk * 16, old ? 16 : 0);
+        CopyAsync<16>(to + row * kRowBytes + Swizzled<kRowBytes>(row, chunk), from + chunk * 16,
+                      old ? 16 : 0);
       }
     }
   }
@@ -172,7 +190,8 @@ class DecodeBlock {
       uint16_t* to = reinterpret_cast<uint16_t*>(Query(row));
       if (row < rows_) {
         const int token = row / group_, head = head_ * group_ + row % group_;
-        PrepareQuery<kHeadDim, kRotated>(p, (static_cast<int64_t>(token) * p.heads + head) * kHeadDim, Rotations(token), to);
+        PrepareQuery<kHeadDim, kRotated>(
+            p, (static_cast<int64_t>(token) * p.heads + head) * kHeadDim, Rotations(token), to);
       } else {
         for (int i = Lane(); i < kScoreColumns; i += kWarp) to[i] = 0;
       }
@@ -186,8 +205,9 @@ class DecodeBlock {
       if (position < tiles_.begin * kKeyTile || position >= tiles_.end * kKeyTile) continue;
       uint16_t* key = reinterpret_cast<uint16_t*>(NewKey(token));
       uint16_t* value = reinterpret_cast<uint16_t*>(NewValue(token));
-      PrepareKeyValue<kHeadDim, kRotated>(p, (static_cast<int64_t>(token) * cache_.kv_heads + head_) * kHeadDim,
-                                          Rotations(token), key, value);
+      PrepareKeyValue<kHeadDim, kRotated>(
+          p, (static_cast<int64_t>(token) * cache_.kv_heads + head_) * kHeadDim, Rotations(token),
+          key, value);
       __syncwarp();
       const int64_t slot = SlotOf(cache_, head_, position);
       if (!kShared) CopyRow<kKeyRow>(key, cache_.keys, slot);
@@ -278,7 +298,8 @@ class DecodeBlock {
         weight = expf(score - largest);
       }
       const uint32_t bits = PackBf16(weight, 0);
-      reinterpret_cast<uint16_t*>(shared_ + layout_.weights + row * kWeightRow)[Lane()] = static_cast<uint16_t>(bits);
+      reinterpret_cast<uint16_t*>(shared_ + layout_.weights + row * kWeightRow)[Lane()] =
+          static_cast<uint16_t>(bits);
       total_[i] = total_[i] * rescale + WarpSum(Bf16LowToFloat(bits));
       largest_[i] = largest;
       if (Lane() == 0) Rescale()[row] = rescale;
@@ -299,14 +320,16 @@ class DecodeBlock {
       }
 #pragma unroll
       for (int k = 0; k < 2; ++k) {
-        LoadMatrix(a[m][k], shared_ + layout_.weights + (16 * m + Lane() % 16) * kWeightRow + (2 * k + Lane() / 16) * 16);
+        LoadMatrix(a[m][k], shared_ + layout_.weights + (16 * m + Lane() % 16) * kWeightRow +
+                                (2 * k + Lane() / 16) * 16);
       }
     }
 #pragma unroll
     for (int n = 0; n < kColumnTiles; ++n) {
       // The 32 positions of 8 columns: both steps of 16 positions.
       uint32_t b[4];
-      LoadMatrixTransposed(b, values + Lane() * kValueRow + Swizzled<kValueRow>(Lane(), WarpIndex() * kColumnTiles + n));
+      LoadMatrixTransposed(b, values + Lane() * kValueRow +
+                                  Swizzled<kValueRow>(Lane(), WarpIndex() * kColumnTiles + n));
 #pragma unroll
       for (int m = 0; m < kRowTiles; ++m) {
         MultiplyAccumulate(out_[m][n], a[m][0], b[0], b[1]);
@@ -315,14 +338,17 @@ class DecodeBlock {
     }
   }
 
-  GEMMA_DEVICE float* Totals() const { return Scores(0, 0); }  // [rows][2]: largest score, sum of weights
+  GEMMA_DEVICE float* Totals() const {
+    return Scores(0, 0);
+  }  // [rows][2]: largest score, sum of weights
 
   GEMMA_DEVICE void Finish() {
     __syncthreads();
 #pragma unroll
     for (int i = 0; i < kRowsAWarp; ++i) {
       const int row = WarpIndex() + kAttentionWarps * i;
-      if (row < rows_ && Lane() == 0) Totals()[2 * row] = largest_[i], Totals()[2 * row + 1] = total_[i];
+      if (row < rows_ && Lane() == 0)
+        Totals()[2 * row] = largest_[i], Totals()[2 * row + 1] = total_[i];
     }
     __syncthreads();
     if (tiles_.active_splits == 1) {
@@ -336,13 +362,15 @@ class DecodeBlock {
     ForEachPair([&](int row, int column, float a, float b) {
       *reinterpret_cast<float2*>(mine + row * kHeadDim + column) = make_float2(a, b);
     });
-    if (static_cast<int>(threadIdx.x) < 2 * rows_) mine[rows_ * kHeadDim + threadIdx.x] = Totals()[threadIdx.x];
+    if (static_cast<int>(threadIdx.x) < 2 * rows_)
+      mine[rows_ * kHeadDim + threadIdx.x] = Totals()[threadIdx.x];
     if (IsLast()) Combine();
   }
 
   // [rows][head_dim] sums, then [rows][2] totals
   GEMMA_DEVICE float* Partial(int split) const {
-    return p_.partials + static_cast<int64_t>(split * cache_.kv_heads + head_) * rows_ * (kHeadDim + 2);
+    return p_.partials +
+           static_cast<int64_t>(split * cache_.kv_heads + head_) * rows_ * (kHeadDim + 2);
   }
 
   template <typename Function>
@@ -362,7 +390,8 @@ class DecodeBlock {
 
   GEMMA_DEVICE void StoreOut(int row, int column, float a, float b) const {
     const int token = row / group_, head = head_ * group_ + row % group_;
-    uint16_t* to = p_.out + (static_cast<int64_t>(token) * p_.prepare.heads + head) * kHeadDim + column;
+    uint16_t* to =
+        p_.out + (static_cast<int64_t>(token) * p_.prepare.heads + head) * kHeadDim + column;
     *reinterpret_cast<uint32_t*>(to) = PackBf16(a, b);
   }
 
@@ -384,7 +413,8 @@ class DecodeBlock {
   GEMMA_DEVICE void Combine() const {
     const int splits = tiles_.active_splits;
     float* const factors = reinterpret_cast<float*>(shared_);  // [rows][splits], where the ring was
-    for (int row = WarpIndex(); row < rows_; row += kAttentionWarps) CombineTotals(row, splits, factors + row * splits);
+    for (int row = WarpIndex(); row < rows_; row += kAttentionWarps)
+      CombineTotals(row, splits, factors + row * splits);
     __syncthreads();
     constexpr int kPieces = kHeadDim / 4;
     for (int i = static_cast<int>(threadIdx.x); i < rows_ * kPieces; i += kThreads) {
@@ -392,7 +422,8 @@ class DecodeBlock {
       float4 sum = make_float4(0, 0, 0, 0);
 #pragma unroll 4
       for (int s = 0; s < splits; ++s) {
-        const float4 part = LoadFromL2(reinterpret_cast<const float4*>(Partial(s) + row * kHeadDim + column));
+        const float4 part =
+            LoadFromL2(reinterpret_cast<const float4*>(Partial(s) + row * kHeadDim + column));
         const float f = factors[row * splits + s];
         sum.x += f * part.x, sum.y += f * part.y, sum.z += f * part.z, sum.w += f * part.w;
       }

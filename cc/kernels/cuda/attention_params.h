@@ -7,30 +7,32 @@
 #include <cstddef>
 #include <cstdint>
 
-
 namespace gemma::cuda {
 
 // Keys and values of one layer in device memory, bfloat16; position p lies in slot p mod capacity.
 //
 // rotated = 0: keys and values are each [kv_heads, capacity, head_dim].
-// rotated = R: keys follow from the values, because both come from one projection: k = rope(v * k_norm), where rope turns
-//   only R of the head_dim dimensions (frequencies past R / 2 are zero). `values` is then [kv_heads, capacity, head_dim + R]:
-//   a position's v, then the R turned dimensions of k, first halves (0 to R / 2 - 1), then second halves; `keys` is null.
-//   The other dimensions of k are v * k_norm, and the query takes up the k_norm. 37.5 % less memory and reading for R = 128 of 512.
+// rotated = R: keys follow from the values, because both come from one projection: k = rope(v *
+// k_norm), where rope turns
+//   only R of the head_dim dimensions (frequencies past R / 2 are zero). `values` is then
+//   [kv_heads, capacity, head_dim + R]: a position's v, then the R turned dimensions of k, first
+//   halves (0 to R / 2 - 1), then second halves; `keys` is null. The other dimensions of k are v *
+//   k_norm, and the query takes up the k_norm. 37.5 % less memory and reading for R = 128 of 512.
 struct DeviceCache {
   uint16_t* keys = nullptr;
   uint16_t* values = nullptr;
   int32_t kv_heads = 0;
   int32_t head_dim = 0;
   int32_t capacity = 0;
-  int32_t window = 0;   // a query at p sees keys in (p - window, p]; 0: all keys in [0, p]
+  int32_t window = 0;  // a query at p sees keys in (p - window, p]; 0: all keys in [0, p]
   int32_t rotated = 0;
 };
 
 // Elements of a query, and of what it is multiplied with: head_dim, and `rotated` more.
 constexpr int ScoreColumns(const DeviceCache& cache) { return cache.head_dim + cache.rotated; }
 
-// From projections to queries and cache rows; what PrepareAttention in cc/kernels/operations.h defines.
+// From projections to queries and cache rows; what PrepareAttention in cc/kernels/operations.h
+// defines.
 struct PrepareParams {
   const void* q = nullptr;  // [tokens, heads * head_dim]; bfloat16 or float32
   const void* k = nullptr;  // [tokens, kv_heads * head_dim]
@@ -51,11 +53,11 @@ struct AttentionParams {
   PrepareParams prepare;        // decode kernels prepare their own queries, keys and values
   const uint16_t* q = nullptr;  // the others read prepared ones: [tokens, heads, ScoreColumns]
   float scale = 1;
-  uint16_t* out = nullptr;      // bfloat16 [tokens, heads * head_dim]
-  int32_t splits = 1;           // of the context (decode)
+  uint16_t* out = nullptr;  // bfloat16 [tokens, heads * head_dim]
+  int32_t splits = 1;       // of the context (decode)
   int32_t ring_stages = 0;
-  float* partials = nullptr;    // [kv_heads * splits][rows][head_dim + 2]
-  uint32_t* counters = nullptr; // [kv_heads], 0 between launches
+  float* partials = nullptr;     // [kv_heads * splits][rows][head_dim + 2]
+  uint32_t* counters = nullptr;  // [kv_heads], 0 between launches
 };
 
 struct AttentionLaunch {
@@ -65,7 +67,7 @@ struct AttentionLaunch {
 
 inline constexpr int kAttentionWarps = 8;
 inline constexpr int kMaxDecodeTokens = 8;
-inline constexpr int kKeyTile = 32;       // positions that a block works on at once
+inline constexpr int kKeyTile = 32;  // positions that a block works on at once
 inline constexpr int kMaxHeadDimension = 512;
 inline constexpr int kMaxSplits = 256;
 // A split is worth its overhead from this many tiles on.
@@ -82,17 +84,19 @@ struct DecodeShared {
   int scores = 0;
   int weights = 0;
   int rescale = 0;
-  int new_rows = 0;   // keys and values of the call's own tokens
+  int new_rows = 0;  // keys and values of the call's own tokens
   int rotations = 0;
-  int last = 0;       // a flag
+  int last = 0;  // a flag
   int bytes = 0;
   int stage_bytes = 0;
 };
 inline constexpr int kScoreRow = kKeyTile + 4;         // floats
 inline constexpr int kWeightRow = (kKeyTile + 8) * 2;  // bytes
 
-constexpr DecodeShared DecodeSharedOf(int head_dim, int rotated, int row_tiles, int tokens, int splits, int ring_stages) {
-  const int row_columns = rotated > 0 ? head_dim + rotated : 2 * head_dim;  // of keys and values together
+constexpr DecodeShared DecodeSharedOf(int head_dim, int rotated, int row_tiles, int tokens,
+                                      int splits, int ring_stages) {
+  const int row_columns =
+      rotated > 0 ? head_dim + rotated : 2 * head_dim;  // of keys and values together
   const int rows = 16 * row_tiles;
   DecodeShared s;
   s.stage_bytes = kKeyTile * row_columns * 2;
@@ -116,7 +120,8 @@ constexpr bool HasDecodeKernel(int head_dim, int rotated) {
   return (head_dim == 512 && rotated == 128) || (head_dim == 64 && rotated == 16);
 }
 
-cudaError_t LaunchDecodeAttention(const AttentionParams&, const DecodeShared&, const AttentionLaunch&);
+cudaError_t LaunchDecodeAttention(const AttentionParams&, const DecodeShared&,
+                                  const AttentionLaunch&);
 cudaError_t LaunchPrepareAttention(const PrepareParams&, uint16_t* q_out, const AttentionLaunch&);
 // Any head size up to kMaxHeadDimension; a block for every query head and token.
 cudaError_t LaunchAttentionAnyShape(const AttentionParams&, const AttentionLaunch&);

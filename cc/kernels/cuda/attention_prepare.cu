@@ -9,7 +9,7 @@ constexpr int kThreads = kAttentionWarps * kWarp;
 
 template <int kHeadDim, int kRotated>
 __global__ void __launch_bounds__(kThreads)
-PrepareKernel(const __grid_constant__ PrepareParams p, uint16_t* __restrict__ q_out) {
+    PrepareKernel(const __grid_constant__ PrepareParams p, uint16_t* __restrict__ q_out) {
   constexpr int kTurned = kTurnedPairs<kHeadDim, kRotated>;
   constexpr int kColumns = kHeadDim + kRotated;
   GEMMA_SHARED_MEMORY(shared);
@@ -29,8 +29,9 @@ PrepareKernel(const __grid_constant__ PrepareParams p, uint16_t* __restrict__ q_
     } else {
       const int head = i - p.heads;
       const int64_t slot = SlotOf(p.cache, head, position);
-      PrepareKeyValue<kHeadDim, kRotated>(p, (token * p.cache.kv_heads + head) * kHeadDim, rotations,
-                                          p.cache.keys + slot * kHeadDim, p.cache.values + slot * kColumns);
+      PrepareKeyValue<kHeadDim, kRotated>(p, (token * p.cache.kv_heads + head) * kHeadDim,
+                                          rotations, p.cache.keys + slot * kHeadDim,
+                                          p.cache.values + slot * kColumns);
     }
   }
 }
@@ -38,13 +39,14 @@ PrepareKernel(const __grid_constant__ PrepareParams p, uint16_t* __restrict__ q_
 template <int kHeadDim, int kRotated>
 cudaError_t LaunchHead(const PrepareParams& p, uint16_t* q_out, const AttentionLaunch& launch) {
   const LaunchShape shape{dim3(static_cast<unsigned>(p.tokens)), kThreads,
-                          sizeof(Rotation) * kTurnedPairs<kHeadDim, kRotated>, launch.overlap, launch.stream};
+                          sizeof(Rotation) * kTurnedPairs<kHeadDim, kRotated>, launch.overlap,
+                          launch.stream};
   return Launch(PrepareKernel<kHeadDim, kRotated>, shape, p, q_out);
 }
 
 // Head sizes without a kernel of their own: a thread takes every kThreads-th element.
-__global__ void __launch_bounds__(kThreads) PrepareAnyShapeKernel(const __grid_constant__ PrepareParams p,
-                                                                  uint16_t* __restrict__ q_out) {
+__global__ void __launch_bounds__(kThreads)
+    PrepareAnyShapeKernel(const __grid_constant__ PrepareParams p, uint16_t* __restrict__ q_out) {
   const int head_dim = p.cache.head_dim, half = head_dim / 2;
   const int64_t token = blockIdx.x, position = *p.start + token;
   WaitForPreviousKernel();
@@ -56,7 +58,8 @@ __global__ void __launch_bounds__(kThreads) PrepareAnyShapeKernel(const __grid_c
     const void* from = is_query ? p.q : is_value && p.v != nullptr ? p.v : p.k;
     const int64_t offset = (token * heads + head) * head_dim;
     auto load = [&](int j) {
-      if (p.bf16_in) return __uint_as_float(uint32_t{static_cast<const uint16_t*>(from)[offset + j]} << 16);
+      if (p.bf16_in)
+        return __uint_as_float(uint32_t{static_cast<const uint16_t*>(from)[offset + j]} << 16);
       return static_cast<const float*>(from)[offset + j];
     };
     float squares = 0;
@@ -83,18 +86,26 @@ __global__ void __launch_bounds__(kThreads) PrepareAnyShapeKernel(const __grid_c
 
 }  // namespace
 
-cudaError_t LaunchPrepareAttention(const PrepareParams& p, uint16_t* q_out, const AttentionLaunch& launch) {
+cudaError_t LaunchPrepareAttention(const PrepareParams& p, uint16_t* q_out,
+                                   const AttentionLaunch& launch) {
   if (p.cache.rotated > 0) {
-    return p.cache.head_dim == 512 ? LaunchHead<512, 128>(p, q_out, launch) : LaunchHead<64, 16>(p, q_out, launch);
+    return p.cache.head_dim == 512 ? LaunchHead<512, 128>(p, q_out, launch)
+                                   : LaunchHead<64, 16>(p, q_out, launch);
   }
   switch (p.cache.head_dim) {
-    case 64: return LaunchHead<64, 0>(p, q_out, launch);
-    case 128: return LaunchHead<128, 0>(p, q_out, launch);
-    case 256: return LaunchHead<256, 0>(p, q_out, launch);
-    case 512: return LaunchHead<512, 0>(p, q_out, launch);
-    default: break;
+    case 64:
+      return LaunchHead<64, 0>(p, q_out, launch);
+    case 128:
+      return LaunchHead<128, 0>(p, q_out, launch);
+    case 256:
+      return LaunchHead<256, 0>(p, q_out, launch);
+    case 512:
+      return LaunchHead<512, 0>(p, q_out, launch);
+    default:
+      break;
   }
-  const LaunchShape shape{dim3(static_cast<unsigned>(p.tokens)), kThreads, 0, launch.overlap, launch.stream};
+  const LaunchShape shape{dim3(static_cast<unsigned>(p.tokens)), kThreads, 0, launch.overlap,
+                          launch.stream};
   return Launch(PrepareAnyShapeKernel, shape, p, q_out);
 }
 

@@ -24,7 +24,7 @@ struct Case {
   int kv_heads = 1;
   int head_dim = 64;
   int window = 0;
-  int capacity = 0;  // 0: as small as allowed
+  int capacity = 0;      // 0: as small as allowed
   int turned_pairs = 0;  // rope frequencies that are not zero; 0: all
   bool shared = false;   // values come from k, normalized
 };
@@ -36,7 +36,9 @@ class Layer {
       : c_(c),
         random_(static_cast<uint32_t>(c.heads * 7 + c.head_dim + c.window)),
         max_context_(max_context),
-        capacity_(c.capacity != 0 ? c.capacity : c.window == 0 ? max_context : std::min(max_context, c.window - 1 + max_tokens)),
+        capacity_(c.capacity != 0 ? c.capacity
+                  : c.window == 0 ? max_context
+                                  : std::min(max_context, c.window - 1 + max_tokens)),
         scale_(1.0f / std::sqrt(static_cast<float>(c.head_dim))),
         q_norm_(RandomFloats(static_cast<size_t>(c.head_dim), 1, random_)),
         k_norm_(RandomFloats(static_cast<size_t>(c.head_dim), 1, random_)),
@@ -57,11 +59,13 @@ class Layer {
   void Step(int start, int tokens) {
     const size_t q_size = static_cast<size_t>(tokens * c_.heads * c_.head_dim);
     const size_t k_size = static_cast<size_t>(tokens * c_.kv_heads * c_.head_dim);
-    const std::vector<float> q = RandomFloats(q_size, 2, random_), k = RandomFloats(k_size, 2, random_),
+    const std::vector<float> q = RandomFloats(q_size, 2, random_),
+                             k = RandomFloats(k_size, 2, random_),
                              v = RandomFloats(k_size, 2, random_);
-    ExpectClose(absl::StrCat("heads ", c_.heads, "/", c_.kv_heads, " of ", c_.head_dim, " window ", c_.window,
-                             rotated_ > 0 ? " shared" : "", ", ", tokens, " at ", start),
-                OnDevice(q, k, v, start, tokens), Expected(q, k, v, start, tokens), kRelative, kEach);
+    ExpectClose(absl::StrCat("heads ", c_.heads, "/", c_.kv_heads, " of ", c_.head_dim, " window ",
+                             c_.window, rotated_ > 0 ? " shared" : "", ", ", tokens, " at ", start),
+                OnDevice(q, k, v, start, tokens), Expected(q, k, v, start, tokens), kRelative,
+                kEach);
   }
 
  private:
@@ -74,12 +78,13 @@ class Layer {
     return f;
   }
 
-  std::vector<float> OnDevice(const std::vector<float>& q, const std::vector<float>& k, const std::vector<float>& v,
-                              int start, int tokens) {
+  std::vector<float> OnDevice(const std::vector<float>& q, const std::vector<float>& k,
+                              const std::vector<float>& v, int start, int tokens) {
     const DeviceArray<float> device_q(q), device_k(k), device_v(v);
     const DeviceArray<int64_t> device_start(std::vector<int64_t>{start});
     DeviceArray<uint16_t> out(q.size());
-    DeviceArray<uint16_t> queries(static_cast<size_t>(tokens * c_.heads * (c_.head_dim + rotated_)));
+    DeviceArray<uint16_t> queries(
+        static_cast<size_t>(tokens * c_.heads * (c_.head_dim + rotated_)));
     Attention op;
     op.prepare.q = device_q.get();
     op.prepare.k = device_k.get();
@@ -92,7 +97,13 @@ class Layer {
     op.prepare.heads = c_.heads;
     op.prepare.tokens = tokens;
     op.prepare.start = device_start.get();
-    op.prepare.cache = {device_keys_->get(), device_values_->get(), c_.kv_heads, c_.head_dim, capacity_, c_.window, rotated_};
+    op.prepare.cache = {device_keys_->get(),
+                        device_values_->get(),
+                        c_.kv_heads,
+                        c_.head_dim,
+                        capacity_,
+                        c_.window,
+                        rotated_};
     op.scale = scale_;
     op.out = out.get();
     op.queries = queries.get();
@@ -102,14 +113,16 @@ class Layer {
     return ToFloats(out.Read());
   }
 
-  std::vector<float> Expected(const std::vector<float>& q, const std::vector<float>& k, const std::vector<float>& v,
-                              int start, int tokens) {
-    const KvCache cache{keys_.data(), values_.data(), CacheType::kF32, c_.kv_heads, c_.head_dim, capacity_, c_.window};
+  std::vector<float> Expected(const std::vector<float>& q, const std::vector<float>& k,
+                              const std::vector<float>& v, int start, int tokens) {
+    const KvCache cache{keys_.data(), values_.data(), CacheType::kF32, c_.kv_heads,
+                        c_.head_dim,  capacity_,      c_.window};
     std::vector<float> prepared(q.size()), out(q.size());
-    reference::Compute(PrepareAttention{q.data(), k.data(), c_.shared ? nullptr : v.data(), q_norm_.data(),
-                                        k_norm_.data(), frequencies_.data(), true, 1e-6f, c_.heads, tokens, start, cache,
-                                        prepared.data()});
-    reference::Compute(gemma::Attention{prepared.data(), c_.heads, tokens, start, scale_, cache, out.data()});
+    reference::Compute(PrepareAttention{q.data(), k.data(), c_.shared ? nullptr : v.data(),
+                                        q_norm_.data(), k_norm_.data(), frequencies_.data(), true,
+                                        1e-6f, c_.heads, tokens, start, cache, prepared.data()});
+    reference::Compute(
+        gemma::Attention{prepared.data(), c_.heads, tokens, start, scale_, cache, out.data()});
     return out;
   }
 
@@ -152,8 +165,10 @@ TEST(AttentionTest, SlidingWindowInARing) {
 }
 
 TEST(AttentionTest, SharedCache) {
-  RunChunks({.heads = 8, .kv_heads = 1, .head_dim = 64, .turned_pairs = 8, .shared = true}, kChunks);
-  RunChunks({.heads = 8, .kv_heads = 1, .head_dim = 512, .turned_pairs = 64, .shared = true}, {1, 8, 8, 8, 8, 2, 4, 1});
+  RunChunks({.heads = 8, .kv_heads = 1, .head_dim = 64, .turned_pairs = 8, .shared = true},
+            kChunks);
+  RunChunks({.heads = 8, .kv_heads = 1, .head_dim = 512, .turned_pairs = 64, .shared = true},
+            {1, 8, 8, 8, 8, 2, 4, 1});
 }
 
 TEST(AttentionTest, ManyRows) {
@@ -162,7 +177,9 @@ TEST(AttentionTest, ManyRows) {
 }
 
 // Values that come from k without a shared cache: every dimension turns.
-TEST(AttentionTest, ValuesFromKeys) { RunChunks({.heads = 2, .kv_heads = 1, .head_dim = 64, .shared = true}, {3, 8, 8}); }
+TEST(AttentionTest, ValuesFromKeys) {
+  RunChunks({.heads = 2, .kv_heads = 1, .head_dim = 64, .shared = true}, {3, 8, 8});
+}
 
 TEST(AttentionTest, AnyHeadSize) {
   RunChunks({.heads = 4, .kv_heads = 2, .head_dim = 20, .window = 9}, {1, 8, 5, 30, 1});
@@ -194,12 +211,14 @@ TEST(AttentionTest, RefusesInASentence) {
   op.prepare.heads = 3;
   op.prepare.tokens = 1;
   op.prepare.cache.kv_heads = 2;
-  EXPECT_EQ(RunAttention(op, context.get()).message(), "attention: 3 heads do not share 2 key/value heads evenly");
+  EXPECT_EQ(RunAttention(op, context.get()).message(),
+            "attention: 3 heads do not share 2 key/value heads evenly");
   op.prepare.heads = 4;
   op.prepare.cache.head_dim = 256;
   op.prepare.cache.capacity = 100;
   op.max_context = 128;
-  EXPECT_EQ(RunAttention(op, context.get()).message(), "attention: a cache of 100 positions is too small for 128");
+  EXPECT_EQ(RunAttention(op, context.get()).message(),
+            "attention: a cache of 100 positions is too small for 128");
 }
 
 }  // namespace

@@ -6,15 +6,19 @@
 
 namespace gemma::cuda {
 
-size_t Workspace::Bytes(const Device& device, const Limits& limits) { return LayOutWorkspace(device, limits).bytes; }
+size_t Workspace::Bytes(const Device& device, const Limits& limits) {
+  return LayOutWorkspace(device, limits).bytes;
+}
 
-absl::StatusOr<Workspace> Workspace::Create(const Device& device, const Limits& limits, Stream stream) {
+absl::StatusOr<Workspace> Workspace::Create(const Device& device, const Limits& limits,
+                                            Stream stream) {
   const WorkspaceLayout layout = LayOutWorkspace(device, limits);
   Workspace workspace;
   workspace.limits_ = limits;
-  GEMMA_ASSIGN_OR_RETURN(workspace.memory_, DeviceBuffer::Allocate(layout.bytes, "the kernels' scratch memory"));
-  GEMMA_RETURN_IF_ERROR(
-      ToStatus(cudaMemsetAsync(workspace.memory_.data(), 0, layout.bytes, stream), "cannot clear scratch memory"));
+  GEMMA_ASSIGN_OR_RETURN(workspace.memory_,
+                         DeviceBuffer::Allocate(layout.bytes, "the kernels' scratch memory"));
+  GEMMA_RETURN_IF_ERROR(ToStatus(cudaMemsetAsync(workspace.memory_.data(), 0, layout.bytes, stream),
+                                 "cannot clear scratch memory"));
   std::byte* const base = static_cast<std::byte*>(workspace.memory_.data());
   workspace.boundary_sums_ = reinterpret_cast<float*>(base + layout.boundary_sums);
   workspace.boundary_flags_ = reinterpret_cast<uint32_t*>(base + layout.boundary_flags);

@@ -1,4 +1,5 @@
-// What every kernel call needs beside its operands: the GPU, a stream, and a stream's scratch memory.
+// What every kernel call needs beside its operands: the GPU, a stream, and a stream's scratch
+// memory.
 #ifndef CC_KERNELS_CUDA_CONTEXT_H_
 #define CC_KERNELS_CUDA_CONTEXT_H_
 
@@ -11,15 +12,16 @@ namespace gemma::cuda {
 
 struct SampleState;
 
-// Scratch memory that kernels leave as they found it, so kernels of one stream share it. One per stream; never used by two
-// streams at once.
+// Scratch memory that kernels leave as they found it, so kernels of one stream share it. One per
+// stream; never used by two streams at once.
 class Workspace {
  public:
   struct Limits {
     size_t attention_bytes = 0;  // the largest DecodeAttentionBytes (attention.h) of any layer
   };
 
-  static absl::StatusOr<Workspace> Create(const Device& device, const Limits& limits, Stream stream);
+  static absl::StatusOr<Workspace> Create(const Device& device, const Limits& limits,
+                                          Stream stream);
   // What Create takes.
   static size_t Bytes(const Device& device, const Limits& limits);
 
@@ -29,7 +31,8 @@ class Workspace {
   float* boundary_sums() const { return boundary_sums_; }
   uint32_t* boundary_flags() const { return boundary_flags_; }
 
-  // Decode attention: what splits of the context leave for the last one, and counters, 0 between launches.
+  // Decode attention: what splits of the context leave for the last one, and counters, 0 between
+  // launches.
   float* attention_partials() const { return attention_partials_; }
   uint32_t* attention_counters() const { return attention_counters_; }
 
@@ -50,8 +53,9 @@ struct Context {
   Device device;
   Stream stream = nullptr;
   Workspace* workspace = nullptr;
-  // Let each kernel start while the one before it ends (programmatic dependent launch, compute capability 9.0): it fills its
-  // shared memory with weights meanwhile. Every kernel of the stream must then be one of this folder.
+  // Let each kernel start while the one before it ends (programmatic dependent launch, compute
+  // capability 9.0): it fills its shared memory with weights meanwhile. Every kernel of the stream
+  // must then be one of this folder.
   bool overlap = false;
 };
 

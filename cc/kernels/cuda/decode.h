@@ -1,9 +1,10 @@
-// From the bytes of docs/formats.md to numbers, on the device: single values, and the fragments of a 16 x 32 block of
-// weights that the tensor cores multiply.
+// From the bytes of docs/formats.md to numbers, on the device: single values, and the fragments of
+// a 16 x 32 block of weights that the tensor cores multiply.
 //
-// Fragments hold integers, not weights: an unsigned q enters as the bfloat16 128 + q, which is exact (bfloat16 has 7
-// fraction bits, and 0x4300 | q is 128 + q). The caller starts its sums at -(128 + zero point) * sum(x) and multiplies
-// by the float32 scale of the group afterwards, so a weight is never rounded.
+// Fragments hold integers, not weights: an unsigned q enters as the bfloat16 128 + q, which is
+// exact (bfloat16 has 7 fraction bits, and 0x4300 | q is 128 + q). The caller starts its sums at
+// -(128 + zero point) * sum(x) and multiplies by the float32 scale of the group afterwards, so a
+// weight is never rounded.
 #ifndef CC_KERNELS_CUDA_DECODE_H_
 #define CC_KERNELS_CUDA_DECODE_H_
 
@@ -29,8 +30,9 @@ constexpr float Offset(Layout l) {
 // A float32 weight is the exact sum of three bfloat16, a float16 weight of two.
 constexpr int FragmentParts(Layout l) { return l == Layout::kF32 ? 3 : l == Layout::kF16 ? 2 : 1; }
 
-// Scale and min of group `g` (0 to 7) of a Q4_K or Q5_K block: the packed 12 bytes hold groups 0-3 in the low 6 bits of
-// bytes 0-3 and 4-7, groups 4-7 in the halves of bytes 8-11 with their top 2 bits atop bytes 0-3 and 4-7.
+// Scale and min of group `g` (0 to 7) of a Q4_K or Q5_K block: the packed 12 bytes hold groups 0-3
+// in the low 6 bits of bytes 0-3 and 4-7, groups 4-7 in the halves of bytes 8-11 with their top 2
+// bits atop bytes 0-3 and 4-7.
 struct SixBitPair {
   int scale;
   int min;
@@ -39,18 +41,21 @@ GEMMA_DEVICE SixBitPair UnpackSixBits(uint32_t low, uint32_t middle, uint32_t hi
   const int shift = g % 4 * 8;
   const uint32_t a = low >> shift, b = middle >> shift, c = high >> shift;
   if (g < 4) return {static_cast<int>(a & 63), static_cast<int>(b & 63)};
-  return {static_cast<int>((c & 15) | (a >> 2 & 48)), static_cast<int>((c >> 4 & 15) | (b >> 2 & 48))};
+  return {static_cast<int>((c & 15) | (a >> 2 & 48)),
+          static_cast<int>((c >> 4 & 15) | (b >> 2 & 48))};
 }
 
 // ---- fragments ----
 
-// Lane l = 4 g + t holds columns 4t to 4t + 3 (first half) and 16 + 4t to 16 + 4t + 3 (second half) of rows g and g + 8:
-// a[half][0]: columns 0 and 2 of the four, row g;  a[half][2]: columns 1 and 3;  a[half][1], a[half][3]: row g + 8.
+// Lane l = 4 g + t holds columns 4t to 4t + 3 (first half) and 16 + 4t to 16 + 4t + 3 (second half)
+// of rows g and g + 8: a[half][0]: columns 0 and 2 of the four, row g;  a[half][2]: columns 1 and
+// 3;  a[half][1], a[half][3]: row g + 8.
 using Fragments = uint32_t[2][4];
 
 inline constexpr uint32_t kBf16Of128 = 0x43004300;  // a pair of bfloat16 128
 
-// (word & mask) | magic in one instruction, which takes one constant only: the magic word has to be a register.
+// (word & mask) | magic in one instruction, which takes one constant only: the magic word has to be
+// a register.
 template <uint32_t kMask>
 GEMMA_DEVICE uint32_t MaskOr(uint32_t word, uint32_t magic) {
 #ifdef GEMMA_CUDA_EMULATION
@@ -70,7 +75,8 @@ GEMMA_DEVICE uint32_t OpaqueWord(uint32_t value) {
   return value;
 }
 
-// One row's part of the fragments, from the nibble word of lane t; `r` is 0 for row g and 1 for row g + 8. magic: kBf16Of128
+// One row's part of the fragments, from the nibble word of lane t; `r` is 0 for row g and 1 for row
+// g + 8. magic: kBf16Of128
 GEMMA_DEVICE void SpreadNibbles(uint32_t word, int r, uint32_t magic, Fragments& a) {
   constexpr uint32_t kMask = 0x000f000f;
   a[0][r] = MaskOr<kMask>(word, magic);
@@ -128,7 +134,8 @@ GEMMA_DEVICE void FourFloats(const std::byte* from, float (&f)[4]) {
     const uint32_t words[2] = {v.x, v.y};
     for (int i = 0; i < 4; ++i) {
       const uint16_t bits = static_cast<uint16_t>(words[i / 2] >> (i % 2 * 16));
-      f[i] = kLayout == Layout::kF16 ? HalfBitsToFloat(bits) : __uint_as_float(uint32_t{bits} << 16);
+      f[i] =
+          kLayout == Layout::kF16 ? HalfBitsToFloat(bits) : __uint_as_float(uint32_t{bits} << 16);
     }
   }
 }
@@ -153,29 +160,34 @@ GEMMA_DEVICE int LoadQuantized(const Matrix& m, int64_t row, int column) {
   const int j = column % 32;
   const uint8_t byte = LoadElement<uint8_t>(m.values, block * 16 + j % 16);
   int q = j < 16 ? byte & 15 : byte >> 4;
-  if (HasBitPlane(m.layout)) q |= static_cast<int>(LoadElement<uint32_t>(m.extra, block) >> j & 1) << 4;
-  if (m.layout == Layout::kQ6_K) q |= (LoadElement<uint8_t>(m.extra, block * 8 + j % 8) >> (j / 8 * 2) & 3) << 4;
+  if (HasBitPlane(m.layout))
+    q |= static_cast<int>(LoadElement<uint32_t>(m.extra, block) >> j & 1) << 4;
+  if (m.layout == Layout::kQ6_K)
+    q |= (LoadElement<uint8_t>(m.extra, block * 8 + j % 8) >> (j / 8 * 2) & 3) << 4;
   return q;
 }
 
 GEMMA_DEVICE float LoadScale(const std::byte* plane, const Matrix& m, int64_t row, int column) {
   if (m.float_scales) return LoadElement<float>(plane, row);
-  return HalfBitsToFloat(LoadElement<uint16_t>(plane, row * (m.columns / m.group) + column / m.group));
+  return HalfBitsToFloat(
+      LoadElement<uint16_t>(plane, row * (m.columns / m.group) + column / m.group));
 }
 
 GEMMA_DEVICE float LoadPackedValue(const Matrix& m, int64_t row, int column) {
   const int64_t block = row * (m.columns / 256) + column / 256;
   const float d = HalfBitsToFloat(LoadElement<uint16_t>(m.blocks, 2 * block));
   const float dmin = HalfBitsToFloat(LoadElement<uint16_t>(m.blocks, 2 * block + 1));
-  const SixBitPair pair = UnpackSixBits(LoadElement<uint32_t>(m.scales, 3 * block),
-                                        LoadElement<uint32_t>(m.scales, 3 * block + 1),
-                                        LoadElement<uint32_t>(m.scales, 3 * block + 2), column % 256 / 32);
-  const float scaled = (d * static_cast<float>(pair.scale)) * static_cast<float>(LoadQuantized(m, row, column));
+  const SixBitPair pair = UnpackSixBits(
+      LoadElement<uint32_t>(m.scales, 3 * block), LoadElement<uint32_t>(m.scales, 3 * block + 1),
+      LoadElement<uint32_t>(m.scales, 3 * block + 2), column % 256 / 32);
+  const float scaled =
+      (d * static_cast<float>(pair.scale)) * static_cast<float>(LoadQuantized(m, row, column));
   const float min = dmin * static_cast<float>(pair.min);
 #ifdef GEMMA_CUDA_EMULATION
   return scaled - min;
 #else
-  return __fsub_rn(scaled, min);  // not contracted into a fused multiply-add: the same bits as the reference
+  return __fsub_rn(
+      scaled, min);  // not contracted into a fused multiply-add: the same bits as the reference
 #endif
 }
 
@@ -190,7 +202,8 @@ GEMMA_DEVICE float LoadValue(const Matrix& m, int64_t row, int column) {
     case Layout::kBF16:
       return __uint_as_float(uint32_t{LoadElement<uint16_t>(m.values, index)} << 16);
     case Layout::kInt8:
-      return LoadScale(m.scales, m, row, column) * static_cast<float>(LoadElement<int8_t>(m.values, index));
+      return LoadScale(m.scales, m, row, column) *
+             static_cast<float>(LoadElement<int8_t>(m.values, index));
     case Layout::kQ4_K:
     case Layout::kQ5_K:
       return LoadPackedValue(m, row, column);

@@ -26,7 +26,8 @@ absl::StatusCode CodeOf(cudaError_t error) {
 
 absl::StatusOr<int> Attribute(cudaDeviceAttr attribute, int index) {
   int value = 0;
-  GEMMA_RETURN_IF_ERROR(ToStatus(cudaDeviceGetAttribute(&value, attribute, index), "cannot query the GPU"));
+  GEMMA_RETURN_IF_ERROR(
+      ToStatus(cudaDeviceGetAttribute(&value, attribute, index), "cannot query the GPU"));
   return value;
 }
 
@@ -34,7 +35,8 @@ absl::StatusOr<int> Attribute(cudaDeviceAttr attribute, int index) {
 
 absl::Status ToStatus(cudaError_t error, absl::string_view what) {
   if (error == cudaSuccess) return absl::OkStatus();
-  return absl::Status(CodeOf(error), absl::StrCat(what, ": ", cudaGetErrorString(error), " (", cudaGetErrorName(error), ")"));
+  return absl::Status(CodeOf(error), absl::StrCat(what, ": ", cudaGetErrorString(error), " (",
+                                                  cudaGetErrorName(error), ")"));
 }
 
 absl::StatusOr<Device> FindDevice(int index) {
@@ -44,7 +46,8 @@ absl::StatusOr<Device> FindDevice(int index) {
     return absl::NotFoundError(absl::StrCat("there is no GPU ", index, ", only ", count));
   }
   cudaDeviceProp properties;
-  GEMMA_RETURN_IF_ERROR(ToStatus(cudaGetDeviceProperties(&properties, index), absl::StrCat("cannot query GPU ", index)));
+  GEMMA_RETURN_IF_ERROR(ToStatus(cudaGetDeviceProperties(&properties, index),
+                                 absl::StrCat("cannot query GPU ", index)));
   Device device;
   device.name = properties.name;
   device.index = index;
@@ -52,12 +55,13 @@ absl::StatusOr<Device> FindDevice(int index) {
   device.compute_minor = properties.minor;
   device.multiprocessors = properties.multiProcessorCount;
   device.memory_bytes = properties.totalGlobalMem;
-  GEMMA_ASSIGN_OR_RETURN(const int shared, Attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, index));
+  GEMMA_ASSIGN_OR_RETURN(const int shared,
+                         Attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, index));
   device.shared_bytes = static_cast<size_t>(shared);
   if (device.compute_major < 8) {
     return absl::FailedPreconditionError(
-        absl::StrCat(device.name, " has compute capability ", device.compute_major, ".", device.compute_minor,
-                     ", but the kernels need 8.0 or later"));
+        absl::StrCat(device.name, " has compute capability ", device.compute_major, ".",
+                     device.compute_minor, ", but the kernels need 8.0 or later"));
   }
   return device;
 }

@@ -26,12 +26,13 @@ struct Device {
   size_t memory_bytes = 0;
 };
 
-// Ok, or the error with what failed: "cannot copy the weights: out of memory (cudaErrorMemoryAllocation)". Running out of
-// memory is ResourceExhausted, no usable driver or GPU Unavailable, everything else Internal.
+// Ok, or the error with what failed: "cannot copy the weights: out of memory
+// (cudaErrorMemoryAllocation)". Running out of memory is ResourceExhausted, no usable driver or GPU
+// Unavailable, everything else Internal.
 absl::Status ToStatus(cudaError_t error, absl::string_view what);
 
-// NotFound when there is no GPU, Unavailable when the driver is missing or too old for this program, FailedPrecondition when
-// the GPU is older than compute capability 8.0.
+// NotFound when there is no GPU, Unavailable when the driver is missing or too old for this
+// program, FailedPrecondition when the GPU is older than compute capability 8.0.
 absl::StatusOr<Device> FindDevice(int index);
 
 // Device memory, freed on destruction.

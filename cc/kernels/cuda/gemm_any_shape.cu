@@ -1,5 +1,5 @@
-// out = in * transpose(weight) for any number of tokens, any shape and layout: blocks of 64 rows and 64 tokens, weights decoded
-// to bfloat16 in shared memory, mma.sync.
+// out = in * transpose(weight) for any number of tokens, any shape and layout: blocks of 64 rows
+// and 64 tokens, weights decoded to bfloat16 in shared memory, mma.sync.
 #include "cc/kernels/cuda/activation.h"
 #include "cc/kernels/cuda/decode.h"
 #include "cc/kernels/cuda/gemm_params.h"
@@ -33,12 +33,14 @@ GEMMA_DEVICE void CopyTokens(const GemmParams& p, int token, int column, uint16_
   for (int i = static_cast<int>(threadIdx.x); i < kTokens * kColumns; i += kThreads) {
     const int t = i / kColumns, c = i % kColumns;
     const bool inside = token + t < p.tokens && column + c < p.first.columns;
-    to[t][c] = inside ? p.in[static_cast<int64_t>(token + t) * p.first.columns + column + c] : uint16_t{0};
+    to[t][c] =
+        inside ? p.in[static_cast<int64_t>(token + t) * p.first.columns + column + c] : uint16_t{0};
   }
 }
 
 // A warp's 16 rows times all tokens of the block. sums: 8 tokens each
-GEMMA_DEVICE void MultiplyTile(const uint16_t (*weights)[kPitch], const uint16_t (*in)[kPitch], float (&sums)[kTokens / 8][4]) {
+GEMMA_DEVICE void MultiplyTile(const uint16_t (*weights)[kPitch], const uint16_t (*in)[kPitch],
+                               float (&sums)[kTokens / 8][4]) {
 #pragma unroll
   for (int k = 0; k < kColumns; k += 16) {
     uint32_t a[4];
@@ -69,7 +71,8 @@ GEMMA_DEVICE void StoreOne(const GemmParams& p, int row, int token, float value,
 __global__ void __launch_bounds__(kThreads) GemmKernel(const __grid_constant__ GemmParams p) {
   GEMMA_SHARED_MEMORY(memory);
   GemmShared& shared = *reinterpret_cast<GemmShared*>(memory);
-  const int row = static_cast<int>(blockIdx.x) * kRows, token = static_cast<int>(blockIdx.y) * kTokens;
+  const int row = static_cast<int>(blockIdx.x) * kRows,
+            token = static_cast<int>(blockIdx.y) * kTokens;
   float sums[kTokens / 8][4] = {}, up[kTokens / 8][4] = {};
   for (int column = 0; column < p.first.columns; column += kColumns) {
     __syncthreads();
@@ -85,7 +88,8 @@ __global__ void __launch_bounds__(kThreads) GemmKernel(const __grid_constant__ G
   for (int n = 0; n < kTokens / 8; ++n) {
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      StoreOne(p, row + WarpIndex() * 16 + g + i / 2 * 8, token + n * 8 + 2 * t + i % 2, sums[n][i], up[n][i]);
+      StoreOne(p, row + WarpIndex() * 16 + g + i / 2 * 8, token + n * 8 + 2 * t + i % 2, sums[n][i],
+               up[n][i]);
     }
   }
 }

@@ -1,4 +1,5 @@
-// The machine instructions that CUDA C++ has no words for, one function each, with the same meaning under emulation.
+// The machine instructions that CUDA C++ has no words for, one function each, with the same meaning
+// under emulation.
 #ifndef CC_KERNELS_CUDA_INSTRUCTIONS_H_
 #define CC_KERNELS_CUDA_INSTRUCTIONS_H_
 
@@ -29,12 +30,13 @@ GEMMA_DEVICE float HalfBitsToFloat(uint16_t bits) { return __half2float(__ushort
 
 // ---- tensor cores ----
 
-// c += a * b for a [16, 16] row-major, b [16, 8] column-major, c [16, 8]; bfloat16 in, float32 sums.
-// Lane l, with g = l / 4 and t = l % 4, holds
-//   a[0]: row g, columns 2t, 2t + 1    a[1]: row g + 8, same    a[2]: row g, columns 2t + 8, 2t + 9   a[3]: row g + 8
-//   b[0]: rows 2t, 2t + 1 of column g  b[1]: rows 2t + 8, 2t + 9
-//   c[0], c[1]: row g, columns 2t, 2t + 1                       c[2], c[3]: row g + 8
-GEMMA_DEVICE void MultiplyAccumulate(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+// c += a * b for a [16, 16] row-major, b [16, 8] column-major, c [16, 8]; bfloat16 in, float32
+// sums. Lane l, with g = l / 4 and t = l % 4, holds
+//   a[0]: row g, columns 2t, 2t + 1    a[1]: row g + 8, same    a[2]: row g, columns 2t + 8, 2t + 9
+//   a[3]: row g + 8 b[0]: rows 2t, 2t + 1 of column g  b[1]: rows 2t + 8, 2t + 9 c[0], c[1]: row g,
+//   columns 2t, 2t + 1                       c[2], c[3]: row g + 8
+GEMMA_DEVICE void MultiplyAccumulate(float (&c)[4], const uint32_t (&a)[4], uint32_t b0,
+                                     uint32_t b1) {
 #ifdef GEMMA_CUDA_EMULATION
   struct Operands {
     float* c;
@@ -44,7 +46,9 @@ GEMMA_DEVICE void MultiplyAccumulate(float (&c)[4], const uint32_t (&a)[4], uint
   const Operands in{c, a, {b0, b1}};
   emulation::WarpCollective(&in, nullptr, [](const void* const* ins, void* const*) {
     auto lane = [&](int l) { return static_cast<const Operands*>(ins[l]); };
-    auto half = [](uint32_t pair, int i) { return i == 0 ? Bf16LowToFloat(pair) : Bf16HighToFloat(pair); };
+    auto half = [](uint32_t pair, int i) {
+      return i == 0 ? Bf16LowToFloat(pair) : Bf16HighToFloat(pair);
+    };
     for (int row = 0; row < 16; ++row) {
       for (int column = 0; column < 8; ++column) {
         float& sum = lane(row % 8 * 4 + column / 2)->c[row / 8 * 2 + column % 2];
@@ -57,7 +61,8 @@ GEMMA_DEVICE void MultiplyAccumulate(float (&c)[4], const uint32_t (&a)[4], uint
     }
   });
 #else
-  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
+      "{%8, %9}, "
       "{%0, %1, %2, %3};"
       : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
@@ -92,8 +97,8 @@ GEMMA_DEVICE uint32_t SharedAddress(const void* pointer) {
 #endif
 }
 
-// Four 8 x 8 matrices of 16-bit elements from shared memory; lane l gives the address of row l % 8 of matrix l / 8.
-// d[m]: row l / 4, columns 2 (l % 4) and 2 (l % 4) + 1 of matrix m.
+// Four 8 x 8 matrices of 16-bit elements from shared memory; lane l gives the address of row l % 8
+// of matrix l / 8. d[m]: row l / 4, columns 2 (l % 4) and 2 (l % 4) + 1 of matrix m.
 GEMMA_DEVICE void LoadMatrix(uint32_t (&d)[4], const void* row) {
 #ifdef GEMMA_CUDA_EMULATION
   EmulatedLoadMatrix<false>(d, row);
@@ -105,7 +110,8 @@ GEMMA_DEVICE void LoadMatrix(uint32_t (&d)[4], const void* row) {
 #endif
 }
 
-// As LoadMatrix, of the transposed matrices. d[m]: rows 2 (l % 4) and 2 (l % 4) + 1 of column l / 4.
+// As LoadMatrix, of the transposed matrices. d[m]: rows 2 (l % 4) and 2 (l % 4) + 1 of column l
+// / 4.
 GEMMA_DEVICE void LoadMatrixTransposed(uint32_t (&d)[4], const void* row) {
 #ifdef GEMMA_CUDA_EMULATION
   EmulatedLoadMatrix<true>(d, row);
@@ -127,11 +133,12 @@ GEMMA_DEVICE void CopyAsync(void* to, const void* from, int valid = kBytes) {
   memcpy(to, from, valid);
 #else
   if constexpr (kBytes == 16) {
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(SharedAddress(to)), "l"(from), "r"(valid)
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(SharedAddress(to)),
+                 "l"(from), "r"(valid)
                  : "memory");
   } else {
-    asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(SharedAddress(to)), "l"(from), "n"(kBytes),
-                 "r"(valid)
+    asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(SharedAddress(to)),
+                 "l"(from), "n"(kBytes), "r"(valid)
                  : "memory");
   }
 #endif
@@ -153,8 +160,9 @@ GEMMA_DEVICE void WaitCopies() {
 
 // ---- order between kernels and between blocks ----
 
-// Programmatic dependent launch. A kernel launched with LaunchOptions::overlap may start while the kernel before it in
-// the stream still runs; nothing that kernel writes may be read, and nothing it reads may be written, before this returns.
+// Programmatic dependent launch. A kernel launched with LaunchOptions::overlap may start while the
+// kernel before it in the stream still runs; nothing that kernel writes may be read, and nothing it
+// reads may be written, before this returns.
 GEMMA_DEVICE void WaitForPreviousKernel() {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.wait;" ::: "memory");
@@ -222,7 +230,8 @@ GEMMA_DEVICE float WarpSum(float value) {
 }
 
 GEMMA_DEVICE float WarpMax(float value) {
-  for (int mask = kWarp / 2; mask > 0; mask /= 2) value = fmaxf(value, __shfl_xor_sync(kAllLanes, value, mask));
+  for (int mask = kWarp / 2; mask > 0; mask /= 2)
+    value = fmaxf(value, __shfl_xor_sync(kAllLanes, value, mask));
   return value;
 }
 

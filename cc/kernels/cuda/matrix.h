@@ -1,5 +1,6 @@
-// A weight in device memory as the kernels see it: plane pointers and numbers, no status types, so that kernel sources
-// compile quickly. MatrixFrom (matrix_from.h) makes one from a checked WeightView.
+// A weight in device memory as the kernels see it: plane pointers and numbers, no status types, so
+// that kernel sources compile quickly. MatrixFrom (matrix_from.h) makes one from a checked
+// WeightView.
 #ifndef CC_KERNELS_CUDA_MATRIX_H_
 #define CC_KERNELS_CUDA_MATRIX_H_
 
@@ -23,11 +24,13 @@ enum class Layout : uint8_t {
   kQ6_K = 10,
 };
 
-// The planes of docs/formats.md, each aligned to 128 bytes, in memory that can be read up to 16 bytes past the last one.
+// The planes of docs/formats.md, each aligned to 128 bytes, in memory that can be read up to 16
+// bytes past the last one.
 struct Matrix {
   const std::byte* values = nullptr;
-  const std::byte* extra = nullptr;   // the bit plane or the pair plane
-  const std::byte* scales = nullptr;  // float16, float32 (float_scales), 12 packed bytes (Q4_K, Q5_K) or int8 (Q6_K)
+  const std::byte* extra = nullptr;  // the bit plane or the pair plane
+  const std::byte* scales =
+      nullptr;  // float16, float32 (float_scales), 12 packed bytes (Q4_K, Q5_K) or int8 (Q6_K)
   const std::byte* mins = nullptr;
   const std::byte* blocks = nullptr;  // float16 d, dmin (Q4_K, Q5_K) or d (Q6_K)
   int32_t rows = 0;
@@ -37,7 +40,9 @@ struct Matrix {
   Layout layout = Layout::kF32;
 };
 
-constexpr bool HasBitPlane(Layout l) { return l == Layout::kInt5 || l == Layout::kInt5Min || l == Layout::kQ5_K; }
+constexpr bool HasBitPlane(Layout l) {
+  return l == Layout::kInt5 || l == Layout::kInt5Min || l == Layout::kQ5_K;
+}
 constexpr bool HasMins(Layout l) { return l == Layout::kInt4Min || l == Layout::kInt5Min; }
 constexpr bool HasPackedScales(Layout l) { return l == Layout::kQ4_K || l == Layout::kQ5_K; }
 constexpr bool HasNibbles(Layout l) { return l >= Layout::kInt4; }

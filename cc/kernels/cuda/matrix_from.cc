@@ -14,7 +14,8 @@ constexpr bool SameNumbers() {
          static_cast<int>(Layout::kInt5Min) == static_cast<int>(WeightLayout::kInt5Min) &&
          static_cast<int>(Layout::kQ4_K) == static_cast<int>(WeightLayout::kQ4_K) &&
          static_cast<int>(Layout::kQ5_K) == static_cast<int>(WeightLayout::kQ5_K) &&
-         static_cast<int>(Layout::kQ6_K) == static_cast<int>(WeightLayout::kQ6_K) && kWeightLayouts == 11;
+         static_cast<int>(Layout::kQ6_K) == static_cast<int>(WeightLayout::kQ6_K) &&
+         kWeightLayouts == 11;
 }
 static_assert(SameNumbers());
 

@@ -7,8 +7,8 @@
 
 namespace gemma::cuda {
 
-// `weight` is one that WeightView::Create made, with `data` in device memory: the bytes of the .ptd, aligned to 128 bytes
-// and followed by at least 16 readable ones.
+// `weight` is one that WeightView::Create made, with `data` in device memory: the bytes of the
+// .ptd, aligned to 128 bytes and followed by at least 16 readable ones.
 Matrix MatrixFrom(const WeightView& weight);
 
 }  // namespace gemma::cuda

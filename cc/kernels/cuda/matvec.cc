@@ -48,11 +48,14 @@ bool HasTiles(const WeightShape& shape) {
 }
 
 bool AllHaveTiles(const Matvec& op) {
-  return std::all_of(op.outputs.begin(), op.outputs.end(), [](const auto& o) { return HasTiles(o.weight.shape); });
+  return std::all_of(op.outputs.begin(), op.outputs.end(),
+                     [](const auto& o) { return HasTiles(o.weight.shape); });
 }
 
 // One launch can serve both.
-bool SameKind(const WeightShape& a, const WeightShape& b) { return a.layout == b.layout && a.group == b.group; }
+bool SameKind(const WeightShape& a, const WeightShape& b) {
+  return a.layout == b.layout && a.group == b.group;
+}
 
 bool NeedsInputTotals(const WeightShape& shape) {
   return HasGroups(shape.layout) && shape.group == shape.columns &&
@@ -61,25 +64,27 @@ bool NeedsInputTotals(const WeightShape& shape) {
 
 absl::Status Check(const Matvec& op) {
   if (op.tokens < 1 || op.tokens > kMaxMatvecTokens) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("matvec: ", op.tokens, " tokens (1 to ", kMaxMatvecTokens, "; use the GEMM for more)"));
+    return absl::InvalidArgumentError(absl::StrCat("matvec: ", op.tokens, " tokens (1 to ",
+                                                   kMaxMatvecTokens, "; use the GEMM for more)"));
   }
   if (op.outputs.empty() || op.outputs.size() > kMaxMatvecParts) {
-    return absl::InvalidArgumentError(absl::StrCat("matvec: ", op.outputs.size(), " outputs (1 to ", kMaxMatvecParts, ")"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("matvec: ", op.outputs.size(), " outputs (1 to ", kMaxMatvecParts, ")"));
   }
   const WeightShape& first = op.outputs[0].weight.shape;
   for (const Matvec::Output& output : op.outputs) {
     if (output.weight.shape.columns != first.columns) {
-      return absl::InvalidArgumentError(absl::StrCat("matvec: weights of ", output.weight.shape.columns, " and ",
-                                                     first.columns, " columns cannot share an input"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("matvec: weights of ", output.weight.shape.columns, " and ", first.columns,
+                       " columns cannot share an input"));
     }
   }
   if (op.gated && (op.outputs.size() != 2 || op.outputs[1].weight.shape.rows != first.rows)) {
     return absl::InvalidArgumentError("matvec: a gated product needs two weights of equal shape");
   }
   if (op.norm.x != nullptr && !CanFuseNorm(op)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("matvec: cannot fuse a norm of ", first.columns, " columns for ", op.tokens, " tokens"));
+    return absl::InvalidArgumentError(absl::StrCat("matvec: cannot fuse a norm of ", first.columns,
+                                                   " columns for ", op.tokens, " tokens"));
   }
   return absl::OkStatus();
 }
@@ -129,11 +134,14 @@ void SetColumns(Layout layout, int first, int count, MatvecParams& params) {
   params.total_units = params.parts[params.part_count - 1].tile_end * params.units_per_tile;
   const Matrix& matrix = params.parts[0].first;
   const int aligned = IsFloat(layout) ? UnitColumns(layout) : 256;
-  const bool aligned_scales = !HasGroups(static_cast<WeightLayout>(layout)) || matrix.float_scales || matrix.group == 32;
+  const bool aligned_scales =
+      !HasGroups(static_cast<WeightLayout>(layout)) || matrix.float_scales || matrix.group == 32;
   params.group = matrix.float_scales ? 0 : matrix.group;
   params.float_scales = matrix.float_scales;
-  bool whole = params.columns % aligned == 0 && aligned_scales && params.units_per_tile * UnitColumns(layout) == params.columns;
-  for (int i = 0; i < params.part_count; ++i) whole = whole && params.parts[i].first.rows % params.parts[i].tile_step == 0;
+  bool whole = params.columns % aligned == 0 && aligned_scales &&
+               params.units_per_tile * UnitColumns(layout) == params.columns;
+  for (int i = 0; i < params.part_count; ++i)
+    whole = whole && params.parts[i].first.rows % params.parts[i].tile_step == 0;
   params.full_rows = whole;
 }
 
@@ -144,13 +152,15 @@ bool FitLaunch(Layout layout, const Context& context, MatvecParams& params, Matv
   const int tiles = params.total_units / params.units_per_tile;
   // Two blocks may share a tile, three may not.
   params.whole_tiles = params.total_units / context.device.multiprocessors < params.units_per_tile;
-  launch.blocks = params.whole_tiles ? std::min(tiles, context.device.multiprocessors) : context.device.multiprocessors;
+  launch.blocks = params.whole_tiles ? std::min(tiles, context.device.multiprocessors)
+                                     : context.device.multiprocessors;
   return true;
 }
 
-// One launch of outputs with equal layouts, or several over slices of the columns when the input of all tokens does not
-// fit shared memory.
-absl::Status LaunchTiles(Layout layout, const Matvec& op, const Context& context, MatvecParams& params) {
+// One launch of outputs with equal layouts, or several over slices of the columns when the input of
+// all tokens does not fit shared memory.
+absl::Status LaunchTiles(Layout layout, const Matvec& op, const Context& context,
+                         MatvecParams& params) {
   MatvecLaunch launch;
   launch.overlap = context.overlap;
   launch.stream = context.stream;
@@ -162,9 +172,11 @@ absl::Status LaunchTiles(Layout layout, const Matvec& op, const Context& context
     slice = (slice / 2 + kSliceColumns - 1) / kSliceColumns * kSliceColumns;
     SetColumns(layout, 0, slice, params);
   }
-  if (slice < columns && (op.bf16_out || op.gated || op.softcap > 0 || params.parts[0].first.float_scales)) {
-    return absl::InvalidArgumentError(absl::StrCat("matvec: ", op.tokens, " tokens of ", columns,
-                                                   " columns do not fit shared memory (use fewer tokens)"));
+  if (slice < columns &&
+      (op.bf16_out || op.gated || op.softcap > 0 || params.parts[0].first.float_scales)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("matvec: ", op.tokens, " tokens of ", columns,
+                     " columns do not fit shared memory (use fewer tokens)"));
   }
   for (int first = 0; first < columns; first += slice) {
     SetColumns(layout, first, std::min(slice, columns - first), params);
@@ -185,15 +197,16 @@ absl::Status LaunchAnyShape(const Context& context, const MatvecParams& params) 
 }  // namespace
 
 bool CanFuseNorm(const Matvec& op) {
-  return op.tokens == 1 && !op.outputs.empty() && op.outputs[0].weight.shape.columns <= kMaxFusedNormColumns &&
-         AllHaveTiles(op) && std::none_of(op.outputs.begin(), op.outputs.end(), [](const auto& output) {
-           return NeedsInputTotals(output.weight.shape);
-         });
+  return op.tokens == 1 && !op.outputs.empty() &&
+         op.outputs[0].weight.shape.columns <= kMaxFusedNormColumns && AllHaveTiles(op) &&
+         std::none_of(op.outputs.begin(), op.outputs.end(),
+                      [](const auto& output) { return NeedsInputTotals(output.weight.shape); });
 }
 
 absl::Status RunMatvec(const Matvec& op, const Context& context) {
   GEMMA_RETURN_IF_ERROR(Check(op));
-  const bool tiles = AllHaveTiles(op) && (!op.gated || SameKind(op.outputs[0].weight.shape, op.outputs[1].weight.shape));
+  const bool tiles = AllHaveTiles(op) && (!op.gated || SameKind(op.outputs[0].weight.shape,
+                                                                op.outputs[1].weight.shape));
   if (!tiles) {
     MatvecParams params = CommonParams(op, context);
     if (op.gated) {

@@ -14,24 +14,27 @@ namespace gemma::cuda {
 
 struct Matvec {
   struct Output {
-    WeightView weight;      // [rows, columns] in device memory (matrix_from.h)
-    void* out = nullptr;    // [tokens, rows]
+    WeightView weight;    // [rows, columns] in device memory (matrix_from.h)
+    void* out = nullptr;  // [tokens, rows]
   };
 
-  int64_t tokens = 0;                  // 1 to kMaxMatvecTokens
-  const uint16_t* in = nullptr;        // bfloat16 [tokens, columns], aligned to 8 bytes; null with a fused norm
-  FusedNorm norm;                      // where x is not null: the input is computed from the residual stream (1 token)
-  std::vector<Output> outputs;         // projections that share the input: at most kMaxMatvecParts
+  int64_t tokens = 0;  // 1 to kMaxMatvecTokens
+  const uint16_t* in =
+      nullptr;     // bfloat16 [tokens, columns], aligned to 8 bytes; null with a fused norm
+  FusedNorm norm;  // where x is not null: the input is computed from the residual stream (1 token)
+  std::vector<Output> outputs;  // projections that share the input: at most kMaxMatvecParts
   // gated: outputs holds gate and up, and the first one's `out` gets gelu(gate) * up.
   bool gated = false;
-  bool bf16_out = false;               // `out` is bfloat16, else float32
-  float softcap = 0;                   // out = softcap * tanh(out / softcap) where > 0
+  bool bf16_out = false;  // `out` is bfloat16, else float32
+  float softcap = 0;      // out = softcap * tanh(out / softcap) where > 0
 };
 
-// True when RunMatvec can compute a norm into this product: 1 token, a width that fits and shapes with their own kernel.
+// True when RunMatvec can compute a norm into this product: 1 token, a width that fits and shapes
+// with their own kernel.
 bool CanFuseNorm(const Matvec& op);
 
-// InvalidArgument for more tokens, outputs or columns than stated, or a norm that CanFuseNorm refuses.
+// InvalidArgument for more tokens, outputs or columns than stated, or a norm that CanFuseNorm
+// refuses.
 absl::Status RunMatvec(const Matvec& op, const Context& context);
 
 }  // namespace gemma::cuda

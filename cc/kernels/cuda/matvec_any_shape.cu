@@ -1,5 +1,5 @@
-// The matrix-vector product for shapes that have no tiles: columns that are no multiple of 32, odd numbers of groups, gate and
-// up of different layouts. One warp computes one row, value by value.
+// The matrix-vector product for shapes that have no tiles: columns that are no multiple of 32, odd
+// numbers of groups, gate and up of different layouts. One warp computes one row, value by value.
 #include "cc/kernels/cuda/activation.h"
 #include "cc/kernels/cuda/decode.h"
 #include "cc/kernels/cuda/launch.h"
@@ -9,7 +9,8 @@
 namespace gemma::cuda {
 namespace {
 
-GEMMA_DEVICE void DotRow(const MatvecParams& p, const Matrix& m, int row, float (&sums)[kMaxMatvecTokens]) {
+GEMMA_DEVICE void DotRow(const MatvecParams& p, const Matrix& m, int row,
+                         float (&sums)[kMaxMatvecTokens]) {
   for (int t = 0; t < kMaxMatvecTokens; ++t) sums[t] = 0;
   for (int c = Lane(); c < p.columns; c += kWarp) {
     const float w = LoadValue(m, row, c);
@@ -20,7 +21,8 @@ GEMMA_DEVICE void DotRow(const MatvecParams& p, const Matrix& m, int row, float 
   for (int t = 0; t < kMaxMatvecTokens; ++t) sums[t] = WarpSum(sums[t]);
 }
 
-__global__ void __launch_bounds__(kMatvecWarps * kWarp) AnyShapeKernel(const __grid_constant__ MatvecParams p) {
+__global__ void __launch_bounds__(kMatvecWarps* kWarp)
+    AnyShapeKernel(const __grid_constant__ MatvecParams p) {
   WaitForPreviousKernel();
   LetNextKernelStart();
   int row = static_cast<int>(blockIdx.x) * kMatvecWarps + WarpIndex();
@@ -50,8 +52,8 @@ __global__ void __launch_bounds__(kMatvecWarps * kWarp) AnyShapeKernel(const __g
 cudaError_t LaunchMatvecAnyShape(const MatvecParams& params, const MatvecLaunch& launch) {
   int64_t rows = 0;
   for (int i = 0; i < params.part_count; ++i) rows += params.parts[i].first.rows;
-  const LaunchShape shape{dim3(static_cast<unsigned>((rows + kMatvecWarps - 1) / kMatvecWarps)), kMatvecWarps * kWarp, 0,
-                          launch.overlap, launch.stream};
+  const LaunchShape shape{dim3(static_cast<unsigned>((rows + kMatvecWarps - 1) / kMatvecWarps)),
+                          kMatvecWarps * kWarp, 0, launch.overlap, launch.stream};
   return Launch(AnyShapeKernel, shape, params);
 }
 

@@ -1,8 +1,10 @@
-// Brings units of weights (32 rows of usually 256 columns, a half at a time) from device memory into a warp's ring.
+// Brings units of weights (32 rows of usually 256 columns, a half at a time) from device memory
+// into a warp's ring.
 //
-// There are two ways. WholeCopier moves pointers: it needs launches whose matrices consist of whole units, with every row of every
-// plane aligned to 16 bytes. AnyCopier takes all shapes and computes every address. A kernel has one or the other: the code of both
-// would not fit the instruction cache.
+// There are two ways. WholeCopier moves pointers: it needs launches whose matrices consist of whole
+// units, with every row of every plane aligned to 16 bytes. AnyCopier takes all shapes and computes
+// every address. A kernel has one or the other: the code of both would not fit the instruction
+// cache.
 #ifndef CC_KERNELS_CUDA_MATVEC_COPY_H_
 #define CC_KERNELS_CUDA_MATVEC_COPY_H_
 
@@ -31,7 +33,8 @@ struct HalfTile {
   int half;
 };
 
-// Row r (0 to 15) of half a tile; beyond the matrix the last row stands in, whose result nobody stores.
+// Row r (0 to 15) of half a tile; beyond the matrix the last row stands in, whose result nobody
+// stores.
 GEMMA_DEVICE TileRow RowOfHalf(const HalfTile& h, int r) {
   const MatvecPart& part = h.part;
   const int row = h.tile * part.tile_step + 8 * h.half + (r < 8 ? r : r - 8 + part.second_row);
@@ -58,8 +61,9 @@ struct UnitCursor {
   }
 };
 
-// Where a 16-byte chunk of a value row lies, so that the lanes that read together meet different banks: eight lanes read 4 chunks
-// of two rows, or, where all take the same group, 32 lanes read a word of one chunk of eight rows.
+// Where a 16-byte chunk of a value row lies, so that the lanes that read together meet different
+// banks: eight lanes read 4 chunks of two rows, or, where all take the same group, 32 lanes read a
+// word of one chunk of eight rows.
 template <Layout kLayout, bool kGroups>
 GEMMA_DEVICE int SwizzledChunk(int row, int chunk) {
   if constexpr (IsFloat(kLayout)) return chunk;
@@ -68,23 +72,27 @@ GEMMA_DEVICE int SwizzledChunk(int row, int chunk) {
   return chunk ^ (row & 1) << 2;
 }
 
-// ---- any unit: the last rows of a matrix, columns that are no multiple of 256, groups of 64 and 128 ----
+// ---- any unit: the last rows of a matrix, columns that are no multiple of 256, groups of 64 and
+// 128 ----
 
-// Copies `words` 4-byte words a row of a plane with rows of `row_bytes`, from byte `start` of the row on; zeros past its end.
-GEMMA_DEVICE void CopyRowWords(const HalfTile& rows, const std::byte* Matrix::*plane, int row_bytes, int start,
-                               int words, int stage_row, std::byte* to) {
+// Copies `words` 4-byte words a row of a plane with rows of `row_bytes`, from byte `start` of the
+// row on; zeros past its end.
+GEMMA_DEVICE void CopyRowWords(const HalfTile& rows, const std::byte* Matrix::* plane,
+                               int row_bytes, int start, int words, int stage_row, std::byte* to) {
   for (int i = Lane(); i < kHalfRows * words; i += kWarp) {
     const int r = i / words, word = i % words;
     const TileRow source = RowOfHalf(rows, r);
     const int offset = start + word * 4;
     const bool inside = offset < row_bytes;
-    CopyAsync<4>(to + r * stage_row + word * 4, source.matrix->*plane + source.row * row_bytes + (inside ? offset : 0),
+    CopyAsync<4>(to + r * stage_row + word * 4,
+                 source.matrix->*plane + source.row * row_bytes + (inside ? offset : 0),
                  inside ? 4 : 0);
   }
 }
 
 template <Layout kLayout, bool kGroups>
-GEMMA_DEVICE void CopyValuesOfAnyUnit(const MatvecParams& p, const HalfTile& rows, int column, std::byte* stage) {
+GEMMA_DEVICE void CopyValuesOfAnyUnit(const MatvecParams& p, const HalfTile& rows, int column,
+                                      std::byte* stage) {
   constexpr StageLayout kStage = StageOf(kLayout);
   constexpr int kChunks = kStage.value_bytes / 16;          // of a row
   constexpr int kChunkColumns = 512 / ValueBytes(kLayout);  // columns in 16 bytes
@@ -95,13 +103,14 @@ GEMMA_DEVICE void CopyValuesOfAnyUnit(const MatvecParams& p, const HalfTile& row
     const bool inside = chunk_column < p.columns;
     const TileRow source = RowOfHalf(rows, r);
     const int64_t offset = inside ? int64_t{chunk_column} / kChunkColumns * 16 : 0;
-    CopyAsync<16>(stage + r * kStage.row + SwizzledChunk<kLayout, kGroups>(r, chunk) * 16, source.matrix->values + source.row * row_bytes + offset,
-                  inside ? 16 : 0);
+    CopyAsync<16>(stage + r * kStage.row + SwizzledChunk<kLayout, kGroups>(r, chunk) * 16,
+                  source.matrix->values + source.row * row_bytes + offset, inside ? 16 : 0);
   }
 }
 
 template <Layout kLayout, bool kGroups>
-GEMMA_DEVICE void CopyAnyUnit(const MatvecParams& p, const UnitCursor& at, int half, std::byte* stage) {
+GEMMA_DEVICE void CopyAnyUnit(const MatvecParams& p, const UnitCursor& at, int half,
+                              std::byte* stage) {
   constexpr StageLayout kStage = StageOf(kLayout);
   const int column = p.first_column + at.in_tile * UnitColumns(kLayout);
   int tile;
@@ -110,10 +119,12 @@ GEMMA_DEVICE void CopyAnyUnit(const MatvecParams& p, const UnitCursor& at, int h
   CopyValuesOfAnyUnit<kLayout, kGroups>(p, rows, column, stage);
   std::byte* const scales = stage + kStage.scales;
   if constexpr (HasBitPlane(kLayout)) {
-    CopyRowWords(rows, &Matrix::extra, p.columns / 8, column / 8, 8, kStage.extra_row, stage + kStage.extra);
+    CopyRowWords(rows, &Matrix::extra, p.columns / 8, column / 8, 8, kStage.extra_row,
+                 stage + kStage.extra);
   }
   if constexpr (kLayout == Layout::kQ6_K) {
-    CopyRowWords(rows, &Matrix::extra, p.columns / 4, column / 4, 16, kStage.extra_row, stage + kStage.extra);
+    CopyRowWords(rows, &Matrix::extra, p.columns / 4, column / 4, 16, kStage.extra_row,
+                 stage + kStage.extra);
     CopyRowWords(rows, &Matrix::scales, p.columns / 16, column / 16, 4, 16, scales);
     // The float16 d, with the other half of its aligned word.
     if (Lane() < kHalfRows) {
@@ -127,7 +138,8 @@ GEMMA_DEVICE void CopyAnyUnit(const MatvecParams& p, const UnitCursor& at, int h
     CopyRowWords(rows, &Matrix::blocks, p.columns / 256 * 4, block * 4, 1, 16, scales + 12);
   } else if constexpr (!IsFloat(kLayout)) {
     if (p.float_scales) return;
-    const int row_bytes = p.columns / p.group * 2, start = column / p.group * 2, words = 128 / p.group;
+    const int row_bytes = p.columns / p.group * 2, start = column / p.group * 2,
+              words = 128 / p.group;
     CopyRowWords(rows, &Matrix::scales, row_bytes, start, words, 16, scales);
     if constexpr (HasMins(kLayout)) {
       CopyRowWords(rows, &Matrix::mins, row_bytes, start, words, 16, stage + kStage.mins);
@@ -138,9 +150,11 @@ GEMMA_DEVICE void CopyAnyUnit(const MatvecParams& p, const UnitCursor& at, int h
 template <Layout kLayout, bool kGroups>
 class AnyCopier {
  public:
-  GEMMA_DEVICE AnyCopier(const MatvecParams& p, int first, int end) : p_(p), cursor_(first, p.units_per_tile), end_(end) {}
+  GEMMA_DEVICE AnyCopier(const MatvecParams& p, int first, int end)
+      : p_(p), cursor_(first, p.units_per_tile), end_(end) {}
 
-  // Starts the copy of the next half unit, if there is one, and commits a group in any case. The halves take turns.
+  // Starts the copy of the next half unit, if there is one, and commits a group in any case. The
+  // halves take turns.
   template <int kHalf>
   GEMMA_DEVICE void CopyNext(std::byte* stage) {
     if (cursor_.unit < end_) {
@@ -168,7 +182,10 @@ class WholeCopier {
   static constexpr bool kHasScales = !IsFloat(kLayout) && !HasPackedScales(kLayout);
 
   GEMMA_DEVICE WholeCopier(const MatvecParams& p, int first, int end)
-      : p_(p), cursor_(first, p.units_per_tile), end_(end), value_row_(p.columns / 32 * ValueBytes(kLayout)) {
+      : p_(p),
+        cursor_(first, p.units_per_tile),
+        end_(end),
+        value_row_(p.columns / 32 * ValueBytes(kLayout)) {
     if (cursor_.unit < end_) Enter();
   }
 
@@ -189,7 +206,8 @@ class WholeCopier {
     part_end_ = part.tile_end;
     step_ = part.tile_step - 1;
     const int column = cursor_.in_tile * UnitColumns(kLayout);
-    const int64_t first = static_cast<int64_t>(tile) * part.tile_step, second = first + part.second_row;
+    const int64_t first = static_cast<int64_t>(tile) * part.tile_step,
+                  second = first + part.second_row;
     const int64_t value_offset = int64_t{column} / 32 * ValueBytes(kLayout) + Lane() % kChunks * 16;
     low_ = part.first.values + (first + Lane() / kChunks) * value_row_ + value_offset;
     high_ = part.second.values + (second + Lane() / kChunks) * value_row_ + value_offset;
@@ -202,7 +220,8 @@ class WholeCopier {
     const Matrix& mine = is_high ? part.second : part.first;
     const int64_t row = (is_high ? second : first) + Lane() % 8;
     if constexpr (kHasScales) {
-      if (kLayout == Layout::kQ6_K || !p_.float_scales) scales_ = mine.scales + row * (p_.columns / 16) + column / 16;
+      if (kLayout == Layout::kQ6_K || !p_.float_scales)
+        scales_ = mine.scales + row * (p_.columns / 16) + column / 16;
     }
     if constexpr (HasMins(kLayout)) {
       if (!p_.float_scales) mins_ = mine.mins + row * (p_.columns / 16) + column / 16;
@@ -216,7 +235,8 @@ class WholeCopier {
     if constexpr (HasBitPlane(kLayout)) {
       const bool high = Lane() >= 16;
       extra_ = (high ? part.second.extra : part.first.extra) +
-               ((high ? second : first) + Lane() % 16 / 2) * (p_.columns / 8) + column / 8 + Lane() % 2 * 16;
+               ((high ? second : first) + Lane() % 16 / 2) * (p_.columns / 8) + column / 8 +
+               Lane() % 2 * 16;
     }
   }
 
@@ -233,21 +253,24 @@ class WholeCopier {
 #pragma unroll
     for (int i = 0; i < kCopies; ++i) {
       const int r = i * kRowsAtOnce + Lane() / kChunks;
-      std::byte* const to = stage + r * kStage.row + SwizzledChunk<kLayout, kGroups>(r, Lane() % kChunks) * 16;
+      std::byte* const to =
+          stage + r * kStage.row + SwizzledChunk<kLayout, kGroups>(r, Lane() % kChunks) * 16;
       const int64_t below = static_cast<int64_t>(kRows + i * kRowsAtOnce) * value_row_;
       CopyAsync<16>(to, low_ + below);
       CopyAsync<16>(to + 8 * kStage.row, high_ + below);
     }
     if constexpr (HasPackedScales(kLayout)) {
       std::byte* const word = stage + kStage.scales + Lane() * 4;
-      const int64_t below = static_cast<int64_t>(kRows) * (p_.columns / 256) * (Lane() % 4 < 3 ? 12 : 4);
+      const int64_t below =
+          static_cast<int64_t>(kRows) * (p_.columns / 256) * (Lane() % 4 < 3 ? 12 : 4);
       CopyAsync<4>(word, packed_low_ + below);
       CopyAsync<4>(word + 8 * 16, packed_high_ + below);
     }
     if constexpr (kHasScales) {
       if (Lane() < kHalfRows && (kLayout == Layout::kQ6_K || !p_.float_scales)) {
         CopyAsync<16>(stage + kStage.scales + Lane() * 16, scales_ + kRows * (p_.columns / 16));
-        if constexpr (HasMins(kLayout)) CopyAsync<16>(stage + kStage.mins + Lane() * 16, mins_ + kRows * (p_.columns / 16));
+        if constexpr (HasMins(kLayout))
+          CopyAsync<16>(stage + kStage.mins + Lane() * 16, mins_ + kRows * (p_.columns / 16));
       }
     }
     if constexpr (HasBitPlane(kLayout)) {
@@ -255,19 +278,22 @@ class WholeCopier {
                     extra_ + kRows * (p_.columns / 8));
     }
     if constexpr (kLayout == Layout::kQ6_K) {
-      std::byte* const pairs = stage + kStage.extra + Lane() / 4 * kStage.extra_row + Lane() % 4 * 16;
+      std::byte* const pairs =
+          stage + kStage.extra + Lane() / 4 * kStage.extra_row + Lane() % 4 * 16;
       CopyAsync<16>(pairs, extra_ + kRows * (p_.columns / 4));
       CopyAsync<16>(pairs + 8 * kStage.extra_row, extra_high_ + kRows * (p_.columns / 4));
       if (Lane() < kHalfRows) {
         // The aligned word that holds the row's float16 d.
-        const uintptr_t word = reinterpret_cast<uintptr_t>(blocks_ + kRows * (p_.columns / 256) * 2) & ~uintptr_t{3};
+        const uintptr_t word =
+            reinterpret_cast<uintptr_t>(blocks_ + kRows * (p_.columns / 256) * 2) & ~uintptr_t{3};
         CopyAsync<4>(stage + kStage.blocks + Lane() * 4, reinterpret_cast<const void*>(word));
       }
     }
   }
 
-  // To the warp's next unit: kMatvecWarps units on in the same rows, and, for every tile left, tile_step - 1 rows down (a row's
-  // bytes are those of its units, so the end of a row is the beginning of the next one).
+  // To the warp's next unit: kMatvecWarps units on in the same rows, and, for every tile left,
+  // tile_step - 1 rows down (a row's bytes are those of its units, so the end of a row is the
+  // beginning of the next one).
   GEMMA_DEVICE void Advance() {
     const int before = cursor_.tile;
     cursor_.Advance(p_.units_per_tile);
@@ -280,7 +306,8 @@ class WholeCopier {
     low_ += move;
     high_ += move;
     if constexpr (HasPackedScales(kLayout)) {
-      const int64_t packed_move = (rows * (p_.columns / 256) + kMatvecWarps) * (Lane() % 4 < 3 ? 12 : 4);
+      const int64_t packed_move =
+          (rows * (p_.columns / 256) + kMatvecWarps) * (Lane() % 4 < 3 ? 12 : 4);
       packed_low_ += packed_move;
       packed_high_ += packed_move;
     }
@@ -302,7 +329,8 @@ class WholeCopier {
   const int value_row_;
   int step_ = 0;
   int part_end_ = 0;
-  // Where this lane reads its share of each plane: rows 0-7 of a half in `first` and `second`, or its own row of 16.
+  // Where this lane reads its share of each plane: rows 0-7 of a half in `first` and `second`, or
+  // its own row of 16.
   const std::byte* low_ = nullptr;
   const std::byte* high_ = nullptr;
   const std::byte* packed_low_ = nullptr;

@@ -14,12 +14,14 @@ struct UnitRange {
   int end;
 };
 
-// The units of this block: an even share, or, with whole tiles, those of an even share of the tiles.
+// The units of this block: an even share, or, with whole tiles, those of an even share of the
+// tiles.
 GEMMA_DEVICE UnitRange RangeOfBlock(const MatvecParams& p) {
   const int64_t step = p.whole_tiles ? p.units_per_tile : 1;
   const int64_t pieces = p.total_units / step;
   const int64_t block = blockIdx.x, blocks = gridDim.x;
-  return {static_cast<int>(pieces * block / blocks * step), static_cast<int>(pieces * (block + 1) / blocks * step)};
+  return {static_cast<int>(pieces * block / blocks * step),
+          static_cast<int>(pieces * (block + 1) / blocks * step)};
 }
 
 template <typename T>
@@ -29,7 +31,8 @@ GEMMA_DEVICE T VolatileLoad(const T* address) {
 
 // Collects a block's sums tile by tile. Partial sums lie in a few slots that are used in turn:
 //   partials [slot][warp][token][32 rows], counters [slot].
-// A slot's counter goes up by one when a warp has left its sums and when they have been taken: kEvents for every tile.
+// A slot's counter goes up by one when a warp has left its sums and when they have been taken:
+// kEvents for every tile.
 template <int kTokens, typename Multiplier>
 class TileSums {
  public:
@@ -37,7 +40,8 @@ class TileSums {
   static constexpr int kEvents = kMatvecWarps + 1;
   static constexpr int kOutputs = kTileRows * kTokens;
 
-  GEMMA_DEVICE TileSums(const MatvecParams& p, std::byte* shared, const MatvecShared& layout, const UnitRange& range)
+  GEMMA_DEVICE TileSums(const MatvecParams& p, std::byte* shared, const MatvecShared& layout,
+                        const UnitRange& range)
       : p_(p),
         range_(range),
         partials_(reinterpret_cast<float*>(shared + layout.partials)),
@@ -52,7 +56,8 @@ class TileSums {
 
   GEMMA_DEVICE int end_tile() const { return end_tile_; }
 
-  // The warp has done all that it will do of the tiles before `tile`; its sums are of the last of these that it touched.
+  // The warp has done all that it will do of the tiles before `tile`; its sums are of the last of
+  // these that it touched.
   GEMMA_DEVICE void AdvanceTo(int tile, float (&sums)[2][4]) {
     while (next_tile_ < tile) {
       Leave(next_tile_, sums);
@@ -63,7 +68,9 @@ class TileSums {
   }
 
  private:
-  GEMMA_DEVICE float* Partials(int slot, int warp) const { return partials_ + (slot * kMatvecWarps + warp) * kOutputs; }
+  GEMMA_DEVICE float* Partials(int slot, int warp) const {
+    return partials_ + (slot * kMatvecWarps + warp) * kOutputs;
+  }
 
   GEMMA_DEVICE void Leave(int tile, const float (&sums)[2][4]) const {
     const int local = tile - first_tile_;
@@ -135,7 +142,8 @@ class TileSums {
     if (Lane() == 0) StoreRelease(&p_.boundary_flags[blockIdx.x + 1], 0);
   }
 
-  // The complete sum of output `index` = token * 32 + row of the tile. All lanes of the warp call this together.
+  // The complete sum of output `index` = token * 32 + row of the tile. All lanes of the warp call
+  // this together.
   GEMMA_DEVICE void Store(int tile, int index, float sum) const {
     int tile_in_part;
     const MatvecPart& part = PartOf(p_, tile, tile_in_part);

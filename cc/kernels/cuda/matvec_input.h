@@ -1,7 +1,9 @@
-// Brings the input of a matrix-vector product into shared memory, in the order in which a warp multiplies it, with its sums.
+// Brings the input of a matrix-vector product into shared memory, in the order in which a warp
+// multiplies it, with its sums.
 //
-// Fragment order: block b of 32 columns is 4 pieces of 16 bytes; piece t holds, as bfloat16, the columns
-// 4t, 4t+2, 4t+1, 4t+3, 16+4t, 16+4t+2, 16+4t+1, 16+4t+3 of the block (decode.h, Fragments).
+// Fragment order: block b of 32 columns is 4 pieces of 16 bytes; piece t holds, as bfloat16, the
+// columns 4t, 4t+2, 4t+1, 4t+3, 16+4t, 16+4t+2, 16+4t+1, 16+4t+3 of the block (decode.h,
+// Fragments).
 #ifndef CC_KERNELS_CUDA_MATVEC_INPUT_H_
 #define CC_KERNELS_CUDA_MATVEC_INPUT_H_
 
@@ -15,10 +17,12 @@ namespace gemma::cuda {
 struct InputView {
   const std::byte* activations;
   int64_t activation_stride;
-  const float4* starts;  // what the tensor cores start from: -Offset * sum(x) over a group (StartsPerGroup)
+  const float4*
+      starts;  // what the tensor cores start from: -Offset * sum(x) over a group (StartsPerGroup)
 };
 
-// The eight columns of a piece: 4t to 4t + 3 and 16 + 4t to 16 + 4t + 3 of block piece / 4, t = piece % 4.
+// The eight columns of a piece: 4t to 4t + 3 and 16 + 4t to 16 + 4t + 3 of block piece / 4, t =
+// piece % 4.
 GEMMA_DEVICE int PieceColumn(int piece) { return piece / 4 * 32 + piece % 4 * 4; }
 
 GEMMA_DEVICE void LoadPiece(const float* from, int piece, float (&v)[8]) {
@@ -55,7 +59,8 @@ class MatvecInput {
 
   GEMMA_DEVICE InputView View() const { return {activations_, stride_, starts_}; }
 
-  // Waits for the kernel that makes the input. The caller synchronizes the block before it reads the view.
+  // Waits for the kernel that makes the input. The caller synchronizes the block before it reads
+  // the view.
   GEMMA_DEVICE void Prepare() const {
     if constexpr (kTokens == 1) {
       if (p_.norm.x != nullptr) {
@@ -66,7 +71,8 @@ class MatvecInput {
     WaitForPreviousKernel();
     LetNextKernelStart();
     for (int t = 0; t < kTokens; ++t) {
-      for (int start = 0; start < pieces_; start += kThreads) CopyPiece(t, start + static_cast<int>(threadIdx.x));
+      for (int start = 0; start < pieces_; start += kThreads)
+        CopyPiece(t, start + static_cast<int>(threadIdx.x));
     }
   }
 
@@ -91,8 +97,10 @@ class MatvecInput {
 
   // All lanes of a warp call this together; neighbouring lanes have neighbouring pieces.
   GEMMA_DEVICE void StorePiece(int token, int piece, const float (&v)[8]) const {
-    const uint4 packed = make_uint4(PackBf16(v[0], v[2]), PackBf16(v[1], v[3]), PackBf16(v[4], v[6]), PackBf16(v[5], v[7]));
-    if (piece < pieces_) *reinterpret_cast<uint4*>(activations_ + token * stride_ + piece * 16) = packed;
+    const uint4 packed = make_uint4(PackBf16(v[0], v[2]), PackBf16(v[1], v[3]),
+                                    PackBf16(v[4], v[6]), PackBf16(v[5], v[7]));
+    if (piece < pieces_)
+      *reinterpret_cast<uint4*>(activations_ + token * stride_ + piece * 16) = packed;
     if constexpr (!IsFloat(kLayout)) {
       float low = (Bf16LowToFloat(packed.x) + Bf16HighToFloat(packed.x)) +
                   (Bf16LowToFloat(packed.y) + Bf16HighToFloat(packed.y));
@@ -135,7 +143,9 @@ class MatvecInput {
   }
 
   GEMMA_DEVICE int Piece(int i) const { return i * kThreads + static_cast<int>(threadIdx.x); }
-  GEMMA_DEVICE bool Inside(int i) const { return Piece(i) < pieces_ && PieceColumn(Piece(i)) < p_.columns; }
+  GEMMA_DEVICE bool Inside(int i) const {
+    return Piece(i) < pieces_ && PieceColumn(Piece(i)) < p_.columns;
+  }
 
   using Pieces = float[kPiecesAThread][8];
 

@@ -1,15 +1,17 @@
 // The matrix-vector product for 1 to 8 tokens, bound by reading the weights once.
 //
-// The rows are cut into tiles of 32, a tile's columns into units of (usually) 256. Every block of a grid as wide as the
-// GPU owns a contiguous range of units in tile-major order, its warps take them in turn, and each warp keeps a ring of half
-// units in shared memory filled by asynchronous copies. A block takes most of a multiprocessor's shared memory, so that no two
-// share one. Weights depend on no kernel, so the rings fill while the block waits for the kernel that makes the input: memory
+// The rows are cut into tiles of 32, a tile's columns into units of (usually) 256. Every block of a
+// grid as wide as the GPU owns a contiguous range of units in tile-major order, its warps take them
+// in turn, and each warp keeps a ring of half units in shared memory filled by asynchronous copies.
+// A block takes most of a multiprocessor's shared memory, so that no two share one. Weights depend
+// on no kernel, so the rings fill while the block waits for the kernel that makes the input: memory
 // hardly idles between two products.
 //
-// A warp multiplies on the tensor cores: 16 rows of weights times 8 columns, of which `tokens` are used. Sums are float32:
-// per group inside of the tensor core, then times the group's scale. The last warp to finish a tile adds the warps' sums in
-// a fixed order. A tile whose units two blocks share is finished by the first of them, which waits for the second one's
-// part; the second did that tile first, long ago. So results never depend on timing.
+// A warp multiplies on the tensor cores: 16 rows of weights times 8 columns, of which `tokens` are
+// used. Sums are float32: per group inside of the tensor core, then times the group's scale. The
+// last warp to finish a tile adds the warps' sums in a fixed order. A tile whose units two blocks
+// share is finished by the first of them, which waits for the second one's part; the second did
+// that tile first, long ago. So results never depend on timing.
 #ifndef CC_KERNELS_CUDA_MATVEC_KERNEL_H_
 #define CC_KERNELS_CUDA_MATVEC_KERNEL_H_
 
@@ -24,7 +26,8 @@
 
 namespace gemma::cuda {
 
-// Q6_K: whether d of this lane's row of a unit is in the upper half of its aligned word. Rows of a tile begin at even numbers.
+// Q6_K: whether d of this lane's row of a unit is in the upper half of its aligned word. Rows of a
+// tile begin at even numbers.
 GEMMA_DEVICE int IsOddBlock(const MatvecParams& p, int in_tile) {
   return ((Lane() / 4 & p.columns / 256) + p.first_column / 256 + in_tile) & 1;
 }
@@ -33,15 +36,18 @@ GEMMA_DEVICE int IsOddBlock(const MatvecParams& p, int in_tile) {
 template <Layout kLayout, int kTokens, bool kWhole>
 struct MatvecTypes {
   static constexpr bool kGroups = LanesTakeGroups(kLayout, kTokens);
-  static constexpr bool kAnyGroup = !kWhole || kLayout == Layout::kInt8;  // the 8-bit head has one scale a row
-  using Copier = std::conditional_t<kWhole, WholeCopier<kLayout, kGroups>, AnyCopier<kLayout, kGroups>>;
+  static constexpr bool kAnyGroup =
+      !kWhole || kLayout == Layout::kInt8;  // the 8-bit head has one scale a row
+  using Copier =
+      std::conditional_t<kWhole, WholeCopier<kLayout, kGroups>, AnyCopier<kLayout, kGroups>>;
   using Multiplier = std::conditional_t<kGroups, GroupMultiplier<kLayout, kTokens, kAnyGroup>,
                                         TokenMultiplier<kLayout, kTokens, kAnyGroup>>;
 };
 
 template <Layout kLayout, int kTokens, bool kWhole>
-__global__ void __launch_bounds__(kMatvecWarps * kWarp, 1)
-MatvecKernel(const __grid_constant__ MatvecParams p, const __grid_constant__ MatvecShared shared_layout) {
+__global__ void __launch_bounds__(kMatvecWarps* kWarp, 1)
+    MatvecKernel(const __grid_constant__ MatvecParams p,
+                 const __grid_constant__ MatvecShared shared_layout) {
   using Types = MatvecTypes<kLayout, kTokens, kWhole>;
   GEMMA_SHARED_MEMORY(shared);
   constexpr int kStageBytes = StageOf(kLayout).bytes;
@@ -93,8 +99,8 @@ MatvecKernel(const __grid_constant__ MatvecParams p, const __grid_constant__ Mat
 template <Layout kLayout, int kTokens>
 cudaError_t LaunchMatvecTokens(const MatvecParams& params, const MatvecLaunch& launch) {
   const MatvecShared shared = MatvecSharedOf(kLayout, kTokens, params.units_per_tile);
-  LaunchShape shape{dim3(static_cast<unsigned>(launch.blocks)), kMatvecWarps * kWarp, static_cast<size_t>(shared.bytes),
-                    launch.overlap, launch.stream};
+  LaunchShape shape{dim3(static_cast<unsigned>(launch.blocks)), kMatvecWarps * kWarp,
+                    static_cast<size_t>(shared.bytes), launch.overlap, launch.stream};
   if (shape.shared_bytes < kExclusiveSharedBytes) shape.shared_bytes = kExclusiveSharedBytes;
   return params.full_rows ? Launch(MatvecKernel<kLayout, kTokens, true>, shape, params, shared)
                           : Launch(MatvecKernel<kLayout, kTokens, false>, shape, params, shared);
@@ -103,10 +109,14 @@ cudaError_t LaunchMatvecTokens(const MatvecParams& params, const MatvecLaunch& l
 template <Layout kLayout>
 cudaError_t LaunchMatvec(const MatvecParams& params, const MatvecLaunch& launch) {
   switch (TokenSlots(params.tokens)) {
-    case 1: return LaunchMatvecTokens<kLayout, 1>(params, launch);
-    case 2: return LaunchMatvecTokens<kLayout, 2>(params, launch);
-    case 4: return LaunchMatvecTokens<kLayout, 4>(params, launch);
-    default: return LaunchMatvecTokens<kLayout, 8>(params, launch);
+    case 1:
+      return LaunchMatvecTokens<kLayout, 1>(params, launch);
+    case 2:
+      return LaunchMatvecTokens<kLayout, 2>(params, launch);
+    case 4:
+      return LaunchMatvecTokens<kLayout, 4>(params, launch);
+    default:
+      return LaunchMatvecTokens<kLayout, 8>(params, launch);
   }
 }
 

@@ -1,7 +1,8 @@
 // Multiplies a unit of weights in a warp's ring with the input, on the tensor cores.
 //
-// The integer units share their instructions with address arithmetic and run at half the rate of the others, so all addresses
-// below are a base and a constant, and a pair of weights takes one and a half integer instructions.
+// The integer units share their instructions with address arithmetic and run at half the rate of
+// the others, so all addresses below are a base and a constant, and a pair of weights takes one and
+// a half integer instructions.
 #ifndef CC_KERNELS_CUDA_MATVEC_MULTIPLY_H_
 #define CC_KERNELS_CUDA_MATVEC_MULTIPLY_H_
 
@@ -12,10 +13,16 @@
 
 namespace gemma::cuda {
 
-GEMMA_DEVICE uint32_t LoadWord(const std::byte* from) { return *reinterpret_cast<const uint32_t*>(from); }
-GEMMA_DEVICE uint4 LoadFourWords(const std::byte* from) { return *reinterpret_cast<const uint4*>(from); }
+GEMMA_DEVICE uint32_t LoadWord(const std::byte* from) {
+  return *reinterpret_cast<const uint32_t*>(from);
+}
+GEMMA_DEVICE uint4 LoadFourWords(const std::byte* from) {
+  return *reinterpret_cast<const uint4*>(from);
+}
 GEMMA_DEVICE float LowHalf(uint32_t pair) { return HalfBitsToFloat(static_cast<uint16_t>(pair)); }
-GEMMA_DEVICE float HighHalf(uint32_t pair) { return HalfBitsToFloat(static_cast<uint16_t>(pair >> 16)); }
+GEMMA_DEVICE float HighHalf(uint32_t pair) {
+  return HalfBitsToFloat(static_cast<uint16_t>(pair >> 16));
+}
 
 // 16 bytes of shared memory into x, in the lanes that are active.
 GEMMA_DEVICE void LoadWhere(bool active, const std::byte* from, uint32_t (&x)[4]) {
@@ -36,12 +43,14 @@ struct Factors {
 };
 GEMMA_DEVICE Factors UnpackFactors(const uint4& packed, int group) {
   const SixBitPair pair = UnpackSixBits(packed.x, packed.y, packed.z, group);
-  return {LowHalf(packed.w) * static_cast<float>(pair.scale), -HighHalf(packed.w) * static_cast<float>(pair.min)};
+  return {LowHalf(packed.w) * static_cast<float>(pair.scale),
+          -HighHalf(packed.w) * static_cast<float>(pair.min)};
 }
 
 // The factors of group `group` (0 to 7) of a unit's row (0 to 15 of the half).
 template <Layout kLayout, bool kAnyGroup>
-GEMMA_DEVICE Factors LoadFactors(const MatvecParams& p, const std::byte* stage, int row, int group) {
+GEMMA_DEVICE Factors LoadFactors(const MatvecParams& p, const std::byte* stage, int row,
+                                 int group) {
   constexpr StageLayout kStage = StageOf(kLayout);
   if constexpr (HasPackedScales(kLayout)) {
     return UnpackFactors(LoadFourWords(stage + kStage.scales + row * 16), group);
@@ -50,7 +59,8 @@ GEMMA_DEVICE Factors LoadFactors(const MatvecParams& p, const std::byte* stage, 
     if (kAnyGroup && p.float_scales) return {1, 0};
     const int at = row * 16 + (kAnyGroup ? group * 32 / p.group : group) * 2;
     Factors f{HalfBitsToFloat(*reinterpret_cast<const uint16_t*>(stage + kStage.scales + at)), 0};
-    if constexpr (HasMins(kLayout)) f.min = HalfBitsToFloat(*reinterpret_cast<const uint16_t*>(stage + kStage.mins + at));
+    if constexpr (HasMins(kLayout))
+      f.min = HalfBitsToFloat(*reinterpret_cast<const uint16_t*>(stage + kStage.mins + at));
     return f;
   }
 }
@@ -67,15 +77,17 @@ struct UnitContext {
   InputView in;
   uint32_t magic;  // kBf16Of128, in a register
   int in_tile;
-  int odd;         // Q6_K: whether the unit's d is in the upper half of its word
+  int odd;  // Q6_K: whether the unit's d is in the upper half of its word
 };
 
 // ---- lanes take groups: 1 or 2 tokens ----
 //
-// Lane 4 g + t takes group 4 i + t (i = 0, 1) of rows g and g + 8: 16 bytes of nibbles, or 32 of int8. Step w of the tensor core
-// takes four columns of each lane's group, so its 16 "columns" come from four groups. The input has them in four columns of its
-// own: column n holds the token n / 4 in the rows of lanes with t = n % 4 and zeros elsewhere. So column n of the result is the sum
-// over group 4 i + n % 4 for token n / 4. This lane gets the columns 2t and 2t + 1: groups 4 i + 2 (t % 2) and the next one.
+// Lane 4 g + t takes group 4 i + t (i = 0, 1) of rows g and g + 8: 16 bytes of nibbles, or 32 of
+// int8. Step w of the tensor core takes four columns of each lane's group, so its 16 "columns" come
+// from four groups. The input has them in four columns of its own: column n holds the token n / 4
+// in the rows of lanes with t = n % 4 and zeros elsewhere. So column n of the result is the sum
+// over group 4 i + n % 4 for token n / 4. This lane gets the columns 2t and 2t + 1: groups 4 i + 2
+// (t % 2) and the next one.
 template <Layout kLayout, int kTokens, bool kAnyGroup>
 class GroupMultiplier {
  public:
@@ -83,7 +95,8 @@ class GroupMultiplier {
 
   GEMMA_DEVICE explicit GroupMultiplier(const InputView& in)
       : active_(Lane() / 4 % 4 == Lane() % 4 && Lane() / 16 < kTokens),
-        from_(in.activations + (active_ ? Lane() / 16 : 0) * in.activation_stride + Lane() % 4 * 64) {}
+        from_(in.activations + (active_ ? Lane() / 16 : 0) * in.activation_stride +
+              Lane() % 4 * 64) {}
 
   // The input of the unit, for both halves of the tile.
   GEMMA_DEVICE void LoadInput(const UnitContext& c) {
@@ -95,13 +108,15 @@ class GroupMultiplier {
     }
   }
 
-  // Adds half a unit. sums: [row g: group 2t', 2t' + 1; row g + 8: the same] with t' = t % 2, of token t / 2
+  // Adds half a unit. sums: [row g: group 2t', 2t' + 1; row g + 8: the same] with t' = t % 2, of
+  // token t / 2
   GEMMA_DEVICE void AddHalf(const UnitContext& c, const std::byte* stage, float (&sums)[4]) const {
 #pragma unroll
     for (int i = 0; i < 2; ++i) AddGroups(c, stage, i, sums);
   }
 
-  // Adds up what the lanes have, and leaves the sum of a token and row with 16 rows of a token to each.
+  // Adds up what the lanes have, and leaves the sum of a token and row with 16 rows of a token to
+  // each.
   GEMMA_DEVICE static void Leave(const float (&sums)[4], float* to, int stride) {
     float low = sums[0] + sums[1], high = sums[2] + sums[3];
     low += __shfl_xor_sync(kAllLanes, low, 1);
@@ -114,7 +129,8 @@ class GroupMultiplier {
   }
 
  private:
-  GEMMA_DEVICE void AddGroups(const UnitContext& c, const std::byte* stage, int i, float (&sums)[4]) const {
+  GEMMA_DEVICE void AddGroups(const UnitContext& c, const std::byte* stage, int i,
+                              float (&sums)[4]) const {
     const int g = Lane() / 4, t = Lane() % 4;
     const int set = c.in_tile * 2 + i;
     uint4 words[2], more[2], extra[2];
@@ -133,7 +149,7 @@ class GroupMultiplier {
       Fragments a;
 #pragma unroll
       for (int r = 0; r < 2; ++r) Spread(words[r], more[r], extra[r], w, r, c.magic, a);
-      const uint32_t(&x)[4] = x_[i][w];
+      const uint32_t (&x)[4] = x_[i][w];
       MultiplyAccumulate(low, a[0], x[0], x[1]);
       MultiplyAccumulate(high, a[1], x[2], x[3]);
     }
@@ -145,7 +161,8 @@ class GroupMultiplier {
     c[0] = start.x, c[1] = start.y, c[2] = start.z, c[3] = start.w;
   }
 
-  GEMMA_DEVICE static void LoadRow(const std::byte* stage, int row, int i, uint4& words, uint4& more, uint4& extra) {
+  GEMMA_DEVICE static void LoadRow(const std::byte* stage, int row, int i, uint4& words,
+                                   uint4& more, uint4& extra) {
     const int t = Lane() % 4;
     const std::byte* const values = stage + row * kStage.row;
     if constexpr (kLayout == Layout::kInt8) {
@@ -162,10 +179,12 @@ class GroupMultiplier {
     }
   }
 
-  GEMMA_DEVICE static uint32_t Word(const uint4& v, int w) { return w == 0 ? v.x : w == 1 ? v.y : w == 2 ? v.z : v.w; }
+  GEMMA_DEVICE static uint32_t Word(const uint4& v, int w) {
+    return w == 0 ? v.x : w == 1 ? v.y : w == 2 ? v.z : v.w;
+  }
 
-  GEMMA_DEVICE static void Spread(const uint4& words, const uint4& more, const uint4& extra, int w, int r, uint32_t magic,
-                                  Fragments& a) {
+  GEMMA_DEVICE static void Spread(const uint4& words, const uint4& more, const uint4& extra, int w,
+                                  int r, uint32_t magic, Fragments& a) {
     if constexpr (kLayout == Layout::kInt8) {
       // Columns 4w to 4w + 3 and 16 + 4w to 16 + 4w + 3.
       SpreadInt8(Word(words, w), Word(more, w), r, a);
@@ -177,9 +196,9 @@ class GroupMultiplier {
   }
 
   // Row r (g or g + 8): the two groups of this lane's result.
-  GEMMA_DEVICE static void AddScaled(const UnitContext& c, const std::byte* stage, int row, int i, int r,
-                                     const float (&low)[4], const float (&high)[4], const float (&start)[2],
-                                     float (&sums)[4]) {
+  GEMMA_DEVICE static void AddScaled(const UnitContext& c, const std::byte* stage, int row, int i,
+                                     int r, const float (&low)[4], const float (&high)[4],
+                                     const float (&start)[2], float (&sums)[4]) {
     const int first = 4 * i + Lane() % 2 * 2;
     if constexpr (kLayout == Layout::kQ6_K) {
       // Two scales a group, four for the lane: one word.
@@ -187,8 +206,10 @@ class GroupMultiplier {
       const float d = LoadD(stage, row, c.odd);
 #pragma unroll
       for (int j = 0; j < 2; ++j) {
-        sums[2 * r + j] += d * static_cast<float>(static_cast<int8_t>(scales >> (16 * j))) * low[2 * r + j];
-        sums[2 * r + j] += d * static_cast<float>(static_cast<int8_t>(scales >> (16 * j + 8))) * high[2 * r + j];
+        sums[2 * r + j] +=
+            d * static_cast<float>(static_cast<int8_t>(scales >> (16 * j))) * low[2 * r + j];
+        sums[2 * r + j] +=
+            d * static_cast<float>(static_cast<int8_t>(scales >> (16 * j + 8))) * high[2 * r + j];
       }
     } else if constexpr (!kAnyGroup && !HasPackedScales(kLayout)) {
       // Two float16 side by side.
@@ -205,7 +226,8 @@ class GroupMultiplier {
       for (int j = 0; j < 2; ++j) {
         const Factors f = LoadFactors<kLayout, kAnyGroup>(c.p, stage, row, first + j);
         sums[2 * r + j] += f.scale * (low[2 * r + j] + high[2 * r + j]);
-        if constexpr (HasMins(kLayout) || HasPackedScales(kLayout)) sums[2 * r + j] += f.min * (-1.0f / 128) * start[j];
+        if constexpr (HasMins(kLayout) || HasPackedScales(kLayout))
+          sums[2 * r + j] += f.min * (-1.0f / 128) * start[j];
       }
     }
   }
@@ -217,8 +239,8 @@ class GroupMultiplier {
 
 // ---- all lanes take the same group: 3 to 8 tokens, and unquantized weights ----
 //
-// Lane 4 g + t takes columns 4t to 4t + 3 and 16 + 4t to 16 + 4t + 3 of every block of 32 columns, of rows g and g + 8; columns of
-// the result are tokens.
+// Lane 4 g + t takes columns 4t to 4t + 3 and 16 + 4t to 16 + 4t + 3 of every block of 32 columns,
+// of rows g and g + 8; columns of the result are tokens.
 template <Layout kLayout, int kTokens, bool kAnyGroup>
 class TokenMultiplier {
  public:
@@ -227,7 +249,8 @@ class TokenMultiplier {
 
   GEMMA_DEVICE explicit TokenMultiplier(const InputView& in)
       : active_(kTokens == 8 || Lane() / 4 < kTokens),
-        from_(in.activations + (active_ ? Lane() / 4 : 0) * in.activation_stride + Lane() % 4 * 16) {}
+        from_(in.activations + (active_ ? Lane() / 4 : 0) * in.activation_stride +
+              Lane() % 4 * 16) {}
 
   GEMMA_DEVICE void LoadInput(const UnitContext& c) {
     const std::byte* const from = from_ + c.in_tile * kBlocks * 64;
@@ -264,8 +287,9 @@ class TokenMultiplier {
       float f[2][4];
 #pragma unroll
       for (int r = 0; r < 2; ++r) {
-        FourFloats<kLayout>(
-            stage + g * kStage.row + t * (kBytes / 8) + (8 * r * kStage.row + b * kBytes + half * kBytes / 2), f[r]);
+        FourFloats<kLayout>(stage + g * kStage.row + t * (kBytes / 8) +
+                                (8 * r * kStage.row + b * kBytes + half * kBytes / 2),
+                            f[r]);
       }
 #pragma unroll
       for (int part = 0; part < FragmentParts(kLayout); ++part) {
@@ -277,7 +301,8 @@ class TokenMultiplier {
     }
   }
 
-  GEMMA_DEVICE static void LoadFragments(const std::byte* stage, int b, uint32_t magic, Fragments& a) {
+  GEMMA_DEVICE static void LoadFragments(const std::byte* stage, int b, uint32_t magic,
+                                         Fragments& a) {
     const int g = Lane() / 4, t = Lane() % 4;
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
@@ -291,12 +316,13 @@ class TokenMultiplier {
       }
       const std::byte* const extra = stage + kStage.extra + row * kStage.extra_row;
       if constexpr (HasBitPlane(kLayout)) SpreadBits(LoadWord(extra + b * 4), t, r, a);
-      if constexpr (kLayout == Layout::kQ6_K) SpreadPairs(LoadWord(extra + t % 2 * 4 + b * 8), t, r, a);
+      if constexpr (kLayout == Layout::kQ6_K)
+        SpreadPairs(LoadWord(extra + t % 2 * 4 + b * 8), t, r, a);
     }
   }
 
-  // What the sums of a group (or half `half` of it) start from, for tokens 2t and 2t + 1. Lanes beyond the tokens get those of
-  // others: nobody stores their results.
+  // What the sums of a group (or half `half` of it) start from, for tokens 2t and 2t + 1. Lanes
+  // beyond the tokens get those of others: nobody stores their results.
   GEMMA_DEVICE static float4 Start(const UnitContext& c, int b, int half) {
     constexpr int kPairs = StartsPerGroup(kTokens);
     constexpr int kHalves = 32 / SumColumns(kLayout);
@@ -309,7 +335,8 @@ class TokenMultiplier {
     sums[2 * r + 1] += scale * c[2 * r + 1];
   }
 
-  GEMMA_DEVICE void AddBlock(const UnitContext& c, const std::byte* stage, int b, float (&sums)[4]) const {
+  GEMMA_DEVICE void AddBlock(const UnitContext& c, const std::byte* stage, int b,
+                             float (&sums)[4]) const {
     const int g = Lane() / 4;
     Fragments a;
     LoadFragments(stage, b, c.magic, a);
@@ -322,7 +349,8 @@ class TokenMultiplier {
 #pragma unroll
         for (int r = 0; r < 2; ++r) {
           const int row = g + 8 * r;
-          const int8_t scale = *reinterpret_cast<const int8_t*>(stage + kStage.scales + row * 16 + 2 * b + half);
+          const int8_t scale =
+              *reinterpret_cast<const int8_t*>(stage + kStage.scales + row * 16 + 2 * b + half);
           Add(product, r, LoadD(stage, row, c.odd) * static_cast<float>(scale), sums);
         }
       }
@@ -337,7 +365,8 @@ class TokenMultiplier {
       for (int r = 0; r < 2; ++r) {
         const Factors f = LoadFactors<kLayout, kAnyGroup>(c.p, stage, g + 8 * r, b);
         Add(product, r, f.scale, sums);
-        if constexpr (HasMins(kLayout) || HasPackedScales(kLayout)) Add(starts, r, f.min * (-1.0f / 128), sums);
+        if constexpr (HasMins(kLayout) || HasPackedScales(kLayout))
+          Add(starts, r, f.min * (-1.0f / 128), sums);
       }
     }
   }

@@ -1,4 +1,5 @@
-// What a matvec launch passes to its kernel (matvec_kernel.h), and the launchers, one for each layout.
+// What a matvec launch passes to its kernel (matvec_kernel.h), and the launchers, one for each
+// layout.
 #ifndef CC_KERNELS_CUDA_MATVEC_PARAMS_H_
 #define CC_KERNELS_CUDA_MATVEC_PARAMS_H_
 
@@ -13,13 +14,14 @@ namespace gemma::cuda {
 
 inline constexpr int kMaxMatvecParts = 4;
 inline constexpr int kMaxMatvecTokens = 8;
-// A tile has 32 rows, in two halves of 16, which a warp multiplies one after the other: a half is what the tensor cores take.
+// A tile has 32 rows, in two halves of 16, which a warp multiplies one after the other: a half is
+// what the tensor cores take.
 inline constexpr int kTileRows = 32;
 inline constexpr int kHalfRows = 16;
 
-// Rows of one output. Rows 0-15 of a tile come from `first`, 16-31 from `second`; half h of the tile is rows 8h to 8h + 7 of
-// both. In a plain product both are the same matrix and second_row is 16; in a gated one they are gate and up, second_row is 0
-// and a tile makes 16 outputs.
+// Rows of one output. Rows 0-15 of a tile come from `first`, 16-31 from `second`; half h of the
+// tile is rows 8h to 8h + 7 of both. In a plain product both are the same matrix and second_row is
+// 16; in a gated one they are gate and up, second_row is 0 and a tile makes 16 outputs.
 struct MatvecPart {
   Matrix first;
   Matrix second;
@@ -29,7 +31,8 @@ struct MatvecPart {
   void* out = nullptr;    // [tokens, rows]
 };
 
-// x_out = (x + branch / rms(branch) * branch_weight) * scalar;  in = x_out / rms(x_out) * weight.  One token.
+// x_out = (x + branch / rms(branch) * branch_weight) * scalar;  in = x_out / rms(x_out) * weight.
+// One token.
 struct FusedNorm {
   const float* x = nullptr;              // [columns]; null: no fused norm
   const float* branch = nullptr;         // [columns]; null: x_out = x
@@ -43,24 +46,26 @@ struct FusedNorm {
 struct MatvecParams {
   MatvecPart parts[kMaxMatvecParts];
   int32_t part_count = 0;
-  int32_t columns = 0;       // of the matrices
-  int32_t first_column = 0;  // where the launch's units begin: a multiple of 256; not 0 when inputs are cut to fit
+  int32_t columns = 0;  // of the matrices
+  int32_t first_column =
+      0;  // where the launch's units begin: a multiple of 256; not 0 when inputs are cut to fit
   int32_t units_per_tile = 0;
   int32_t total_units = 0;
   int32_t tokens = 0;
   int32_t group = 0;          // columns that share a scale, of all parts; 0: see float_scales
   bool float_scales = false;  // one float32 scale (and min) a row, applied when the row is complete
-  bool full_rows = false;     // whole tiles of whole units, and every row of a plane is aligned to 16 bytes (WholeCopier)
-  bool whole_tiles = false;   // a block never shares a tile with its neighbour
-  bool gated = false;         // out = gelu(first) * second
-  bool bf16_out = false;      // else float32
-  bool accumulate = false;    // out += (float32 only)
-  float softcap = 0;          // out = softcap * tanh(out / softcap); 0: off
+  bool full_rows = false;  // whole tiles of whole units, and every row of a plane is aligned to 16
+                           // bytes (WholeCopier)
+  bool whole_tiles = false;      // a block never shares a tile with its neighbour
+  bool gated = false;            // out = gelu(first) * second
+  bool bf16_out = false;         // else float32
+  bool accumulate = false;       // out += (float32 only)
+  float softcap = 0;             // out = softcap * tanh(out / softcap); 0: off
   const uint16_t* in = nullptr;  // bfloat16 [tokens, in_stride]
   int64_t in_stride = 0;
   int64_t out_stride = 0;  // 0: the part's rows
   FusedNorm norm;
-  float* boundary_sums = nullptr;    // [blocks][kTileRows * kMaxMatvecTokens]
+  float* boundary_sums = nullptr;      // [blocks][kTileRows * kMaxMatvecTokens]
   uint32_t* boundary_flags = nullptr;  // [blocks], all 0 between launches
 };
 
@@ -74,11 +79,13 @@ struct MatvecLaunch {
 // Columns of a unit, the piece of a tile that a warp copies (a half at a time) and multiplies.
 constexpr int UnitColumns(Layout l) { return l == Layout::kF32 ? 64 : IsFloat(l) ? 128 : 256; }
 
-// How a warp multiplies quantized weights (matvec_multiply.h). For one or two tokens, a lane takes a group of 32 columns, and the
-// columns of the tensor core's result are groups; for more, all lanes take the same group, and the columns are tokens.
+// How a warp multiplies quantized weights (matvec_multiply.h). For one or two tokens, a lane takes
+// a group of 32 columns, and the columns of the tensor core's result are groups; for more, all
+// lanes take the same group, and the columns are tokens.
 constexpr bool LanesTakeGroups(Layout l, int slots) { return !IsFloat(l) && slots <= 2; }
 
-// Shared memory that half of a unit takes in a warp's ring (matvec_copy.h): 16 rows of values, then of what else belongs to them.
+// Shared memory that half of a unit takes in a warp's ring (matvec_copy.h): 16 rows of values, then
+// of what else belongs to them.
 struct StageLayout {
   int value_bytes = 0;  // of a row
   int row = 0;          // bytes from one row to the next
@@ -86,14 +93,15 @@ struct StageLayout {
   int mins = 0;         // [16][16 bytes]
   int extra = 0;        // [16][extra_row bytes]
   int extra_row = 0;
-  int blocks = 0;       // [16][4 bytes]
+  int blocks = 0;  // [16][4 bytes]
   int bytes = 0;
 };
 
 constexpr StageLayout StageOf(Layout l) {
   StageLayout s;
   s.value_bytes = UnitColumns(l) / 32 * ValueBytes(l);
-  // Rows of unquantized weights are padded, those of others permuted (SwizzledChunk), so that reads meet different banks.
+  // Rows of unquantized weights are padded, those of others permuted (SwizzledChunk), so that reads
+  // meet different banks.
   s.row = s.value_bytes + (l == Layout::kF32 ? 64 : IsFloat(l) ? 32 : 0);
   s.scales = kHalfRows * s.row;
   s.mins = s.scales + (IsFloat(l) ? 0 : kHalfRows * 16);
@@ -105,7 +113,9 @@ constexpr StageLayout StageOf(Layout l) {
 }
 
 // Half units in a warp's ring: an even number, so that stages begin with first halves.
-constexpr int RingStages(Layout l, int slots) { return StageOf(l).bytes <= 2560 && slots <= 4 ? 4 : 2; }
+constexpr int RingStages(Layout l, int slots) {
+  return StageOf(l).bytes <= 2560 && slots <= 4 ? 4 : 2;
+}
 
 // Offsets in a block's shared memory, after the ring.
 inline constexpr int kMatvecWarps = 16;
@@ -125,11 +135,13 @@ struct MatvecShared {
   int64_t bytes = 0;
 };
 constexpr int PartialSlots(int tokens) { return tokens <= 2 ? 4 : 2; }
-constexpr int TokenSlots(int tokens) { return tokens <= 1 ? 1 : tokens <= 2 ? 2 : tokens <= 4 ? 4 : 8; }
+constexpr int TokenSlots(int tokens) {
+  return tokens <= 1 ? 1 : tokens <= 2 ? 2 : tokens <= 4 ? 4 : 8;
+}
 constexpr int SumColumns(Layout l) { return l == Layout::kQ6_K ? 16 : 32; }
 
-// What sums start from: a float4 as the four registers of a lane hold it. Where lanes take groups: [4 groups][half, Q6_K only][token,
-// pair of groups]; else [group or half][pair of tokens].
+// What sums start from: a float4 as the four registers of a lane hold it. Where lanes take groups:
+// [4 groups][half, Q6_K only][token, pair of groups]; else [group or half][pair of tokens].
 constexpr int StartsPerGroup(int slots) { return slots <= 2 ? 1 : slots / 2; }
 
 constexpr MatvecShared MatvecSharedOf(Layout layout, int tokens, int units_per_tile) {
@@ -139,7 +151,8 @@ constexpr MatvecShared MatvecSharedOf(Layout layout, int tokens, int units_per_t
   s.activations = int64_t{kMatvecWarps} * RingStages(layout, slots) * StageOf(layout).bytes;
   s.activation_stride = columns * 2 + 64;  // the 64 puts neighbouring tokens into different banks
   s.sums = s.activations + slots * s.activation_stride;
-  s.partials = s.sums + (IsFloat(layout) ? 0 : columns / SumColumns(layout) * StartsPerGroup(slots) * 16);
+  s.partials =
+      s.sums + (IsFloat(layout) ? 0 : columns / SumColumns(layout) * StartsPerGroup(slots) * 16);
   s.counters = s.partials + int64_t{PartialSlots(slots)} * kMatvecWarps * kTileRows * slots * 4;
   s.scratch = s.counters + PartialSlots(slots) * 4;
   s.bytes = s.scratch + kMatvecWarps * 4;

@@ -13,16 +13,19 @@
 namespace gemma::cuda {
 namespace {
 
-// Sums of float32, with the tensor core's own rounding: nothing is rounded to fewer bits on the way.
+// Sums of float32, with the tensor core's own rounding: nothing is rounded to fewer bits on the
+// way.
 constexpr double kRelative = 2e-5;
 constexpr double kEach = 2e-4;
 
 std::string Name(const WeightShape& shape, int64_t tokens) {
   return absl::StrCat(WeightLayoutName(shape.layout), " ", shape.rows, "x", shape.columns,
-                      shape.group == 0 ? "" : absl::StrCat(" group ", shape.group), ", ", tokens, " tokens");
+                      shape.group == 0 ? "" : absl::StrCat(" group ", shape.group), ", ", tokens,
+                      " tokens");
 }
 
-std::vector<float> Reference(const RandomWeight& weight, const std::vector<float>& in, int64_t tokens) {
+std::vector<float> Reference(const RandomWeight& weight, const std::vector<float>& in,
+                             int64_t tokens) {
   std::vector<float> out(static_cast<size_t>(tokens) * weight.shape.rows);
   reference::Compute(Linear{weight.host(), in.data(), tokens, out.data()});
   return out;
@@ -40,26 +43,32 @@ void CheckPlain(const WeightShape& shape, int64_t tokens) {
   op.in = device_in.get();
   op.outputs = {{weight.on_device(), out.get()}};
   ASSERT_TRUE(RunMatvec(op, context.get()).ok());
-  ExpectClose(Name(shape, tokens), out.Read(), Reference(weight, in.values, tokens), kRelative, kEach);
+  ExpectClose(Name(shape, tokens), out.Read(), Reference(weight, in.values, tokens), kRelative,
+              kEach);
 }
 
-const WeightLayout kLayouts[] = {WeightLayout::kF32,  WeightLayout::kF16,     WeightLayout::kBF16,    WeightLayout::kInt8,
-                                 WeightLayout::kInt4, WeightLayout::kInt4Min, WeightLayout::kInt5,    WeightLayout::kInt5Min,
-                                 WeightLayout::kQ4_K, WeightLayout::kQ5_K,    WeightLayout::kQ6_K};
+const WeightLayout kLayouts[] = {
+    WeightLayout::kF32,  WeightLayout::kF16,     WeightLayout::kBF16, WeightLayout::kInt8,
+    WeightLayout::kInt4, WeightLayout::kInt4Min, WeightLayout::kInt5, WeightLayout::kInt5Min,
+    WeightLayout::kQ4_K, WeightLayout::kQ5_K,    WeightLayout::kQ6_K};
 
 uint32_t GroupOf(WeightLayout layout) { return HasGroups(layout) ? 32 : 0; }
 
 TEST(MatvecTest, EveryLayout) {
   for (const WeightLayout layout : kLayouts) {
-    for (const int64_t tokens : {1, 2, 3, 5, 8}) CheckPlain({layout, 72, 768, GroupOf(layout)}, tokens);
+    for (const int64_t tokens : {1, 2, 3, 5, 8})
+      CheckPlain({layout, 72, 768, GroupOf(layout)}, tokens);
   }
 }
 
 // Tiles of 16 rows, units of 256 columns, blocks that share a tile: their borders.
 TEST(MatvecTest, OddSizes) {
-  for (const WeightLayout layout : {WeightLayout::kInt4, WeightLayout::kInt8, WeightLayout::kBF16}) {
-    for (const uint32_t rows : {1u, 7u, 17u, 129u}) CheckPlain({layout, rows, 640, GroupOf(layout)}, 1);
-    for (const uint32_t columns : {64u, 192u, 2112u}) CheckPlain({layout, 40, columns, GroupOf(layout)}, 2);
+  for (const WeightLayout layout :
+       {WeightLayout::kInt4, WeightLayout::kInt8, WeightLayout::kBF16}) {
+    for (const uint32_t rows : {1u, 7u, 17u, 129u})
+      CheckPlain({layout, rows, 640, GroupOf(layout)}, 1);
+    for (const uint32_t columns : {64u, 192u, 2112u})
+      CheckPlain({layout, 40, columns, GroupOf(layout)}, 2);
   }
   CheckPlain({WeightLayout::kQ4_K, 19, 2560, 0}, 1);
   CheckPlain({WeightLayout::kQ6_K, 19, 2560, 0}, 1);
@@ -67,7 +76,8 @@ TEST(MatvecTest, OddSizes) {
 }
 
 TEST(MatvecTest, Groups) {
-  for (const WeightLayout layout : {WeightLayout::kInt8, WeightLayout::kInt4, WeightLayout::kInt4Min}) {
+  for (const WeightLayout layout :
+       {WeightLayout::kInt8, WeightLayout::kInt4, WeightLayout::kInt4Min}) {
     for (const uint32_t group : {64u, 128u, 768u}) CheckPlain({layout, 48, 768, group}, 2);
   }
 }
@@ -90,7 +100,8 @@ TEST(MatvecTest, OutputsShareAnInput) {
   std::mt19937 random(5);
   TestContext context;
   const uint32_t columns = 768;
-  const RandomWeight q({WeightLayout::kInt4, 72, columns, 32}, random), k({WeightLayout::kInt4, 24, columns, 32}, random),
+  const RandomWeight q({WeightLayout::kInt4, 72, columns, 32}, random),
+      k({WeightLayout::kInt4, 24, columns, 32}, random),
       v({WeightLayout::kQ6_K, 24, columns, 0}, random);
   const Bf16Values in = RandomBf16(columns, 1, random);
   const DeviceArray<uint16_t> device_in(in.bits);
@@ -98,7 +109,8 @@ TEST(MatvecTest, OutputsShareAnInput) {
   Matvec op;
   op.tokens = 1;
   op.in = device_in.get();
-  op.outputs = {{q.on_device(), q_out.get()}, {v.on_device(), v_out.get()}, {k.on_device(), k_out.get()}};
+  op.outputs = {
+      {q.on_device(), q_out.get()}, {v.on_device(), v_out.get()}, {k.on_device(), k_out.get()}};
   ASSERT_TRUE(RunMatvec(op, context.get()).ok());
   ExpectClose("q", q_out.Read(), Reference(q, in.values, 1), kRelative, kEach);
   ExpectClose("k", k_out.Read(), Reference(k, in.values, 1), kRelative, kEach);
@@ -122,8 +134,9 @@ void CheckGated(WeightLayout gate_layout, WeightLayout up_layout, int64_t tokens
   ASSERT_TRUE(RunMatvec(op, context.get()).ok());
   std::vector<float> a = Reference(gate, in.values, tokens), b = Reference(up, in.values, tokens);
   reference::Compute(GatedGelu{a.data(), b.data(), static_cast<int64_t>(a.size()), a.data()});
-  ExpectClose(absl::StrCat("gated ", WeightLayoutName(gate_layout), ", ", tokens, " tokens, bfloat16 out"),
-              ToFloats(out.Read()), a, 4e-3, 4e-2);
+  ExpectClose(
+      absl::StrCat("gated ", WeightLayoutName(gate_layout), ", ", tokens, " tokens, bfloat16 out"),
+      ToFloats(out.Read()), a, 4e-3, 4e-2);
 }
 
 TEST(MatvecTest, Gated) {
@@ -150,27 +163,35 @@ TEST(MatvecTest, Softcap) {
   ExpectClose("softcap 30", out.Read(), expected, kRelative, kEach);
 }
 
-// x_out = (x + norm(branch)) * scalar, in = norm(x_out): the product is exact for the input as it was rounded to bfloat16.
+// x_out = (x + norm(branch)) * scalar, in = norm(x_out): the product is exact for the input as it
+// was rounded to bfloat16.
 TEST(MatvecTest, FusedNorm) {
   for (const uint32_t columns : {640u, 5376u}) {
     std::mt19937 random(columns);
     TestContext context;
     const RandomWeight weight({WeightLayout::kInt4, 88, columns, 32}, random);
-    const std::vector<float> x = RandomFloats(columns, 3, random), branch = RandomFloats(columns, 5, random),
-                             w1 = RandomFloats(columns, 1, random), w2 = RandomFloats(columns, 1, random);
+    const std::vector<float> x = RandomFloats(columns, 3, random),
+                             branch = RandomFloats(columns, 5, random),
+                             w1 = RandomFloats(columns, 1, random),
+                             w2 = RandomFloats(columns, 1, random);
     const DeviceArray<float> device_x(x), device_branch(branch), device_w1(w1), device_w2(w2),
         scalar(std::vector<float>{0.7f});
     DeviceArray<float> x_out(columns), out(88);
     Matvec op;
     op.tokens = 1;
-    op.norm = {device_x.get(), device_branch.get(), device_w1.get(), scalar.get(), device_w2.get(), x_out.get(), 1e-6f};
+    op.norm = {device_x.get(), device_branch.get(), device_w1.get(),
+               scalar.get(),   device_w2.get(),     x_out.get(),
+               1e-6f};
     op.outputs = {{weight.on_device(), out.get()}};
     ASSERT_TRUE(RunMatvec(op, context.get()).ok());
     std::vector<float> stream(columns), in(columns);
-    reference::Compute(RmsNorm{branch.data(), w1.data(), x.data(), 1, columns, columns, 1e-6f, 0.7f, stream.data()});
+    reference::Compute(RmsNorm{branch.data(), w1.data(), x.data(), 1, columns, columns, 1e-6f, 0.7f,
+                               stream.data()});
     ExpectClose(absl::StrCat("fused norm ", columns, ": stream"), x_out.Read(), stream, 1e-6, 1e-5);
-    reference::Compute(RmsNorm{stream.data(), w2.data(), nullptr, 1, columns, columns, 1e-6f, 1, in.data()});
-    ExpectClose(absl::StrCat("fused norm ", columns, ": product"), out.Read(), Reference(weight, in, 1), 4e-3, 2e-2);
+    reference::Compute(
+        RmsNorm{stream.data(), w2.data(), nullptr, 1, columns, columns, 1e-6f, 1, in.data()});
+    ExpectClose(absl::StrCat("fused norm ", columns, ": product"), out.Read(),
+                Reference(weight, in, 1), 4e-3, 2e-2);
   }
 }
 
@@ -197,14 +218,17 @@ TEST(MatvecTest, IsDeterministic) {
 TEST(MatvecTest, RefusesInASentence) {
   std::mt19937 random(1);
   TestContext context;
-  const RandomWeight weight({WeightLayout::kInt4, 16, 64, 32}, random), other({WeightLayout::kInt4, 16, 128, 32}, random);
+  const RandomWeight weight({WeightLayout::kInt4, 16, 64, 32}, random),
+      other({WeightLayout::kInt4, 16, 128, 32}, random);
   Matvec op;
   op.tokens = 9;
   op.outputs = {{weight.on_device(), nullptr}};
-  EXPECT_EQ(RunMatvec(op, context.get()).message(), "matvec: 9 tokens (1 to 8; use the GEMM for more)");
+  EXPECT_EQ(RunMatvec(op, context.get()).message(),
+            "matvec: 9 tokens (1 to 8; use the GEMM for more)");
   op.tokens = 1;
   op.outputs.push_back({other.on_device(), nullptr});
-  EXPECT_EQ(RunMatvec(op, context.get()).message(), "matvec: weights of 128 and 64 columns cannot share an input");
+  EXPECT_EQ(RunMatvec(op, context.get()).message(),
+            "matvec: weights of 128 and 64 columns cannot share an input");
 }
 
 }  // namespace

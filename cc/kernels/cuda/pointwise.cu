@@ -27,29 +27,37 @@ GEMMA_DEVICE void StoreOne(const Activations& to, int64_t i, float value) {
 GEMMA_DEVICE float4 LoadFour(const Activations& from, int64_t i) {
   if (!from.bf16) return *reinterpret_cast<const float4*>(static_cast<const float*>(from.data) + i);
   const uint2 v = *reinterpret_cast<const uint2*>(static_cast<const uint16_t*>(from.data) + i);
-  return make_float4(Bf16LowToFloat(v.x), Bf16HighToFloat(v.x), Bf16LowToFloat(v.y), Bf16HighToFloat(v.y));
+  return make_float4(Bf16LowToFloat(v.x), Bf16HighToFloat(v.x), Bf16LowToFloat(v.y),
+                     Bf16HighToFloat(v.y));
 }
 
 GEMMA_DEVICE void StoreFour(const Activations& to, int64_t i, const float4& v) {
   if (to.bf16) {
-    *reinterpret_cast<uint2*>(static_cast<uint16_t*>(to.data) + i) = make_uint2(PackBf16(v.x, v.y), PackBf16(v.z, v.w));
+    *reinterpret_cast<uint2*>(static_cast<uint16_t*>(to.data) + i) =
+        make_uint2(PackBf16(v.x, v.y), PackBf16(v.z, v.w));
   } else {
     *reinterpret_cast<float4*>(static_cast<float*>(to.data) + i) = v;
   }
 }
 
 GEMMA_DEVICE float4 Scaled(const float4& v, float factor, const float* weight, int i) {
-  const float4 w = weight == nullptr ? make_float4(1, 1, 1, 1) : *reinterpret_cast<const float4*>(weight + i);
-  return make_float4(v.x * factor * w.x, v.y * factor * w.y, v.z * factor * w.z, v.w * factor * w.w);
+  const float4 w =
+      weight == nullptr ? make_float4(1, 1, 1, 1) : *reinterpret_cast<const float4*>(weight + i);
+  return make_float4(v.x * factor * w.x, v.y * factor * w.y, v.z * factor * w.z,
+                     v.w * factor * w.w);
 }
 
-GEMMA_DEVICE float SumOfSquares(const float4& v) { return (v.x * v.x + v.y * v.y) + (v.z * v.z + v.w * v.w); }
+GEMMA_DEVICE float SumOfSquares(const float4& v) {
+  return (v.x * v.x + v.y * v.y) + (v.z * v.z + v.w * v.w);
+}
 
 // One row, kept in shared memory between the passes. Columns are a multiple of 4.
 class NormRow {
  public:
   GEMMA_DEVICE NormRow(const NormParams& p, std::byte* shared)
-      : p_(p), start_(static_cast<int64_t>(blockIdx.x) * p.columns), scratch_(reinterpret_cast<float*>(shared)),
+      : p_(p),
+        start_(static_cast<int64_t>(blockIdx.x) * p.columns),
+        scratch_(reinterpret_cast<float*>(shared)),
         row_(reinterpret_cast<float*>(shared) + kThreads / kWarp) {}
 
   GEMMA_DEVICE void Run() const {
@@ -57,7 +65,8 @@ class NormRow {
     if (p_.out.data == nullptr) return;
     squares = BlockSum<kThreads>(squares, scratch_);
     const float factor = Factor(squares);
-    for (int i = First(); i < p_.columns; i += kStep) StoreFour(p_.out, start_ + i, Scaled(Row(i), factor, p_.weight, i));
+    for (int i = First(); i < p_.columns; i += kStep)
+      StoreFour(p_.out, start_ + i, Scaled(Row(i), factor, p_.weight, i));
   }
 
  private:
@@ -120,33 +129,41 @@ __global__ void __launch_bounds__(kThreads) EmbedKernel(const __grid_constant__ 
   const int64_t token = blockIdx.x;
   const int64_t row = p.ids[token];
   const int column = static_cast<int>(blockIdx.y) * kThreads + static_cast<int>(threadIdx.x);
-  if (column < p.weight.columns) p.out[token * p.weight.columns + column] = p.scale * LoadValue(p.weight, row, column);
+  if (column < p.weight.columns)
+    p.out[token * p.weight.columns + column] = p.scale * LoadValue(p.weight, row, column);
 }
 
 GEMMA_DEVICE float Apply(const PointwiseParams& p, int64_t i) {
   const float a = LoadOne(p.a, i);
   switch (p.operation) {
-    case Pointwise::kGatedGelu: return GeluTanh(a) * LoadOne(p.b, i);
-    case Pointwise::kAdd: return a + LoadOne(p.b, i);
-    default: return p.cap * tanhf(a / p.cap);
+    case Pointwise::kGatedGelu:
+      return GeluTanh(a) * LoadOne(p.b, i);
+    case Pointwise::kAdd:
+      return a + LoadOne(p.b, i);
+    default:
+      return p.cap * tanhf(a / p.cap);
   }
 }
 
 GEMMA_DEVICE float4 ApplyFour(const PointwiseParams& p, int64_t i) {
   const float4 a = LoadFour(p.a, i);
   if (p.operation == Pointwise::kSoftcap) {
-    return make_float4(p.cap * tanhf(a.x / p.cap), p.cap * tanhf(a.y / p.cap), p.cap * tanhf(a.z / p.cap),
-                       p.cap * tanhf(a.w / p.cap));
+    return make_float4(p.cap * tanhf(a.x / p.cap), p.cap * tanhf(a.y / p.cap),
+                       p.cap * tanhf(a.z / p.cap), p.cap * tanhf(a.w / p.cap));
   }
   const float4 b = LoadFour(p.b, i);
-  if (p.operation == Pointwise::kAdd) return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w);
-  return make_float4(GeluTanh(a.x) * b.x, GeluTanh(a.y) * b.y, GeluTanh(a.z) * b.z, GeluTanh(a.w) * b.w);
+  if (p.operation == Pointwise::kAdd)
+    return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w);
+  return make_float4(GeluTanh(a.x) * b.x, GeluTanh(a.y) * b.y, GeluTanh(a.z) * b.z,
+                     GeluTanh(a.w) * b.w);
 }
 
-__global__ void __launch_bounds__(kThreads) PointwiseKernel(const __grid_constant__ PointwiseParams p) {
+__global__ void __launch_bounds__(kThreads)
+    PointwiseKernel(const __grid_constant__ PointwiseParams p) {
   WaitForPreviousKernel();
   LetNextKernelStart();
-  const int64_t i = (static_cast<int64_t>(blockIdx.x) * kThreads + static_cast<int64_t>(threadIdx.x)) * 4;
+  const int64_t i =
+      (static_cast<int64_t>(blockIdx.x) * kThreads + static_cast<int64_t>(threadIdx.x)) * 4;
   if (i + 4 <= p.size) {
     StoreFour(p.out, i, ApplyFour(p, i));
   } else {
@@ -154,7 +171,8 @@ __global__ void __launch_bounds__(kThreads) PointwiseKernel(const __grid_constan
   }
 }
 
-__global__ void __launch_bounds__(kThreads) DequantizeKernel(const __grid_constant__ Matrix m, Activations out) {
+__global__ void __launch_bounds__(kThreads)
+    DequantizeKernel(const __grid_constant__ Matrix m, Activations out) {
   const int64_t row = blockIdx.x;
   for (int c = static_cast<int>(threadIdx.x); c < m.columns; c += kThreads) {
     StoreOne(out, row * m.columns + c, LoadValue(m, row, c));
@@ -165,19 +183,22 @@ __global__ void __launch_bounds__(kThreads) DequantizeKernel(const __grid_consta
 
 cudaError_t LaunchNorm(const NormParams& params, bool overlap, cudaStream_t stream) {
   const size_t shared = (static_cast<size_t>(params.columns) + kThreads / kWarp) * sizeof(float);
-  const LaunchShape shape{dim3(static_cast<unsigned>(params.rows)), kThreads, shared, overlap, stream};
+  const LaunchShape shape{dim3(static_cast<unsigned>(params.rows)), kThreads, shared, overlap,
+                          stream};
   return Launch(NormKernel, shape, params);
 }
 
 cudaError_t LaunchEmbed(const EmbedParams& params, bool overlap, cudaStream_t stream) {
   const unsigned pieces = static_cast<unsigned>((params.weight.columns + kThreads - 1) / kThreads);
-  const LaunchShape shape{dim3(static_cast<unsigned>(params.tokens), pieces), kThreads, 0, overlap, stream};
+  const LaunchShape shape{dim3(static_cast<unsigned>(params.tokens), pieces), kThreads, 0, overlap,
+                          stream};
   return Launch(EmbedKernel, shape, params);
 }
 
 cudaError_t LaunchPointwise(const PointwiseParams& params, bool overlap, cudaStream_t stream) {
   constexpr int64_t kEach = 4 * kThreads;
-  const LaunchShape shape{dim3(static_cast<unsigned>((params.size + kEach - 1) / kEach)), kThreads, 0, overlap, stream};
+  const LaunchShape shape{dim3(static_cast<unsigned>((params.size + kEach - 1) / kEach)), kThreads,
+                          0, overlap, stream};
   return Launch(PointwiseKernel, shape, params);
 }
 

@@ -1,4 +1,5 @@
-// Norms, embedding, and the operations that touch each number once (pointwise_params.h says what they compute).
+// Norms, embedding, and the operations that touch each number once (pointwise_params.h says what
+// they compute).
 #ifndef CC_KERNELS_CUDA_POINTWISE_H_
 #define CC_KERNELS_CUDA_POINTWISE_H_
 

@@ -16,16 +16,17 @@ struct Activations {
   bool bf16 = false;
 };
 
-// x_out = (x + branch / rms(branch) * branch_weight) * scalar;  out = x_out / rms(x_out) * weight, over rows of `columns`.
-// Any of the two halves may be absent. All weights are float32; a null weight is ones.
+// x_out = (x + branch / rms(branch) * branch_weight) * scalar;  out = x_out / rms(x_out) * weight,
+// over rows of `columns`. Any of the two halves may be absent. All weights are float32; a null
+// weight is ones.
 struct NormParams {
-  const float* x = nullptr;    // [rows, columns]; null: zeros
-  Activations branch;          // [rows, columns]; null data: x_out = x
+  const float* x = nullptr;  // [rows, columns]; null: zeros
+  Activations branch;        // [rows, columns]; null data: x_out = x
   const float* branch_weight = nullptr;
   const float* scalar = nullptr;  // one number; null: 1
-  float* x_out = nullptr;      // may be x; null: not kept
+  float* x_out = nullptr;         // may be x; null: not kept
   const float* weight = nullptr;
-  Activations out;             // null data: only x_out
+  Activations out;  // null data: only x_out
   int64_t rows = 0;
   int32_t columns = 0;
   float epsilon = 0;
@@ -36,7 +37,7 @@ struct EmbedParams {
   const int64_t* ids = nullptr;  // [tokens], each in [0, vocab)
   int64_t tokens = 0;
   float scale = 1;
-  float* out = nullptr;          // [tokens, columns]
+  float* out = nullptr;  // [tokens, columns]
 };
 
 enum class Pointwise { kGatedGelu, kAdd, kSoftcap };
@@ -55,7 +56,8 @@ cudaError_t LaunchNorm(const NormParams&, bool overlap, cudaStream_t stream);
 cudaError_t LaunchEmbed(const EmbedParams&, bool overlap, cudaStream_t stream);
 cudaError_t LaunchPointwise(const PointwiseParams&, bool overlap, cudaStream_t stream);
 
-// The whole weight as bfloat16 (rounded) or float32 (to the last bit what docs/formats.md defines). out: [rows, columns]
+// The whole weight as bfloat16 (rounded) or float32 (to the last bit what docs/formats.md defines).
+// out: [rows, columns]
 cudaError_t LaunchDequantize(const Matrix&, Activations out, cudaStream_t stream);
 
 }  // namespace gemma::cuda

@@ -13,9 +13,10 @@
 namespace gemma::cuda {
 namespace {
 
-const WeightLayout kLayouts[] = {WeightLayout::kF32,  WeightLayout::kF16,     WeightLayout::kBF16, WeightLayout::kInt8,
-                                 WeightLayout::kInt4, WeightLayout::kInt4Min, WeightLayout::kInt5, WeightLayout::kInt5Min,
-                                 WeightLayout::kQ4_K, WeightLayout::kQ5_K,    WeightLayout::kQ6_K};
+const WeightLayout kLayouts[] = {
+    WeightLayout::kF32,  WeightLayout::kF16,     WeightLayout::kBF16, WeightLayout::kInt8,
+    WeightLayout::kInt4, WeightLayout::kInt4Min, WeightLayout::kInt5, WeightLayout::kInt5Min,
+    WeightLayout::kQ4_K, WeightLayout::kQ5_K,    WeightLayout::kQ6_K};
 
 TEST(DequantizeTest, EqualsTheReferenceToTheLastBit) {
   std::mt19937 random(3);
@@ -27,7 +28,8 @@ TEST(DequantizeTest, EqualsTheReferenceToTheLastBit) {
       DeviceArray<float> out(5 * 512);
       ASSERT_TRUE(RunDequantize(weight.on_device(), {out.get(), false}, context.get()).ok());
       std::vector<float> expected(5 * 512);
-      for (int r = 0; r < 5; ++r) reference::DequantizeRow(weight.host(), r, &expected[static_cast<size_t>(r) * 512]);
+      for (int r = 0; r < 5; ++r)
+        reference::DequantizeRow(weight.host(), r, &expected[static_cast<size_t>(r) * 512]);
       const std::vector<float> actual = out.Read();
       EXPECT_EQ(std::memcmp(actual.data(), expected.data(), expected.size() * sizeof(float)), 0)
           << WeightLayoutName(layout) << " group " << group;
@@ -64,7 +66,8 @@ struct NormCase {
 void CheckNorm(const NormCase& c) {
   std::mt19937 random(static_cast<uint32_t>(c.columns));
   TestContext context;
-  const size_t size = static_cast<size_t>(c.rows * c.columns), width = static_cast<size_t>(c.columns);
+  const size_t size = static_cast<size_t>(c.rows * c.columns),
+               width = static_cast<size_t>(c.columns);
   const Bf16Values branch = RandomBf16(size, 4, random);
   const std::vector<float> x = RandomFloats(size, 2, random), w1 = RandomFloats(width, 1, random),
                            w2 = RandomFloats(width, 1, random);
@@ -76,7 +79,8 @@ void CheckNorm(const NormCase& c) {
   NormParams op;
   op.x = device_x.get();
   if (c.branch) {
-    op.branch = c.bf16_branch ? Activations{branch_bits.get(), true} : Activations{branch_floats.get(), false};
+    op.branch = c.bf16_branch ? Activations{branch_bits.get(), true}
+                              : Activations{branch_floats.get(), false};
     op.branch_weight = device_w1.get();
     op.scalar = scalar.get();
     op.x_out = x_out.get();
@@ -88,13 +92,15 @@ void CheckNorm(const NormCase& c) {
   op.epsilon = 1e-6f;
   ASSERT_TRUE(RunNorm(op, context.get()).ok());
   std::vector<float> stream = x, expected(size);
-  const std::string name = absl::StrCat("norm ", c.rows, "x", c.columns, c.branch ? " + branch" : "");
+  const std::string name =
+      absl::StrCat("norm ", c.rows, "x", c.columns, c.branch ? " + branch" : "");
   if (c.branch) {
-    reference::Compute(RmsNorm{branch.values.data(), w1.data(), x.data(), c.rows, c.columns, c.columns, 1e-6f, 0.3f,
-                               stream.data()});
+    reference::Compute(RmsNorm{branch.values.data(), w1.data(), x.data(), c.rows, c.columns,
+                               c.columns, 1e-6f, 0.3f, stream.data()});
     ExpectClose(name + ": stream", x_out.Read(), stream, 1e-6, 1e-5);
   }
-  reference::Compute(RmsNorm{stream.data(), w2.data(), nullptr, c.rows, c.columns, c.columns, 1e-6f, 1, expected.data()});
+  reference::Compute(RmsNorm{stream.data(), w2.data(), nullptr, c.rows, c.columns, c.columns, 1e-6f,
+                             1, expected.data()});
   if (c.bf16_out) {
     ExpectClose(name + ": bfloat16", ToFloats(out_bits.Read()), expected, 3e-3, 3e-2);
   } else {
@@ -146,7 +152,8 @@ TEST(NormTest, RefusesInASentence) {
   NormParams op;
   op.columns = 6;
   op.rows = 1;
-  EXPECT_EQ(RunNorm(op, context.get()).message().substr(0, 36), "norm: 6 columns (a multiple of 4 up ");
+  EXPECT_EQ(RunNorm(op, context.get()).message().substr(0, 36),
+            "norm: 6 columns (a multiple of 4 up ");
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-// The order of logits in sampling and scoring: the larger logit first, of equals the lower id; NaN counts as minus infinity.
+// The order of logits in sampling and scoring: the larger logit first, of equals the lower id; NaN
+// counts as minus infinity.
 #ifndef CC_KERNELS_CUDA_RANK_H_
 #define CC_KERNELS_CUDA_RANK_H_
 

@@ -17,8 +17,8 @@ struct Rotation {
 template <int kHeadDim, int kRotated>
 inline constexpr int kTurnedPairs = kRotated > 0 ? kRotated / 2 : kHeadDim / 2;
 
-// Of the float32 product position * frequency, as transformers computes it. The turns are taken off in double: float32 has
-// too few digits for 2^18 radians.
+// Of the float32 product position * frequency, as transformers computes it. The turns are taken off
+// in double: float32 has too few digits for 2^18 radians.
 GEMMA_DEVICE Rotation RotationOf(int64_t position, float frequency) {
   const float angle = static_cast<float>(position) * frequency;
   constexpr double kHalfTurn = 3.14159265358979323846;
@@ -33,7 +33,8 @@ GEMMA_DEVICE Rotation RotationOf(int64_t position, float frequency) {
   return r;
 }
 
-// A vector of kHeadDim numbers over the lanes of a warp: lane l holds the pairs (i, i + kHeadDim / 2) for i = l + 32 j.
+// A vector of kHeadDim numbers over the lanes of a warp: lane l holds the pairs (i, i + kHeadDim /
+// 2) for i = l + 32 j.
 template <int kHeadDim>
 struct HeadVector {
   static constexpr int kPairs = (kHeadDim / 2 + kWarp - 1) / kWarp;
@@ -92,13 +93,17 @@ struct HeadVector {
     }
   }
 
-  GEMMA_DEVICE static uint16_t Bits(float value) { return static_cast<uint16_t>(PackBf16(value, 0)); }
+  GEMMA_DEVICE static uint16_t Bits(float value) {
+    return static_cast<uint16_t>(PackBf16(value, 0));
+  }
 };
 
-// A prepared query of ScoreColumns elements to `to`, from element `offset` of p.q on. With a shared cache (kRotated > 0) the columns
-// are: head_dim that meet v (the turned ones zero, the others times k_norm), then the turned ones.
+// A prepared query of ScoreColumns elements to `to`, from element `offset` of p.q on. With a shared
+// cache (kRotated > 0) the columns are: head_dim that meet v (the turned ones zero, the others
+// times k_norm), then the turned ones.
 template <int kHeadDim, int kRotated>
-GEMMA_DEVICE void PrepareQuery(const PrepareParams& p, int64_t offset, const Rotation* rotations, uint16_t* to) {
+GEMMA_DEVICE void PrepareQuery(const PrepareParams& p, int64_t offset, const Rotation* rotations,
+                               uint16_t* to) {
   using Vector = HeadVector<kHeadDim>;
   Vector q;
   q.Load(p.q, offset, p.bf16_in);
@@ -122,10 +127,11 @@ GEMMA_DEVICE void PrepareQuery(const PrepareParams& p, int64_t offset, const Rot
   }
 }
 
-// The cache row of one kv head and token: key to `key` and value to `value`, or, with a shared cache, both to `value`.
+// The cache row of one kv head and token: key to `key` and value to `value`, or, with a shared
+// cache, both to `value`.
 template <int kHeadDim, int kRotated>
-GEMMA_DEVICE void PrepareKeyValue(const PrepareParams& p, int64_t offset, const Rotation* rotations, uint16_t* key,
-                                  uint16_t* value) {
+GEMMA_DEVICE void PrepareKeyValue(const PrepareParams& p, int64_t offset, const Rotation* rotations,
+                                  uint16_t* key, uint16_t* value) {
   using Vector = HeadVector<kHeadDim>;
   Vector v;
   v.Load(p.v == nullptr ? p.k : p.v, offset, p.bf16_in);
@@ -149,7 +155,8 @@ GEMMA_DEVICE void PrepareKeyValue(const PrepareParams& p, int64_t offset, const 
 }
 
 GEMMA_DEVICE int64_t SlotOf(const DeviceCache& cache, int head, int64_t position) {
-  return static_cast<int64_t>(head) * cache.capacity + static_cast<uint32_t>(position) % static_cast<uint32_t>(cache.capacity);
+  return static_cast<int64_t>(head) * cache.capacity +
+         static_cast<uint32_t>(position) % static_cast<uint32_t>(cache.capacity);
 }
 
 // The first position that a query at `position` sees.

@@ -4,20 +4,22 @@
 
 namespace gemma::cuda {
 
-absl::Status RunSample(const float* logits, int64_t vocab, const SampleRequest* request, int64_t* token,
-                       const Context& context) {
+absl::Status RunSample(const float* logits, int64_t vocab, const SampleRequest* request,
+                       int64_t* token, const Context& context) {
   constexpr int64_t kMaxVocab = 1 << 19;  // times probabilities of at most 2^44
   if (vocab < 1 || vocab > kMaxVocab) {
-    return absl::InvalidArgumentError(absl::StrCat("sample: ", vocab, " ids (1 to ", kMaxVocab, ")"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("sample: ", vocab, " ids (1 to ", kMaxVocab, ")"));
   }
-  const SampleParams params{logits, static_cast<int32_t>(vocab), request, context.workspace->sample_state(), token};
+  const SampleParams params{logits, static_cast<int32_t>(vocab), request,
+                            context.workspace->sample_state(), token};
   return ToStatus(LaunchSample(params, context.overlap, context.stream), "sample");
 }
 
 absl::Status RunScore(const ScoreParams& op, const Context& context) {
   if (op.tokens < 1 || op.vocab < 1 || op.top < 0 || op.top > op.vocab) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("score: the top ", op.top, " of ", op.vocab, " ids for ", op.tokens, " tokens"));
+    return absl::InvalidArgumentError(absl::StrCat("score: the top ", op.top, " of ", op.vocab,
+                                                   " ids for ", op.tokens, " tokens"));
   }
   return ToStatus(LaunchScore(op, context.stream), "score");
 }

@@ -1,8 +1,9 @@
 // Draws a token on the device, as Sampling in cc/kernels/operations.h defines it.
 //
-// A few blocks, each with a contiguous range of ids, pass over the logits several times (they lie in the L2 cache) with a grid
-// barrier after each pass: the largest; the threshold of top_k and then that of top_p, by radix selection; the probability of
-// each block's kept ids; the drawn id. Probabilities are integers (2^-44 of the largest one's), so their sums depend on no order.
+// A few blocks, each with a contiguous range of ids, pass over the logits several times (they lie
+// in the L2 cache) with a grid barrier after each pass: the largest; the threshold of top_k and
+// then that of top_p, by radix selection; the probability of each block's kept ids; the drawn id.
+// Probabilities are integers (2^-44 of the largest one's), so their sums depend on no order.
 #include "cc/kernels/cuda/launch.h"
 #include "cc/kernels/cuda/rank.h"
 #include "cc/kernels/cuda/sample_params.h"
@@ -42,16 +43,20 @@ class Sampler {
       return;
     }
     RankKey kept = 0;  // ids with this key or a larger one are kept
-    const unsigned long long top_k = request_.top_k > 0 ? static_cast<unsigned long long>(request_.top_k) : 0;
+    const unsigned long long top_k =
+        request_.top_k > 0 ? static_cast<unsigned long long>(request_.top_k) : 0;
     if (top_k > 0 && top_k < static_cast<unsigned long long>(p_.vocab)) {
-      kept = Select(0, kept, [](RankKey) { return 1ull; }, [&](unsigned long long) { return top_k; });
+      kept =
+          Select(0, kept, [](RankKey) { return 1ull; }, [&](unsigned long long) { return top_k; });
     }
     if (request_.top_p < 1) {
       const double top_p = request_.top_p;
-      kept = Select(1, kept, [this](RankKey key) { return MassOf(key); }, [&](unsigned long long all) {
-        const double wanted = ceil(top_p * static_cast<double>(all));
-        return wanted < 1 ? 1ull : static_cast<unsigned long long>(wanted);
-      });
+      kept = Select(
+          1, kept, [this](RankKey key) { return MassOf(key); },
+          [&](unsigned long long all) {
+            const double wanted = ceil(top_p * static_cast<double>(all));
+            return wanted < 1 ? 1ull : static_cast<unsigned long long>(wanted);
+          });
     }
     Draw(kept, first);
   }
@@ -62,16 +67,20 @@ class Sampler {
     const double difference = static_cast<double>(LogitOf(key)) - static_cast<double>(largest_);
     return exp(difference / static_cast<double>(request_.temperature));
   }
-  GEMMA_DEVICE Mass MassOf(RankKey key) const { return static_cast<Mass>(Probability(key) * 0x1p44 + 0.5); }
+  GEMMA_DEVICE Mass MassOf(RankKey key) const {
+    return static_cast<Mass>(Probability(key) * 0x1p44 + 0.5);
+  }
 
   GEMMA_DEVICE RankKey KeyAt(int id) const { return RankKeyOf(LoadFromL2(p_.logits + id), id); }
 
   template <typename Function>
   GEMMA_DEVICE void ForEachKey(const Function& function) const {
-    for (int id = begin_ + static_cast<int>(threadIdx.x); id < end_; id += kSampleThreads) function(KeyAt(id));
+    for (int id = begin_ + static_cast<int>(threadIdx.x); id < end_; id += kSampleThreads)
+      function(KeyAt(id));
   }
 
-  // Waits until every block has come here. The counter goes up by one for each block and never down.
+  // Waits until every block has come here. The counter goes up by one for each block and never
+  // down.
   GEMMA_DEVICE void GridBarrier() const {
     __threadfence();
     __syncthreads();
@@ -98,9 +107,11 @@ class Sampler {
     return LoadFromL2(&state_.largest);
   }
 
-  // The smallest key k such that the keys from k up (and from `floor` up) weigh at least `wanted(weight of all)`.
+  // The smallest key k such that the keys from k up (and from `floor` up) weigh at least
+  // `wanted(weight of all)`.
   template <typename Weight, typename Wanted>
-  GEMMA_DEVICE RankKey Select(int kind, RankKey floor, const Weight& weight, const Wanted& wanted) const {
+  GEMMA_DEVICE RankKey Select(int kind, RankKey floor, const Weight& weight,
+                              const Wanted& wanted) const {
     RankKey prefix = 0;
     unsigned long long needed = 0;
     for (int digit = 0; digit < kDigits; ++digit) {
@@ -127,7 +138,8 @@ class Sampler {
   template <typename Weight>
   GEMMA_DEVICE void FillHistogram(int digit, int shift, int width, RankKey prefix, RankKey floor,
                                   const Weight& weight) const {
-    for (int i = static_cast<int>(threadIdx.x); i < kDigitBins; i += kSampleThreads) shared_.histogram[i] = 0;
+    for (int i = static_cast<int>(threadIdx.x); i < kDigitBins; i += kSampleThreads)
+      shared_.histogram[i] = 0;
     __syncthreads();
     ForEachKey([&](RankKey key) {
       if (key < floor || (digit > 0 && key >> (shift + width) != prefix)) return;
@@ -143,10 +155,11 @@ class Sampler {
     }
   }
 
-  // From the highest bin down, the one in which the running weight reaches the needed one: shared bin, the weight of the bins
-  // above it, and the weight of all.
+  // From the highest bin down, the one in which the running weight reaches the needed one: shared
+  // bin, the weight of the bins above it, and the weight of all.
   template <typename Wanted>
-  GEMMA_DEVICE void FindBin(const unsigned long long* bins, const unsigned long long* known, const Wanted& wanted) const {
+  GEMMA_DEVICE void FindBin(const unsigned long long* bins, const unsigned long long* known,
+                            const Wanted& wanted) const {
     constexpr int kEach = kDigitBins / kSampleThreads;
     unsigned long long mine[kEach], sum = 0;
 #pragma unroll
@@ -194,7 +207,8 @@ class Sampler {
   }
 
   GEMMA_DEVICE void Draw(RankKey kept, RankKey first) const {
-    // Thread i takes the ids [begin + i * each, begin + (i + 1) * each), so that ids ascend with threads.
+    // Thread i takes the ids [begin + i * each, begin + (i + 1) * each), so that ids ascend with
+    // threads.
     const int each = (end_ - begin_ + kSampleThreads - 1) / kSampleThreads;
     const int from = begin_ + static_cast<int>(threadIdx.x) * each;
     const int to = from + each < end_ ? from + each : end_;
@@ -209,7 +223,8 @@ class Sampler {
       if (b < static_cast<int>(blockIdx.x)) before += mass;
       total += mass;
     }
-    const double u = SamplingUniform(static_cast<uint64_t>(request_.seed), static_cast<uint64_t>(request_.position));
+    const double u = SamplingUniform(static_cast<uint64_t>(request_.seed),
+                                     static_cast<uint64_t>(request_.position));
     Mass target = static_cast<Mass>(u * static_cast<double>(total));
     if (target >= total) target = total - 1;  // a total beyond 2^53 may have been rounded up
     if (before <= target && target < before + mine) {
@@ -235,8 +250,8 @@ class Sampler {
     if (blockIdx.x == 0 && threadIdx.x == 0) state_.largest = 0;
     unsigned long long* all = &state_.histograms[0][0][0];
     constexpr int kAll = 2 * kDigits * kDigitBins;
-    for (int i = static_cast<int>(blockIdx.x) * kSampleThreads + static_cast<int>(threadIdx.x); i < kAll;
-         i += static_cast<int>(gridDim.x) * kSampleThreads) {
+    for (int i = static_cast<int>(blockIdx.x) * kSampleThreads + static_cast<int>(threadIdx.x);
+         i < kAll; i += static_cast<int>(gridDim.x) * kSampleThreads) {
       if (all[i] != 0) all[i] = 0;
     }
   }
@@ -250,7 +265,8 @@ class Sampler {
   float largest_ = 0;
 };
 
-__global__ void __launch_bounds__(kSampleThreads) SampleKernel(const __grid_constant__ SampleParams p) {
+__global__ void __launch_bounds__(kSampleThreads)
+    SampleKernel(const __grid_constant__ SampleParams p) {
   GEMMA_SHARED_MEMORY(shared);
   WaitForPreviousKernel();
   Sampler(p, *reinterpret_cast<SampleShared*>(shared)).Run();
@@ -259,8 +275,10 @@ __global__ void __launch_bounds__(kSampleThreads) SampleKernel(const __grid_cons
 }  // namespace
 
 cudaError_t LaunchSample(const SampleParams& params, bool overlap, cudaStream_t stream) {
-  // Always as many blocks, few enough to run at once: the barrier's counter goes up in steps of them.
-  const LaunchShape shape{dim3(kSampleBlocks), kSampleThreads, sizeof(SampleShared), overlap, stream};
+  // Always as many blocks, few enough to run at once: the barrier's counter goes up in steps of
+  // them.
+  const LaunchShape shape{dim3(kSampleBlocks), kSampleThreads, sizeof(SampleShared), overlap,
+                          stream};
   return Launch(SampleKernel, shape, params);
 }
 

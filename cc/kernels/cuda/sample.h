@@ -1,4 +1,5 @@
-// Drawing a token, and scoring, on the device: what Sampling and Score in cc/kernels/operations.h define.
+// Drawing a token, and scoring, on the device: what Sampling and Score in cc/kernels/operations.h
+// define.
 #ifndef CC_KERNELS_CUDA_SAMPLE_H_
 #define CC_KERNELS_CUDA_SAMPLE_H_
 
@@ -10,10 +11,10 @@
 
 namespace gemma::cuda {
 
-// token <- one id drawn from float32 logits [vocab] by *request; all pointers in device memory. InvalidArgument for more ids
-// than 2^19, beyond which sums of probabilities might not fit.
-absl::Status RunSample(const float* logits, int64_t vocab, const SampleRequest* request, int64_t* token,
-                       const Context& context);
+// token <- one id drawn from float32 logits [vocab] by *request; all pointers in device memory.
+// InvalidArgument for more ids than 2^19, beyond which sums of probabilities might not fit.
+absl::Status RunSample(const float* logits, int64_t vocab, const SampleRequest* request,
+                       int64_t* token, const Context& context);
 
 absl::Status RunScore(const ScoreParams& op, const Context& context);
 

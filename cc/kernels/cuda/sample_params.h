@@ -10,7 +10,8 @@ namespace gemma::cuda {
 
 inline constexpr int kSampleBlocks = 32;
 inline constexpr int kSampleThreads = 256;
-// The threshold of a filter is found 11 bits at a time, of 64: the order-preserving bits of the logit, then ~id.
+// The threshold of a filter is found 11 bits at a time, of 64: the order-preserving bits of the
+// logit, then ~id.
 inline constexpr int kDigitBits = 11;
 inline constexpr int kDigitBins = 1 << kDigitBits;
 inline constexpr int kDigits = 6;
@@ -18,9 +19,10 @@ inline constexpr int kDigits = 6;
 // Zero at first. A launch leaves histograms and `largest` zero; the barrier's counter only goes up.
 struct SampleState {
   uint32_t barrier;
-  unsigned long long largest;                                  // the first key in rank
+  unsigned long long largest;  // the first key in rank
   unsigned long long block_mass[kSampleBlocks];
-  unsigned long long histograms[2][kDigits][kDigitBins];       // of counts for top_k, of probability for top_p
+  unsigned long long histograms[2][kDigits]
+                               [kDigitBins];  // of counts for top_k, of probability for top_p
 };
 
 // The call's sampling parameters, in device memory so that a captured graph reads new ones.
@@ -49,9 +51,9 @@ struct ScoreParams {
   int32_t tokens = 0;
   int32_t vocab = 0;
   int32_t top = 0;
-  float* logprobs = nullptr;         // [tokens]; NaN where the target is -1
-  int64_t* top_ids = nullptr;        // [tokens, top]
-  float* top_logprobs = nullptr;     // [tokens, top]
+  float* logprobs = nullptr;      // [tokens]; NaN where the target is -1
+  int64_t* top_ids = nullptr;     // [tokens, top]
+  float* top_logprobs = nullptr;  // [tokens, top]
 };
 
 cudaError_t LaunchScore(const ScoreParams&, cudaStream_t stream);

@@ -32,14 +32,17 @@ class SampleTest : public testing::Test {
         {s.temperature, static_cast<float>(s.top_k), s.top_p, s.min_p, static_cast<int64_t>(s.seed),
          static_cast<int64_t>(s.position)}});
     DeviceArray<int64_t> token(1);
-    RequireOk(RunSample(device_logits.get(), static_cast<int64_t>(logits.size()), request.get(), token.get(), context_.get()));
+    RequireOk(RunSample(device_logits.get(), static_cast<int64_t>(logits.size()), request.get(),
+                        token.get(), context_.get()));
     return token.Read()[0];
   }
 
   void Check(const std::vector<float>& logits, const Sampling& s) {
-    const int64_t expected = reference::Compute(Sample{logits.data(), static_cast<int64_t>(logits.size()), s});
-    EXPECT_EQ(OnDevice(logits, s), expected) << absl::StrCat("temperature ", s.temperature, " top_k ", s.top_k, " top_p ",
-                                                             s.top_p, " min_p ", s.min_p, " position ", s.position);
+    const int64_t expected =
+        reference::Compute(Sample{logits.data(), static_cast<int64_t>(logits.size()), s});
+    EXPECT_EQ(OnDevice(logits, s), expected)
+        << absl::StrCat("temperature ", s.temperature, " top_k ", s.top_k, " top_p ", s.top_p,
+                        " min_p ", s.min_p, " position ", s.position);
   }
 
   // Equal logits, zeros of both signs and a NaN among random ones.
@@ -107,7 +110,8 @@ TEST_F(SampleTest, TiesAtTheThreshold) {
 }
 
 TEST_F(SampleTest, RefusesInASentence) {
-  EXPECT_EQ(RunSample(nullptr, 0, nullptr, nullptr, context_.get()).message(), "sample: 0 ids (1 to 524288)");
+  EXPECT_EQ(RunSample(nullptr, 0, nullptr, nullptr, context_.get()).message(),
+            "sample: 0 ids (1 to 524288)");
 }
 
 TEST(ScoreTest, EqualsTheReference) {
@@ -121,14 +125,14 @@ TEST(ScoreTest, EqualsTheReference) {
   const DeviceArray<int64_t> device_targets(targets);
   DeviceArray<float> logprobs(3), top_logprobs(15);
   DeviceArray<int64_t> top_ids(15);
-  ASSERT_TRUE(RunScore({device_logits.get(), device_targets.get(), 3, 5000, 5, logprobs.get(), top_ids.get(),
-                        top_logprobs.get()},
+  ASSERT_TRUE(RunScore({device_logits.get(), device_targets.get(), 3, 5000, 5, logprobs.get(),
+                        top_ids.get(), top_logprobs.get()},
                        context.get())
                   .ok());
   std::vector<float> expected(3), expected_top(15);
   std::vector<int64_t> expected_ids(15);
-  reference::Compute(Score{logits.data(), targets.data(), tokens, vocab, top, expected.data(), expected_ids.data(),
-                           expected_top.data()});
+  reference::Compute(Score{logits.data(), targets.data(), tokens, vocab, top, expected.data(),
+                           expected_ids.data(), expected_top.data()});
   const std::vector<float> actual = logprobs.Read();
   EXPECT_NEAR(actual[0], expected[0], 1e-6);
   EXPECT_TRUE(std::isnan(actual[1]));

@@ -17,7 +17,8 @@ struct ScoreShared {
 };
 
 // The first key in rank below `below`, over the block.
-GEMMA_DEVICE RankKey LargestBelow(const float* logits, int vocab, RankKey below, ScoreShared& shared) {
+GEMMA_DEVICE RankKey LargestBelow(const float* logits, int vocab, RankKey below,
+                                  ScoreShared& shared) {
   RankKey largest = 0;
   for (int id = static_cast<int>(threadIdx.x); id < vocab; id += kThreads) {
     const RankKey key = RankKeyOf(logits[id], id);
@@ -31,7 +32,8 @@ GEMMA_DEVICE RankKey LargestBelow(const float* logits, int vocab, RankKey below,
   return largest;
 }
 
-GEMMA_DEVICE double SumOfExponentials(const float* logits, int vocab, float largest, ScoreShared& shared) {
+GEMMA_DEVICE double SumOfExponentials(const float* logits, int vocab, float largest,
+                                      ScoreShared& shared) {
   double sum = 0;
   for (int id = static_cast<int>(threadIdx.x); id < vocab; id += kThreads) {
     const float logit = logits[id];
@@ -57,20 +59,23 @@ __global__ void __launch_bounds__(kThreads) ScoreKernel(const __grid_constant__ 
   for (int i = 0; i < p.top; ++i) {
     if (threadIdx.x == 0) {
       p.top_ids[token * p.top + i] = IdOf(key);
-      p.top_logprobs[token * p.top + i] = static_cast<float>(static_cast<double>(LogitOf(key)) - normalizer);
+      p.top_logprobs[token * p.top + i] =
+          static_cast<float>(static_cast<double>(LogitOf(key)) - normalizer);
     }
     key = LargestBelow(logits, p.vocab, key, shared);
   }
   if (threadIdx.x == 0) {
     const int64_t target = p.targets[token];
-    p.logprobs[token] = target < 0 ? NAN : static_cast<float>(static_cast<double>(logits[target]) - normalizer);
+    p.logprobs[token] =
+        target < 0 ? NAN : static_cast<float>(static_cast<double>(logits[target]) - normalizer);
   }
 }
 
 }  // namespace
 
 cudaError_t LaunchScore(const ScoreParams& params, cudaStream_t stream) {
-  const LaunchShape shape{dim3(static_cast<unsigned>(params.tokens)), kThreads, sizeof(ScoreShared), false, stream};
+  const LaunchShape shape{dim3(static_cast<unsigned>(params.tokens)), kThreads, sizeof(ScoreShared),
+                          false, stream};
   return Launch(ScoreKernel, shape, params);
 }
 

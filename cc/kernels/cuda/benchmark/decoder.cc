@@ -20,36 +20,45 @@ absl::Status TakeArray(size_t count, Arena& arena, T*& array) {
 
 // Room for all weights at up to `bits` a weight, caches and buffers.
 size_t ArenaBytes(const DecoderShape& s) {
-  const double layer = static_cast<double>(s.hidden) * (3.0 * s.intermediate + 2.0 * s.heads * s.full_head_dim + 8192);
-  const double weights = (layer * s.layers * 0.9 + 1.1 * static_cast<double>(s.hidden) * s.vocab * 2) * 0.7;
-  const double full = static_cast<double>(s.full_kv_heads) * s.max_context * 2 * s.full_head_dim * 2;
-  const double sliding = static_cast<double>(s.sliding_kv_heads) * (s.window + s.max_tokens + 64) * 2 * s.sliding_head_dim * 2;
+  const double layer = static_cast<double>(s.hidden) *
+                       (3.0 * s.intermediate + 2.0 * s.heads * s.full_head_dim + 8192);
+  const double weights =
+      (layer * s.layers * 0.9 + 1.1 * static_cast<double>(s.hidden) * s.vocab * 2) * 0.7;
+  const double full =
+      static_cast<double>(s.full_kv_heads) * s.max_context * 2 * s.full_head_dim * 2;
+  const double sliding = static_cast<double>(s.sliding_kv_heads) * (s.window + s.max_tokens + 64) *
+                         2 * s.sliding_head_dim * 2;
   return static_cast<size_t>(weights + s.layers * (full / s.full_every + sliding) + 1e9);
 }
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Create(const DecoderShape& shape, const Context& context) {
+absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Create(const DecoderShape& shape,
+                                                         const Context& context) {
   GEMMA_ASSIGN_OR_RETURN(Arena arena, Arena::Create(ArenaBytes(shape)));
   std::unique_ptr<Decoder> decoder(new Decoder(shape, std::move(arena)));
   for (int i = 0; i < shape.layers; ++i) {
     GEMMA_ASSIGN_OR_RETURN(Layer layer, decoder->TakeLayer(i, context.stream));
     decoder->layers_.push_back(std::move(layer));
   }
-  GEMMA_ASSIGN_OR_RETURN(decoder->embedding_, decoder->TakeWeight(shape.head_layout, shape.vocab, shape.hidden, context.stream));
-  GEMMA_ASSIGN_OR_RETURN(decoder->final_norm_, decoder->TakeFloats(shape.hidden, 0.5f, 1.5f, context.stream));
+  GEMMA_ASSIGN_OR_RETURN(decoder->embedding_, decoder->TakeWeight(shape.head_layout, shape.vocab,
+                                                                  shape.hidden, context.stream));
+  GEMMA_ASSIGN_OR_RETURN(decoder->final_norm_,
+                         decoder->TakeFloats(shape.hidden, 0.5f, 1.5f, context.stream));
   GEMMA_RETURN_IF_ERROR(decoder->TakeBuffers(context.stream));
   GEMMA_RETURN_IF_ERROR(ToStatus(cudaStreamSynchronize(context.stream), "random weights"));
   return decoder;
 }
 
-absl::StatusOr<WeightView> Decoder::TakeWeight(WeightLayout layout, int rows, int columns, Stream stream) {
+absl::StatusOr<WeightView> Decoder::TakeWeight(WeightLayout layout, int rows, int columns,
+                                               Stream stream) {
   // The 8-bit head has one scale a row, everything else groups of 32.
   const bool head = rows == shape_.vocab;
   const uint32_t group = !HasGroups(layout) ? 0 : head ? static_cast<uint32_t>(columns) : 32;
-  GEMMA_ASSIGN_OR_RETURN(
-      WeightView weight,
-      RandomDeviceWeight({layout, static_cast<uint32_t>(rows), static_cast<uint32_t>(columns), group}, arena_, seed_++, stream));
+  GEMMA_ASSIGN_OR_RETURN(WeightView weight,
+                         RandomDeviceWeight({layout, static_cast<uint32_t>(rows),
+                                             static_cast<uint32_t>(columns), group},
+                                            arena_, seed_++, stream));
   weight_bytes_ += static_cast<double>(weight.planes.bytes);
   return weight;
 }
@@ -57,8 +66,9 @@ absl::StatusOr<WeightView> Decoder::TakeWeight(WeightLayout layout, int rows, in
 absl::StatusOr<const float*> Decoder::TakeFloats(int count, float low, float high, Stream stream) {
   float* floats = nullptr;
   GEMMA_RETURN_IF_ERROR(TakeArray(static_cast<size_t>(count), arena_, floats));
-  GEMMA_RETURN_IF_ERROR(
-      ToStatus(FillNumbers(floats, static_cast<size_t>(count), Number::kF32, low, high, seed_++, stream), "random norms"));
+  GEMMA_RETURN_IF_ERROR(ToStatus(
+      FillNumbers(floats, static_cast<size_t>(count), Number::kF32, low, high, seed_++, stream),
+      "random norms"));
   return floats;
 }
 
@@ -67,15 +77,18 @@ absl::StatusOr<DeviceCache> Decoder::TakeCache(bool full, Stream stream) {
   cache.kv_heads = full ? shape_.full_kv_heads : shape_.sliding_kv_heads;
   cache.head_dim = full ? shape_.full_head_dim : shape_.sliding_head_dim;
   cache.window = full ? 0 : shape_.window;
-  cache.capacity = full ? shape_.max_context : std::min(shape_.max_context, shape_.window - 1 + shape_.max_tokens);
+  cache.capacity = full ? shape_.max_context
+                        : std::min(shape_.max_context, shape_.window - 1 + shape_.max_tokens);
   cache.rotated = full ? shape_.rotated : 0;
   const size_t rows = static_cast<size_t>(cache.kv_heads) * static_cast<size_t>(cache.capacity);
   const size_t values = rows * static_cast<size_t>(ScoreColumns(cache));
   GEMMA_RETURN_IF_ERROR(TakeArray(values, arena_, cache.values));
-  GEMMA_RETURN_IF_ERROR(ToStatus(FillNumbers(cache.values, values, Number::kBF16, -1, 1, seed_++, stream), "random cache"));
+  GEMMA_RETURN_IF_ERROR(ToStatus(
+      FillNumbers(cache.values, values, Number::kBF16, -1, 1, seed_++, stream), "random cache"));
   if (cache.rotated > 0) return cache;
   GEMMA_RETURN_IF_ERROR(TakeArray(values, arena_, cache.keys));
-  GEMMA_RETURN_IF_ERROR(ToStatus(FillNumbers(cache.keys, values, Number::kBF16, -1, 1, seed_++, stream), "random cache"));
+  GEMMA_RETURN_IF_ERROR(ToStatus(
+      FillNumbers(cache.keys, values, Number::kBF16, -1, 1, seed_++, stream), "random cache"));
   return cache;
 }
 
@@ -87,13 +100,17 @@ absl::StatusOr<Decoder::Layer> Decoder::TakeLayer(int index, Stream stream) {
   Layer layer;
   for (const int rows : {q_rows, kv_rows, kv_rows}) {
     if (full && layer.projections.size() == 2) break;
-    GEMMA_ASSIGN_OR_RETURN(const WeightView weight, TakeWeight(shape_.layout, rows, shape_.hidden, stream));
+    GEMMA_ASSIGN_OR_RETURN(const WeightView weight,
+                           TakeWeight(shape_.layout, rows, shape_.hidden, stream));
     layer.projections.push_back(weight);
   }
   GEMMA_ASSIGN_OR_RETURN(layer.o, TakeWeight(shape_.layout, shape_.hidden, q_rows, stream));
-  GEMMA_ASSIGN_OR_RETURN(layer.gate, TakeWeight(shape_.layout, shape_.intermediate, shape_.hidden, stream));
-  GEMMA_ASSIGN_OR_RETURN(layer.up, TakeWeight(shape_.layout, shape_.intermediate, shape_.hidden, stream));
-  GEMMA_ASSIGN_OR_RETURN(layer.down, TakeWeight(shape_.layout, shape_.hidden, shape_.intermediate, stream));
+  GEMMA_ASSIGN_OR_RETURN(layer.gate,
+                         TakeWeight(shape_.layout, shape_.intermediate, shape_.hidden, stream));
+  GEMMA_ASSIGN_OR_RETURN(layer.up,
+                         TakeWeight(shape_.layout, shape_.intermediate, shape_.hidden, stream));
+  GEMMA_ASSIGN_OR_RETURN(layer.down,
+                         TakeWeight(shape_.layout, shape_.hidden, shape_.intermediate, stream));
   for (const float*& norm : layer.norms) {
     GEMMA_ASSIGN_OR_RETURN(norm, TakeFloats(shape_.hidden, 0.5f, 1.5f, stream));
   }
@@ -118,7 +135,9 @@ absl::Status Decoder::TakeBuffers(Stream stream) {
   GEMMA_RETURN_IF_ERROR(TakeArray(1, arena_, token_));
   GEMMA_RETURN_IF_ERROR(TakeArray(1, arena_, request_));
   const SampleRequest request{1.0f, 64, 0.95f, 0, 1, 1};
-  GEMMA_RETURN_IF_ERROR(ToStatus(cudaMemcpyAsync(request_, &request, sizeof(request), cudaMemcpyHostToDevice, stream), "copy"));
+  GEMMA_RETURN_IF_ERROR(
+      ToStatus(cudaMemcpyAsync(request_, &request, sizeof(request), cudaMemcpyHostToDevice, stream),
+               "copy"));
   return ToStatus(cudaMemsetAsync(token_, 0, sizeof(*token_), stream), "clear");
 }
 
@@ -126,7 +145,8 @@ double Decoder::CacheBytesAt(int64_t position) const {
   double bytes = 0;
   for (const Layer& layer : layers_) {
     const DeviceCache& c = layer.cache;
-    const double positions = static_cast<double>(c.window == 0 ? position : std::min<int64_t>(position, c.window));
+    const double positions =
+        static_cast<double>(c.window == 0 ? position : std::min<int64_t>(position, c.window));
     const int columns = c.rotated > 0 ? ScoreColumns(c) : 2 * c.head_dim;
     bytes += positions * c.kv_heads * columns * 2;
   }
@@ -134,17 +154,25 @@ double Decoder::CacheBytesAt(int64_t position) const {
 }
 
 absl::Status Decoder::SetPosition(int64_t position) {
-  return ToStatus(cudaMemcpy(position_, &position, sizeof(position), cudaMemcpyHostToDevice), "copy");
+  return ToStatus(cudaMemcpy(position_, &position, sizeof(position), cudaMemcpyHostToDevice),
+                  "copy");
 }
 
-absl::Status Decoder::RunLayer(const Layer& layer, const Layer* before, const Context& context, const Parts& parts) {
+absl::Status Decoder::RunLayer(const Layer& layer, const Layer* before, const Context& context,
+                               const Parts& parts) {
   // The stream enters with the previous layer's MLP branch still to be added.
   Matvec qkv;
   qkv.tokens = 1;
-  qkv.norm = {stream_[current_], before == nullptr ? nullptr : branch_, before == nullptr ? nullptr : before->norms[3],
-              before == nullptr ? nullptr : before->scalar, layer.norms[0], stream_[1 - current_], kEpsilon};
+  qkv.norm = {stream_[current_],
+              before == nullptr ? nullptr : branch_,
+              before == nullptr ? nullptr : before->norms[3],
+              before == nullptr ? nullptr : before->scalar,
+              layer.norms[0],
+              stream_[1 - current_],
+              kEpsilon};
   if (before != nullptr) current_ = 1 - current_;
-  for (size_t i = 0; i < layer.projections.size(); ++i) qkv.outputs.push_back({layer.projections[i], qkv_[i]});
+  for (size_t i = 0; i < layer.projections.size(); ++i)
+    qkv.outputs.push_back({layer.projections[i], qkv_[i]});
   if (parts.linears) GEMMA_RETURN_IF_ERROR(RunMatvec(qkv, context));
 
   Attention attention;
@@ -173,7 +201,8 @@ absl::Status Decoder::RunLayer(const Layer& layer, const Layer* before, const Co
 
   Matvec gate_up;
   gate_up.tokens = 1;
-  gate_up.norm = {stream_[current_], branch_, layer.norms[1], nullptr, layer.norms[2], stream_[1 - current_], kEpsilon};
+  gate_up.norm = {stream_[current_],     branch_, layer.norms[1], nullptr, layer.norms[2],
+                  stream_[1 - current_], kEpsilon};
   current_ = 1 - current_;
   gate_up.outputs = {{layer.gate, gated_}, {layer.up, nullptr}};
   gate_up.gated = gate_up.bf16_out = true;
@@ -202,7 +231,8 @@ absl::Status Decoder::DecodeStep(const Context& context, const Parts& parts) {
   if (!parts.head) return absl::OkStatus();
   Matvec head;
   head.tokens = 1;
-  head.norm = {stream_[current_], branch_, before->norms[3], before->scalar, final_norm_, stream_[1 - current_], kEpsilon};
+  head.norm = {stream_[current_],     branch_, before->norms[3], before->scalar, final_norm_,
+               stream_[1 - current_], kEpsilon};
   head.outputs = {{embedding_, logits_}};
   head.softcap = 30;
   GEMMA_RETURN_IF_ERROR(RunMatvec(head, context));

@@ -1,4 +1,5 @@
-// A decoder of random weights with the shapes of a real model, run with the kernels as the delegate runs them.
+// A decoder of random weights with the shapes of a real model, run with the kernels as the delegate
+// runs them.
 #ifndef CC_KERNELS_CUDA_BENCHMARK_DECODER_H_
 #define CC_KERNELS_CUDA_BENCHMARK_DECODER_H_
 
@@ -29,18 +30,19 @@ struct DecoderShape {
   int sliding_head_dim = 256;
   int full_kv_heads = 4;
   int full_head_dim = 512;
-  int rotated = 128;   // of a full layer's shared cache; 0: separate keys and values
+  int rotated = 128;  // of a full layer's shared cache; 0: separate keys and values
   int window = 1024;
   WeightLayout layout = WeightLayout::kInt4;
   WeightLayout head_layout = WeightLayout::kInt8;
   int max_context = 4096;
-  int max_tokens = 1;   // of a call
+  int max_tokens = 1;  // of a call
 };
 
 class Decoder {
  public:
   // Takes and fills device memory; ResourceExhausted when it does not fit.
-  static absl::StatusOr<std::unique_ptr<Decoder>> Create(const DecoderShape& shape, const Context& context);
+  static absl::StatusOr<std::unique_ptr<Decoder>> Create(const DecoderShape& shape,
+                                                         const Context& context);
 
   // What a decode step reads: weights, and the cache at `position`.
   double WeightBytes() const { return weight_bytes_; }
@@ -79,7 +81,8 @@ class Decoder {
   bool IsFull(int layer) const { return layer % shape_.full_every == shape_.full_every - 1; }
   size_t SharedBytes(const Context& context) const;
 
-  absl::Status RunLayer(const Layer& layer, const Layer* before, const Context& context, const Parts& parts);
+  absl::Status RunLayer(const Layer& layer, const Layer* before, const Context& context,
+                        const Parts& parts);
 
   const DecoderShape shape_;
   Arena arena_;
@@ -88,11 +91,11 @@ class Decoder {
   std::vector<Layer> layers_;
   WeightView embedding_;
   const float* final_norm_ = nullptr;
-  float* stream_[2] = {};       // float32 [hidden], used in turn
+  float* stream_[2] = {};  // float32 [hidden], used in turn
   int current_ = 0;
   float* qkv_[3] = {};
   uint16_t* attended_ = nullptr;
-  float* branch_ = nullptr;     // float32 [hidden]
+  float* branch_ = nullptr;  // float32 [hidden]
   uint16_t* gated_ = nullptr;
   float* logits_ = nullptr;
   int64_t* position_ = nullptr;

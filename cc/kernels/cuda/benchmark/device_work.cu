@@ -1,5 +1,4 @@
 #include "cc/kernels/cuda/benchmark/device_work.h"
-
 #include "cc/kernels/cuda/launch.h"
 
 namespace gemma::cuda {
@@ -21,7 +20,8 @@ __global__ void FillBytesKernel(uint32_t* to, size_t words, uint32_t seed) {
   }
 }
 
-__global__ void FillNumbersKernel(void* to, size_t count, Number type, float low, float high, uint32_t seed) {
+__global__ void FillNumbersKernel(void* to, size_t count, Number type, float low, float high,
+                                  uint32_t seed) {
   for (size_t i = static_cast<size_t>(blockIdx.x) * kThreads + threadIdx.x; i < count;
        i += static_cast<size_t>(gridDim.x) * kThreads) {
     const float value = low + (high - low) * (static_cast<float>(Hash(i, seed) >> 8) * 0x1p-24f);
@@ -31,7 +31,8 @@ __global__ void FillNumbersKernel(void* to, size_t count, Number type, float low
   }
 }
 
-__global__ void __launch_bounds__(kThreads) ReadAllKernel(const uint4* from, size_t count, uint32_t* checksum) {
+__global__ void __launch_bounds__(kThreads)
+    ReadAllKernel(const uint4* from, size_t count, uint32_t* checksum) {
   uint32_t sum = 0;
   const size_t stride = static_cast<size_t>(gridDim.x) * kThreads;
   size_t i = static_cast<size_t>(blockIdx.x) * kThreads + threadIdx.x;
@@ -49,15 +50,20 @@ __global__ void __launch_bounds__(kThreads) ReadAllKernel(const uint4* from, siz
 }  // namespace
 
 cudaError_t FillBytes(void* to, size_t bytes, uint32_t seed, cudaStream_t stream) {
-  return Launch(FillBytesKernel, {dim3(2048), kThreads, 0, false, stream}, static_cast<uint32_t*>(to), bytes / 4, seed);
+  return Launch(FillBytesKernel, {dim3(2048), kThreads, 0, false, stream},
+                static_cast<uint32_t*>(to), bytes / 4, seed);
 }
 
-cudaError_t FillNumbers(void* to, size_t count, Number type, float low, float high, uint32_t seed, cudaStream_t stream) {
-  return Launch(FillNumbersKernel, {dim3(2048), kThreads, 0, false, stream}, to, count, type, low, high, seed);
+cudaError_t FillNumbers(void* to, size_t count, Number type, float low, float high, uint32_t seed,
+                        cudaStream_t stream) {
+  return Launch(FillNumbersKernel, {dim3(2048), kThreads, 0, false, stream}, to, count, type, low,
+                high, seed);
 }
 
-cudaError_t ReadAll(const void* from, size_t bytes, int multiprocessors, uint32_t* checksum, cudaStream_t stream) {
-  return Launch(ReadAllKernel, {dim3(static_cast<unsigned>(multiprocessors * 4)), kThreads, 0, false, stream},
+cudaError_t ReadAll(const void* from, size_t bytes, int multiprocessors, uint32_t* checksum,
+                    cudaStream_t stream) {
+  return Launch(ReadAllKernel,
+                {dim3(static_cast<unsigned>(multiprocessors * 4)), kThreads, 0, false, stream},
                 static_cast<const uint4*>(from), bytes / 16, checksum);
 }
 

@@ -13,10 +13,12 @@ namespace gemma::cuda {
 cudaError_t FillBytes(void* to, size_t bytes, uint32_t seed, cudaStream_t stream);
 // Uniform in [low, high), as float16, bfloat16 or float32.
 enum class Number { kF16, kBF16, kF32 };
-cudaError_t FillNumbers(void* to, size_t count, Number type, float low, float high, uint32_t seed, cudaStream_t stream);
+cudaError_t FillNumbers(void* to, size_t count, Number type, float low, float high, uint32_t seed,
+                        cudaStream_t stream);
 
 // Reads all bytes once (a multiple of 16) and leaves a checksum.
-cudaError_t ReadAll(const void* from, size_t bytes, int multiprocessors, uint32_t* checksum, cudaStream_t stream);
+cudaError_t ReadAll(const void* from, size_t bytes, int multiprocessors, uint32_t* checksum,
+                    cudaStream_t stream);
 
 }  // namespace gemma::cuda
 

@@ -1,5 +1,5 @@
-// Measures the CUDA kernels at the shapes of Gemma 4 31B: time, bytes a second, and their share of what this GPU reads at best
-// in the same run.
+// Measures the CUDA kernels at the shapes of Gemma 4 31B: time, bytes a second, and their share of
+// what this GPU reads at best in the same run.
 //
 //   kernel_benchmark matvec [--tokens 1,8] [--layouts INT4,...]
 //   kernel_benchmark decode [--contexts 0,8192,32768,131072] [--parts]
@@ -37,8 +37,10 @@ absl::StatusOr<std::unique_ptr<Bench>> Prepare() {
   auto bench = std::make_unique<Bench>();
   GEMMA_ASSIGN_OR_RETURN(bench->device, FindDevice(0));
   cudaStream_t stream = nullptr;
-  GEMMA_RETURN_IF_ERROR(ToStatus(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "stream"));
-  GEMMA_ASSIGN_OR_RETURN(bench->workspace, Workspace::Create(bench->device, {size_t{64} << 20}, stream));
+  GEMMA_RETURN_IF_ERROR(
+      ToStatus(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "stream"));
+  GEMMA_ASSIGN_OR_RETURN(bench->workspace,
+                         Workspace::Create(bench->device, {size_t{64} << 20}, stream));
   bench->context = {bench->device, stream, &bench->workspace, true};
   GEMMA_ASSIGN_OR_RETURN(bench->bandwidth, ReadBandwidth(bench->device, size_t{4} << 30, stream));
   std::printf("%s, %d multiprocessors; reads %.0f GB/s at best\n", bench->device.name.c_str(),
@@ -61,9 +63,12 @@ struct Product {
 };
 
 const Product kProducts[] = {
-    {"q+k+v", {8192, 4096, 4096}, 5376, false}, {"q+k (full)", {16384, 2048}, 5376, false},
-    {"o", {5376}, 8192, false},                 {"o (full)", {5376}, 16384, false},
-    {"gate+up", {21504, 21504}, 5376, true},    {"down", {5376}, 21504, false},
+    {"q+k+v", {8192, 4096, 4096}, 5376, false},
+    {"q+k (full)", {16384, 2048}, 5376, false},
+    {"o", {5376}, 8192, false},
+    {"o (full)", {5376}, 16384, false},
+    {"gate+up", {21504, 21504}, 5376, true},
+    {"down", {5376}, 21504, false},
 };
 
 struct Operands {
@@ -72,8 +77,9 @@ struct Operands {
 };
 
 // Enough copies of the weights that none is still in the L2 cache when its turn comes again.
-absl::StatusOr<std::vector<Matvec>> MakeCopies(const Product& product, WeightLayout layout, uint32_t group, int tokens,
-                                               const Operands& operands, Arena& arena, Stream stream, double& bytes) {
+absl::StatusOr<std::vector<Matvec>> MakeCopies(const Product& product, WeightLayout layout,
+                                               uint32_t group, int tokens, const Operands& operands,
+                                               Arena& arena, Stream stream, double& bytes) {
   std::vector<Matvec> copies;
   bytes = 0;
   double total = 0;
@@ -98,31 +104,36 @@ absl::StatusOr<std::vector<Matvec>> MakeCopies(const Product& product, WeightLay
   return copies;
 }
 
-absl::Status MeasureProduct(const Product& product, WeightLayout layout, uint32_t group, int tokens, const Options& options,
-                            Bench& bench) {
+absl::Status MeasureProduct(const Product& product, WeightLayout layout, uint32_t group, int tokens,
+                            const Options& options, Bench& bench) {
   GEMMA_ASSIGN_OR_RETURN(Arena arena, Arena::Create(size_t{6} << 30));
   GEMMA_ASSIGN_OR_RETURN(void* in, arena.Take(size_t{8} * 21504 * 2));
   GEMMA_ASSIGN_OR_RETURN(void* out, arena.Take(size_t{8} * 262144 * 4));
   GEMMA_RETURN_IF_ERROR(ToStatus(cudaMemset(in, 0x3c, size_t{8} * 21504 * 2), "clear"));
   const Operands operands{static_cast<const uint16_t*>(in), static_cast<float*>(out)};
   double bytes = 0;
-  GEMMA_ASSIGN_OR_RETURN(std::vector<Matvec> copies, MakeCopies(product, layout, group, tokens, operands, arena,
-                                                               bench.context.stream, bytes));
-  std::printf("%-12s %-9s %d token%s", product.name, std::string(WeightLayoutName(layout)).c_str(), tokens,
-              tokens == 1 ? " " : "s");
+  GEMMA_ASSIGN_OR_RETURN(
+      std::vector<Matvec> copies,
+      MakeCopies(product, layout, group, tokens, operands, arena, bench.context.stream, bytes));
+  std::printf("%-12s %-9s %d token%s", product.name, std::string(WeightLayoutName(layout)).c_str(),
+              tokens, tokens == 1 ? " " : "s");
   for (const bool overlap : {false, true}) {
     Context context = bench.context;
     context.overlap = overlap;
     const int launches = static_cast<int>(copies.size()) * 2;
-    GEMMA_ASSIGN_OR_RETURN(const Timing timing, TimeGraph([&]() -> absl::Status {
-      for (int i = 0; i < launches; ++i) {
-        GEMMA_RETURN_IF_ERROR(RunMatvec(copies[static_cast<size_t>(i) % copies.size()], context));
-      }
-      return absl::OkStatus();
-    }, context.stream, options.repetitions));
+    GEMMA_ASSIGN_OR_RETURN(const Timing timing,
+                           TimeGraph(
+                               [&]() -> absl::Status {
+                                 for (int i = 0; i < launches; ++i) {
+                                   GEMMA_RETURN_IF_ERROR(RunMatvec(
+                                       copies[static_cast<size_t>(i) % copies.size()], context));
+                                 }
+                                 return absl::OkStatus();
+                               },
+                               context.stream, options.repetitions));
     const double us = timing.median_us / launches;
-    std::printf("  %s %7.2f us %5.0f GB/s %4.1f %%", overlap ? "overlapping" : "alone", us, bytes / us / 1e3,
-                100 * bytes / us * 1e6 / bench.bandwidth);
+    std::printf("  %s %7.2f us %5.0f GB/s %4.1f %%", overlap ? "overlapping" : "alone", us,
+                bytes / us / 1e3, 100 * bytes / us * 1e6 / bench.bandwidth);
   }
   std::printf("\n");
   return absl::OkStatus();
@@ -134,7 +145,8 @@ absl::Status BenchMatvec(const Options& options) {
     GEMMA_ASSIGN_OR_RETURN(const WeightLayout layout, LayoutNamed(name));
     for (const int tokens : options.tokens) {
       for (const Product& product : kProducts) {
-        GEMMA_RETURN_IF_ERROR(MeasureProduct(product, layout, HasGroups(layout) ? 32 : 0, tokens, options, *bench));
+        GEMMA_RETURN_IF_ERROR(
+            MeasureProduct(product, layout, HasGroups(layout) ? 32 : 0, tokens, options, *bench));
       }
     }
   }
@@ -142,16 +154,19 @@ absl::Status BenchMatvec(const Options& options) {
   return MeasureProduct(head, WeightLayout::kInt8, 5376, 1, options, *bench);
 }
 
-absl::StatusOr<double> StepTime(Decoder& decoder, const Context& context, const Decoder::Parts& parts, int repetitions) {
-  GEMMA_ASSIGN_OR_RETURN(const Timing timing,
-                         TimeGraph([&] { return decoder.DecodeStep(context, parts); }, context.stream, repetitions));
+absl::StatusOr<double> StepTime(Decoder& decoder, const Context& context,
+                                const Decoder::Parts& parts, int repetitions) {
+  GEMMA_ASSIGN_OR_RETURN(
+      const Timing timing,
+      TimeGraph([&] { return decoder.DecodeStep(context, parts); }, context.stream, repetitions));
   return timing.median_us;
 }
 
 absl::Status BenchDecode(const Options& options) {
   GEMMA_ASSIGN_OR_RETURN(std::unique_ptr<Bench> bench, Prepare());
   DecoderShape shape;
-  for (const int context : options.contexts) shape.max_context = std::max(shape.max_context, context + 64);
+  for (const int context : options.contexts)
+    shape.max_context = std::max(shape.max_context, context + 64);
   shape.rotated = options.rotated;
   GEMMA_ASSIGN_OR_RETURN(std::unique_ptr<Decoder> decoder, Decoder::Create(shape, bench->context));
   std::printf("weights %.2f GB a token\n", decoder->WeightBytes() / 1e9);
@@ -162,8 +177,10 @@ absl::Status BenchDecode(const Options& options) {
       Context context = bench->context;
       context.overlap = overlap;
       GEMMA_ASSIGN_OR_RETURN(const double us, StepTime(*decoder, context, {}, options.repetitions));
-      std::printf("context %6d  overlap %d  %8.1f us  %6.1f tokens/s  %5.2f GB  %5.1f %% of read bandwidth\n", position, overlap, us,
-                  1e6 / us, bytes / 1e9, 100 * bytes / us * 1e6 / bench->bandwidth);
+      std::printf(
+          "context %6d  overlap %d  %8.1f us  %6.1f tokens/s  %5.2f GB  %5.1f %% of read "
+          "bandwidth\n",
+          position, overlap, us, 1e6 / us, bytes / 1e9, 100 * bytes / us * 1e6 / bench->bandwidth);
     }
   }
   if (!options.parts) return absl::OkStatus();
@@ -180,7 +197,8 @@ absl::Status BenchDecode(const Options& options) {
       {"attention alone", {true, false, false, false}},
   };
   for (const auto& c : kCases) {
-    GEMMA_ASSIGN_OR_RETURN(const double us, StepTime(*decoder, bench->context, c.parts, options.repetitions));
+    GEMMA_ASSIGN_OR_RETURN(const double us,
+                           StepTime(*decoder, bench->context, c.parts, options.repetitions));
     std::printf("context %d, %-28s %8.1f us\n", position, c.name, us);
   }
   return absl::OkStatus();
@@ -193,16 +211,24 @@ int main(int argc, char** argv) {
   gemma::cuda::Options options;
   CLI::App app("Measures the CUDA kernels at the shapes of Gemma 4 31B.");
   app.require_subcommand(1);
-  app.add_option("--repetitions", options.repetitions, "timed runs; the median counts")->check(CLI::PositiveNumber);
+  app.add_option("--repetitions", options.repetitions, "timed runs; the median counts")
+      ->check(CLI::PositiveNumber);
   CLI::App* matvec = app.add_subcommand("matvec", "products with few tokens");
-  matvec->add_option("--tokens", options.tokens, "tokens of a call")->delimiter(',')->check(CLI::Range(1, 8));
+  matvec->add_option("--tokens", options.tokens, "tokens of a call")
+      ->delimiter(',')
+      ->check(CLI::Range(1, 8));
   matvec->add_option("--layouts", options.layouts, "weight layouts")->delimiter(',');
-  CLI::App* decode = app.add_subcommand("decode", "a whole decode step of random weights as one graph");
-  decode->add_option("--contexts", options.contexts, "positions")->delimiter(',')->check(CLI::NonNegativeNumber);
-  decode->add_option("--rotated", options.rotated, "128: full layers share keys and values; 0: not");
+  CLI::App* decode =
+      app.add_subcommand("decode", "a whole decode step of random weights as one graph");
+  decode->add_option("--contexts", options.contexts, "positions")
+      ->delimiter(',')
+      ->check(CLI::NonNegativeNumber);
+  decode->add_option("--rotated", options.rotated,
+                     "128: full layers share keys and values; 0: not");
   decode->add_flag("--parts", options.parts, "also time the step without some of its parts");
   CLI11_PARSE(app, argc, argv);
-  const absl::Status status = matvec->parsed() ? gemma::cuda::BenchMatvec(options) : gemma::cuda::BenchDecode(options);
+  const absl::Status status =
+      matvec->parsed() ? gemma::cuda::BenchMatvec(options) : gemma::cuda::BenchDecode(options);
   if (!status.ok()) std::fprintf(stderr, "%s\n", std::string(status.message()).c_str());
   return status.ok() ? 0 : 1;
 }

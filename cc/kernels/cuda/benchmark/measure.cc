@@ -34,7 +34,8 @@ absl::StatusOr<double> TimeOnce(const std::function<cudaError_t()>& launch, Stre
   return 1000.0 * ms;
 }
 
-absl::StatusOr<Timing> Time(const std::function<cudaError_t()>& launch, Stream stream, int repetitions) {
+absl::StatusOr<Timing> Time(const std::function<cudaError_t()>& launch, Stream stream,
+                            int repetitions) {
   constexpr int kWarmUps = 3;
   std::vector<double> times;
   for (int i = 0; i < kWarmUps + repetitions; ++i) {
@@ -46,8 +47,8 @@ absl::StatusOr<Timing> Time(const std::function<cudaError_t()>& launch, Stream s
   return Timing{median, (times.back() - times.front()) / median};
 }
 
-absl::Status FillPlane(const WeightView& weight, uint64_t plane, Number type, size_t count, float low, float high,
-                       uint32_t seed, Stream stream) {
+absl::Status FillPlane(const WeightView& weight, uint64_t plane, Number type, size_t count,
+                       float low, float high, uint32_t seed, Stream stream) {
   if (plane == WeightPlanes::kAbsent) return absl::OkStatus();
   void* to = const_cast<std::byte*>(weight.plane(plane));
   return ToStatus(FillNumbers(to, count, type, low, high, seed, stream), "random weights");
@@ -58,26 +59,32 @@ absl::Status FillScales(const WeightView& weight, uint32_t seed, Stream stream) 
   const WeightPlanes& planes = weight.planes;
   if (HasGroups(shape.layout)) {
     const float scale = shape.layout == WeightLayout::kInt8 ? 2e-4f : 4e-3f;
-    const size_t count = planes.float_scales ? shape.rows : size_t{shape.rows} * (shape.columns / shape.group);
+    const size_t count =
+        planes.float_scales ? shape.rows : size_t{shape.rows} * (shape.columns / shape.group);
     const Number type = planes.float_scales ? Number::kF32 : Number::kF16;
-    GEMMA_RETURN_IF_ERROR(FillPlane(weight, planes.scales, type, count, 0.5f * scale, 1.5f * scale, seed, stream));
+    GEMMA_RETURN_IF_ERROR(
+        FillPlane(weight, planes.scales, type, count, 0.5f * scale, 1.5f * scale, seed, stream));
     return FillPlane(weight, planes.mins, type, count, -9 * scale, -7 * scale, seed, stream);
   }
   if (planes.blocks != WeightPlanes::kAbsent) {
     const size_t numbers = shape.layout == WeightLayout::kQ6_K ? 1 : 2;
-    return FillPlane(weight, planes.blocks, Number::kF16, size_t{shape.rows} * (shape.columns / 256) * numbers, 5e-5f,
-                     1.5e-4f, seed, stream);
+    return FillPlane(weight, planes.blocks, Number::kF16,
+                     size_t{shape.rows} * (shape.columns / 256) * numbers, 5e-5f, 1.5e-4f, seed,
+                     stream);
   }
   const Number type = shape.layout == WeightLayout::kF32   ? Number::kF32
                       : shape.layout == WeightLayout::kF16 ? Number::kF16
                                                            : Number::kBF16;
-  return FillPlane(weight, planes.values, type, size_t{shape.rows} * shape.columns, -0.03f, 0.03f, seed, stream);
+  return FillPlane(weight, planes.values, type, size_t{shape.rows} * shape.columns, -0.03f, 0.03f,
+                   seed, stream);
 }
 
 }  // namespace
 
-absl::StatusOr<Timing> TimeGraph(const std::function<absl::Status()>& work, Stream stream, int repetitions) {
-  GEMMA_RETURN_IF_ERROR(ToStatus(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "capture"));
+absl::StatusOr<Timing> TimeGraph(const std::function<absl::Status()>& work, Stream stream,
+                                 int repetitions) {
+  GEMMA_RETURN_IF_ERROR(
+      ToStatus(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "capture"));
   const absl::Status status = work();
   cudaGraph_t graph = nullptr;
   const cudaError_t end = cudaStreamEndCapture(stream, &graph);
@@ -93,12 +100,18 @@ absl::StatusOr<Timing> TimeGraph(const std::function<absl::Status()>& work, Stre
 }
 
 absl::StatusOr<double> ReadBandwidth(const Device& device, size_t bytes, Stream stream) {
-  GEMMA_ASSIGN_OR_RETURN(const DeviceBuffer buffer, DeviceBuffer::Allocate(bytes, "the bandwidth measurement"));
-  GEMMA_ASSIGN_OR_RETURN(const DeviceBuffer sum, DeviceBuffer::Allocate(4, "the bandwidth measurement"));
+  GEMMA_ASSIGN_OR_RETURN(const DeviceBuffer buffer,
+                         DeviceBuffer::Allocate(bytes, "the bandwidth measurement"));
+  GEMMA_ASSIGN_OR_RETURN(const DeviceBuffer sum,
+                         DeviceBuffer::Allocate(4, "the bandwidth measurement"));
   GEMMA_RETURN_IF_ERROR(ToStatus(FillBytes(buffer.data(), bytes, 1, stream), "fill"));
-  GEMMA_ASSIGN_OR_RETURN(const Timing timing, Time([&] {
-    return ReadAll(buffer.data(), bytes, device.multiprocessors, static_cast<uint32_t*>(sum.data()), stream);
-  }, stream, 9));
+  GEMMA_ASSIGN_OR_RETURN(const Timing timing,
+                         Time(
+                             [&] {
+                               return ReadAll(buffer.data(), bytes, device.multiprocessors,
+                                              static_cast<uint32_t*>(sum.data()), stream);
+                             },
+                             stream, 9));
   return static_cast<double>(bytes) / timing.median_us * 1e6;
 }
 
@@ -111,19 +124,22 @@ absl::StatusOr<Arena> Arena::Create(size_t bytes) {
 absl::StatusOr<void*> Arena::Take(size_t bytes) {
   const size_t start = (used_ + 255) / 256 * 256;
   if (start > memory_.bytes() || bytes > memory_.bytes() - start) {
-    return absl::ResourceExhaustedError(absl::StrCat("an arena of ", memory_.bytes(), " bytes has no room for ", bytes));
+    return absl::ResourceExhaustedError(
+        absl::StrCat("an arena of ", memory_.bytes(), " bytes has no room for ", bytes));
   }
   used_ = start + bytes;
   return static_cast<std::byte*>(memory_.data()) + start;
 }
 
-absl::StatusOr<WeightView> RandomDeviceWeight(const WeightShape& shape, Arena& arena, uint32_t seed, Stream stream) {
+absl::StatusOr<WeightView> RandomDeviceWeight(const WeightShape& shape, Arena& arena, uint32_t seed,
+                                              Stream stream) {
   WeightView weight;
   weight.shape = shape;
   GEMMA_ASSIGN_OR_RETURN(weight.planes, LayOutWeight(shape));
   GEMMA_ASSIGN_OR_RETURN(void* data, arena.Take(weight.planes.bytes + 16));
   weight.data = static_cast<const std::byte*>(data);
-  GEMMA_RETURN_IF_ERROR(ToStatus(FillBytes(data, weight.planes.bytes, seed, stream), "random weights"));
+  GEMMA_RETURN_IF_ERROR(
+      ToStatus(FillBytes(data, weight.planes.bytes, seed, stream), "random weights"));
   GEMMA_RETURN_IF_ERROR(FillScales(weight, seed, stream));
   return weight;
 }

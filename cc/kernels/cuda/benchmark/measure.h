@@ -20,7 +20,8 @@ struct Timing {
 };
 
 // Captures what `work` launches as one graph and times its replays with events.
-absl::StatusOr<Timing> TimeGraph(const std::function<absl::Status()>& work, Stream stream, int repetitions);
+absl::StatusOr<Timing> TimeGraph(const std::function<absl::Status()>& work, Stream stream,
+                                 int repetitions);
 
 // Bytes a second that this GPU reads at best, over a buffer of `bytes`.
 absl::StatusOr<double> ReadBandwidth(const Device& device, size_t bytes, Stream stream);
@@ -39,7 +40,8 @@ class Arena {
 };
 
 // A weight with random values and sane scales.
-absl::StatusOr<WeightView> RandomDeviceWeight(const WeightShape& shape, Arena& arena, uint32_t seed, Stream stream);
+absl::StatusOr<WeightView> RandomDeviceWeight(const WeightShape& shape, Arena& arena, uint32_t seed,
+                                              Stream stream);
 
 }  // namespace gemma::cuda
 

@@ -54,7 +54,8 @@ const std::function<void()>* current_kernel = nullptr;
 
 [[noreturn]] void Fail(const char* message) {
   const uint3 b = current->thread.block_index;
-  std::fprintf(stderr, "emulation: %s (block %u,%u,%u, thread %d)\n", message, b.x, b.y, b.z, current->index);
+  std::fprintf(stderr, "emulation: %s (block %u,%u,%u, thread %d)\n", message, b.x, b.y, b.z,
+               current->index);
   std::abort();
 }
 
@@ -94,7 +95,8 @@ std::unique_ptr<Fiber> MakeFiber(Block& block, int index, const Thread& thread) 
 
 std::unique_ptr<Block> MakeBlock(dim3 grid, dim3 size, uint3 block_index, size_t shared_bytes) {
   auto block = std::make_unique<Block>();
-  const size_t rounded = (std::max<size_t>(shared_bytes, 1) + kSharedAlignment - 1) / kSharedAlignment * kSharedAlignment;
+  const size_t rounded = (std::max<size_t>(shared_bytes, 1) + kSharedAlignment - 1) /
+                         kSharedAlignment * kSharedAlignment;
   block->shared = static_cast<std::byte*>(std::aligned_alloc(kSharedAlignment, rounded));
   std::memset(block->shared, 0xff, rounded);
   const int threads = static_cast<int>(size.x);
@@ -126,7 +128,8 @@ bool Round(std::vector<std::unique_ptr<Block>>& blocks) {
 void RunBlocks(std::vector<std::unique_ptr<Block>>& blocks) {
   while (true) {
     const bool progress = Round(blocks);
-    const bool done = std::all_of(blocks.begin(), blocks.end(), [](const auto& block) { return block->live == 0; });
+    const bool done = std::all_of(blocks.begin(), blocks.end(),
+                                  [](const auto& block) { return block->live == 0; });
     if (done) return;
     if (!progress) Fail("the threads wait for each other");
   }
@@ -149,7 +152,8 @@ void BlockBarrier() {
 
 void WarpCollective(const void* in, void* out, Compute compute) {
   Warp& warp = current->block->warps[current->index / kWarpSize];
-  if (warp.arrived > 0 && warp.compute != compute) Fail("lanes of a warp meet in different collectives");
+  if (warp.arrived > 0 && warp.compute != compute)
+    Fail("lanes of a warp meet in different collectives");
   const int lane = current->index % kWarpSize;
   warp.in[lane] = in;
   warp.out[lane] = out;
@@ -163,8 +167,10 @@ void WarpCollective(const void* in, void* out, Compute compute) {
   ++warp.generation;
 }
 
-cudaError_t RunGrid(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& kernel) {
-  if (block.y != 1 || block.z != 1 || block.x % kWarpSize != 0) return cudaErrorInvalidConfiguration;
+cudaError_t RunGrid(dim3 grid, dim3 block, size_t shared_bytes,
+                    const std::function<void()>& kernel) {
+  if (block.y != 1 || block.z != 1 || block.x % kWarpSize != 0)
+    return cudaErrorInvalidConfiguration;
   current_kernel = &kernel;
   std::vector<std::unique_ptr<Block>> blocks;
   const uint64_t total = uint64_t{grid.x} * grid.y * grid.z;
@@ -199,7 +205,8 @@ cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind)
   std::memcpy(to, from, bytes);
   return cudaSuccess;
 }
-cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t) {
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind,
+                            cudaStream_t) {
   std::memcpy(to, from, bytes);
   return cudaSuccess;
 }
@@ -214,9 +221,12 @@ cudaError_t cudaMemset(void* pointer, int value, size_t bytes) {
 cudaError_t cudaDeviceSynchronize() { return cudaSuccess; }
 cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
 cudaError_t cudaGetLastError() { return cudaSuccess; }
-const char* cudaGetErrorString(cudaError_t error) { return error == cudaSuccess ? "no error" : "emulated error"; }
-const char* cudaGetErrorName(cudaError_t error) { return error == cudaSuccess ? "cudaSuccess" : "cudaError"; }
-
+const char* cudaGetErrorString(cudaError_t error) {
+  return error == cudaSuccess ? "no error" : "emulated error";
+}
+const char* cudaGetErrorName(cudaError_t error) {
+  return error == cudaSuccess ? "cudaSuccess" : "cudaError";
+}
 
 // There is no GPU to find.
 cudaError_t cudaGetDeviceCount(int* count) {

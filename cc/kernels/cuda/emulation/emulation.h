@@ -1,11 +1,14 @@
-// Runs CUDA kernels on the CPU, so that their indexing and arithmetic are tested on machines without a GPU.
+// Runs CUDA kernels on the CPU, so that their indexing and arithmetic are tested on machines
+// without a GPU.
 //
-// Every CUDA thread is a fiber (ucontext). Threads of a warp meet in collectives (shuffles, mma, ldmatrix), threads of
-// a block in __syncthreads; fibers of all blocks of a grid take turns, so a block may wait for another one. Only what
-// our kernels use is here. It says nothing about speed or about memory ordering: compute-sanitizer does that on a GPU.
+// Every CUDA thread is a fiber (ucontext). Threads of a warp meet in collectives (shuffles, mma,
+// ldmatrix), threads of a block in __syncthreads; fibers of all blocks of a grid take turns, so a
+// block may wait for another one. Only what our kernels use is here. It says nothing about speed or
+// about memory ordering: compute-sanitizer does that on a GPU.
 //
-// A kernel source is compiled by the host compiler with GEMMA_CUDA_EMULATION defined and CUDA's headers on the include
-// path (they give the vector and half types and declare the runtime API, part of which emulation.cc defines).
+// A kernel source is compiled by the host compiler with GEMMA_CUDA_EMULATION defined and CUDA's
+// headers on the include path (they give the vector and half types and declare the runtime API,
+// part of which emulation.cc defines).
 #ifndef CC_KERNELS_CUDA_EMULATION_EMULATION_H_
 #define CC_KERNELS_CUDA_EMULATION_EMULATION_H_
 
@@ -33,7 +36,8 @@ struct Thread {
 // The running fiber's own indices. Only inside of RunGrid.
 const Thread& CurrentThread();
 
-// The running block's dynamic shared memory, aligned to 1024 bytes and filled with NaNs at the block's start.
+// The running block's dynamic shared memory, aligned to 1024 bytes and filled with NaNs at the
+// block's start.
 std::byte* SharedMemory();
 
 // Lets the other fibers run: every spin loop calls this.
@@ -41,12 +45,15 @@ void Yield();
 
 void BlockBarrier();
 
-// All 32 lanes of a warp call this with the same `compute`; the last one to arrive runs it over all inputs and outputs.
+// All 32 lanes of a warp call this with the same `compute`; the last one to arrive runs it over all
+// inputs and outputs.
 using Compute = void (*)(const void* const in[kWarpSize], void* const out[kWarpSize]);
 void WarpCollective(const void* in, void* out, Compute compute);
 
-// Runs `kernel` once for every thread of the grid. Aborts, naming the block, when the threads deadlock.
-cudaError_t RunGrid(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& kernel);
+// Runs `kernel` once for every thread of the grid. Aborts, naming the block, when the threads
+// deadlock.
+cudaError_t RunGrid(dim3 grid, dim3 block, size_t shared_bytes,
+                    const std::function<void()>& kernel);
 
 template <typename T>
 struct Shuffle {
@@ -127,7 +134,9 @@ T __ldg(const T* address) {
 }
 inline unsigned __float_as_uint(float value) { return gemma::emulation::Bits<unsigned>(value); }
 inline float __uint_as_float(unsigned bits) { return gemma::emulation::Bits<float>(bits); }
-inline int __clz(int value) { return value == 0 ? 32 : __builtin_clz(static_cast<unsigned>(value)); }
+inline int __clz(int value) {
+  return value == 0 ? 32 : __builtin_clz(static_cast<unsigned>(value));
+}
 inline unsigned __byte_perm(unsigned low, unsigned high, unsigned selector) {
   const uint64_t bytes = uint64_t{high} << 32 | low;
   unsigned result = 0;

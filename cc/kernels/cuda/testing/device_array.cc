@@ -33,11 +33,12 @@ void PutHalf(std::vector<std::byte>& bytes, uint64_t offset, float value) {
 }
 
 // Fills the float16 or float32 numbers of a plane.
-void FillScales(const WeightShape& shape, const WeightPlanes& planes, uint64_t plane, float scale, std::mt19937& random,
-                std::vector<std::byte>& bytes) {
+void FillScales(const WeightShape& shape, const WeightPlanes& planes, uint64_t plane, float scale,
+                std::mt19937& random, std::vector<std::byte>& bytes) {
   if (plane == WeightPlanes::kAbsent) return;
   std::normal_distribution<float> normal;
-  const uint64_t count = planes.float_scales ? shape.rows : uint64_t{shape.rows} * (shape.columns / shape.group);
+  const uint64_t count =
+      planes.float_scales ? shape.rows : uint64_t{shape.rows} * (shape.columns / shape.group);
   for (uint64_t i = 0; i < count; ++i) {
     const float value = scale * (1 + 0.3f * normal(random));
     if (planes.float_scales) {
@@ -69,8 +70,10 @@ void FillBlocks(const WeightShape& shape, const WeightPlanes& planes, std::mt199
                 std::vector<std::byte>& bytes) {
   const int numbers = shape.layout == WeightLayout::kQ6_K ? 1 : 2;
   std::uniform_real_distribution<float> uniform(0.5f, 1.5f);
-  const uint64_t count = uint64_t{shape.rows} * (shape.columns / 256) * static_cast<uint64_t>(numbers);
-  for (uint64_t i = 0; i < count; ++i) PutHalf(bytes, planes.blocks + 2 * i, 1e-4f * uniform(random));
+  const uint64_t count =
+      uint64_t{shape.rows} * (shape.columns / 256) * static_cast<uint64_t>(numbers);
+  for (uint64_t i = 0; i < count; ++i)
+    PutHalf(bytes, planes.blocks + 2 * i, 1e-4f * uniform(random));
 }
 
 }  // namespace
@@ -89,7 +92,8 @@ TestContext::TestContext(size_t attention_bytes) {
   context_.workspace = &workspace_;
 }
 
-RandomWeight::RandomWeight(const WeightShape& shape, std::mt19937& random) : shape(shape), device(0) {
+RandomWeight::RandomWeight(const WeightShape& shape, std::mt19937& random)
+    : shape(shape), device(0) {
   auto planned = LayOutWeight(shape);
   RequireOk(planned.status());
   planes = *planned;
@@ -119,7 +123,8 @@ std::vector<float> RandomFloats(size_t size, float scale, std::mt19937& random) 
 
 Bf16Values RandomBf16(size_t size, float scale, std::mt19937& random) {
   Bf16Values result;
-  for (const float value : RandomFloats(size, scale, random)) result.bits.push_back(reference::FloatToBfloat16(value));
+  for (const float value : RandomFloats(size, scale, random))
+    result.bits.push_back(reference::FloatToBfloat16(value));
   result.values = ToFloats(result.bits);
   return result;
 }
@@ -130,8 +135,8 @@ std::vector<float> ToFloats(std::span<const uint16_t> bits) {
   return values;
 }
 
-void ExpectClose(const std::string& name, std::span<const float> out, std::span<const float> reference, double relative,
-                 double each) {
+void ExpectClose(const std::string& name, std::span<const float> out,
+                 std::span<const float> reference, double relative, double each) {
   ASSERT_EQ(out.size(), reference.size()) << name;
   double error = 0, norm = 0, largest = 0;
   size_t first_bad = out.size(), bad = 0;
@@ -146,9 +151,10 @@ void ExpectClose(const std::string& name, std::span<const float> out, std::span<
   const double relative_error = std::sqrt(error / std::max(norm, 1e-300));
   const double largest_error = largest / std::max(rms, 1e-300);
   const double used = std::max(relative_error / relative, largest_error / each);
-  std::printf("%-58s error %.2e  largest %.2e  tolerance used %5.1f %%\n", name.c_str(), relative_error, largest_error,
-              100 * used);
-  EXPECT_EQ(bad, 0u) << name << ": of " << out.size() << " values so many are not finite, the first at " << first_bad;
+  std::printf("%-58s error %.2e  largest %.2e  tolerance used %5.1f %%\n", name.c_str(),
+              relative_error, largest_error, 100 * used);
+  EXPECT_EQ(bad, 0u) << name << ": of " << out.size()
+                     << " values so many are not finite, the first at " << first_bad;
   EXPECT_LE(used, 1.0) << name;
 }
 

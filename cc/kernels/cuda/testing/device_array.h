@@ -1,5 +1,6 @@
-// Arrays in device memory for tests and benchmarks, and what the tests of this folder share: a stream's context, random
-// weights, and the comparison that prints the error and how much of the tolerance it used.
+// Arrays in device memory for tests and benchmarks, and what the tests of this folder share: a
+// stream's context, random weights, and the comparison that prints the error and how much of the
+// tolerance it used.
 #ifndef CC_KERNELS_CUDA_TESTING_DEVICE_ARRAY_H_
 #define CC_KERNELS_CUDA_TESTING_DEVICE_ARRAY_H_
 
@@ -34,13 +35,15 @@ class DeviceArray {
   size_t size() const { return size_; }
 
   void Write(const std::vector<T>& values) {
-    RequireOk(ToStatus(cudaMemcpy(get(), values.data(), size_ * sizeof(T), cudaMemcpyHostToDevice), "copy"));
+    RequireOk(ToStatus(cudaMemcpy(get(), values.data(), size_ * sizeof(T), cudaMemcpyHostToDevice),
+                       "copy"));
   }
   // Waits for the device.
   std::vector<T> Read() const {
     std::vector<T> values(size_);
     RequireOk(ToStatus(cudaDeviceSynchronize(), "kernel"));
-    RequireOk(ToStatus(cudaMemcpy(values.data(), get(), size_ * sizeof(T), cudaMemcpyDeviceToHost), "copy"));
+    RequireOk(ToStatus(cudaMemcpy(values.data(), get(), size_ * sizeof(T), cudaMemcpyDeviceToHost),
+                       "copy"));
     return values;
   }
 
@@ -49,7 +52,8 @@ class DeviceArray {
   size_t size_;
 };
 
-// The GPU 0 with its default stream. Under emulation: 4 multiprocessors with a H100's shared memory.
+// The GPU 0 with its default stream. Under emulation: 4 multiprocessors with a H100's shared
+// memory.
 class TestContext {
  public:
   explicit TestContext(size_t attention_bytes = 64 << 20);
@@ -61,7 +65,8 @@ class TestContext {
   Context context_;
 };
 
-// A weight with random bytes: quantized values uniform, scales around 0.01 with both signs where the layout allows.
+// A weight with random bytes: quantized values uniform, scales around 0.01 with both signs where
+// the layout allows.
 struct RandomWeight {
   RandomWeight(const WeightShape& shape, std::mt19937& random);
   WeightView host() const { return View(bytes.data()); }
@@ -86,11 +91,12 @@ struct Bf16Values {
 Bf16Values RandomBf16(size_t size, float scale, std::mt19937& random);
 std::vector<float> ToFloats(std::span<const uint16_t> bits);
 
-// Compares with a reference: `relative` is the tolerance on |out - ref| / |ref|, as norms over everything, and `each` on the
-// largest single difference in units of the reference's root mean square. Prints both and the share of the tolerance used;
-// a test failure where it is above 1 or anything is NaN.
-void ExpectClose(const std::string& name, std::span<const float> out, std::span<const float> reference, double relative,
-                 double each);
+// Compares with a reference: `relative` is the tolerance on |out - ref| / |ref|, as norms over
+// everything, and `each` on the largest single difference in units of the reference's root mean
+// square. Prints both and the share of the tolerance used; a test failure where it is above 1 or
+// anything is NaN.
+void ExpectClose(const std::string& name, std::span<const float> out,
+                 std::span<const float> reference, double relative, double each);
 
 }  // namespace gemma::cuda
 
