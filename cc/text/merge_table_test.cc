@@ -1,8 +1,9 @@
 #include "cc/text/merge_table.h"
 
 #include <algorithm>
-#include <chrono>
+#include <ctime>
 #include <iostream>
+#include <limits>
 #include <map>
 #include <random>
 #include <set>
@@ -143,13 +144,17 @@ TEST(MergeTableTest, TimeGrowsAlmostLinearly) {
   ASSERT_TRUE(vocabulary.ok()) << vocabulary.status();
   const MergeTable table(*vocabulary);
   Merger merger(table);
+  // The processor's time, and the best of three: what other processes do must not matter.
   const auto seconds_for = [&](size_t count) {
-    std::vector<int32_t> symbols(count, runs[0]);
-    const auto start = std::chrono::steady_clock::now();
-    merger.Merge(symbols);
-    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-    EXPECT_EQ(symbols.size(), (count + 63) / 64);
-    return seconds.count();
+    double best = std::numeric_limits<double>::infinity();
+    for (int repetition = 0; repetition < 3; ++repetition) {
+      std::vector<int32_t> symbols(count, runs[0]);
+      const std::clock_t start = std::clock();
+      merger.Merge(symbols);
+      best = std::min(best, static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC);
+      EXPECT_EQ(symbols.size(), (count + 63) / 64);
+    }
+    return best;
   };
   const double small = seconds_for(1 << 17);
   const double large = seconds_for(1 << 20);

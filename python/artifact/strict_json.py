@@ -8,6 +8,7 @@ another type, or left over is an error.
 
 import json
 import math
+import os
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -66,7 +67,8 @@ def parse(data: bytes, where: object) -> Any:
 def read(path: Path, max_bytes: int) -> Any:
     """The value of a JSON file of at most `max_bytes`."""
     with open(path, "rb") as file:
-        data = file.read(max_bytes + 1)
+        # read(n) takes memory for n bytes, however few there are.
+        data = file.read(min(max_bytes, os.fstat(file.fileno()).st_size) + 1)
     if len(data) > max_bytes:
         raise FormatError(path, f"is larger than {max_bytes} bytes")
     return parse(data, path)

@@ -108,10 +108,10 @@ def _read_tensors(
     for index in range(count):
         tensor = _read_tensor(cursor, index)
         if tensor.name in tensors:
-            raise cursor.error(f"tensor {tensor.name!r} occurs twice")
+            raise cursor.error(f"tensor {tensor.name!r:.90} occurs twice")
         if tensor.offset != expected:
             raise cursor.error(
-                f"tensor {tensor.name!r} lies at offset {tensor.offset}, it must lie at {expected}"
+                f"tensor {tensor.name!r:.90} lies at offset {tensor.offset}, it must lie at {expected}"
             )
         expected += _padded(tensor.bytes, alignment)
         tensors[tensor.name] = tensor
@@ -129,7 +129,7 @@ def _place(
         offset = data_start + tensor.offset
         if offset + tensor.bytes > file_size:
             raise cursor.error(
-                f"is truncated: tensor {tensor.name!r} ends at byte {offset + tensor.bytes}, the "
+                f"is truncated: tensor {tensor.name!r:.90} ends at byte {offset + tensor.bytes}, the "
                 f"file at {file_size}"
             )
         placed[tensor.name] = GgufTensor(
@@ -144,7 +144,7 @@ def _place(
 
 def _read_tensor(cursor: Cursor, index: int) -> GgufTensor:
     name = cursor.string(f"the name of tensor {index}", _MAX_NAME_BYTES)
-    what = f"tensor {name!r}"
+    what = f"tensor {name!r:.90}"
     if not name:
         raise cursor.error(f"tensor {index} has no name")
     dimensions = cursor.scalar("I", what)

@@ -81,7 +81,7 @@ def _refuse_other_steps(document: Fields, where: str) -> None:
 
 def _name(step: Mapping[str, Any] | None) -> str:
     """What a step is called in an error: its type, and what it does."""
-    return "null" if step is None else f"{step.get('type')!s:.40} ({dict(step)!r:.200})"
+    return "null" if step is None else f"{step.get('type')!r:.40} ({dict(step)!r:.200})"
 
 
 def _read_model(document: Fields, where: str) -> tuple[dict[str, int], Iterator[tuple[str, str]]]:
@@ -176,7 +176,7 @@ def _leading_tokens(processor: Mapping[str, Any], where: str) -> list[str]:
     """The special tokens that a TemplateProcessing step puts before a single text."""
     try:
         if processor["type"] != "TemplateProcessing":
-            raise FormatError(where, f"post_processor {processor['type']!s:.40} is not supported")
+            raise FormatError(where, f"post_processor {processor['type']!r:.40} is not supported")
         *before, last = processor["single"]
         if set(last) != {"Sequence"} or not all(set(item) == {"SpecialToken"} for item in before):
             raise FormatError(

@@ -77,11 +77,11 @@ def rename_first_byte(document: dict[str, Any]) -> None:
 
 
 REFUSED: dict[str, Callable[[dict[str, Any]], Any]] = {
-    "normalizer NFKC": put("normalizer", value={"type": "NFKC"}),
+    "normalizer 'NFKC'": put("normalizer", value={"type": "NFKC"}),
     "normalizer null": put("normalizer", value=None),
-    "pre_tokenizer ByteLevel": put("pre_tokenizer", value={"type": "ByteLevel"}),
-    "decoder ByteLevel": put("decoder", value={"type": "ByteLevel"}),
-    "post_processor BertProcessing": put("post_processor", value={"type": "BertProcessing"}),
+    "pre_tokenizer 'ByteLevel'": put("pre_tokenizer", value={"type": "ByteLevel"}),
+    "decoder 'ByteLevel'": put("decoder", value={"type": "ByteLevel"}),
+    "post_processor 'BertProcessing'": put("post_processor", value={"type": "BertProcessing"}),
     "model 'Unigram'": put("model", "type", value="Unigram"),
     "'dropout' of the model": put("model", "dropout", value=0.1),
     "'continuing_subword_prefix'": put("model", "continuing_subword_prefix", value="##"),
