@@ -30,10 +30,12 @@ def accepts(read: Callable[[bytes], object], data: bytes) -> bool:
     try:
         read(data)
     except UserError as error:
-        assert "\n" not in str(error), str(error)
-        assert len(str(error)) < 1000, str(error)
-        return False
-    return True
+        sentence = str(error)
+    else:
+        return True
+    assert "\n" not in sentence, sentence
+    assert len(sentence) < 1000, sentence
+    return False
 
 
 def _gguf(data: bytes) -> None:
