@@ -6,7 +6,7 @@ What must stay true: both forms hold the same; the JSON of a table is one object
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,11 +70,11 @@ def to_json(listing: Listing) -> str:
 
 def to_text(listing: Listing) -> str:
     """Facts, then one aligned block a table."""
-    facts = [("", listing.path), ("kind", listing.kind)]
+    facts = [("kind", listing.kind)]
     facts += [(name, _cell(name, value)) for name, value in listing.facts.items()]
     if listing.problem is not None:
         facts.append(("problem", listing.problem))
-    parts = [_aligned([(name, value) for name, value in facts if name]).rstrip()]
+    parts = [_aligned(facts)]
     for name, table in listing.tables.items():
         rows = [
             tuple(_cell(*pair) for pair in zip(table.columns, row, strict=True))
@@ -98,6 +98,6 @@ def _cell(name: str, value: Any) -> str:
     return " ".join(str(value).split())
 
 
-def _aligned(rows: list[tuple[str, ...]], columns: tuple[str, ...] = ()) -> str:
+def _aligned(rows: Sequence[tuple[str, ...]], columns: tuple[str, ...] = ()) -> str:
     text = tabulate.tabulate(rows, headers=columns, tablefmt="plain", disable_numparse=True)
     return "\n".join(line.rstrip() for line in text.splitlines())

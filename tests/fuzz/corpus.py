@@ -1,5 +1,6 @@
 """The inputs that fuzzing kept: corpus/READER.zip, and seeds that the code makes."""
 
+import io
 import json
 import tempfile
 import zipfile
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from python.artifact import atomic_write
 from python.artifact.manifest import FILE_NAME as MANIFEST
 from python.checkpoint import ggml_types, gguf_bytes, synthetic, tiny_gguf
 from python.export.ptd_writer import Blob, PtdWriter
@@ -38,9 +40,11 @@ def load(reader: str) -> list[bytes]:
 def save(folder: Path, reader: str, inputs: Path) -> Path:
     """Writes READER.zip from the files of `inputs`; the same files give the same bytes."""
     path = folder / f"{reader}.zip"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
         for file in sorted(inputs.iterdir()):
             archive.writestr(zipfile.ZipInfo(file.name), file.read_bytes(), zipfile.ZIP_DEFLATED)
+    atomic_write.write_file(path, data.getvalue(), overwrite=True)
     return path
 
 

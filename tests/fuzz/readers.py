@@ -8,6 +8,7 @@ found.
 import os
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -39,31 +40,25 @@ def accepts(read: Callable[[bytes], object], data: bytes) -> bool:
 
 
 def _gguf(data: bytes) -> None:
-    with _InMemory(data) as path:
-        file = GgufFile(path)
-        try:
-            for name, tensor in file.tensors.items():
-                if tensor.bytes < _MAX_READ_BYTES:
-                    file.read(name)
-        finally:
-            file.close()
+    with _InMemory(data) as path, closing(GgufFile(path)) as file:
+        _read_small(file, file.tensors)
+
+
+def _safetensors(data: bytes) -> None:
+    with _InMemory(data) as path, closing(SafetensorsFile(path)) as file:
+        _read_small(file, file.entries)
+
+
+def _read_small(file: GgufFile | SafetensorsFile, tensors: Mapping[str, Any]) -> None:
+    for name, tensor in tensors.items():
+        if tensor.bytes < _MAX_READ_BYTES:
+            file.read(name)
 
 
 def _gguf_checkpoint(data: bytes) -> None:
     with _InMemory(data) as path, GgufCheckpoint(path) as checkpoint:
         for name in checkpoint.names():
             checkpoint.read(name)
-
-
-def _safetensors(data: bytes) -> None:
-    with _InMemory(data) as path:
-        file = SafetensorsFile(path)
-        try:
-            for name, entry in file.entries.items():
-                if entry.bytes < _MAX_READ_BYTES:
-                    file.read(name)
-        finally:
-            file.close()
 
 
 def _hugging_face_folder(data: bytes) -> None:
