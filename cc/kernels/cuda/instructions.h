@@ -27,6 +27,20 @@ GEMMA_DEVICE uint32_t PackBf16(float low, float high) {
 }
 
 GEMMA_DEVICE float HalfBitsToFloat(uint16_t bits) { return __half2float(__ushort_as_half(bits)); }
+GEMMA_DEVICE float HalfLowToFloat(uint32_t pair) {
+  return HalfBitsToFloat(static_cast<uint16_t>(pair));
+}
+GEMMA_DEVICE float HalfHighToFloat(uint32_t pair) {
+  return HalfBitsToFloat(static_cast<uint16_t>(pair >> 16));
+}
+
+// Two floats as float16, `low` in the low half; nearest, ties to even, infinite out of range.
+GEMMA_DEVICE uint32_t PackHalf(float low, float high) {
+  const __half2 pair = __floats2half2_rn(low, high);
+  uint32_t bits;
+  memcpy(&bits, &pair, sizeof(bits));
+  return bits;
+}
 
 // ---- tensor cores ----
 
@@ -35,9 +49,11 @@ GEMMA_DEVICE float HalfBitsToFloat(uint16_t bits) { return __half2float(__ushort
 //   a[0]: row g, columns 2t, 2t + 1    a[1]: row g + 8, same    a[2]: row g, columns 2t + 8, 2t + 9
 //   a[3]: row g + 8 b[0]: rows 2t, 2t + 1 of column g  b[1]: rows 2t + 8, 2t + 9 c[0], c[1]: row g,
 //   columns 2t, 2t + 1                       c[2], c[3]: row g + 8
-GEMMA_DEVICE void MultiplyAccumulate(float (&c)[4], const uint32_t (&a)[4], uint32_t b0,
-                                     uint32_t b1) {
 #ifdef GEMMA_CUDA_EMULATION
+using PairElement = float (*)(uint32_t pair, int i);
+
+template <PairElement kElement>
+void EmulatedMultiplyAccumulate(float* c, const uint32_t* a, uint32_t b0, uint32_t b1) {
   struct Operands {
     float* c;
     const uint32_t* a;
@@ -46,22 +62,47 @@ GEMMA_DEVICE void MultiplyAccumulate(float (&c)[4], const uint32_t (&a)[4], uint
   const Operands in{c, a, {b0, b1}};
   emulation::WarpCollective(&in, nullptr, [](const void* const* ins, void* const*) {
     auto lane = [&](int l) { return static_cast<const Operands*>(ins[l]); };
-    auto half = [](uint32_t pair, int i) {
-      return i == 0 ? Bf16LowToFloat(pair) : Bf16HighToFloat(pair);
-    };
     for (int row = 0; row < 16; ++row) {
       for (int column = 0; column < 8; ++column) {
         float& sum = lane(row % 8 * 4 + column / 2)->c[row / 8 * 2 + column % 2];
         for (int k = 0; k < 16; ++k) {
-          const float x = half(lane(row % 8 * 4 + k % 8 / 2)->a[row / 8 + k / 8 * 2], k % 2);
-          const float y = half(lane(column * 4 + k % 8 / 2)->b[k / 8], k % 2);
+          const float x = kElement(lane(row % 8 * 4 + k % 8 / 2)->a[row / 8 + k / 8 * 2], k % 2);
+          const float y = kElement(lane(column * 4 + k % 8 / 2)->b[k / 8], k % 2);
           sum += x * y;
         }
       }
     }
   });
+}
+
+inline float Bf16Element(uint32_t pair, int i) {
+  return i == 0 ? Bf16LowToFloat(pair) : Bf16HighToFloat(pair);
+}
+inline float HalfElement(uint32_t pair, int i) {
+  return i == 0 ? HalfLowToFloat(pair) : HalfHighToFloat(pair);
+}
+#endif
+
+GEMMA_DEVICE void MultiplyAccumulate(float (&c)[4], const uint32_t (&a)[4], uint32_t b0,
+                                     uint32_t b1) {
+#ifdef GEMMA_CUDA_EMULATION
+  EmulatedMultiplyAccumulate<Bf16Element>(c, a, b0, b1);
 #else
   asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
+      "{%8, %9}, "
+      "{%0, %1, %2, %3};"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+#endif
+}
+
+// The same of float16. Subnormal numbers are multiplied as what they are.
+GEMMA_DEVICE void MultiplyAccumulateHalf(float (&c)[4], const uint32_t (&a)[4], uint32_t b0,
+                                         uint32_t b1) {
+#ifdef GEMMA_CUDA_EMULATION
+  EmulatedMultiplyAccumulate<HalfElement>(c, a, b0, b1);
+#else
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
       "{%8, %9}, "
       "{%0, %1, %2, %3};"
       : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
