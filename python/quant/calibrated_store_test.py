@@ -164,7 +164,7 @@ def test_two_runs_give_the_same_bytes_and_another_text_others(source: Path, tmp_
     assert all(a[name] != c[name] for name in a if name.startswith("model-0"))
 
 
-class _Stopped(Exception):
+class _StoppedError(Exception):
     pass
 
 
@@ -180,13 +180,13 @@ def test_an_interrupted_run_resumes_to_the_same_bytes(
     def stop_after(self: weight_parts.WeightParts, weight: store_plan.PlannedWeight) -> object:
         taken.append(weight.name)
         if len(taken) == after:
-            raise _Stopped
+            raise _StoppedError
         return parts_of(self, weight)
 
     monkeypatch.setattr(store, "_BYTES_BETWEEN_SYNCS", 1)
     with monkeypatch.context() as patch:
         patch.setattr(weight_parts.WeightParts, "parts_of", stop_after)
-        with pytest.raises(_Stopped):
+        with pytest.raises(_StoppedError):
             _quantize(source, tmp_path / "q", rules, _text())
     followed = []
     follow = calibration.Calibration.follow
@@ -220,12 +220,12 @@ def test_what_would_change_the_bytes_is_refused(
     sentence: str,
 ) -> None:
     def stop(*_: object, **__: object) -> None:
-        raise _Stopped
+        raise _StoppedError
 
     with monkeypatch.context() as patch:
         patch.setattr(calibration, "quantize_gptq", stop)
         patch.setattr(store, "_BYTES_BETWEEN_SYNCS", 1)
-        with pytest.raises(_Stopped):
+        with pytest.raises(_StoppedError):
             _quantize(source, tmp_path / "q", _recipe("gptq"), _text())
     torch.set_num_threads(threads)
     try:
@@ -236,7 +236,9 @@ def test_what_would_change_the_bytes_is_refused(
 
 
 def test_texts_that_lack_or_are_not_used(source: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="recipe test quantizes by the inputs .*--calibration_text"):
+    with pytest.raises(
+        UserError, match=r"recipe test quantizes by the inputs .*--calibration_text"
+    ):
         _quantize(source, tmp_path / "q", _recipe("gptq"))
     with pytest.raises(UserError, match="recipe default has no method that uses a calibration"):
         _quantize(source, tmp_path / "q", recipe.recipe("default", 2), _text())

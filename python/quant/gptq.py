@@ -140,9 +140,8 @@ def _choose(
         offsets = None
     else:
         scales, offsets = clip_search.line_candidates(work, bits, dtype)
-    q, errors = _round_group(
-        work.expand(scales.shape[0], *work.shape), factor, scales, offsets, bits
-    )
+    candidates = work.expand(scales.shape[0], *work.shape)
+    _, errors = _round_group(candidates, factor, scales, offsets, bits)
     cost = errors.square().sum(dim=-1)  # [candidates, rows]
     best = cost.argmin(dim=0, keepdim=True)
     chosen = scales.gather(0, best)[0]

@@ -2,6 +2,8 @@
 direction.
 """
 
+import itertools
+
 import pytest
 import torch
 
@@ -95,7 +97,7 @@ def test_every_sweep_lowers_the_error(symmetric: bool) -> None:
         errors.append(float(((off @ statistics.moments) * off).sum()))
     print("errors", errors)
     assert errors[1] < errors[0]
-    assert all(after <= before * (1 + 1e-6) for before, after in zip(errors, errors[1:]))
+    assert all(after <= before * (1 + 1e-6) for before, after in itertools.pairwise(errors))
 
 
 def test_rows_do_not_depend_on_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
