@@ -44,6 +44,8 @@ struct Block {
   int live = 0;
   int at_barrier = 0;
   uint64_t barrier_generation = 0;
+  int at_partial_barrier = 0;
+  uint64_t partial_generation = 0;
 
   ~Block() { std::free(shared); }
 };
@@ -148,6 +150,16 @@ void BlockBarrier() {
   ++block.at_barrier;
   ReleaseBarrierIfComplete(block);
   if (block.barrier_generation == generation) Wait(block.barrier_generation);
+}
+
+void PartialBarrier(int threads) {
+  Block& block = *current->block;
+  if (++block.at_partial_barrier < threads) {
+    Wait(block.partial_generation);
+    return;
+  }
+  block.at_partial_barrier = 0;
+  ++block.partial_generation;
 }
 
 void WarpCollective(const void* in, void* out, Compute compute) {

@@ -44,6 +44,8 @@ std::byte* SharedMemory();
 void Yield();
 
 void BlockBarrier();
+// Among `threads` threads of a block, always the same ones.
+void PartialBarrier(int threads);
 
 // All 32 lanes of a warp call this with the same `compute`; the last one to arrive runs it over all
 // inputs and outputs.

@@ -17,7 +17,7 @@ Device TestDevice() {
 #ifdef GEMMA_CUDA_EMULATION
   Device device;
   device.name = "emulation";
-  device.compute_major = 8;
+  device.compute_major = 9;
   device.multiprocessors = 4;
   device.shared_bytes = 227 << 10;
   return device;
