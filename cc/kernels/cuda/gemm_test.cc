@@ -6,7 +6,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "cc/kernels/cuda/testing/device_array.h"
-#include "cc/kernels/cuda/testing/half_values.h"
 #include "cc/kernels/reference.h"
 #include "gtest/gtest.h"
 
@@ -40,7 +39,7 @@ void CheckPlain(const WeightShape& shape, int64_t tokens, int compute_major = kH
   std::mt19937 random(shape.rows * 31 + shape.columns + static_cast<uint32_t>(tokens));
   TestContext context(0, compute_major);
   const RandomWeight weight(shape, random);
-  const HalfValues in = RandomActivations(static_cast<size_t>(tokens) * shape.columns, 1, random);
+  const ActivationValues in = RandomActivations(static_cast<size_t>(tokens) * shape.columns, 1, random);
   const DeviceArray<uint16_t> device_in(in.bits);
   DeviceArray<float> out(static_cast<size_t>(tokens) * shape.rows);
   Gemm op;
@@ -149,7 +148,7 @@ TEST(GemmTest, OutputsShareAnInput) {
       k({WeightLayout::kInt4, 24, columns, 32}, random),
       v({WeightLayout::kQ6_K, 24, columns, 0}, random);
   const int64_t tokens = 11;
-  const HalfValues in = RandomActivations(columns * tokens, 1, random);
+  const ActivationValues in = RandomActivations(columns * tokens, 1, random);
   const DeviceArray<uint16_t> device_in(in.bits);
   DeviceArray<float> q_out(136 * tokens), k_out(24 * tokens), v_out(24 * tokens);
   Gemm op;
@@ -169,7 +168,7 @@ void CheckGated(WeightLayout gate_layout, WeightLayout up_layout, int64_t tokens
   const uint32_t rows = 203, columns = 512;
   const RandomWeight gate({gate_layout, rows, columns, GroupOf(gate_layout)}, random),
       up({up_layout, rows, columns, GroupOf(up_layout)}, random);
-  const HalfValues in = RandomActivations(static_cast<size_t>(tokens) * columns, 1, random);
+  const ActivationValues in = RandomActivations(static_cast<size_t>(tokens) * columns, 1, random);
   const DeviceArray<uint16_t> device_in(in.bits);
   DeviceArray<uint16_t> out(static_cast<size_t>(tokens) * rows);
   Gemm op;
@@ -182,7 +181,7 @@ void CheckGated(WeightLayout gate_layout, WeightLayout up_layout, int64_t tokens
   reference::Compute(GatedGelu{a.data(), b.data(), static_cast<int64_t>(a.size()), a.data()});
   ExpectClose(
       absl::StrCat("gated ", WeightLayoutName(gate_layout), ", ", tokens, " tokens, float16 out"),
-      ActivationsToFloats(out.Read()), a, 1e-3, 1e-2);
+      FromActivations(out.Read()), a, 1e-3, 1e-2);
 }
 
 TEST(GemmTest, Gated) {
@@ -196,7 +195,7 @@ TEST(GemmTest, Softcap) {
   std::mt19937 random(8);
   TestContext context;
   const RandomWeight weight({WeightLayout::kInt8, 300, 512, 512}, random);
-  const HalfValues in = RandomActivations(512 * 9, 60, random);
+  const ActivationValues in = RandomActivations(512 * 9, 60, random);
   const DeviceArray<uint16_t> device_in(in.bits);
   DeviceArray<float> out(300 * 9);
   Gemm op;
