@@ -104,7 +104,7 @@ constexpr bool HasBlockScales(Layout l) { return HasPackedScales(l) || l == Layo
 // Rows of factors as float32 pairs, which a warp makes of block scales: 8 pairs and padding.
 inline constexpr int kFactorRow = 72;
 
-struct GemmShared {
+struct GemmRings {
   int tiles = 0;  // of activations
   int tile_bytes = 0;
   int tile_count = 0;
@@ -114,10 +114,10 @@ struct GemmShared {
   int bytes = 0;
 };
 
-constexpr GemmShared GemmSharedOf(Layout l, int tokens) {
+constexpr GemmRings GemmRingsOf(Layout l, int tokens) {
   const GemmStage stage = GemmStageOf(l);
   const int available = 227 << 10, barriers = 256;
-  GemmShared s;
+  GemmRings s;
   s.tile_bytes = tokens * 128;
   const int factor_bytes = HasBlockScales(l) ? kGemmRows * kFactorRow : 0;
   const int rest = available - barriers - factor_bytes - stage.count * stage.bytes;

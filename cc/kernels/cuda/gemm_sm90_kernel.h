@@ -103,7 +103,7 @@ template <Layout kLayout, int kTokens>
 class GemmBlock {
  public:
   static constexpr GemmStage kStage = GemmStageOf(kLayout);
-  static constexpr GemmShared kShared = GemmSharedOf(kLayout, kTokens);
+  static constexpr GemmRings kShared = GemmRingsOf(kLayout, kTokens);
   static constexpr int kTilesAUnit = kStage.columns / 64;
   static constexpr int kSteps = kStage.columns / 32;
   static constexpr int kSums = kTokens / 2;
@@ -432,7 +432,7 @@ template <Layout kLayout>
 cudaError_t LaunchGemmSm90(const GemmSm90Params& p, const TileMap& map, int tile_tokens,
                            const GemmLaunch& launch) {
   LaunchShape shape{dim3(static_cast<unsigned>(p.schedule.blocks)), kGemmThreads,
-                    static_cast<size_t>(GemmSharedOf(kLayout, tile_tokens).bytes), launch.overlap,
+                    static_cast<size_t>(GemmRingsOf(kLayout, tile_tokens).bytes), launch.overlap,
                     launch.stream};
   if (tile_tokens == kFewTokens)
     return Launch(GemmSm90Kernel<kLayout, kFewTokens>, shape, p, map);

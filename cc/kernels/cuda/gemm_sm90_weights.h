@@ -152,7 +152,7 @@ template <Layout kLayout>
 struct RawWeights {
   static constexpr int kWords = HasNibbles(kLayout) ? 2 : 4;
   uint32_t values[2][kWords];
-  uint32_t extra[2][kLayout == Layout::kQ6_K ? 1 : 1];
+  uint32_t extra[2];
   uint32_t scale[2];
   uint32_t min[2];
   float2 factors[2];
@@ -180,8 +180,8 @@ GEMMA_DEVICE void LoadRow(const std::byte* stage, const float2* factors, int gro
     raw.values[i][k] = LoadShort(values + 8 * k + 2 * t);
   const std::byte* const extra = stage + kStage.extra + r * kStage.extra_row;
   if constexpr (HasBitPlane(kLayout))
-    raw.extra[i][0] = *reinterpret_cast<const uint32_t*>(extra + step * 4);
-  if constexpr (kLayout == Layout::kQ6_K) raw.extra[i][0] = LoadShort(extra + step * 8 + 2 * t);
+    raw.extra[i] = *reinterpret_cast<const uint32_t*>(extra + step * 4);
+  if constexpr (kLayout == Layout::kQ6_K) raw.extra[i] = LoadShort(extra + step * 8 + 2 * t);
   if constexpr (HasBlockScales(kLayout)) {
     raw.factors[i] = factors[r * (kFactorRow / 8) + step];
   } else {
@@ -189,6 +189,19 @@ GEMMA_DEVICE void LoadRow(const std::byte* stage, const float2* factors, int gro
     raw.scale[i] = float_scales ? 0 : LoadShort(stage + kStage.scales + at);
     if constexpr (HasMins(kLayout)) raw.min[i] = LoadShort(stage + kStage.mins + at);
   }
+}
+
+// (word & mask) | magic in one instruction, which takes one constant only: the magic word has to be
+// a register.
+template <uint32_t kMask>
+GEMMA_DEVICE uint32_t MaskOr(uint32_t word, uint32_t magic) {
+#ifdef GEMMA_CUDA_EMULATION
+  return (word & kMask) | magic;
+#else
+  uint32_t result;
+  asm("lop3.b32 %0, %1, %2, %3, 0xea;" : "=r"(result) : "r"(word), "n"(kMask), "r"(magic));
+  return result;
+#endif
 }
 
 // Two bytes, as the low bytes of two halves.
@@ -214,13 +227,13 @@ GEMMA_DEVICE void QuantizedRow(const RawWeights<kLayout>& raw, int i, uint32_t (
     uint32_t low[2] = {MaskOr<0x000f000f>(a, kMagic), MaskOr<0x000f000f>(b, kMagic)};
     uint32_t high[2] = {MaskOr<0x00f000f0>(a, kMagic), MaskOr<0x00f000f0>(b, kMagic)};
     if constexpr (HasBitPlane(kLayout)) {
-      const uint32_t h = raw.extra[i][0] >> (2 * (Lane() % 4));
+      const uint32_t h = raw.extra[i] >> (2 * (Lane() % 4));
       low[0] |= (h << 4 & 0x10) | (h << 19 & 0x100000);
       low[1] |= (h >> 4 & 0x10) | (h << 11 & 0x100000);
       high[0] |= (h >> 8 & 0x100) | (h << 7 & 0x1000000);
       high[1] |= (h >> 16 & 0x100) | (h >> 1 & 0x1000000);
     } else if constexpr (kLayout == Layout::kQ6_K) {
-      const uint32_t y = SpreadBytes(raw.extra[i][0]);
+      const uint32_t y = SpreadBytes(raw.extra[i]);
       low[0] = MaskOr<0x00300030>(y << 4, low[0]);
       low[1] = MaskOr<0x00300030>(y << 2, low[1]);
       high[0] = MaskOr<0x03000300>(y << 4, high[0]);
