@@ -25,6 +25,10 @@ bool UsesDecodeKernel(const PrepareParams& p, const Device& device) {
   return static_cast<size_t>(smallest.bytes) <= device.shared_bytes;
 }
 
+bool UsesPromptKernel(const PrepareParams& p, const Device& device) {
+  return device.compute_major == 9 && HasPromptKernel(p.cache.head_dim, p.cache.rotated);
+}
+
 absl::Status Check(const Attention& op, const Context& context) {
   const PrepareParams& p = op.prepare;
   const DeviceCache& cache = p.cache;
@@ -125,6 +129,11 @@ bool AttentionNeedsQueries(const Attention& op, const Device& device) {
   return !UsesDecodeKernel(op.prepare, device);
 }
 
+absl::string_view AttentionKernelName(const Attention& op, const Device& device) {
+  if (UsesDecodeKernel(op.prepare, device)) return "decode";
+  return UsesPromptKernel(op.prepare, device) ? "prompt" : "any shape";
+}
+
 absl::Status RunAttention(const Attention& op, const Context& context) {
   GEMMA_RETURN_IF_ERROR(Check(op, context));
   if (!AttentionNeedsQueries(op, context.device)) return RunDecode(op, context);
@@ -136,6 +145,8 @@ absl::Status RunAttention(const Attention& op, const Context& context) {
   params.q = op.queries;
   params.scale = op.scale;
   params.out = op.out;
+  if (UsesPromptKernel(op.prepare, context.device))
+    return ToStatus(LaunchPromptAttention(params, launch), "attention");
   return ToStatus(LaunchAttentionAnyShape(params, launch), "attention");
 }
 

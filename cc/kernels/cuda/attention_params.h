@@ -121,9 +121,17 @@ constexpr bool HasDecodeKernel(int head_dim, int rotated) {
   return (head_dim == 512 && rotated == 128) || (head_dim == 64 && rotated == 16);
 }
 
+// True when there is a kernel for many tokens for these head sizes (attention_prompt.cu).
+constexpr bool HasPromptKernel(int head_dim, int rotated) {
+  return (head_dim == 256 && rotated == 0) ||
+         (head_dim == 512 && (rotated == 0 || rotated == kMaxRotated));
+}
+
 cudaError_t LaunchDecodeAttention(const AttentionParams&, const DecodeShared&,
                                   const AttentionLaunch&);
 cudaError_t LaunchPrepareAttention(const PrepareParams&, uint16_t* q_out, const AttentionLaunch&);
+// Compute capability 9.0, and sizes for which HasPromptKernel.
+cudaError_t LaunchPromptAttention(const AttentionParams&, const AttentionLaunch&);
 // Any head size up to kMaxHeadDimension; a block for every query head and token.
 cudaError_t LaunchAttentionAnyShape(const AttentionParams&, const AttentionLaunch&);
 

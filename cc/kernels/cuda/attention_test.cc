@@ -195,6 +195,41 @@ TEST(AttentionTest, ManyTokensOnASharedCache) {
             {33, 8, 40, 9, 1});
 }
 
+// The kernel for many tokens: several blocks of rows, windows that begin within a block of keys, a
+// ring that wraps, and a long cache before the call.
+TEST(AttentionTest, Prompt) {
+  RunChunks({.heads = 4, .kv_heads = 2, .head_dim = 256, .window = 70}, {9, 100, 65, 130, 17});
+  RunChunks({.heads = 3, .kv_heads = 1, .head_dim = 256, .window = 40, .capacity = 200}, {63, 129});
+  RunChunks({.heads = 2, .kv_heads = 1, .head_dim = 256}, {40, 1, 257, 90});
+}
+
+TEST(AttentionTest, PromptOnASharedCache) {
+  RunChunks({.heads = 8, .kv_heads = 1, .head_dim = 512, .turned_pairs = 64, .shared = true},
+            {17, 40, 1, 33});
+}
+
+TEST(AttentionTest, PromptOfWideHeads) {
+  RunChunks({.heads = 4, .kv_heads = 2, .head_dim = 512, .window = 30}, {33, 20, 70});
+}
+
+TEST(AttentionTest, SaysWhichKernel) {
+  Attention op;
+  op.prepare.heads = 32;
+  op.prepare.tokens = 9;
+  op.prepare.cache.kv_heads = 16;
+  op.prepare.cache.head_dim = 256;
+  Device device;
+  device.compute_major = 9;
+  device.multiprocessors = 132;
+  device.shared_bytes = 227 << 10;
+  EXPECT_EQ(AttentionKernelName(op, device), "prompt");
+  op.prepare.tokens = 1;
+  EXPECT_EQ(AttentionKernelName(op, device), "decode");
+  op.prepare.tokens = 9;
+  op.prepare.cache.head_dim = 128;
+  EXPECT_EQ(AttentionKernelName(op, device), "any shape");
+}
+
 TEST(AttentionTest, RefusesInASentence) {
   TestContext context;
   Attention op;

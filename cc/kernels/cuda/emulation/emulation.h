@@ -119,6 +119,18 @@ T __shfl_up_sync(unsigned, T value, int delta) {
   return gemma::emulation::ShuffleFrom(value, lane < delta ? lane : lane - delta);
 }
 
+inline int __any_sync(unsigned, bool value) {
+  int any = 0;
+  gemma::emulation::WarpCollective(&value, &any, [](const void* const* ins, void* const* outs) {
+    bool result = false;
+    for (int lane = 0; lane < gemma::emulation::kWarpSize; ++lane)
+      result = result || *static_cast<const bool*>(ins[lane]);
+    for (int lane = 0; lane < gemma::emulation::kWarpSize; ++lane)
+      *static_cast<int*>(outs[lane]) = result;
+  });
+  return any;
+}
+
 // One fiber runs at a time, so these are atomic as they stand.
 template <typename T>
 T atomicAdd(T* address, T value) {
