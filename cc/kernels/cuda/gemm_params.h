@@ -47,6 +47,7 @@ cudaError_t LaunchGemmAnyShape(const GemmParams&, const GemmLaunch&);
 inline constexpr int kGemmRows = 256;  // rows of a tile; when gated, of gate and up together
 inline constexpr int kGemmTokens = 128;  // tokens of a tile, or kFewTokens when there are no more
 inline constexpr int kFewTokens = 64;
+inline constexpr int kGemmValueWarps = 2;  // that copy values
 inline constexpr int kGemmBand = 16;  // token tiles that one pass over the rows serves
 
 // Which tiles and columns a block multiplies. The first `whole_tiles` go round the blocks; the rest,

@@ -18,7 +18,8 @@ namespace gemma::cuda {
 inline constexpr int kGemmConsumers = 2 * kWarpgroup;
 inline constexpr int kGemmThreads = 3 * kWarpgroup;
 inline constexpr int kGemmConsumerWarps = kGemmConsumers / kWarp;
-inline constexpr int kGemmWeightWarps = 3;  // of the third warpgroup; its last warp copies tiles
+// Of the third warpgroup: warps that copy values, one that copies scales, one that copies tiles.
+inline constexpr int kGemmWeightWarps = kGemmValueWarps + 1;
 
 // Units [begin, end) of a tile.
 struct GemmPiece {
@@ -152,17 +153,38 @@ class GemmBlock {
   GEMMA_DEVICE std::byte* Tile(int i) const { return shared_ + i * kShared.tile_bytes; }
 
   GEMMA_DEVICE void FillWeights() const {
+    const int warp = WarpIndex() - kGemmConsumerWarps;
+    const bool values = warp < kGemmValueWarps;
     RingPlace place;
     GemmPieces pieces(p_.schedule);
     for (GemmPiece piece; pieces.Next(piece);) {
       const TileRows rows = RowsOfTile(p_, PlaceOf(p_.schedule, piece.tile).row_tile);
-      for (int unit = piece.begin; unit < piece.end; ++unit) {
-        WaitBarrier(WeightsEmpty(place.stage), place.parity ^ 1);
-        CopyWeights<kLayout>(rows, unit, Weights(place.stage), WarpIndex() - kGemmConsumerWarps,
-                             kGemmWeightWarps);
-        ArriveAfterCopies(WeightsFull(place.stage));
-        place.Advance(kStage.count);
+      if (!IsWhole<kLayout>(rows)) {
+        FillUnits(piece, place, [&](int unit, std::byte* stage) {
+          if (values) {
+            CopyValues<kLayout>(rows, unit, stage, warp, kGemmValueWarps);
+          } else {
+            CopyAllScales<kLayout>(rows, unit, stage);
+          }
+        });
+      } else if (values) {
+        const WholeValues<kLayout> copier(rows, warp);
+        FillUnits(piece, place, [&](int unit, std::byte* stage) { copier.Copy(unit, stage); });
+      } else {
+        const WholeScales<kLayout> copier(rows);
+        FillUnits(piece, place, [&](int unit, std::byte* stage) { copier.Copy(unit, stage); });
       }
+    }
+  }
+
+  template <typename CopyUnit>
+  GEMMA_DEVICE void FillUnits(const GemmPiece& piece, RingPlace& place,
+                              const CopyUnit& copy) const {
+    for (int unit = piece.begin; unit < piece.end; ++unit) {
+      WaitBarrier(WeightsEmpty(place.stage), place.parity ^ 1);
+      copy(unit, Weights(place.stage));
+      ArriveAfterCopies(WeightsFull(place.stage));
+      place.Advance(kStage.count);
     }
   }
 
@@ -234,13 +256,14 @@ class GemmBlock {
     }
   }
 
-  GEMMA_DEVICE void LoadStep(const TileRows& rows, const std::byte* stage, int step) {
+  GEMMA_DEVICE void LoadStep(const TileRows& rows, const std::byte* stage, int scale_offset,
+                             int step) {
 #pragma unroll
     for (int b = 0; b < 2; ++b) {
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
-        LoadRow<kLayout>(stage, Factors(), rows.part->first.group, rows.part->first.float_scales,
-                         step, RowOfLane(b) + 8 * i, i, raw_[b]);
+        LoadRow<kLayout>(stage, Factors(), rows.part->first.group, scale_offset,
+                         rows.part->first.float_scales, step, RowOfLane(b) + 8 * i, i, raw_[b]);
       }
     }
   }
@@ -250,14 +273,15 @@ class GemmBlock {
     const std::byte* const stage = Weights(weights_.stage);
     const bool float_scales = rows.part->first.float_scales;
     MakeFactors(rows, unit, stage);
-    LoadStep(rows, stage, 0);
+    const int scale_offset = ScaleOffset<kLayout>(unit, rows.part->first.group);
+    LoadStep(rows, stage, scale_offset, 0);
 #pragma unroll
     for (int step = 0; step < kSteps; ++step) {
       const int buffer = step % 2;
       DecodeFragments<kLayout>(raw_[0], float_scales, a_[buffer][0]);
       DecodeFragments<kLayout>(raw_[1], float_scales, a_[buffer][1]);
       if (step + 1 < kSteps) {
-        LoadStep(rows, stage, step + 1);
+        LoadStep(rows, stage, scale_offset, step + 1);
       } else {
         Release(WeightsEmpty(weights_.stage));
         weights_.Advance(kStage.count);

@@ -98,23 +98,139 @@ GEMMA_DEVICE void CopyScalesOfRow(const TileRows& tile, int unit, std::byte* sta
     const int64_t block = (row < m.rows ? row : 0) * int64_t{m.columns / 256} + unit;
     CopyAsync<4>(stage + kStage.blocks + r * 4, m.blocks + block / 2 * 4);
   } else if (!m.float_scales) {
-    const int count = kStage.columns / m.group * 2, row_bytes = m.columns / m.group * 2;
-    CopyScales(scales, m.scales, row_bytes, row, m.rows, unit * count, count);
+    const int begin = unit * kStage.columns / m.group * 2, row_bytes = m.columns / m.group * 2;
+    const int bytes = kStage.columns / m.group * 2, count = bytes < 4 ? 4 : bytes;
+    CopyScales(scales, m.scales, row_bytes, row, m.rows, begin / 4 * 4, count);
     if constexpr (HasMins(kLayout)) {
-      CopyScales(stage + kStage.mins + r * 16, m.mins, row_bytes, row, m.rows, unit * count, count);
+      CopyScales(stage + kStage.mins + r * 16, m.mins, row_bytes, row, m.rows, begin / 4 * 4,
+                 count);
     }
   }
 }
 
+// Scales and what else a row has, by one warp.
 template <Layout kLayout>
-GEMMA_DEVICE void CopyWeights(const TileRows& tile, int unit, std::byte* stage, int warp,
-                              int warps) {
-  CopyValues<kLayout>(tile, unit, stage, warp, warps);
+GEMMA_DEVICE void CopyAllScales(const TileRows& tile, int unit, std::byte* stage) {
   if constexpr (!IsFloat(kLayout)) {
-    for (int r = warp * kWarp + Lane(); r < kGemmRows; r += warps * kWarp)
+    for (int r = Lane(); r < kGemmRows; r += kWarp)
       CopyScalesOfRow<kLayout>(tile, unit, stage, r);
   }
 }
+
+// True when the two classes below can copy all units of the tile.
+template <Layout kLayout>
+GEMMA_DEVICE bool IsWhole(const TileRows& tile) {
+  const Matrix& m = tile.part->first;
+  const int rows = tile.gated ? kGemmRows / 2 : kGemmRows;
+  if (tile.first_row + rows > m.rows || m.columns % GemmStageOf(kLayout).columns != 0) return false;
+  if constexpr (IsFloat(kLayout) || HasBlockScales(kLayout)) return true;
+  return m.float_scales || (m.group == 32 && m.columns % 256 == 0);
+}
+
+// As CopyValues and CopyAllScales where nothing lies outside of the matrix, with few instructions: a
+// lane keeps its addresses in the four blocks of 64 rows, and rows follow at constant distances.
+template <Layout kLayout>
+class WholeValues {
+ public:
+  static constexpr int kRowsAtOnce = kGemmValueWarps * 4;
+
+  GEMMA_DEVICE WholeValues(const TileRows& tile, int warp) : row_(warp * 4 + Lane() / 8) {
+    row_bytes_ = tile.part->first.columns / 32 * ValueBytes(kLayout);
+#pragma unroll
+    for (int b = 0; b < 4; ++b) {
+      values_[b] = tile.MatrixOf(b * 64).values +
+                   static_cast<int64_t>(tile.RowOf(b * 64) + row_) * row_bytes_ + Lane() % 8 * 16;
+    }
+  }
+
+  GEMMA_DEVICE void Copy(int unit, std::byte* stage) const {
+    std::byte* const to = stage + row_ * kValueRow + Lane() % 8 * 16;
+#pragma unroll
+    for (int b = 0; b < 4; ++b) {
+      const std::byte* from = values_[b] + unit * kValuePiece;
+#pragma unroll
+      for (int i = 0; i < 64 / kRowsAtOnce; ++i) {
+        CopyAsync<16>(to + (b * 64 + i * kRowsAtOnce) * kValueRow, from);
+        from += kRowsAtOnce * row_bytes_;
+      }
+    }
+  }
+
+ private:
+  const int row_;
+  int row_bytes_;
+  const std::byte* values_[4];
+};
+
+template <Layout kLayout>
+class WholeScales {
+ public:
+  static constexpr GemmStage kStage = GemmStageOf(kLayout);
+  // Bytes of a unit.
+  static constexpr int kScaleBytes = HasPackedScales(kLayout)    ? 12
+                                     : kLayout == Layout::kInt8 ? 8
+                                                                : 16;
+  static constexpr int kExtraBytes = HasBitPlane(kLayout) ? 32 : kLayout == Layout::kQ6_K ? 64 : 0;
+
+  GEMMA_DEVICE explicit WholeScales(const TileRows& tile)
+      : absent_(tile.part->first.float_scales),
+        units_(tile.part->first.columns / kStage.columns) {
+#pragma unroll
+    for (int b = 0; b < 4; ++b) {
+      const Matrix& m = tile.MatrixOf(b * 64);
+      const int64_t unit = static_cast<int64_t>(tile.RowOf(b * 64) + Lane()) * units_;
+      scales_[b] = m.scales + unit * kScaleBytes;
+      extra_[b] = m.extra + unit * kExtraBytes;
+      if constexpr (HasMins(kLayout)) others_[b] = m.mins + unit * kScaleBytes;
+      if constexpr (HasPackedScales(kLayout)) others_[b] = m.blocks + unit * 4;
+      if constexpr (kLayout == Layout::kQ6_K) {
+        others_[b] = m.blocks;
+        first_unit_[b] = unit;
+      }
+    }
+  }
+
+  GEMMA_DEVICE void Copy(int unit, std::byte* stage) const {
+    if (IsFloat(kLayout) || absent_) return;
+#pragma unroll
+    for (int b = 0; b < 4; ++b) {
+#pragma unroll
+      for (int i = 0; i < 2; ++i) CopyRow(b, i * kWarp * units_ + unit, b * 64 + i * kWarp, stage);
+    }
+  }
+
+ private:
+  // at: units from the lane's first row in the block on; r: row of the tile, less the lane
+  GEMMA_DEVICE void CopyRow(int b, int at, int r, std::byte* stage) const {
+    const int row = r + Lane();
+    std::byte* const scales = stage + kStage.scales + row * 16;
+    if constexpr (HasPackedScales(kLayout)) {
+#pragma unroll
+      for (int k = 0; k < 3; ++k) CopyAsync<4>(scales + 4 * k, scales_[b] + at * 12 + 4 * k);
+      CopyAsync<4>(scales + 12, others_[b] + at * 4);
+    } else {
+      CopyAsync<kScaleBytes>(scales, scales_[b] + at * kScaleBytes);
+    }
+    if constexpr (HasMins(kLayout)) {
+      CopyAsync<kScaleBytes>(stage + kStage.mins + row * 16, others_[b] + at * kScaleBytes);
+    }
+    if constexpr (kLayout == Layout::kQ6_K) {
+      CopyAsync<4>(stage + kStage.blocks + row * 4, others_[b] + (first_unit_[b] + at) / 2 * 4);
+    }
+#pragma unroll
+    for (int k = 0; k < kExtraBytes; k += 16) {
+      CopyAsync<16>(stage + kStage.extra + row * kStage.extra_row + k,
+                    extra_[b] + at * kExtraBytes + k);
+    }
+  }
+
+  const bool absent_;
+  const int units_;
+  const std::byte* scales_[4];
+  const std::byte* extra_[4];
+  const std::byte* others_[4];
+  int64_t first_unit_[4];
+};
 
 // ---- from shared memory ----
 
@@ -162,10 +278,17 @@ GEMMA_DEVICE uint32_t LoadShort(const std::byte* from) {
   return *reinterpret_cast<const uint16_t*>(from);
 }
 
+// Where a stage's scales begin in their 16 bytes: copies begin at multiples of 4.
+template <Layout kLayout>
+GEMMA_DEVICE int ScaleOffset(int unit, int group) {
+  if constexpr (kLayout != Layout::kInt8) return 0;
+  return group == 0 ? 0 : unit * GemmStageOf(kLayout).columns / group * 2 % 4;
+}
+
 // `step`: which 32 columns of the stage; `r`: the row of the tile; i: 0 for row g, 1 for g + 8
 template <Layout kLayout>
 GEMMA_DEVICE void LoadRow(const std::byte* stage, const float2* factors, int group,
-                          bool float_scales, int step, int r, int i, RawWeights<kLayout>& raw) {
+                          int scale_offset, bool float_scales, int step, int r, int i, RawWeights<kLayout>& raw) {
   constexpr GemmStage kStage = GemmStageOf(kLayout);
   const int t = Lane() % 4;
   const std::byte* const values = stage + r * kValueRow + step * ValueBytes(kLayout);
@@ -185,7 +308,7 @@ GEMMA_DEVICE void LoadRow(const std::byte* stage, const float2* factors, int gro
   if constexpr (HasBlockScales(kLayout)) {
     raw.factors[i] = factors[r * (kFactorRow / 8) + step];
   } else {
-    const int at = r * 16 + (step * 32 / group) * 2;
+    const int at = r * 16 + scale_offset + (step * 32 / group) * 2;
     raw.scale[i] = float_scales ? 0 : LoadShort(stage + kStage.scales + at);
     if constexpr (HasMins(kLayout)) raw.min[i] = LoadShort(stage + kStage.mins + at);
   }

@@ -76,6 +76,7 @@ TEST(GemmTest, OddSizes) {
     for (const uint32_t rows : {1u, 257u}) CheckPlain({layout, rows, 256, GroupOf(layout)}, 9);
   }
   CheckPlain({WeightLayout::kBF16, 33, 72, 0}, 9);
+  for (const WeightLayout layout : kLayouts) CheckPlain({layout, 256, 768, GroupOf(layout)}, 9);
   CheckPlain({WeightLayout::kQ6_K, 33, 768, 0}, 9);
   CheckPlain({WeightLayout::kQ4_K, 33, 1280, 0}, 9);
 }

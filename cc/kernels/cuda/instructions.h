@@ -206,6 +206,8 @@ GEMMA_DEVICE void LoadMatrixTransposed(uint32_t (&d)[4], const void* row) {
 template <int kBytes>
 GEMMA_DEVICE void CopyAsync(void* to, const void* from, int valid = kBytes) {
 #ifdef GEMMA_CUDA_EMULATION
+  if (reinterpret_cast<uintptr_t>(to) % kBytes != 0 || reinterpret_cast<uintptr_t>(from) % kBytes != 0)
+    emulation::Fail("an asynchronous copy is not aligned");
   memset(to, 0, kBytes);
   memcpy(to, from, valid);
 #else

@@ -58,13 +58,6 @@ ucontext_t scheduler_context;
 Fiber* current = nullptr;
 const std::function<void()>* current_kernel = nullptr;
 
-[[noreturn]] void Fail(const char* message) {
-  const uint3 b = current->thread.block_index;
-  std::fprintf(stderr, "emulation: %s (block %u,%u,%u, thread %d)\n", message, b.x, b.y, b.z,
-               current->index);
-  std::abort();
-}
-
 void ReleaseBarrierIfComplete(Block& block) {
   if (block.at_barrier < block.live || block.live == 0) return;
   block.at_barrier = 0;
@@ -145,6 +138,13 @@ void RunBlocks(std::vector<std::unique_ptr<Block>>& blocks) {
 
 const Thread& CurrentThread() { return current->thread; }
 std::byte* SharedMemory() { return current->block->shared; }
+
+void Fail(const char* message) {
+  const uint3 b = current->thread.block_index;
+  std::fprintf(stderr, "emulation: %s (block %u,%u,%u, thread %d)\n", message, b.x, b.y, b.z,
+               current->index);
+  std::abort();
+}
 
 void Yield() { swapcontext(&current->context, &scheduler_context); }
 

@@ -40,6 +40,9 @@ const Thread& CurrentThread();
 // block's start.
 std::byte* SharedMemory();
 
+// Aborts, naming the block and the thread.
+[[noreturn]] void Fail(const char* message);
+
 // Lets the other fibers run: every spin loop calls this.
 void Yield();
 
