@@ -400,7 +400,12 @@ class GemmBlock {
   GEMMA_DEVICE void Store(const TileRows& rows, int first_token) {
     Finish(rows);
     if (p_.gemm.half_out) {
-      StoreAs<uint16_t>(rows, first_token);
+      const int last = rows.RowOf(RowOfLane(rows.gated ? 0 : 1) - Lane() / 4) + 16;
+      if (last <= rows.part->first.rows && rows.part->first.rows % 4 == 0) {
+        StoreWholeHalves(rows, first_token);
+      } else {
+        StoreAs<uint16_t>(rows, first_token);
+      }
     } else {
       StoreAs<float>(rows, first_token);
     }
@@ -409,6 +414,37 @@ class GemmBlock {
   GEMMA_DEVICE static void StoreValue(float* to, float value) { *to = value; }
   GEMMA_DEVICE static void StoreValue(uint16_t* to, float value) {
     *to = static_cast<uint16_t>(PackHalf(kActivationScale * value, 0));
+  }
+
+  // A warp's 16 rows of a token are 32 bytes: the lanes that hold them exchange halves until each has
+  // four neighbouring ones of one token. Lane 4 g + t, from rows g and g + 8 of tokens 2t and 2t + 1:
+  // token 2t + g % 2, rows 8 (g / 2 % 2) + 4 (g / 4) on.
+  GEMMA_DEVICE void StoreWholeHalves(const TileRows& rows, int first_token) const {
+    const int64_t pitch = rows.part->first.rows;
+    const int g = Lane() / 4, odd = g % 2, upper = g / 2 % 2;
+    const int token = first_token + Lane() % 4 * 2 + odd, left = p_.gemm.tokens - token;
+#pragma unroll
+    for (int b = 0; b < 2; ++b) {
+      if (b == 1 && rows.gated) break;
+      const int row = rows.RowOf(RowOfLane(b) - g) + 8 * upper + 4 * (g / 4);
+      uint16_t* to = static_cast<uint16_t*>(rows.part->out) + token * pitch + row;
+#pragma unroll
+      for (int n = 0; n < kTokens / 8; ++n) {
+        const float* s = &sums_[b][4 * n];
+        // Rows g and g + 8 of each token.
+        const uint32_t even_token = PackHalf(kActivationScale * s[0], kActivationScale * s[2]);
+        const uint32_t odd_token = PackHalf(kActivationScale * s[1], kActivationScale * s[3]);
+        const uint32_t mine = odd ? odd_token : even_token;
+        const uint32_t other = __shfl_xor_sync(kAllLanes, odd ? even_token : odd_token, 4);
+        const uint32_t low = odd ? other : mine, high = odd ? mine : other;
+        const uint32_t lower = __byte_perm(low, high, 0x5410);  // rows g and g + 1, g even
+        const uint32_t higher = __byte_perm(low, high, 0x7632);  // those 8 further
+        const uint32_t given = __shfl_xor_sync(kAllLanes, upper ? lower : higher, 8);
+        const uint2 four = upper ? make_uint2(given, higher) : make_uint2(lower, given);
+        if (8 * n < left) *reinterpret_cast<uint2*>(to) = four;
+        to += 8 * pitch;
+      }
+    }
   }
 
   // Column n of a block's sums is token n of the tile.

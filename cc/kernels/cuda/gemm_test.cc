@@ -163,10 +163,11 @@ TEST(GemmTest, OutputsShareAnInput) {
   ExpectClose("v", v_out.Read(), Reference(v, in.values, tokens), kRelative, kEach);
 }
 
-void CheckGated(WeightLayout gate_layout, WeightLayout up_layout, int64_t tokens) {
+void CheckGated(WeightLayout gate_layout, WeightLayout up_layout, int64_t tokens,
+                uint32_t rows = 203) {
   std::mt19937 random(7);
   TestContext context;
-  const uint32_t rows = 203, columns = 512;
+  const uint32_t columns = 512;
   const RandomWeight gate({gate_layout, rows, columns, GroupOf(gate_layout)}, random),
       up({up_layout, rows, columns, GroupOf(up_layout)}, random);
   const ActivationValues in = RandomActivations(static_cast<size_t>(tokens) * columns, 1, random);
@@ -189,6 +190,7 @@ TEST(GemmTest, Gated) {
   CheckGated(WeightLayout::kInt4, WeightLayout::kInt4, 9);
   CheckGated(WeightLayout::kQ4_K, WeightLayout::kQ4_K, 65);
   CheckGated(WeightLayout::kBF16, WeightLayout::kBF16, 9);
+  CheckGated(WeightLayout::kInt4, WeightLayout::kInt4, 65, 256);  // whole tiles
   CheckGated(WeightLayout::kQ4_K, WeightLayout::kQ6_K, 10);  // of different layouts
 }
 

@@ -3,6 +3,7 @@
 //
 //   kernel_benchmark matvec [--tokens 1,8] [--layouts INT4,...]
 //   kernel_benchmark gemm [--tokens 512,2048] [--layouts INT4,...]
+//   kernel_benchmark attention [--tokens 2048] [--starts 0,32768]
 //   kernel_benchmark decode [--contexts 0,8192,32768,131072] [--parts]
 #include <cstdio>
 #include <memory>
@@ -23,6 +24,7 @@ namespace {
 struct Options {
   std::vector<int> tokens = {1};
   std::vector<int> prompt_tokens = {2048};
+  std::vector<int> starts = {0, 32768};
   std::vector<int> contexts = {0, 8192, 32768, 131072};
   std::vector<std::string> layouts = {"INT4"};
   bool parts = false;
@@ -171,6 +173,17 @@ absl::Status BenchGemm(const Options& options) {
   return absl::OkStatus();
 }
 
+absl::Status BenchAttention(const Options& options) {
+  GEMMA_ASSIGN_OR_RETURN(std::unique_ptr<Bench> bench, Prepare());
+  for (const int tokens : options.prompt_tokens) {
+    for (const int start : options.starts) {
+      GEMMA_RETURN_IF_ERROR(
+          MeasurePromptAttention(tokens, start, options.repetitions, bench->context));
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<double> StepTime(Decoder& decoder, const Context& context,
                                 const Decoder::Parts& parts, int repetitions) {
   GEMMA_ASSIGN_OR_RETURN(
@@ -240,6 +253,13 @@ int main(int argc, char** argv) {
       ->delimiter(',')
       ->check(CLI::PositiveNumber);
   gemm->add_option("--layouts", options.layouts, "weight layouts")->delimiter(',');
+  CLI::App* attention = app.add_subcommand("attention", "attention of many tokens");
+  attention->add_option("--tokens", options.prompt_tokens, "tokens of a call")
+      ->delimiter(',')
+      ->check(CLI::PositiveNumber);
+  attention->add_option("--starts", options.starts, "positions before the call")
+      ->delimiter(',')
+      ->check(CLI::NonNegativeNumber);
   CLI::App* decode =
       app.add_subcommand("decode", "a whole decode step of random weights as one graph");
   decode->add_option("--contexts", options.contexts, "positions")
@@ -252,7 +272,8 @@ int main(int argc, char** argv) {
   const absl::Status status =
       matvec->parsed() ? gemma::cuda::BenchMatvec(options)
       : gemm->parsed() ? gemma::cuda::BenchGemm(options)
-                       : gemma::cuda::BenchDecode(options);
+      : attention->parsed() ? gemma::cuda::BenchAttention(options)
+                            : gemma::cuda::BenchDecode(options);
   if (!status.ok()) std::fprintf(stderr, "%s\n", std::string(status.message()).c_str());
   return status.ok() ? 0 : 1;
 }

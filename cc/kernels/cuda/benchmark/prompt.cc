@@ -1,11 +1,15 @@
 #include "cc/kernels/cuda/benchmark/prompt.h"
 
+#include <algorithm>
 #include <cstdio>
+#include <functional>
 #include <random>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "cc/base/status_macros.h"
+#include "cc/kernels/cuda/attention.h"
 #include "cc/kernels/cuda/benchmark/measure.h"
 #include "cc/kernels/cuda/gemm.h"
 #include "cuda_fp16.h"
@@ -62,6 +66,73 @@ absl::StatusOr<Gemm> MakeGemm(const Product& product, WeightLayout layout, int t
   return op;
 }
 
+struct AttentionLayer {
+  const char* name;
+  int kv_heads;
+  int head_dim;
+  int window;
+  int rotated;
+};
+constexpr int kHeads = 32;
+const AttentionLayer kAttentionLayers[] = {{"sliding", 16, 256, 1024, 0}, {"full", 4, 512, 0, 128}};
+
+absl::StatusOr<Attention> MakeAttention(const AttentionLayer& layer, int tokens, int start,
+                                        Arena& arena) {
+  Attention op;
+  PrepareParams& p = op.prepare;
+  DeviceCache& cache = p.cache;
+  cache.kv_heads = layer.kv_heads;
+  cache.head_dim = layer.head_dim;
+  cache.window = layer.window;
+  cache.rotated = layer.rotated;
+  cache.capacity = layer.window > 0 ? layer.window - 1 + tokens : start + tokens;
+  auto take = [&](size_t bytes, auto*& pointer) -> absl::Status {
+    GEMMA_ASSIGN_OR_RETURN(void* memory, arena.Take(bytes));
+    pointer = static_cast<std::remove_reference_t<decltype(pointer)>>(memory);
+    return FillRandom(memory, bytes / 2);
+  };
+  const size_t n = static_cast<size_t>(tokens), d = static_cast<size_t>(layer.head_dim);
+  const size_t rows = static_cast<size_t>(layer.kv_heads) * static_cast<size_t>(cache.capacity);
+  const size_t columns = static_cast<size_t>(ScoreColumns(cache));
+  if (layer.rotated == 0) GEMMA_RETURN_IF_ERROR(take(rows * d * 2, cache.keys));
+  GEMMA_RETURN_IF_ERROR(take(rows * columns * 2, cache.values));
+  uint16_t *q, *k;
+  float *norm, *frequencies;
+  int64_t* device_start;
+  GEMMA_RETURN_IF_ERROR(take(n * kHeads * d * 2, q));
+  GEMMA_RETURN_IF_ERROR(take(n * static_cast<size_t>(layer.kv_heads) * d * 2, k));
+  GEMMA_RETURN_IF_ERROR(take(d * 4, norm));
+  GEMMA_RETURN_IF_ERROR(take(d * 2, frequencies));
+  GEMMA_RETURN_IF_ERROR(take(8, device_start));
+  GEMMA_RETURN_IF_ERROR(take(n * kHeads * columns * 2, op.queries));
+  GEMMA_RETURN_IF_ERROR(take(n * kHeads * d * 2, op.out));
+  const std::vector<float> ones(d, 1.0f / 16), angles(d / 2, 0.01f);
+  const int64_t position = start;
+  cudaMemcpy(norm, ones.data(), d * 4, cudaMemcpyHostToDevice);
+  cudaMemcpy(frequencies, angles.data(), d * 2, cudaMemcpyHostToDevice);
+  GEMMA_RETURN_IF_ERROR(
+      ToStatus(cudaMemcpy(device_start, &position, 8, cudaMemcpyHostToDevice), "copy"));
+  p.q = q, p.k = k, p.v = layer.rotated == 0 ? k : nullptr;
+  p.half_in = p.normalize_v = true;
+  p.q_norm = p.k_norm = norm;
+  p.frequencies = frequencies;
+  p.epsilon = 1e-6f;
+  p.heads = kHeads;
+  p.tokens = tokens;
+  p.start = device_start;
+  op.start = start;
+  op.max_context = start + tokens;
+  return op;
+}
+
+// Multiplications and additions for the positions that the tokens see.
+double AttentionFlops(const AttentionLayer& layer, int tokens, int start) {
+  double seen = 0;
+  for (int i = 0; i < tokens; ++i)
+    seen += layer.window > 0 ? std::min(start + i + 1, layer.window) : start + i + 1;
+  return 2.0 * kHeads * seen * (2 * layer.head_dim + layer.rotated);
+}
+
 }  // namespace
 
 absl::Status MeasureLayerProducts(WeightLayout layout, int tokens, int repetitions,
@@ -89,6 +160,36 @@ absl::Status MeasureLayerProducts(WeightLayout layout, int tokens, int repetitio
   }
   std::printf("%-8s %-9s %5d tokens  %9.1f us  %6.1f TFLOP/s\n", "layer", name.c_str(), tokens,
               total_us, total_flops / total_us / 1e6);
+  return absl::OkStatus();
+}
+
+absl::Status MeasurePromptAttention(int tokens, int start, int repetitions,
+                                    const Context& context) {
+  constexpr int kLaunches = 10;
+  for (const AttentionLayer& layer : kAttentionLayers) {
+    GEMMA_ASSIGN_OR_RETURN(Arena arena, Arena::Create(size_t{4} << 30));
+    GEMMA_ASSIGN_OR_RETURN(const Attention op, MakeAttention(layer, tokens, start, arena));
+    auto time = [&](const std::function<absl::Status()>& launch) {
+      return TimeGraph(
+          [&]() -> absl::Status {
+            for (int i = 0; i < kLaunches; ++i) GEMMA_RETURN_IF_ERROR(launch());
+            return absl::OkStatus();
+          },
+          context.stream, repetitions);
+    };
+    GEMMA_ASSIGN_OR_RETURN(const Timing all, time([&] { return RunAttention(op, context); }));
+    GEMMA_ASSIGN_OR_RETURN(const Timing prepare, time([&] {
+                             return ToStatus(
+                                 LaunchPrepareAttention(op.prepare, op.queries,
+                                                        {context.overlap, context.stream}),
+                                 "prepare");
+                           }));
+    const double us = all.median_us / kLaunches, prepare_us = prepare.median_us / kLaunches;
+    std::printf("%-8s %5d tokens after %6d  %9.1f us, of which %6.1f prepare  %6.1f TFLOP/s  (%s)\n",
+                layer.name, tokens, start, us, prepare_us,
+                AttentionFlops(layer, tokens, start) / (us - prepare_us) / 1e6,
+                std::string(AttentionKernelName(op, context.device)).c_str());
+  }
   return absl::OkStatus();
 }
 

@@ -12,6 +12,10 @@ namespace gemma::cuda {
 absl::Status MeasureLayerProducts(WeightLayout layout, int tokens, int repetitions,
                                   const Context& context);
 
+// Prints the time of a sliding and of a full layer's attention for `tokens` tokens after `start`
+// others, of which preparing queries, keys and values, and TFLOP/s of the visible scores.
+absl::Status MeasurePromptAttention(int tokens, int start, int repetitions, const Context& context);
+
 }  // namespace gemma::cuda
 
 #endif  // CC_KERNELS_CUDA_BENCHMARK_PROMPT_H_
