@@ -54,8 +54,7 @@ __global__ void __launch_bounds__(kThreads)
     for (int i = 0; i < kColumnsALane; ++i) {
       const int c = Lane() + kWarp * i;
       if (c < head_dim)
-        sum[i] =
-            sum[i] * rescale + weight * HalfBitsToFloat(cache.values[slot + c]);
+        sum[i] = sum[i] * rescale + weight * HalfBitsToFloat(cache.values[slot + c]);
     }
   }
   float* const mine = merged + WarpIndex() * (head_dim + 2);
@@ -77,7 +76,8 @@ __global__ void __launch_bounds__(kThreads)
       const float* other = merged + w * (head_dim + 2);
       value += expf(other[head_dim] - top) * other[c];
     }
-    p.out[row * head_dim + c] = static_cast<uint16_t>(PackHalf(kActivationScale * (value / all), 0));
+    p.out[row * head_dim + c] =
+        static_cast<uint16_t>(PackHalf(kActivationScale * (value / all), 0));
   }
 }
 

@@ -34,12 +34,12 @@ constexpr int ScoreColumns(const DeviceCache& cache) { return cache.head_dim + c
 // From projections to queries and cache rows; what PrepareAttention in cc/kernels/operations.h
 // defines.
 struct PrepareParams {
-  const void* q = nullptr;  // [tokens, heads * head_dim]; see half_in
-  const void* k = nullptr;  // [tokens, kv_heads * head_dim]
-  const void* v = nullptr;  // as k; null: values come from k
-  bool half_in = false;      // projections are float16 with kActivationScale, else float32
-  const float* q_norm = nullptr;       // [head_dim]
-  const float* k_norm = nullptr;       // [head_dim]
+  const void* q = nullptr;        // [tokens, heads * head_dim]; see half_in
+  const void* k = nullptr;        // [tokens, kv_heads * head_dim]
+  const void* v = nullptr;        // as k; null: values come from k
+  bool half_in = false;           // projections are float16 with kActivationScale, else float32
+  const float* q_norm = nullptr;  // [head_dim]
+  const float* k_norm = nullptr;  // [head_dim]
   const float* frequencies = nullptr;  // [head_dim / 2]
   bool normalize_v = false;
   float epsilon = 0;

@@ -57,9 +57,7 @@ __global__ void __launch_bounds__(kThreads)
     const int heads = is_query ? p.heads : p.cache.kv_heads;
     const void* from = is_query ? p.q : is_value && p.v != nullptr ? p.v : p.k;
     const int64_t offset = (token * heads + head) * head_dim;
-    auto load = [&](int j) {
-      return LoadProjection(from, offset + j, p.half_in);
-    };
+    auto load = [&](int j) { return LoadProjection(from, offset + j, p.half_in); };
     float squares = 0;
     for (int j = Lane(); j < head_dim; j += kWarp) squares += load(j) * load(j);
     float factor = 1.0f / sqrtf(WarpSum(squares) / static_cast<float>(head_dim) + p.epsilon);

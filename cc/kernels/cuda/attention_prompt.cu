@@ -18,8 +18,8 @@ namespace {
 constexpr int kConsumers = 2 * kWarpgroup;
 constexpr int kThreads = 3 * kWarpgroup;
 constexpr int kConsumerWarps = kConsumers / kWarp;
-constexpr int kRows = 64;              // of a warpgroup
-constexpr int kColumns = 256;          // of the values, of a warpgroup
+constexpr int kRows = 64;                // of a warpgroup
+constexpr int kColumns = 256;            // of the values, of a warpgroup
 constexpr int kQueryTile = kRows * 128;  // bytes of 64 columns
 
 template <int kHeadDim, int kRotated>
@@ -29,7 +29,7 @@ struct PromptShape {
   static constexpr int kBlockRows = kSameRows ? kRows : 2 * kRows;
   static constexpr int kKeys = kSameRows ? 32 : 64;  // positions of a block of keys
   static constexpr int kScoreTiles = (kHeadDim + kRotated) / 64;
-  static constexpr int kKeyTile = kKeys * 128;  // bytes of 64 columns
+  static constexpr int kKeyTile = kKeys * 128;                          // bytes of 64 columns
   static constexpr int kValues = kShared ? 0 : kScoreTiles * kKeyTile;  // in a stage
   static constexpr int kStage = kValues + (kShared ? kScoreTiles : kHeadDim / 64) * kKeyTile;
   static constexpr int kStages = kShared ? 3 : 2;
@@ -94,8 +94,8 @@ class PromptBlock {
       const int r = i / kChunks, chunk = i % kChunks, row = first_row_ + r;
       uint4 value = make_uint4(0, 0, 0, 0);
       if (row < rows_) {
-        const int64_t query = static_cast<int64_t>(row / group_) * p_.prepare.heads +
-                              head_ * group_ + row % group_;
+        const int64_t query =
+            static_cast<int64_t>(row / group_) * p_.prepare.heads + head_ * group_ + row % group_;
         value = reinterpret_cast<const uint4*>(p_.q + query * kScoreColumns)[chunk];
       }
       std::byte* const tile =
@@ -132,9 +132,8 @@ class PromptBlock {
     for (int row = thread / 8; row < S::kKeys; row += kWarpgroup / 8) {
       const int position = block * S::kKeys + row;
       const bool inside = position >= first && position <= last;
-      const uint16_t* from = plane +
-                             SlotOf(cache_, head_, inside ? position : first) * (kTiles * 64) +
-                             chunk * 8;
+      const uint16_t* from =
+          plane + SlotOf(cache_, head_, inside ? position : first) * (kTiles * 64) + chunk * 8;
 #pragma unroll
       for (int tile = 0; tile < kTiles; ++tile) {
         CopyAsync<16>(to + tile * S::kKeyTile + TileOffset(row, chunk), from + tile * 64,
@@ -266,10 +265,10 @@ class PromptBlock {
       const float factor = kActivationScale / QuadSum(total_[i]);
       const int row = first_row + 8 * i;
       if (row >= rows_) continue;
-      const int64_t query = static_cast<int64_t>(row / group_) * p_.prepare.heads +
-                            head_ * group_ + row % group_;
-      uint16_t* const to = p_.out + query * kHeadDim + Lane() % 4 * 2 +
-                           (S::kSameRows ? Warpgroup() * kColumns : 0);
+      const int64_t query =
+          static_cast<int64_t>(row / group_) * p_.prepare.heads + head_ * group_ + row % group_;
+      uint16_t* const to =
+          p_.out + query * kHeadDim + Lane() % 4 * 2 + (S::kSameRows ? Warpgroup() * kColumns : 0);
 #pragma unroll
       for (int n = 0; n < kColumns / 8; ++n) {
         *reinterpret_cast<uint32_t*>(to + 8 * n) =

@@ -132,8 +132,7 @@ absl::Status LaunchSm90(const GemmParams& params, const Context& context) {
   int row_tiles = 0;
   for (int i = 0; i < params.part_count; ++i)
     sm90.tile_end[i] = row_tiles += (params.parts[i].first.rows + rows - 1) / rows;
-  sm90.schedule =
-      ScheduleOf(static_cast<Layout>(layout), params, row_tiles, context.device);
+  sm90.schedule = ScheduleOf(static_cast<Layout>(layout), params, row_tiles, context.device);
   sm90.partials = context.workspace->gemm_partials();
   sm90.flags = context.workspace->gemm_flags();
   const int tile_tokens = TileTokens(params.tokens);
@@ -165,10 +164,9 @@ GemmParams PartsLike(const Gemm& op, size_t first, bool sm90, const Device& devi
     return params;
   }
   for (size_t i = first; i < op.outputs.size(); ++i) {
-    const bool same = UsesSm90(op, i, device)
-                          ? sm90 && SameKind(op.outputs[i].weight.shape,
-                                             op.outputs[first].weight.shape)
-                          : !sm90;
+    const bool same = UsesSm90(op, i, device) ? sm90 && SameKind(op.outputs[i].weight.shape,
+                                                                 op.outputs[first].weight.shape)
+                                              : !sm90;
     if (done[i] || !same) continue;
     AddPart(op.outputs[i], op.outputs[i], params);
     done[i] = true;

@@ -1,5 +1,5 @@
-// out = in * transpose(weight) for any number of tokens, with gelu(gate) * up or a softcap fused in:
-// the products of prompts. matvec.h is faster for 1 to 8 tokens.
+// out = in * transpose(weight) for any number of tokens, with gelu(gate) * up or a softcap fused
+// in: the products of prompts. matvec.h is faster for 1 to 8 tokens.
 #ifndef CC_KERNELS_CUDA_GEMM_H_
 #define CC_KERNELS_CUDA_GEMM_H_
 

@@ -56,8 +56,8 @@ GEMMA_DEVICE void MultiplyTile(const uint16_t (*weights)[kPitch], const uint16_t
   }
 }
 
-GEMMA_DEVICE void StoreOne(const GemmParams& p, const GemmPart& part, int row, int token, float value,
-                           float up) {
+GEMMA_DEVICE void StoreOne(const GemmParams& p, const GemmPart& part, int row, int token,
+                           float value, float up) {
   constexpr float kUnit = kActivationUnit / kWeightScale;
   if (row >= part.first.rows || token >= p.tokens) return;
   value *= kUnit;

@@ -44,15 +44,16 @@ cudaError_t LaunchGemmAnyShape(const GemmParams&, const GemmLaunch&);
 
 // ---- the Hopper kernel (gemm_sm90_kernel.h) ----
 
-inline constexpr int kGemmRows = 256;  // rows of a tile; when gated, of gate and up together
+inline constexpr int kGemmRows = 256;    // rows of a tile; when gated, of gate and up together
 inline constexpr int kGemmTokens = 128;  // tokens of a tile, or kFewTokens when there are no more
 inline constexpr int kFewTokens = 64;
 inline constexpr int kGemmValueWarps = 2;  // that copy values
-inline constexpr int kGemmBand = 16;  // token tiles that one pass over the rows serves
+inline constexpr int kGemmBand = 16;       // token tiles that one pass over the rows serves
 
-// Which tiles and columns a block multiplies. The first `whole_tiles` go round the blocks; the rest,
-// less than one a block, are cut into `splits` equal runs of units, one a block, so that all end
-// at the same time. The block with a tile's first columns adds what the others leave in `partials`.
+// Which tiles and columns a block multiplies. The first `whole_tiles` go round the blocks; the
+// rest, less than one a block, are cut into `splits` equal runs of units, one a block, so that all
+// end at the same time. The block with a tile's first columns adds what the others leave in
+// `partials`.
 struct GemmSchedule {
   int32_t row_tiles = 0;  // of all parts
   int32_t token_tiles = 0;

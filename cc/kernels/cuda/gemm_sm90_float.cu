@@ -3,7 +3,7 @@
 namespace gemma::cuda {
 
 template cudaError_t LaunchGemmSm90<Layout::kF16>(const GemmSm90Params&, const TileMap&, int,
-                                                   const GemmLaunch&);
+                                                  const GemmLaunch&);
 template cudaError_t LaunchGemmSm90<Layout::kBF16>(const GemmSm90Params&, const TileMap&, int,
                                                    const GemmLaunch&);
 

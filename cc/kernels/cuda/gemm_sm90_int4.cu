@@ -5,6 +5,6 @@ namespace gemma::cuda {
 template cudaError_t LaunchGemmSm90<Layout::kInt4>(const GemmSm90Params&, const TileMap&, int,
                                                    const GemmLaunch&);
 template cudaError_t LaunchGemmSm90<Layout::kInt4Min>(const GemmSm90Params&, const TileMap&, int,
-                                                   const GemmLaunch&);
+                                                      const GemmLaunch&);
 
 }  // namespace gemma::cuda

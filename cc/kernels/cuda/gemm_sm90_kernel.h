@@ -305,7 +305,7 @@ class GemmBlock {
     for (int b = 0; b < 2; ++b) {
 #pragma unroll
       for (int k = 0; k < 2; ++k) {
-        const uint32_t(&a)[8] = a_[buffer][b];
+        const uint32_t (&a)[8] = a_[buffer][b];
         const uint32_t half[4] = {a[4 * k], a[4 * k + 1], a[4 * k + 2], a[4 * k + 3]};
         TileProduct<kTokens>(sums_[b], half, TileDescriptor(tile, 2 * buffer + k),
                              accumulate || k > 0 ? 1 : 0);
@@ -416,9 +416,9 @@ class GemmBlock {
     *to = static_cast<uint16_t>(PackHalf(kActivationScale * value, 0));
   }
 
-  // A warp's 16 rows of a token are 32 bytes: the lanes that hold them exchange halves until each has
-  // four neighbouring ones of one token. Lane 4 g + t, from rows g and g + 8 of tokens 2t and 2t + 1:
-  // token 2t + g % 2, rows 8 (g / 2 % 2) + 4 (g / 4) on.
+  // A warp's 16 rows of a token are 32 bytes: the lanes that hold them exchange halves until each
+  // has four neighbouring ones of one token. Lane 4 g + t, from rows g and g + 8 of tokens 2t and
+  // 2t + 1: token 2t + g % 2, rows 8 (g / 2 % 2) + 4 (g / 4) on.
   GEMMA_DEVICE void StoreWholeHalves(const TileRows& rows, int first_token) const {
     const int64_t pitch = rows.part->first.rows;
     const int g = Lane() / 4, odd = g % 2, upper = g / 2 % 2;
@@ -437,7 +437,7 @@ class GemmBlock {
         const uint32_t mine = odd ? odd_token : even_token;
         const uint32_t other = __shfl_xor_sync(kAllLanes, odd ? even_token : odd_token, 4);
         const uint32_t low = odd ? other : mine, high = odd ? mine : other;
-        const uint32_t lower = __byte_perm(low, high, 0x5410);  // rows g and g + 1, g even
+        const uint32_t lower = __byte_perm(low, high, 0x5410);   // rows g and g + 1, g even
         const uint32_t higher = __byte_perm(low, high, 0x7632);  // those 8 further
         const uint32_t given = __shfl_xor_sync(kAllLanes, upper ? lower : higher, 8);
         const uint2 four = upper ? make_uint2(given, higher) : make_uint2(lower, given);
@@ -494,8 +494,7 @@ cudaError_t LaunchGemmSm90(const GemmSm90Params& p, const TileMap& map, int tile
   LaunchShape shape{dim3(static_cast<unsigned>(p.schedule.blocks)), kGemmThreads,
                     static_cast<size_t>(GemmRingsOf(kLayout, tile_tokens).bytes), launch.overlap,
                     launch.stream};
-  if (tile_tokens == kFewTokens)
-    return Launch(GemmSm90Kernel<kLayout, kFewTokens>, shape, p, map);
+  if (tile_tokens == kFewTokens) return Launch(GemmSm90Kernel<kLayout, kFewTokens>, shape, p, map);
   return Launch(GemmSm90Kernel<kLayout, kGemmTokens>, shape, p, map);
 }
 

@@ -1,5 +1,5 @@
-// Weights of the Hopper GEMM: from the planes in device memory to a stage in shared memory, and from
-// there to float16 fragments in registers, times kWeightScale and rounded once.
+// Weights of the Hopper GEMM: from the planes in device memory to a stage in shared memory, and
+// from there to float16 fragments in registers, times kWeightScale and rounded once.
 //
 // Lane 4 g + t of a warp holds, of 16 columns, columns 2t, 2t + 1, 2t + 8 and 2t + 9 of rows g and
 // g + 8: a[0]: the first pair, row g; a[1]: row g + 8; a[2], a[3]: the second pair.
@@ -33,9 +33,7 @@ struct TileRows {
   GEMMA_DEVICE const Matrix& MatrixOf(int r) const {
     return gated && (r / 64 & 1) != 0 ? part->second : part->first;
   }
-  GEMMA_DEVICE int RowOf(int r) const {
-    return first_row + (gated ? r / 128 * 64 + r % 64 : r);
-  }
+  GEMMA_DEVICE int RowOf(int r) const { return first_row + (gated ? r / 128 * 64 + r % 64 : r); }
 };
 
 // Copies `count` bytes from a plane that has `row_bytes` a row, from byte `begin` of the row on, in
@@ -112,8 +110,7 @@ GEMMA_DEVICE void CopyScalesOfRow(const TileRows& tile, int unit, std::byte* sta
 template <Layout kLayout>
 GEMMA_DEVICE void CopyAllScales(const TileRows& tile, int unit, std::byte* stage) {
   if constexpr (!IsFloat(kLayout)) {
-    for (int r = Lane(); r < kGemmRows; r += kWarp)
-      CopyScalesOfRow<kLayout>(tile, unit, stage, r);
+    for (int r = Lane(); r < kGemmRows; r += kWarp) CopyScalesOfRow<kLayout>(tile, unit, stage, r);
   }
 }
 
@@ -127,8 +124,8 @@ GEMMA_DEVICE bool IsWhole(const TileRows& tile) {
   return m.float_scales || (m.group == 32 && m.columns % 256 == 0);
 }
 
-// As CopyValues and CopyAllScales where nothing lies outside of the matrix, with few instructions: a
-// lane keeps its addresses in the four blocks of 64 rows, and rows follow at constant distances.
+// As CopyValues and CopyAllScales where nothing lies outside of the matrix, with few instructions:
+// a lane keeps its addresses in the four blocks of 64 rows, and rows follow at constant distances.
 template <Layout kLayout>
 class WholeValues {
  public:
@@ -167,14 +164,13 @@ class WholeScales {
  public:
   static constexpr GemmStage kStage = GemmStageOf(kLayout);
   // Bytes of a unit.
-  static constexpr int kScaleBytes = HasPackedScales(kLayout)    ? 12
+  static constexpr int kScaleBytes = HasPackedScales(kLayout)   ? 12
                                      : kLayout == Layout::kInt8 ? 8
                                                                 : 16;
   static constexpr int kExtraBytes = HasBitPlane(kLayout) ? 32 : kLayout == Layout::kQ6_K ? 64 : 0;
 
   GEMMA_DEVICE explicit WholeScales(const TileRows& tile)
-      : absent_(tile.part->first.float_scales),
-        units_(tile.part->first.columns / kStage.columns) {
+      : absent_(tile.part->first.float_scales), units_(tile.part->first.columns / kStage.columns) {
 #pragma unroll
     for (int b = 0; b < 4; ++b) {
       const Matrix& m = tile.MatrixOf(b * 64);
@@ -288,7 +284,8 @@ GEMMA_DEVICE int ScaleOffset(int unit, int group) {
 // `step`: which 32 columns of the stage; `r`: the row of the tile; i: 0 for row g, 1 for g + 8
 template <Layout kLayout>
 GEMMA_DEVICE void LoadRow(const std::byte* stage, const float2* factors, int group,
-                          int scale_offset, bool float_scales, int step, int r, int i, RawWeights<kLayout>& raw) {
+                          int scale_offset, bool float_scales, int step, int r, int i,
+                          RawWeights<kLayout>& raw) {
   constexpr GemmStage kStage = GemmStageOf(kLayout);
   const int t = Lane() % 4;
   const std::byte* const values = stage + r * kValueRow + step * ValueBytes(kLayout);
@@ -403,10 +400,10 @@ GEMMA_DEVICE void DecodeFragments(const RawWeights<kLayout>& raw, bool float_sca
           w[k] = ScaleFloat(q[k], kTwoScales && k >= 2 ? f.y : f.x, kTwoScales ? 0 : f.y);
       } else {
         // Without scales of groups the row's scale multiplies the sums.
-        const uint32_t scale =
-            float_scales ? HalfPairOf(1)
-                         : MultiplyHalf(__byte_perm(raw.scale[i], 0, 0x1010),
-                                        HalfPairOf(static_cast<int>(kWeightScale)));
+        const uint32_t scale = float_scales
+                                   ? HalfPairOf(1)
+                                   : MultiplyHalf(__byte_perm(raw.scale[i], 0, 0x1010),
+                                                  HalfPairOf(static_cast<int>(kWeightScale)));
         if constexpr (HasMins(kLayout)) {
           const uint32_t min = MultiplyHalf(__byte_perm(raw.min[i], 0, 0x1010),
                                             HalfPairOf(static_cast<int>(kWeightScale)));

@@ -39,7 +39,8 @@ void CheckPlain(const WeightShape& shape, int64_t tokens, int compute_major = kH
   std::mt19937 random(shape.rows * 31 + shape.columns + static_cast<uint32_t>(tokens));
   TestContext context(0, compute_major);
   const RandomWeight weight(shape, random);
-  const ActivationValues in = RandomActivations(static_cast<size_t>(tokens) * shape.columns, 1, random);
+  const ActivationValues in =
+      RandomActivations(static_cast<size_t>(tokens) * shape.columns, 1, random);
   const DeviceArray<uint16_t> device_in(in.bits);
   DeviceArray<float> out(static_cast<size_t>(tokens) * shape.rows);
   Gemm op;
@@ -48,8 +49,8 @@ void CheckPlain(const WeightShape& shape, int64_t tokens, int compute_major = kH
   op.outputs = {{weight.on_device(), out.get()}};
   RequireOk(RunGemm(op, context.get()));
   const std::string kernel(GemmKernelName(op, 0, context->device));
-  ExpectClose(absl::StrCat(kernel, ": ", Name(shape, tokens)), out.Read(), Reference(weight, in.values, tokens), kRelative,
-              kEach);
+  ExpectClose(absl::StrCat(kernel, ": ", Name(shape, tokens)), out.Read(),
+              Reference(weight, in.values, tokens), kRelative, kEach);
 }
 
 const WeightLayout kLayouts[] = {
@@ -67,7 +68,8 @@ TEST(GemmTest, TokenCounts) {
     CheckPlain({WeightLayout::kInt4, 40, 512, 32}, tokens);
 }
 
-// Units of 256, 128 and 64 columns that the matrix ends within, and rows of one tile and a few more.
+// Units of 256, 128 and 64 columns that the matrix ends within, and rows of one tile and a few
+// more.
 TEST(GemmTest, OddSizes) {
   for (const WeightLayout layout :
        {WeightLayout::kInt4, WeightLayout::kInt8, WeightLayout::kBF16}) {
@@ -191,7 +193,7 @@ TEST(GemmTest, Gated) {
   CheckGated(WeightLayout::kQ4_K, WeightLayout::kQ4_K, 65);
   CheckGated(WeightLayout::kBF16, WeightLayout::kBF16, 9);
   CheckGated(WeightLayout::kInt4, WeightLayout::kInt4, 65, 256);  // whole tiles
-  CheckGated(WeightLayout::kQ4_K, WeightLayout::kQ6_K, 10);  // of different layouts
+  CheckGated(WeightLayout::kQ4_K, WeightLayout::kQ6_K, 10);       // of different layouts
 }
 
 TEST(GemmTest, Softcap) {

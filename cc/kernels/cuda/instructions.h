@@ -13,6 +13,15 @@ inline constexpr unsigned kAllLanes = 0xffffffff;
 GEMMA_DEVICE int Lane() { return static_cast<int>(threadIdx.x) % kWarp; }
 GEMMA_DEVICE int WarpIndex() { return static_cast<int>(threadIdx.x) / kWarp; }
 
+// a / b with an error of up to 2 units in the last place, 0 for b beyond 2^126: few instructions.
+GEMMA_DEVICE float Quotient(float a, float b) {
+#ifdef GEMMA_CUDA_EMULATION
+  return a / b;
+#else
+  return __fdividef(a, b);
+#endif
+}
+
 // ---- bfloat16 and half ----
 
 GEMMA_DEVICE float Bf16LowToFloat(uint32_t pair) { return __uint_as_float(pair << 16); }
@@ -206,7 +215,8 @@ GEMMA_DEVICE void LoadMatrixTransposed(uint32_t (&d)[4], const void* row) {
 template <int kBytes>
 GEMMA_DEVICE void CopyAsync(void* to, const void* from, int valid = kBytes) {
 #ifdef GEMMA_CUDA_EMULATION
-  if (reinterpret_cast<uintptr_t>(to) % kBytes != 0 || reinterpret_cast<uintptr_t>(from) % kBytes != 0)
+  if (reinterpret_cast<uintptr_t>(to) % kBytes != 0 ||
+      reinterpret_cast<uintptr_t>(from) % kBytes != 0)
     emulation::Fail("an asynchronous copy is not aligned");
   memset(to, 0, kBytes);
   memcpy(to, from, valid);

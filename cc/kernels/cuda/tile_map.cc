@@ -18,8 +18,8 @@ cudaError_t FindEncoder(decltype(&cuTensorMapEncodeTiled)& encode) {
   constexpr unsigned kVersion = 12000;
   void* function = nullptr;
   cudaDriverEntryPointQueryResult found;
-  const cudaError_t error = cudaGetDriverEntryPointByVersion(
-      "cuTensorMapEncodeTiled", &function, kVersion, cudaEnableDefault, &found);
+  const cudaError_t error = cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function,
+                                                             kVersion, cudaEnableDefault, &found);
   if (error != cudaSuccess) return error;
   if (found != cudaDriverEntryPointSuccess) return cudaErrorSymbolNotFound;
   encode = reinterpret_cast<decltype(&cuTensorMapEncodeTiled)>(function);

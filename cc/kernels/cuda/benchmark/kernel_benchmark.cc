@@ -45,9 +45,9 @@ absl::StatusOr<std::unique_ptr<Bench>> Prepare() {
   cudaStream_t stream = nullptr;
   GEMMA_RETURN_IF_ERROR(
       ToStatus(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "stream"));
-  GEMMA_ASSIGN_OR_RETURN(bench->workspace,
-                         Workspace::Create(
-                             bench->device, {size_t{64} << 20, GemmBytes(bench->device)}, stream));
+  GEMMA_ASSIGN_OR_RETURN(
+      bench->workspace,
+      Workspace::Create(bench->device, {size_t{64} << 20, GemmBytes(bench->device)}, stream));
   bench->context = {bench->device, stream, &bench->workspace, true};
   GEMMA_ASSIGN_OR_RETURN(bench->bandwidth, ReadBandwidth(bench->device, size_t{4} << 30, stream));
   std::printf("%s, %d multiprocessors; reads %.0f GB/s at best\n", bench->device.name.c_str(),
@@ -269,11 +269,10 @@ int main(int argc, char** argv) {
                      "128: full layers share keys and values; 0: not");
   decode->add_flag("--parts", options.parts, "also time the step without some of its parts");
   CLI11_PARSE(app, argc, argv);
-  const absl::Status status =
-      matvec->parsed() ? gemma::cuda::BenchMatvec(options)
-      : gemm->parsed() ? gemma::cuda::BenchGemm(options)
-      : attention->parsed() ? gemma::cuda::BenchAttention(options)
-                            : gemma::cuda::BenchDecode(options);
+  const absl::Status status = matvec->parsed()      ? gemma::cuda::BenchMatvec(options)
+                              : gemm->parsed()      ? gemma::cuda::BenchGemm(options)
+                              : attention->parsed() ? gemma::cuda::BenchAttention(options)
+                                                    : gemma::cuda::BenchDecode(options);
   if (!status.ok()) std::fprintf(stderr, "%s\n", std::string(status.message()).c_str());
   return status.ok() ? 0 : 1;
 }

@@ -178,17 +178,18 @@ absl::Status MeasurePromptAttention(int tokens, int start, int repetitions,
           context.stream, repetitions);
     };
     GEMMA_ASSIGN_OR_RETURN(const Timing all, time([&] { return RunAttention(op, context); }));
-    GEMMA_ASSIGN_OR_RETURN(const Timing prepare, time([&] {
-                             return ToStatus(
-                                 LaunchPrepareAttention(op.prepare, op.queries,
-                                                        {context.overlap, context.stream}),
-                                 "prepare");
-                           }));
+    GEMMA_ASSIGN_OR_RETURN(
+        const Timing prepare, time([&] {
+          return ToStatus(
+              LaunchPrepareAttention(op.prepare, op.queries, {context.overlap, context.stream}),
+              "prepare");
+        }));
     const double us = all.median_us / kLaunches, prepare_us = prepare.median_us / kLaunches;
-    std::printf("%-8s %5d tokens after %6d  %9.1f us, of which %6.1f prepare  %6.1f TFLOP/s  (%s)\n",
-                layer.name, tokens, start, us, prepare_us,
-                AttentionFlops(layer, tokens, start) / (us - prepare_us) / 1e6,
-                std::string(AttentionKernelName(op, context.device)).c_str());
+    std::printf(
+        "%-8s %5d tokens after %6d  %9.1f us, of which %6.1f prepare  %6.1f TFLOP/s  (%s)\n",
+        layer.name, tokens, start, us, prepare_us,
+        AttentionFlops(layer, tokens, start) / (us - prepare_us) / 1e6,
+        std::string(AttentionKernelName(op, context.device)).c_str());
   }
   return absl::OkStatus();
 }

@@ -89,8 +89,8 @@ void RequireOk(const absl::Status& status) {
 
 TestContext::TestContext(size_t attention_bytes, int compute_major) {
   context_.device = TestDevice(compute_major);
-  auto workspace = Workspace::Create(context_.device,
-                                     {attention_bytes, GemmBytes(context_.device)}, nullptr);
+  auto workspace =
+      Workspace::Create(context_.device, {attention_bytes, GemmBytes(context_.device)}, nullptr);
   RequireOk(workspace.status());
   workspace_ = *std::move(workspace);
   context_.workspace = &workspace_;
@@ -122,20 +122,6 @@ std::vector<float> RandomFloats(size_t size, float scale, std::mt19937& random) 
   std::normal_distribution<float> normal(0, scale);
   std::vector<float> values(size);
   for (float& value : values) value = normal(random);
-  return values;
-}
-
-Bf16Values RandomBf16(size_t size, float scale, std::mt19937& random) {
-  Bf16Values result;
-  for (const float value : RandomFloats(size, scale, random))
-    result.bits.push_back(reference::FloatToBfloat16(value));
-  result.values = ToFloats(result.bits);
-  return result;
-}
-
-std::vector<float> ToFloats(std::span<const uint16_t> bits) {
-  std::vector<float> values;
-  for (const uint16_t b : bits) values.push_back(reference::Bfloat16ToFloat(b));
   return values;
 }
 
