@@ -8,7 +8,7 @@
 #ifndef CC_KERNELS_CUDA_ACTIVATION_H_
 #define CC_KERNELS_CUDA_ACTIVATION_H_
 
-#include "cc/kernels/cuda/language.h"
+#include "cc/kernels/cuda/instructions.h"
 
 namespace gemma::cuda {
 
@@ -19,7 +19,14 @@ inline constexpr float kActivationUnit = 64;  // its inverse: a stored number ti
 // exp(-2u)).
 GEMMA_DEVICE float GeluTanh(float z) {
   const float u = 0.7978845608028654f * (z + 0.044715f * z * z * z);
-  return z / (1.0f + expf(-2.0f * u));
+  return Quotient(z, 1.0f + expf(-2.0f * u));
+}
+
+// cap * tanh(z / cap), with an error of some 1e-7 of the cap.
+GEMMA_DEVICE float Softcap(float z, float cap) {
+  const float t = expf(-2.0f * fabsf(z) / cap);
+  const float result = cap * Quotient(1.0f - t, 1.0f + t);
+  return z < 0 ? -result : result;
 }
 
 }  // namespace gemma::cuda

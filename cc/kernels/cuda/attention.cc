@@ -25,6 +25,10 @@ bool UsesDecodeKernel(const PrepareParams& p, const Device& device) {
   return static_cast<size_t>(smallest.bytes) <= device.shared_bytes;
 }
 
+bool UsesPromptKernel(const PrepareParams& p, const Device& device) {
+  return device.compute_major == 9 && HasPromptKernel(p.cache.head_dim, p.cache.rotated);
+}
+
 absl::Status Check(const Attention& op, const Context& context) {
   const PrepareParams& p = op.prepare;
   const DeviceCache& cache = p.cache;
@@ -125,15 +129,14 @@ bool AttentionNeedsQueries(const Attention& op, const Device& device) {
   return !UsesDecodeKernel(op.prepare, device);
 }
 
+absl::string_view AttentionKernelName(const Attention& op, const Device& device) {
+  if (UsesDecodeKernel(op.prepare, device)) return "decode";
+  return UsesPromptKernel(op.prepare, device) ? "prompt" : "any shape";
+}
+
 absl::Status RunAttention(const Attention& op, const Context& context) {
   GEMMA_RETURN_IF_ERROR(Check(op, context));
   if (!AttentionNeedsQueries(op, context.device)) return RunDecode(op, context);
-  if (op.prepare.cache.rotated > 0) {
-    return absl::UnimplementedError(
-        absl::StrCat("attention: ", op.prepare.tokens,
-                     " tokens in one call on a cache that keys and values share, where ",
-                     kMaxDecodeTokens, " fit (use a plain cache, or fewer tokens)"));
-  }
   const AttentionLaunch launch{context.overlap, context.stream};
   GEMMA_RETURN_IF_ERROR(
       ToStatus(LaunchPrepareAttention(op.prepare, op.queries, launch), "attention: queries"));
@@ -142,6 +145,8 @@ absl::Status RunAttention(const Attention& op, const Context& context) {
   params.q = op.queries;
   params.scale = op.scale;
   params.out = op.out;
+  if (UsesPromptKernel(op.prepare, context.device))
+    return ToStatus(LaunchPromptAttention(params, launch), "attention");
   return ToStatus(LaunchAttentionAnyShape(params, launch), "attention");
 }
 

@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "cc/kernels/cuda/attention_params.h"
 #include "cc/kernels/cuda/context.h"
 
@@ -27,7 +28,7 @@ size_t DecodeAttentionBytes(const Device& device, const DeviceCache& cache, int 
 struct Attention {
   PrepareParams prepare;  // projections, norms, cache, start; everything but `out` in device memory
   float scale = 1;
-  uint16_t* out = nullptr;  // bfloat16 [tokens, heads * head_dim]
+  uint16_t* out = nullptr;  // float16 with kActivationScale [tokens, heads * head_dim]
   // Prepared queries [tokens, heads, ScoreColumns(cache)], where AttentionNeedsQueries.
   uint16_t* queries = nullptr;
   // Positions that a call may look back on, which the launch is shaped for.
@@ -38,6 +39,9 @@ struct Attention {
 
 // False when one kernel prepares the queries and attends (1 to 8 tokens and few enough rows).
 bool AttentionNeedsQueries(const Attention& op, const Device& device);
+
+// Which kernel RunAttention launches: "decode", "prompt" or "any shape".
+absl::string_view AttentionKernelName(const Attention& op, const Device& device);
 
 // Writes the call's keys and values to the cache and attends. InvalidArgument for shapes that do
 // not fit each other.

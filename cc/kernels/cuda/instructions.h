@@ -13,6 +13,15 @@ inline constexpr unsigned kAllLanes = 0xffffffff;
 GEMMA_DEVICE int Lane() { return static_cast<int>(threadIdx.x) % kWarp; }
 GEMMA_DEVICE int WarpIndex() { return static_cast<int>(threadIdx.x) / kWarp; }
 
+// a / b with an error of up to 2 units in the last place, 0 for b beyond 2^126: few instructions.
+GEMMA_DEVICE float Quotient(float a, float b) {
+#ifdef GEMMA_CUDA_EMULATION
+  return a / b;
+#else
+  return __fdividef(a, b);
+#endif
+}
+
 // ---- bfloat16 and half ----
 
 GEMMA_DEVICE float Bf16LowToFloat(uint32_t pair) { return __uint_as_float(pair << 16); }
@@ -40,6 +49,42 @@ GEMMA_DEVICE uint32_t PackHalf(float low, float high) {
   uint32_t bits;
   memcpy(&bits, &pair, sizeof(bits));
   return bits;
+}
+
+// a * b + c of two pairs of float16, each rounded once.
+GEMMA_DEVICE uint32_t MultiplyAddHalf(uint32_t a, uint32_t b, uint32_t c) {
+#ifdef GEMMA_CUDA_EMULATION
+  auto one = [](uint32_t x, uint32_t y, uint32_t z) {
+    // Exact but for halves far below the sum.
+    const double sum = static_cast<double>(HalfLowToFloat(x)) * HalfLowToFloat(y);
+    return __half_as_ushort(__double2half(sum + HalfLowToFloat(z)));
+  };
+  return uint32_t{one(a >> 16, b >> 16, c >> 16)} << 16 | one(a, b, c);
+#else
+  uint32_t d;
+  asm("fma.rn.f16x2 %0, %1, %2, %3;" : "=r"(d) : "r"(a), "r"(b), "r"(c));
+  return d;
+#endif
+}
+
+GEMMA_DEVICE uint32_t MultiplyHalf(uint32_t a, uint32_t b) {
+#ifdef GEMMA_CUDA_EMULATION
+  return PackHalf(HalfLowToFloat(a) * HalfLowToFloat(b), HalfHighToFloat(a) * HalfHighToFloat(b));
+#else
+  uint32_t d;
+  asm("mul.rn.f16x2 %0, %1, %2;" : "=r"(d) : "r"(a), "r"(b));
+  return d;
+#endif
+}
+
+GEMMA_DEVICE uint32_t AddHalf(uint32_t a, uint32_t b) {
+#ifdef GEMMA_CUDA_EMULATION
+  return PackHalf(HalfLowToFloat(a) + HalfLowToFloat(b), HalfHighToFloat(a) + HalfHighToFloat(b));
+#else
+  uint32_t d;
+  asm("add.rn.f16x2 %0, %1, %2;" : "=r"(d) : "r"(a), "r"(b));
+  return d;
+#endif
 }
 
 // ---- tensor cores ----
@@ -183,6 +228,9 @@ GEMMA_DEVICE bool IsElected() {
 template <int kBytes>
 GEMMA_DEVICE void CopyAsync(void* to, const void* from, int valid = kBytes) {
 #ifdef GEMMA_CUDA_EMULATION
+  if (reinterpret_cast<uintptr_t>(to) % kBytes != 0 ||
+      reinterpret_cast<uintptr_t>(from) % kBytes != 0)
+    emulation::Fail("an asynchronous copy is not aligned");
   memset(to, 0, kBytes);
   memcpy(to, from, valid);
 #else
@@ -273,16 +321,6 @@ GEMMA_DEVICE void SpinPause() {
   emulation::Yield();
 #else
   __nanosleep(32);
-#endif
-}
-
-// Synchronizes the first kThreads threads of a block that has more; one such group a kernel.
-template <int kThreads>
-GEMMA_DEVICE void SyncFirst() {
-#ifdef GEMMA_CUDA_EMULATION
-  emulation::PartialBarrier(kThreads);
-#else
-  asm volatile("bar.sync 1, %0;" ::"n"(kThreads) : "memory");
 #endif
 }
 

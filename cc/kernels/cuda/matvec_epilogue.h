@@ -3,10 +3,10 @@
 #define CC_KERNELS_CUDA_MATVEC_EPILOGUE_H_
 
 #include "cc/kernels/cuda/activation.h"
+#include "cc/kernels/cuda/barrier.h"
 #include "cc/kernels/cuda/instructions.h"
 #include "cc/kernels/cuda/matvec_copy.h"
 #include "cc/kernels/cuda/matvec_params.h"
-#include "cc/kernels/cuda/shared_barrier.h"
 
 namespace gemma::cuda {
 
@@ -55,7 +55,7 @@ class TileSums {
       : p_(p),
         range_(range),
         partials_(reinterpret_cast<float*>(shared + layout.partials)),
-        full_(reinterpret_cast<SharedBarrier*>(shared + layout.barriers)),
+        full_(reinterpret_cast<Barrier*>(shared + layout.barriers)),
         empty_(full_ + kSlots),
         first_tile_(range.begin / p.units_per_tile),
         end_tile_((range.end + p.units_per_tile - 1) / p.units_per_tile) {}
@@ -63,8 +63,8 @@ class TileSums {
   // The caller synchronizes the block afterwards.
   GEMMA_DEVICE void Prepare() const {
     if (threadIdx.x >= kSlots) return;
-    InitBarrier(&full_[threadIdx.x], kMatvecWarps);
-    InitBarrier(&empty_[threadIdx.x], 1);
+    InitBarrier(full_[threadIdx.x], kMatvecWarps);
+    InitBarrier(empty_[threadIdx.x], 1);
   }
 
   GEMMA_DEVICE int first_tile() const { return first_tile_; }
@@ -73,12 +73,12 @@ class TileSums {
   // A multiplying warp leaves its sums of a tile, each tile of the block in turn, and clears them.
   GEMMA_DEVICE void Leave(int tile, float (&sums)[2][4]) const {
     const int slot = Slot(tile), use = Use(tile);
-    if (use > 0) WaitFor(&empty_[slot], static_cast<uint32_t>(use - 1) & 1);
+    if (use > 0) WaitBarrier(empty_[slot], (use - 1) & 1);
     float* const to = Partials(slot, WarpIndex());
     Multiplier::Leave(sums[0], to, kTileRows);
     Multiplier::Leave(sums[1], to + 8, kTileRows);
     __syncwarp();
-    if (Lane() == 0) Arrive(&full_[slot]);
+    if (Lane() == 0) Arrive(full_[slot]);
 #pragma unroll
     for (int i = 0; i < 8; ++i) sums[i / 4][i % 4] = 0;
   }
@@ -88,10 +88,10 @@ class TileSums {
 #pragma unroll 1
     for (int tile = first_tile_; tile < end_tile_; ++tile) {
       const int slot = Slot(tile);
-      WaitFor(&full_[slot], static_cast<uint32_t>(Use(tile)) & 1);
+      WaitBarrier(full_[slot], Use(tile) & 1);
       Finish(tile, slot);
       __syncwarp();
-      if (Lane() == 0) Arrive(&empty_[slot]);
+      if (Lane() == 0) Arrive(empty_[slot]);
     }
   }
 
@@ -174,8 +174,8 @@ class TileSums {
   const MatvecParams& p_;
   const UnitRange range_;
   float* const partials_;
-  SharedBarrier* const full_;
-  SharedBarrier* const empty_;
+  Barrier* const full_;
+  Barrier* const empty_;
   const int first_tile_;
   const int end_tile_;
 };

@@ -8,6 +8,7 @@
 #define CC_KERNELS_CUDA_MATVEC_INPUT_H_
 
 #include "cc/kernels/cuda/activation.h"
+#include "cc/kernels/cuda/barrier.h"
 #include "cc/kernels/cuda/decode.h"
 #include "cc/kernels/cuda/instructions.h"
 #include "cc/kernels/cuda/matvec_params.h"
@@ -34,6 +35,8 @@ GEMMA_DEVICE void LoadPiece(const float* from, int piece, float (&v)[8]) {
   v[4] = b.x, v[5] = b.y, v[6] = b.z, v[7] = b.w;
 }
 
+inline constexpr int kInputBarrier = 1;  // of the threads that prepare an input, if not all do
+
 // The sum over the threads of the block, or over its first kThreads alone, in an order that does
 // not depend on the thread.
 template <int kThreads, bool kAll = true>
@@ -42,7 +45,7 @@ GEMMA_DEVICE float BlockSum(float value, float* scratch) {
     if constexpr (kAll) {
       __syncthreads();
     } else {
-      SyncFirst<kThreads>();
+      MeetThreads(kInputBarrier, kThreads);
     }
   };
   value = WarpSum(value);

@@ -10,13 +10,13 @@
 // idles between two products.
 //
 // Which block computes a tile does not change its sums: the same bits whatever the timing.
+#include "cc/kernels/cuda/barrier.h"
 #include "cc/kernels/cuda/launch.h"
 #include "cc/kernels/cuda/matvec_copy.h"
 #include "cc/kernels/cuda/matvec_epilogue.h"
 #include "cc/kernels/cuda/matvec_input.h"
 #include "cc/kernels/cuda/matvec_multiply.h"
 #include "cc/kernels/cuda/matvec_stream.h"
-#include "cc/kernels/cuda/shared_barrier.h"
 
 namespace gemma::cuda {
 namespace {
@@ -33,18 +33,14 @@ struct StreamBlock {
   const StreamShared& layout;
   std::byte* shared;
 
-  GEMMA_DEVICE SharedBarrier* Barriers() const {
-    return reinterpret_cast<SharedBarrier*>(shared + layout.barriers);
+  GEMMA_DEVICE Barrier* Barriers() const {
+    return reinterpret_cast<Barrier*>(shared + layout.barriers);
   }
-  GEMMA_DEVICE SharedBarrier* Full(int stage) const { return Barriers() + stage; }
-  GEMMA_DEVICE SharedBarrier* Empty(int stage) const {
-    return Barriers() + kMaxStreamStages + stage;
-  }
-  GEMMA_DEVICE SharedBarrier* SumsFull(int slot) const {
-    return Barriers() + 2 * kMaxStreamStages + slot;
-  }
-  GEMMA_DEVICE SharedBarrier* SumsEmpty(int slot) const {
-    return Barriers() + 2 * kMaxStreamStages + kStreamSlots + slot;
+  GEMMA_DEVICE Barrier& Full(int stage) const { return Barriers()[stage]; }
+  GEMMA_DEVICE Barrier& Empty(int stage) const { return Barriers()[kMaxStreamStages + stage]; }
+  GEMMA_DEVICE Barrier& SumsFull(int slot) const { return Barriers()[2 * kMaxStreamStages + slot]; }
+  GEMMA_DEVICE Barrier& SumsEmpty(int slot) const {
+    return Barriers()[2 * kMaxStreamStages + kStreamSlots + slot];
   }
   GEMMA_DEVICE int32_t& ChunkOfStage(int stage) const {
     return reinterpret_cast<int32_t*>(shared + layout.chunks)[stage];
@@ -62,7 +58,7 @@ struct StreamBlock {
 // A place in a ring of `size`, and the parity of the phases of its barriers.
 struct RingPlace {
   int index = 0;
-  uint32_t parity = 0;
+  int parity = 0;
 
   GEMMA_DEVICE void Advance(int size) {
     if (++index < size) return;
@@ -88,7 +84,7 @@ class ChunkProducer {
       InitBarrier(b_.SumsFull(i), kStreamWarps);
       InitBarrier(b_.SumsEmpty(i), 1);
     }
-    PublishBarriers();
+    FenceBarrierInit();
   }
 
   // The block's own tiles, those that it can claim, what comes after this kernel, and an end.
@@ -123,7 +119,7 @@ class ChunkProducer {
     return first + __shfl_sync(kAllLanes, claim, 0);
   }
 
-  GEMMA_DEVICE void AwaitStage() const { WaitFor(b_.Empty(place_.index), place_.parity ^ 1); }
+  GEMMA_DEVICE void AwaitStage() const { WaitBarrier(b_.Empty(place_.index), place_.parity ^ 1); }
 
   // kOneByOne: while the block may still wait for its input, whose way is long behind everything
   // that has been asked for, nothing is asked for before what was asked for last has come.
@@ -131,7 +127,7 @@ class ChunkProducer {
   GEMMA_DEVICE void CopyTile(int tile) {
     for (int piece = 0; piece < b_.s.pieces; ++piece) {
       AwaitStage();
-      if (kOneByOne && begun_) WaitFor(b_.Full(last_.index), last_.parity);
+      if (kOneByOne && begun_) WaitBarrier(b_.Full(last_.index), last_.parity);
       CopyChunk(tile, piece, place_.index);
       begun_ = true;
       last_ = place_;
@@ -144,10 +140,10 @@ class ChunkProducer {
     __syncwarp();
     if (!IsElected()) return;
     const StreamStage& layout = b_.layout.stage;
-    SharedBarrier* const full = b_.Full(stage);
+    Barrier& full = b_.Full(stage);
     b_.ChunkOfStage(stage) = tile * b_.s.pieces + piece;
     const int scale_bytes = layout.scale_bytes * (HasMins(kLayout) ? 2 : 1);
-    ArriveAndExpect(full, kStreamTileRows * (layout.value_bytes + scale_bytes));
+    ArriveExpecting(full, kStreamTileRows * (layout.value_bytes + scale_bytes));
     int tile_in_part;
     const MatvecPart& part = PartOf(b_.p, tile, tile_in_part);
     const int64_t first = static_cast<int64_t>(tile_in_part) * part.tile_step;
@@ -169,7 +165,7 @@ class ChunkProducer {
 
   // Eight rows of a piece; whole rows follow each other on both sides.
   GEMMA_DEVICE static void CopyRows(const std::byte* from, int row_bytes, int piece_bytes,
-                                    int to_row, std::byte* to, SharedBarrier* full) {
+                                    int to_row, std::byte* to, Barrier& full) {
     if (row_bytes == piece_bytes) {
       CopyBulk(to, from, 8 * row_bytes, full);
       return;
@@ -222,7 +218,7 @@ class ChunkMultiplier {
     float sums[4] = {0, 0, 0, 0};
 #pragma unroll 1
     while (true) {
-      WaitFor(b_.Full(place.index), place.parity);
+      WaitBarrier(b_.Full(place.index), place.parity);
       const int chunk = b_.ChunkOfStage(place.index);
       if (chunk == kEnd) break;
       const std::byte* const stage = b_.Stage(place.index);
@@ -238,7 +234,7 @@ class ChunkMultiplier {
       slot.Advance(kStreamSlots);
     }
     // The end, for the adding warp.
-    WaitFor(b_.SumsEmpty(slot.index), slot.parity ^ 1);
+    WaitBarrier(b_.SumsEmpty(slot.index), slot.parity ^ 1);
     if (Lane() == 0) {
       if (WarpIndex() == 0) b_.TileOfSlot(slot.index) = kEnd;
       Arrive(b_.SumsFull(slot.index));
@@ -290,7 +286,7 @@ class ChunkMultiplier {
   }
 
   GEMMA_DEVICE void Leave(int tile, const RingPlace& slot, float (&sums)[4]) const {
-    WaitFor(b_.SumsEmpty(slot.index), slot.parity ^ 1);
+    WaitBarrier(b_.SumsEmpty(slot.index), slot.parity ^ 1);
     float low = sums[0] + sums[1], high = sums[2] + sums[3];
     low += __shfl_xor_sync(kAllLanes, low, 1);
     high += __shfl_xor_sync(kAllLanes, high, 1);
@@ -325,7 +321,7 @@ class TileAdder {
     RingPlace slot;
 #pragma unroll 1
     while (true) {
-      WaitFor(b_.SumsFull(slot.index), slot.parity);
+      WaitBarrier(b_.SumsFull(slot.index), slot.parity);
       const int tile = b_.TileOfSlot(slot.index);
       if (tile == kEnd) return;
       const float sum = SumOfWarps(slot.index);
@@ -384,7 +380,7 @@ __global__ void __launch_bounds__(kMatvecThreads, 1)
   constexpr int kInputThreads = kMatvecThreads - kWarp;
   const MatvecInput<kLayout, kTokens, kInputThreads> input(p, shared, layout.input);
   input.Prepare();
-  SyncFirst<kInputThreads>();
+  MeetThreads(kInputBarrier, kInputThreads);
   if (WarpIndex() == kAdder) {
     TileAdder<kLayout, kTokens>(block).Run();
   } else {

@@ -2,6 +2,8 @@
 // what this GPU reads at best in the same run.
 //
 //   kernel_benchmark matvec [--tokens 1,8] [--layouts INT4,...]
+//   kernel_benchmark gemm [--tokens 512,2048] [--layouts INT4,...]
+//   kernel_benchmark attention [--tokens 2048] [--starts 0,32768]
 //   kernel_benchmark decode [--contexts 0,8192,32768,131072] [--parts]
 #include <cstdio>
 #include <memory>
@@ -13,12 +15,16 @@
 #include "cc/base/status_macros.h"
 #include "cc/kernels/cuda/benchmark/decoder.h"
 #include "cc/kernels/cuda/benchmark/measure.h"
+#include "cc/kernels/cuda/benchmark/prompt.h"
+#include "cc/kernels/cuda/gemm.h"
 
 namespace gemma::cuda {
 namespace {
 
 struct Options {
   std::vector<int> tokens = {1};
+  std::vector<int> prompt_tokens = {2048};
+  std::vector<int> starts = {0, 32768};
   std::vector<int> contexts = {0, 8192, 32768, 131072};
   std::vector<std::string> layouts = {"INT4"};
   bool parts = false;
@@ -39,8 +45,9 @@ absl::StatusOr<std::unique_ptr<Bench>> Prepare() {
   cudaStream_t stream = nullptr;
   GEMMA_RETURN_IF_ERROR(
       ToStatus(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "stream"));
-  GEMMA_ASSIGN_OR_RETURN(bench->workspace,
-                         Workspace::Create(bench->device, {size_t{64} << 20}, stream));
+  GEMMA_ASSIGN_OR_RETURN(
+      bench->workspace,
+      Workspace::Create(bench->device, {size_t{64} << 20, GemmBytes(bench->device)}, stream));
   bench->context = {bench->device, stream, &bench->workspace, true};
   GEMMA_ASSIGN_OR_RETURN(bench->bandwidth, ReadBandwidth(bench->device, size_t{4} << 30, stream));
   std::printf("%s, %d multiprocessors; reads %.0f GB/s at best\n", bench->device.name.c_str(),
@@ -155,6 +162,29 @@ absl::Status BenchMatvec(const Options& options) {
   return MeasureProduct(head, WeightLayout::kInt8, 5376, 1, options, *bench);
 }
 
+absl::Status BenchGemm(const Options& options) {
+  GEMMA_ASSIGN_OR_RETURN(std::unique_ptr<Bench> bench, Prepare());
+  for (const std::string& name : options.layouts) {
+    GEMMA_ASSIGN_OR_RETURN(const WeightLayout layout, LayoutNamed(name));
+    for (const int tokens : options.prompt_tokens) {
+      GEMMA_RETURN_IF_ERROR(
+          MeasureLayerProducts(layout, tokens, options.repetitions, bench->context));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status BenchAttention(const Options& options) {
+  GEMMA_ASSIGN_OR_RETURN(std::unique_ptr<Bench> bench, Prepare());
+  for (const int tokens : options.prompt_tokens) {
+    for (const int start : options.starts) {
+      GEMMA_RETURN_IF_ERROR(
+          MeasurePromptAttention(tokens, start, options.repetitions, bench->context));
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<double> StepTime(Decoder& decoder, const Context& context,
                                 const Decoder::Parts& parts, int repetitions) {
   GEMMA_ASSIGN_OR_RETURN(
@@ -219,6 +249,18 @@ int main(int argc, char** argv) {
       ->delimiter(',')
       ->check(CLI::Range(1, 8));
   matvec->add_option("--layouts", options.layouts, "weight layouts")->delimiter(',');
+  CLI::App* gemm = app.add_subcommand("gemm", "products with many tokens");
+  gemm->add_option("--tokens", options.prompt_tokens, "tokens of a call")
+      ->delimiter(',')
+      ->check(CLI::PositiveNumber);
+  gemm->add_option("--layouts", options.layouts, "weight layouts")->delimiter(',');
+  CLI::App* attention = app.add_subcommand("attention", "attention of many tokens");
+  attention->add_option("--tokens", options.prompt_tokens, "tokens of a call")
+      ->delimiter(',')
+      ->check(CLI::PositiveNumber);
+  attention->add_option("--starts", options.starts, "positions before the call")
+      ->delimiter(',')
+      ->check(CLI::NonNegativeNumber);
   CLI::App* decode =
       app.add_subcommand("decode", "a whole decode step of random weights as one graph");
   decode->add_option("--contexts", options.contexts, "positions")
@@ -228,8 +270,10 @@ int main(int argc, char** argv) {
                      "128: full layers share keys and values; 0: not");
   decode->add_flag("--parts", options.parts, "also time the step without some of its parts");
   CLI11_PARSE(app, argc, argv);
-  const absl::Status status =
-      matvec->parsed() ? gemma::cuda::BenchMatvec(options) : gemma::cuda::BenchDecode(options);
+  const absl::Status status = matvec->parsed()      ? gemma::cuda::BenchMatvec(options)
+                              : gemm->parsed()      ? gemma::cuda::BenchGemm(options)
+                              : attention->parsed() ? gemma::cuda::BenchAttention(options)
+                                                    : gemma::cuda::BenchDecode(options);
   if (!status.ok()) std::fprintf(stderr, "%s\n", std::string(status.message()).c_str());
   return status.ok() ? 0 : 1;
 }

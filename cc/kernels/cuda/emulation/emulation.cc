@@ -37,6 +37,11 @@ struct Fiber {
   uint64_t waits_while = 0;
 };
 
+struct Meeting {
+  int arrived = 0;
+  uint64_t generation = 0;
+};
+
 struct Block {
   std::vector<std::unique_ptr<Fiber>> fibers;
   std::vector<Warp> warps;
@@ -44,8 +49,7 @@ struct Block {
   int live = 0;
   int at_barrier = 0;
   uint64_t barrier_generation = 0;
-  int at_partial_barrier = 0;
-  uint64_t partial_generation = 0;
+  Meeting meetings[16];  // of NamedBarrier
 
   ~Block() { std::free(shared); }
 };
@@ -53,13 +57,6 @@ struct Block {
 ucontext_t scheduler_context;
 Fiber* current = nullptr;
 const std::function<void()>* current_kernel = nullptr;
-
-[[noreturn]] void Fail(const char* message) {
-  const uint3 b = current->thread.block_index;
-  std::fprintf(stderr, "emulation: %s (block %u,%u,%u, thread %d)\n", message, b.x, b.y, b.z,
-               current->index);
-  std::abort();
-}
 
 void ReleaseBarrierIfComplete(Block& block) {
   if (block.at_barrier < block.live || block.live == 0) return;
@@ -142,6 +139,13 @@ void RunBlocks(std::vector<std::unique_ptr<Block>>& blocks) {
 const Thread& CurrentThread() { return current->thread; }
 std::byte* SharedMemory() { return current->block->shared; }
 
+void Fail(const char* message) {
+  const uint3 b = current->thread.block_index;
+  std::fprintf(stderr, "emulation: %s (block %u,%u,%u, thread %d)\n", message, b.x, b.y, b.z,
+               current->index);
+  std::abort();
+}
+
 void Yield() { swapcontext(&current->context, &scheduler_context); }
 
 void BlockBarrier() {
@@ -152,14 +156,16 @@ void BlockBarrier() {
   if (block.barrier_generation == generation) Wait(block.barrier_generation);
 }
 
-void PartialBarrier(int threads) {
-  Block& block = *current->block;
-  if (++block.at_partial_barrier < threads) {
-    Wait(block.partial_generation);
+void WaitForChange(const uint64_t& word) { Wait(word); }
+
+void NamedBarrier(int id, int threads) {
+  Meeting& meeting = current->block->meetings[id];
+  if (++meeting.arrived < threads) {
+    Wait(meeting.generation);
     return;
   }
-  block.at_partial_barrier = 0;
-  ++block.partial_generation;
+  meeting.arrived = 0;
+  ++meeting.generation;
 }
 
 void WarpCollective(const void* in, void* out, Compute compute) {

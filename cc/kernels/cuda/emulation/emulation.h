@@ -40,12 +40,18 @@ const Thread& CurrentThread();
 // block's start.
 std::byte* SharedMemory();
 
+// Aborts, naming the block and the thread.
+[[noreturn]] void Fail(const char* message);
+
 // Lets the other fibers run: every spin loop calls this.
 void Yield();
 
+// Lets them run until the word has changed.
+void WaitForChange(const uint64_t& word);
+
 void BlockBarrier();
-// Among `threads` threads of a block, always the same ones.
-void PartialBarrier(int threads);
+// Of `threads` threads of the block; id 1 to 15.
+void NamedBarrier(int id, int threads);
 
 // All 32 lanes of a warp call this with the same `compute`; the last one to arrive runs it over all
 // inputs and outputs.
@@ -116,6 +122,18 @@ T __shfl_up_sync(unsigned, T value, int delta) {
   return gemma::emulation::ShuffleFrom(value, lane < delta ? lane : lane - delta);
 }
 
+inline int __any_sync(unsigned, bool value) {
+  int any = 0;
+  gemma::emulation::WarpCollective(&value, &any, [](const void* const* ins, void* const* outs) {
+    bool result = false;
+    for (int lane = 0; lane < gemma::emulation::kWarpSize; ++lane)
+      result = result || *static_cast<const bool*>(ins[lane]);
+    for (int lane = 0; lane < gemma::emulation::kWarpSize; ++lane)
+      *static_cast<int*>(outs[lane]) = result;
+  });
+  return any;
+}
+
 // One fiber runs at a time, so these are atomic as they stand.
 template <typename T>
 T atomicAdd(T* address, T value) {
@@ -132,6 +150,10 @@ T atomicMax(T* address, T value) {
 
 template <typename T>
 T __ldg(const T* address) {
+  return *address;
+}
+template <typename T>
+T __ldcg(const T* address) {
   return *address;
 }
 inline unsigned __float_as_uint(float value) { return gemma::emulation::Bits<unsigned>(value); }

@@ -56,7 +56,8 @@ class DeviceArray {
 // memory.
 class TestContext {
  public:
-  explicit TestContext(size_t attention_bytes = 64 << 20);
+  // compute_major: of the emulated GPU
+  explicit TestContext(size_t attention_bytes = 64 << 20, int compute_major = 9);
   const Context& get() const { return context_; }
   Context* operator->() { return &context_; }
 
@@ -83,14 +84,6 @@ struct RandomWeight {
 
 // Normal numbers, times `scale`.
 std::vector<float> RandomFloats(size_t size, float scale, std::mt19937& random);
-// Rounded to bfloat16, as float32 and as bits.
-struct Bf16Values {
-  std::vector<float> values;
-  std::vector<uint16_t> bits;
-};
-Bf16Values RandomBf16(size_t size, float scale, std::mt19937& random);
-std::vector<float> ToFloats(std::span<const uint16_t> bits);
-
 // Rounded to what activation.h stores, as float32 and as bits.
 struct ActivationValues {
   std::vector<float> values;
