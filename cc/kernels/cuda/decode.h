@@ -1,10 +1,12 @@
 // From the bytes of docs/formats.md to numbers, on the device: single values, and the fragments of
 // a 16 x 32 block of weights that the tensor cores multiply.
 //
-// Fragments hold integers, not weights: an unsigned q enters as the bfloat16 128 + q, which is
-// exact (bfloat16 has 7 fraction bits, and 0x4300 | q is 128 + q). The caller starts its sums at
-// -(128 + zero point) * sum(x) and multiplies by the float32 scale of the group afterwards, so a
-// weight is never rounded.
+// Fragments hold integers, not weights. The bits of an unsigned q below 1024 are those of the
+// subnormal float16 q * kQuantum, which the tensor cores multiply exactly, so a nibble becomes an
+// operand by masking alone; columns 16 to 31 of a block stay four bits higher, as 16 q, and the
+// input has 16 x in columns 0 to 15. The caller starts its sums at -zero point * sum(x), in the
+// same units, and multiplies by the float32 scale of the group afterwards, so a weight is never
+// rounded.
 #ifndef CC_KERNELS_CUDA_DECODE_H_
 #define CC_KERNELS_CUDA_DECODE_H_
 
@@ -13,22 +15,25 @@
 
 namespace gemma::cuda {
 
-// What the caller subtracts from 128 + q to get the factor of the scale.
-constexpr float Offset(Layout l) {
+inline constexpr float kQuantum = 1.0f / (1 << 24);  // the smallest float16
+inline constexpr float kHighNibble = 16;
+
+// What the caller subtracts from q to get the factor of the scale.
+constexpr float ZeroPoint(Layout l) {
   switch (l) {
     case Layout::kInt4:
-      return 136;
+      return 8;
     case Layout::kInt5:
-      return 144;
+      return 16;
     case Layout::kQ6_K:
-      return 160;
+      return 32;
     default:
-      return 128;
+      return 0;
   }
 }
 
-// A float32 weight is the exact sum of three bfloat16, a float16 weight of two.
-constexpr int FragmentParts(Layout l) { return l == Layout::kF32 ? 3 : l == Layout::kF16 ? 2 : 1; }
+// A float32 weight is the exact sum of three bfloat16.
+constexpr int FragmentParts(Layout l) { return l == Layout::kF32 ? 3 : 1; }
 
 // Scale and min of group `g` (0 to 7) of a Q4_K or Q5_K block: the packed 12 bytes hold groups 0-3
 // in the low 6 bits of bytes 0-3 and 4-7, groups 4-7 in the halves of bytes 8-11 with their top 2
@@ -52,37 +57,14 @@ GEMMA_DEVICE SixBitPair UnpackSixBits(uint32_t low, uint32_t middle, uint32_t hi
 // 3;  a[half][1], a[half][3]: row g + 8.
 using Fragments = uint32_t[2][4];
 
-inline constexpr uint32_t kBf16Of128 = 0x43004300;  // a pair of bfloat16 128
-
-// (word & mask) | magic in one instruction, which takes one constant only: the magic word has to be
-// a register.
-template <uint32_t kMask>
-GEMMA_DEVICE uint32_t MaskOr(uint32_t word, uint32_t magic) {
-#ifdef GEMMA_CUDA_EMULATION
-  return (word & kMask) | magic;
-#else
-  uint32_t result;
-  asm("lop3.b32 %0, %1, %2, %3, 0xea;" : "=r"(result) : "r"(word), "n"(kMask), "r"(magic));
-  return result;
-#endif
-}
-
-// A constant that the compiler does not know to be one.
-GEMMA_DEVICE uint32_t OpaqueWord(uint32_t value) {
-#ifndef GEMMA_CUDA_EMULATION
-  asm volatile("mov.b32 %0, %0;" : "+r"(value));
-#endif
-  return value;
-}
-
 // One row's part of the fragments, from the nibble word of lane t; `r` is 0 for row g and 1 for row
-// g + 8. magic: kBf16Of128
-GEMMA_DEVICE void SpreadNibbles(uint32_t word, int r, uint32_t magic, Fragments& a) {
-  constexpr uint32_t kMask = 0x000f000f;
-  a[0][r] = MaskOr<kMask>(word, magic);
-  a[0][r + 2] = MaskOr<kMask>(word >> 8, magic);
-  a[1][r] = MaskOr<kMask>(word >> 4, magic);
-  a[1][r + 2] = MaskOr<kMask>(word >> 12, magic);
+// g + 8.
+GEMMA_DEVICE void SpreadNibbles(uint32_t word, int r, Fragments& a) {
+  const uint32_t odd = word >> 8;
+  a[0][r] = word & 0x000f000f;
+  a[0][r + 2] = odd & 0x000f000f;
+  a[1][r] = word & 0x00f000f0;
+  a[1][r + 2] = odd & 0x00f000f0;
 }
 
 // Adds bit 4 of q. `bits`: the block's word of the bit plane.
@@ -90,18 +72,18 @@ GEMMA_DEVICE void SpreadBits(uint32_t bits, int t, int r, Fragments& a) {
   const uint32_t h = bits >> (4 * t);
   a[0][r] |= (h << 4 & 0x10) | (h << 18 & 0x100000);
   a[0][r + 2] |= (h << 3 & 0x10) | (h << 17 & 0x100000);
-  a[1][r] |= (h >> 12 & 0x10) | (h << 2 & 0x100000);
-  a[1][r + 2] |= (h >> 13 & 0x10) | (h << 1 & 0x100000);
+  a[1][r] |= (h >> 8 & 0x100) | (h << 6 & 0x1000000);
+  a[1][r + 2] |= (h >> 9 & 0x100) | (h << 5 & 0x1000000);
 }
 
 // Adds bits 4 and 5 of q. `pairs`: word t % 2 of the block's 8 bytes of the pair plane.
 GEMMA_DEVICE void SpreadPairs(uint32_t pairs, int t, int r, Fragments& a) {
-  constexpr uint32_t kMask = 0x00300030;
   const uint32_t v = pairs >> (t / 2 * 2);
-  a[0][r] = MaskOr<kMask>(v << 4, a[0][r]);
-  a[0][r + 2] = MaskOr<kMask>(v >> 4, a[0][r + 2]);
-  a[1][r] = MaskOr<kMask>(v, a[1][r]);
-  a[1][r + 2] = MaskOr<kMask>(v >> 8, a[1][r + 2]);
+  const uint32_t even = v << 4, odd = v >> 4;
+  a[0][r] |= even & 0x00300030;
+  a[0][r + 2] |= odd & 0x00300030;
+  a[1][r] |= even & 0x03000300;
+  a[1][r + 2] |= odd & 0x03000300;
 }
 
 // Four int8 as floats, exactly.
@@ -116,11 +98,11 @@ GEMMA_DEVICE void Int8ToFloat(uint32_t word, float (&f)[4]) {
 GEMMA_DEVICE void SpreadInt8(uint32_t first, uint32_t second, int r, Fragments& a) {
   float f[4];
   Int8ToFloat(first, f);
-  a[0][r] = PackBf16(f[0], f[2]);
-  a[0][r + 2] = PackBf16(f[1], f[3]);
+  a[0][r] = PackHalf(f[0], f[2]);
+  a[0][r + 2] = PackHalf(f[1], f[3]);
   Int8ToFloat(second, f);
-  a[1][r] = PackBf16(f[0], f[2]);
-  a[1][r + 2] = PackBf16(f[1], f[3]);
+  a[1][r] = PackHalf(f[0], f[2]);
+  a[1][r + 2] = PackHalf(f[1], f[3]);
 }
 
 // Four columns of a half-block as floats: word pairs of BF16, F16 or F32 bytes.
@@ -146,6 +128,17 @@ GEMMA_DEVICE void TakeBf16(float (&f)[4], uint32_t& even, uint32_t& odd) {
   odd = PackBf16(f[1], f[3]);
   f[0] -= Bf16LowToFloat(even), f[2] -= Bf16HighToFloat(even);
   f[1] -= Bf16LowToFloat(odd), f[3] -= Bf16HighToFloat(odd);
+}
+
+// Two float16 as sums of bfloat16 pairs, exactly.
+struct Bf16Parts {
+  uint32_t high;
+  uint32_t low;
+};
+GEMMA_DEVICE Bf16Parts SplitHalf(uint32_t pair) {
+  const float x = HalfLowToFloat(pair), y = HalfHighToFloat(pair);
+  const uint32_t high = PackBf16(x, y);
+  return {high, PackBf16(x - Bf16LowToFloat(high), y - Bf16HighToFloat(high))};
 }
 
 // ---- single values ----

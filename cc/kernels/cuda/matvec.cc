@@ -111,7 +111,7 @@ MatvecParams CommonParams(const Matvec& op, const Context& context) {
   params.columns = static_cast<int32_t>(op.outputs[0].weight.shape.columns);
   params.tokens = static_cast<int32_t>(op.tokens);
   params.gated = op.gated;
-  params.bf16_out = op.bf16_out;
+  params.half_out = op.half_out;
   params.softcap = op.softcap;
   params.in = op.in;
   params.in_stride = params.columns;
@@ -173,7 +173,7 @@ absl::Status LaunchTiles(Layout layout, const Matvec& op, const Context& context
     SetColumns(layout, 0, slice, params);
   }
   if (slice < columns &&
-      (op.bf16_out || op.gated || op.softcap > 0 || params.parts[0].first.float_scales)) {
+      (op.half_out || op.gated || op.softcap > 0 || params.parts[0].first.float_scales)) {
     return absl::InvalidArgumentError(
         absl::StrCat("matvec: ", op.tokens, " tokens of ", columns,
                      " columns do not fit shared memory (use fewer tokens)"));

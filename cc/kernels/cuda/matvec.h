@@ -20,12 +20,12 @@ struct Matvec {
 
   int64_t tokens = 0;  // 1 to kMaxMatvecTokens
   const uint16_t* in =
-      nullptr;     // bfloat16 [tokens, columns], aligned to 8 bytes; null with a fused norm
+      nullptr;     // float16 (activation.h) [tokens, columns], aligned to 8 bytes; null with a norm
   FusedNorm norm;  // where x is not null: the input is computed from the residual stream (1 token)
   std::vector<Output> outputs;  // projections that share the input: at most kMaxMatvecParts
   // gated: outputs holds gate and up, and the first one's `out` gets gelu(gate) * up.
   bool gated = false;
-  bool bf16_out = false;  // `out` is bfloat16, else float32
+  bool half_out = false;  // `out` is float16 (activation.h), else float32
   float softcap = 0;      // out = softcap * tanh(out / softcap) where > 0
 };
 

@@ -15,10 +15,10 @@ GEMMA_DEVICE void DotRow(const MatvecParams& p, const Matrix& m, int row,
   for (int c = Lane(); c < p.columns; c += kWarp) {
     const float w = LoadValue(m, row, c);
     for (int t = 0; t < kMaxMatvecTokens; ++t) {
-      if (t < p.tokens) sums[t] += w * __uint_as_float(uint32_t{p.in[t * p.in_stride + c]} << 16);
+      if (t < p.tokens) sums[t] += w * HalfBitsToFloat(p.in[t * p.in_stride + c]);
     }
   }
-  for (int t = 0; t < kMaxMatvecTokens; ++t) sums[t] = WarpSum(sums[t]);
+  for (int t = 0; t < kMaxMatvecTokens; ++t) sums[t] = WarpSum(sums[t]) * kActivationUnit;
 }
 
 __global__ void __launch_bounds__(kMatvecWarps* kWarp)
@@ -39,8 +39,8 @@ __global__ void __launch_bounds__(kMatvecWarps* kWarp)
     if (p.gated) value = GeluTanh(value) * up[t];
     if (p.softcap > 0) value = p.softcap * tanhf(value / p.softcap);
     const int64_t at = int64_t{t} * part.first.rows + row;
-    if (p.bf16_out) {
-      static_cast<__nv_bfloat16*>(part.out)[at] = __float2bfloat16_rn(value);
+    if (p.half_out) {
+      static_cast<__half*>(part.out)[at] = __float2half_rn(value * kActivationScale);
     } else {
       static_cast<float*>(part.out)[at] = value;
     }

@@ -151,6 +151,7 @@ class TileSums {
     const Matrix& m = r < 16 ? part.first : part.second;
     const int row = tile_in_part * part.tile_step + (r < 16 ? r : r - 16 + part.second_row);
     const bool inside = index < kOutputs && token < p_.tokens && row < m.rows;
+    sum *= Multiplier::kResultUnit;
     if (m.float_scales && inside) sum = ScaleRow(m, row, token, sum);
     if (p_.gated) {
       const float up = __shfl_xor_sync(kAllLanes, sum, 16);
@@ -166,15 +167,15 @@ class TileSums {
     if (m.mins == nullptr) return sum;
     float total = 0;
     const uint16_t* in = p_.in + token * p_.in_stride;
-    for (int c = 0; c < p_.columns; ++c) total += __uint_as_float(uint32_t{in[c]} << 16);
-    return sum + reinterpret_cast<const float*>(m.mins)[row] * total;
+    for (int c = 0; c < p_.columns; ++c) total += HalfBitsToFloat(in[c]);
+    return sum + reinterpret_cast<const float*>(m.mins)[row] * (total * kActivationUnit);
   }
 
   GEMMA_DEVICE void StoreOutput(const MatvecPart& part, int token, int row, float value) const {
     const int64_t stride = p_.out_stride == 0 ? part.first.rows : p_.out_stride;
     const int64_t at = token * stride + row;
-    if (p_.bf16_out) {
-      static_cast<__nv_bfloat16*>(part.out)[at] = __float2bfloat16_rn(value);
+    if (p_.half_out) {
+      static_cast<__half*>(part.out)[at] = __float2half_rn(value * kActivationScale);
       return;
     }
     float* out = static_cast<float*>(part.out);

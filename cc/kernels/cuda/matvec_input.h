@@ -1,12 +1,13 @@
 // Brings the input of a matrix-vector product into shared memory, in the order in which a warp
 // multiplies it, with its sums.
 //
-// Fragment order: block b of 32 columns is 4 pieces of 16 bytes; piece t holds, as bfloat16, the
+// Fragment order: block b of 32 columns is 4 pieces of 16 bytes; piece t holds, as float16, the
 // columns 4t, 4t+2, 4t+1, 4t+3, 16+4t, 16+4t+2, 16+4t+1, 16+4t+3 of the block (decode.h,
 // Fragments).
 #ifndef CC_KERNELS_CUDA_MATVEC_INPUT_H_
 #define CC_KERNELS_CUDA_MATVEC_INPUT_H_
 
+#include "cc/kernels/cuda/activation.h"
 #include "cc/kernels/cuda/decode.h"
 #include "cc/kernels/cuda/instructions.h"
 #include "cc/kernels/cuda/matvec_params.h"
@@ -18,7 +19,8 @@ struct InputView {
   const std::byte* activations;
   int64_t activation_stride;
   const float4*
-      starts;  // what the tensor cores start from: -Offset * sum(x) over a group (StartsPerGroup)
+      starts;  // of groups, in the units of the sums: -zero point * sum(x), which the tensor cores
+               // start from, or sum(x), for the mins of layouts that have no zero point
 };
 
 // The eight columns of a piece: 4t to 4t + 3 and 16 + 4t to 16 + 4t + 3 of block piece / 4, t =
@@ -88,8 +90,8 @@ class MatvecInput {
       const uint2 b = *reinterpret_cast<const uint2*>(from + 16);
       const uint32_t words[4] = {a.x, a.y, b.x, b.y};
       for (int i = 0; i < 4; ++i) {
-        v[2 * i] = Bf16LowToFloat(words[i]);
-        v[2 * i + 1] = Bf16HighToFloat(words[i]);
+        v[2 * i] = HalfLowToFloat(words[i]);
+        v[2 * i + 1] = HalfHighToFloat(words[i]);
       }
     }
     StorePiece(token, piece, v);
@@ -97,15 +99,17 @@ class MatvecInput {
 
   // All lanes of a warp call this together; neighbouring lanes have neighbouring pieces.
   GEMMA_DEVICE void StorePiece(int token, int piece, const float (&v)[8]) const {
-    const uint4 packed = make_uint4(PackBf16(v[0], v[2]), PackBf16(v[1], v[3]),
-                                    PackBf16(v[4], v[6]), PackBf16(v[5], v[7]));
+    constexpr float kLow = HasNibbles(kLayout) ? kHighNibble : 1;  // decode.h
+    const uint4 packed =
+        make_uint4(PackHalf(v[0] * kLow, v[2] * kLow), PackHalf(v[1] * kLow, v[3] * kLow),
+                   PackHalf(v[4], v[6]), PackHalf(v[5], v[7]));
     if (piece < pieces_)
       *reinterpret_cast<uint4*>(activations_ + token * stride_ + piece * 16) = packed;
     if constexpr (!IsFloat(kLayout)) {
-      float low = (Bf16LowToFloat(packed.x) + Bf16HighToFloat(packed.x)) +
-                  (Bf16LowToFloat(packed.y) + Bf16HighToFloat(packed.y));
-      float high = (Bf16LowToFloat(packed.z) + Bf16HighToFloat(packed.z)) +
-                   (Bf16LowToFloat(packed.w) + Bf16HighToFloat(packed.w));
+      float low = (HalfLowToFloat(packed.x) + HalfHighToFloat(packed.x)) +
+                  (HalfLowToFloat(packed.y) + HalfHighToFloat(packed.y));
+      float high = kHighNibble * ((HalfLowToFloat(packed.z) + HalfHighToFloat(packed.z)) +
+                                  (HalfLowToFloat(packed.w) + HalfHighToFloat(packed.w)));
       if constexpr (SumColumns(kLayout) == 32) low += high;
       low = QuadSum(low);
       if constexpr (SumColumns(kLayout) == 16) high = QuadSum(high);
@@ -119,7 +123,8 @@ class MatvecInput {
   // The sum over a group of 32 columns, or over half `half` of it (Q6_K).
   GEMMA_DEVICE void StoreSum(int group, int half, int token, float sum) const {
     constexpr int kHalves = 32 / SumColumns(kLayout);
-    const float start = -Offset(kLayout) * sum;
+    constexpr float kFactor = ZeroPoint(kLayout) > 0 ? -ZeroPoint(kLayout) : 1;
+    const float start = kFactor * kQuantum * sum;
     if constexpr (LanesTakeGroups(kLayout, kTokens)) {
       float4* const set = starts_ + (group / 4 * kHalves + half) * 4 + group % 4 / 2;
       SetPair(set[2 * token], group % 2, start);
@@ -204,7 +209,7 @@ class MatvecInput {
         if (blockIdx.x == 0 && Inside(i)) StoreStream(Piece(i), x[i]);
       }
     }
-    Scale(InverseRms(x), norm.weight, x);
+    Scale(InverseRms(x) * kActivationScale, norm.weight, x);
     for (int i = 0; i < kPiecesAThread; ++i) StorePiece(0, Piece(i), x[i]);
   }
 

@@ -67,7 +67,7 @@ __global__ void __launch_bounds__(kMatvecWarps* kWarp, 1)
   tiles.Prepare();
   __syncthreads();
 
-  UnitContext context{p, input.View(), OpaqueWord(kBf16Of128), 0, 0};
+  UnitContext context{p, input.View(), 0, 0};
   typename Types::Multiplier multiplier(context.in);
   float sums[2][4] = {};
   std::byte* stage = ring;

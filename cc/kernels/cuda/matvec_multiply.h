@@ -1,8 +1,8 @@
 // Multiplies a unit of weights in a warp's ring with the input, on the tensor cores.
 //
 // The integer units share their instructions with address arithmetic and run at half the rate of
-// the others, so all addresses below are a base and a constant, and a pair of weights takes one and
-// a half integer instructions.
+// the others, so all addresses below are a base and a constant, and eight weights take five integer
+// instructions.
 #ifndef CC_KERNELS_CUDA_MATVEC_MULTIPLY_H_
 #define CC_KERNELS_CUDA_MATVEC_MULTIPLY_H_
 
@@ -19,11 +19,6 @@ GEMMA_DEVICE uint32_t LoadWord(const std::byte* from) {
 GEMMA_DEVICE uint4 LoadFourWords(const std::byte* from) {
   return *reinterpret_cast<const uint4*>(from);
 }
-GEMMA_DEVICE float LowHalf(uint32_t pair) { return HalfBitsToFloat(static_cast<uint16_t>(pair)); }
-GEMMA_DEVICE float HighHalf(uint32_t pair) {
-  return HalfBitsToFloat(static_cast<uint16_t>(pair >> 16));
-}
-
 // 16 bytes of shared memory into x, in the lanes that are active.
 GEMMA_DEVICE void LoadWhere(bool active, const std::byte* from, uint32_t (&x)[4]) {
 #ifdef GEMMA_CUDA_EMULATION
@@ -43,8 +38,8 @@ struct Factors {
 };
 GEMMA_DEVICE Factors UnpackFactors(const uint4& packed, int group) {
   const SixBitPair pair = UnpackSixBits(packed.x, packed.y, packed.z, group);
-  return {LowHalf(packed.w) * static_cast<float>(pair.scale),
-          -HighHalf(packed.w) * static_cast<float>(pair.min)};
+  return {HalfLowToFloat(packed.w) * static_cast<float>(pair.scale),
+          -HalfHighToFloat(packed.w) * static_cast<float>(pair.min)};
 }
 
 // The factors of group `group` (0 to 7) of a unit's row (0 to 15 of the half).
@@ -68,14 +63,18 @@ GEMMA_DEVICE Factors LoadFactors(const MatvecParams& p, const std::byte* stage, 
 // Q6_K: d of a row, whose word also holds that of a neighbouring unit.
 GEMMA_DEVICE float LoadD(const std::byte* stage, int row, int odd) {
   const uint32_t pair = LoadWord(stage + StageOf(Layout::kQ6_K).blocks + row * 4);
-  return odd != 0 ? HighHalf(pair) : LowHalf(pair);
+  return odd != 0 ? HalfHighToFloat(pair) : HalfLowToFloat(pair);
+}
+
+// A sum times this is the product, or, where scales come in the epilogue, what they multiply.
+constexpr float ResultUnit(Layout l) {
+  return HasNibbles(l) ? kActivationUnit / kQuantum / kHighNibble : kActivationUnit;
 }
 
 // What a unit is multiplied with, and where its results go.
 struct UnitContext {
   const MatvecParams& p;
   InputView in;
-  uint32_t magic;  // kBf16Of128, in a register
   int in_tile;
   int odd;  // Q6_K: whether the unit's d is in the upper half of its word
 };
@@ -92,6 +91,7 @@ template <Layout kLayout, int kTokens, bool kAnyGroup>
 class GroupMultiplier {
  public:
   static constexpr StageLayout kStage = StageOf(kLayout);
+  static constexpr float kResultUnit = ResultUnit(kLayout);
 
   GEMMA_DEVICE explicit GroupMultiplier(const InputView& in)
       : active_(Lane() / 4 % 4 == Lane() % 4 && Lane() / 16 < kTokens),
@@ -140,21 +140,25 @@ class GroupMultiplier {
     if constexpr (kLayout == Layout::kQ6_K) {
       SetStart(c.in.starts[(2 * set) * 4 + t], low);
       SetStart(c.in.starts[(2 * set + 1) * 4 + t], high);
-    } else if constexpr (kLayout != Layout::kInt8) {
+    } else if constexpr (ZeroPoint(kLayout) > 0) {
       SetStart(c.in.starts[set * 4 + t], low);
     }
-    const float start[2] = {low[0], low[1]};
+    float totals[2] = {0, 0};
+    if constexpr (HasMins(kLayout) || HasPackedScales(kLayout)) {
+      totals[0] = c.in.starts[set * 4 + t].x;
+      totals[1] = c.in.starts[set * 4 + t].y;
+    }
 #pragma unroll
     for (int w = 0; w < 4; ++w) {
       Fragments a;
 #pragma unroll
-      for (int r = 0; r < 2; ++r) Spread(words[r], more[r], extra[r], w, r, c.magic, a);
+      for (int r = 0; r < 2; ++r) Spread(words[r], more[r], extra[r], w, r, a);
       const uint32_t (&x)[4] = x_[i][w];
-      MultiplyAccumulate(low, a[0], x[0], x[1]);
-      MultiplyAccumulate(high, a[1], x[2], x[3]);
+      MultiplyAccumulateHalf(low, a[0], x[0], x[1]);
+      MultiplyAccumulateHalf(high, a[1], x[2], x[3]);
     }
 #pragma unroll
-    for (int r = 0; r < 2; ++r) AddScaled(c, stage, g + 8 * r, i, r, low, high, start, sums);
+    for (int r = 0; r < 2; ++r) AddScaled(c, stage, g + 8 * r, i, r, low, high, totals, sums);
   }
 
   GEMMA_DEVICE static void SetStart(const float4& start, float (&c)[4]) {
@@ -184,12 +188,12 @@ class GroupMultiplier {
   }
 
   GEMMA_DEVICE static void Spread(const uint4& words, const uint4& more, const uint4& extra, int w,
-                                  int r, uint32_t magic, Fragments& a) {
+                                  int r, Fragments& a) {
     if constexpr (kLayout == Layout::kInt8) {
       // Columns 4w to 4w + 3 and 16 + 4w to 16 + 4w + 3.
       SpreadInt8(Word(words, w), Word(more, w), r, a);
     } else {
-      SpreadNibbles(Word(words, w), r, magic, a);
+      SpreadNibbles(Word(words, w), r, a);
     }
     if constexpr (HasBitPlane(kLayout)) SpreadBits(extra.x, w, r, a);
     if constexpr (kLayout == Layout::kQ6_K) SpreadPairs(w % 2 == 0 ? extra.x : extra.y, w, r, a);
@@ -198,7 +202,7 @@ class GroupMultiplier {
   // Row r (g or g + 8): the two groups of this lane's result.
   GEMMA_DEVICE static void AddScaled(const UnitContext& c, const std::byte* stage, int row, int i,
                                      int r, const float (&low)[4], const float (&high)[4],
-                                     const float (&start)[2], float (&sums)[4]) {
+                                     const float (&totals)[2], float (&sums)[4]) {
     const int first = 4 * i + Lane() % 2 * 2;
     if constexpr (kLayout == Layout::kQ6_K) {
       // Two scales a group, four for the lane: one word.
@@ -214,12 +218,12 @@ class GroupMultiplier {
     } else if constexpr (!kAnyGroup && !HasPackedScales(kLayout)) {
       // Two float16 side by side.
       const uint32_t scales = LoadWord(stage + kStage.scales + row * 16 + first * 2);
-      sums[2 * r] += LowHalf(scales) * (low[2 * r] + high[2 * r]);
-      sums[2 * r + 1] += HighHalf(scales) * (low[2 * r + 1] + high[2 * r + 1]);
+      sums[2 * r] += HalfLowToFloat(scales) * (low[2 * r] + high[2 * r]);
+      sums[2 * r + 1] += HalfHighToFloat(scales) * (low[2 * r + 1] + high[2 * r + 1]);
       if constexpr (HasMins(kLayout)) {
         const uint32_t mins = LoadWord(stage + kStage.mins + row * 16 + first * 2);
-        sums[2 * r] += LowHalf(mins) * (-1.0f / 128) * start[0];
-        sums[2 * r + 1] += HighHalf(mins) * (-1.0f / 128) * start[1];
+        sums[2 * r] += HalfLowToFloat(mins) * totals[0];
+        sums[2 * r + 1] += HalfHighToFloat(mins) * totals[1];
       }
     } else {
 #pragma unroll
@@ -227,7 +231,7 @@ class GroupMultiplier {
         const Factors f = LoadFactors<kLayout, kAnyGroup>(c.p, stage, row, first + j);
         sums[2 * r + j] += f.scale * (low[2 * r + j] + high[2 * r + j]);
         if constexpr (HasMins(kLayout) || HasPackedScales(kLayout))
-          sums[2 * r + j] += f.min * (-1.0f / 128) * start[j];
+          sums[2 * r + j] += f.min * totals[j];
       }
     }
   }
@@ -246,6 +250,7 @@ class TokenMultiplier {
  public:
   static constexpr StageLayout kStage = StageOf(kLayout);
   static constexpr int kBlocks = UnitColumns(kLayout) / 32;
+  static constexpr float kResultUnit = ResultUnit(kLayout);
 
   GEMMA_DEVICE explicit TokenMultiplier(const InputView& in)
       : active_(kTokens == 8 || Lane() / 4 < kTokens),
@@ -278,7 +283,8 @@ class TokenMultiplier {
   }
 
  private:
-  // The bfloat16 parts of the weights go straight into the sums.
+  // The parts of the weights go straight into the sums. A float16 input is the exact sum of two
+  // bfloat16, whose range other weights need.
   GEMMA_DEVICE void AddFloatBlock(const std::byte* stage, int b, float (&sums)[4]) const {
     constexpr int kBytes = ValueBytes(kLayout);
     const int g = Lane() / 4, t = Lane() % 4;
@@ -291,18 +297,28 @@ class TokenMultiplier {
                                 (8 * r * kStage.row + b * kBytes + half * kBytes / 2),
                             f[r]);
       }
+      const uint32_t (&x)[2] = {x_[b][2 * half], x_[b][2 * half + 1]};
+      uint32_t a[4];
+      if constexpr (kLayout == Layout::kF16) {
+        for (int r = 0; r < 2; ++r) {
+          a[r] = PackHalf(f[r][0], f[r][2]);
+          a[r + 2] = PackHalf(f[r][1], f[r][3]);
+        }
+        MultiplyAccumulateHalf(sums, a, x[0], x[1]);
+      } else {
+        const Bf16Parts first = SplitHalf(x[0]), second = SplitHalf(x[1]);
 #pragma unroll
-      for (int part = 0; part < FragmentParts(kLayout); ++part) {
-        uint32_t a[4];
-        TakeBf16(f[0], a[0], a[2]);
-        TakeBf16(f[1], a[1], a[3]);
-        MultiplyAccumulate(sums, a, x_[b][2 * half], x_[b][2 * half + 1]);
+        for (int part = 0; part < FragmentParts(kLayout); ++part) {
+          TakeBf16(f[0], a[0], a[2]);
+          TakeBf16(f[1], a[1], a[3]);
+          MultiplyAccumulate(sums, a, first.high, second.high);
+          MultiplyAccumulate(sums, a, first.low, second.low);
+        }
       }
     }
   }
 
-  GEMMA_DEVICE static void LoadFragments(const std::byte* stage, int b, uint32_t magic,
-                                         Fragments& a) {
+  GEMMA_DEVICE static void LoadFragments(const std::byte* stage, int b, Fragments& a) {
     const int g = Lane() / 4, t = Lane() % 4;
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
@@ -312,7 +328,7 @@ class TokenMultiplier {
         SpreadInt8(LoadWord(values + SwizzledChunk<kLayout, false>(row, 2 * b) * 16),
                    LoadWord(values + SwizzledChunk<kLayout, false>(row, 2 * b + 1) * 16), r, a);
       } else {
-        SpreadNibbles(LoadWord(values + SwizzledChunk<kLayout, false>(row, b) * 16), r, magic, a);
+        SpreadNibbles(LoadWord(values + SwizzledChunk<kLayout, false>(row, b) * 16), r, a);
       }
       const std::byte* const extra = stage + kStage.extra + row * kStage.extra_row;
       if constexpr (HasBitPlane(kLayout)) SpreadBits(LoadWord(extra + b * 4), t, r, a);
@@ -339,13 +355,13 @@ class TokenMultiplier {
                              float (&sums)[4]) const {
     const int g = Lane() / 4;
     Fragments a;
-    LoadFragments(stage, b, c.magic, a);
+    LoadFragments(stage, b, a);
     if constexpr (kLayout == Layout::kQ6_K) {
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
         const float4 start = Start(c, b, half);
         float product[4] = {start.x, start.y, start.z, start.w};
-        MultiplyAccumulate(product, a[half], x_[b][2 * half], x_[b][2 * half + 1]);
+        MultiplyAccumulateHalf(product, a[half], x_[b][2 * half], x_[b][2 * half + 1]);
 #pragma unroll
         for (int r = 0; r < 2; ++r) {
           const int row = g + 8 * r;
@@ -357,16 +373,18 @@ class TokenMultiplier {
     } else {
       float4 start = make_float4(0, 0, 0, 0);
       if constexpr (kLayout != Layout::kInt8) start = Start(c, b, 0);
-      float product[4] = {start.x, start.y, start.z, start.w};
-      MultiplyAccumulate(product, a[0], x_[b][0], x_[b][1]);
-      MultiplyAccumulate(product, a[1], x_[b][2], x_[b][3]);
       const float starts[4] = {start.x, start.y, start.z, start.w};
+      float product[4] = {0, 0, 0, 0};
+      if constexpr (ZeroPoint(kLayout) > 0) {
+        for (int i = 0; i < 4; ++i) product[i] = starts[i];
+      }
+      MultiplyAccumulateHalf(product, a[0], x_[b][0], x_[b][1]);
+      MultiplyAccumulateHalf(product, a[1], x_[b][2], x_[b][3]);
 #pragma unroll
       for (int r = 0; r < 2; ++r) {
         const Factors f = LoadFactors<kLayout, kAnyGroup>(c.p, stage, g + 8 * r, b);
         Add(product, r, f.scale, sums);
-        if constexpr (HasMins(kLayout) || HasPackedScales(kLayout))
-          Add(starts, r, f.min * (-1.0f / 128), sums);
+        if constexpr (HasMins(kLayout) || HasPackedScales(kLayout)) Add(starts, r, f.min, sums);
       }
     }
   }

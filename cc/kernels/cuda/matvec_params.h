@@ -58,10 +58,10 @@ struct MatvecParams {
                            // bytes (WholeCopier)
   bool whole_tiles = false;      // a block never shares a tile with its neighbour
   bool gated = false;            // out = gelu(first) * second
-  bool bf16_out = false;         // else float32
+  bool half_out = false;         // float16 (activation.h), else float32
   bool accumulate = false;       // out += (float32 only)
   float softcap = 0;             // out = softcap * tanh(out / softcap); 0: off
-  const uint16_t* in = nullptr;  // bfloat16 [tokens, in_stride]
+  const uint16_t* in = nullptr;  // float16 (activation.h) [tokens, in_stride]
   int64_t in_stride = 0;
   int64_t out_stride = 0;  // 0: the part's rows
   FusedNorm norm;

@@ -31,7 +31,7 @@ absl::Status RunPointwise(const PointwiseParams& op, const Context& context) {
   return ToStatus(LaunchPointwise(op, context.overlap, context.stream), "pointwise");
 }
 
-absl::Status RunDequantize(const WeightView& weight, Activations out, const Context& context) {
+absl::Status RunDequantize(const WeightView& weight, float* out, const Context& context) {
   return ToStatus(LaunchDequantize(MatrixFrom(weight), out, context.stream), "dequantize");
 }
 

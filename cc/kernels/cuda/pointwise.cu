@@ -11,13 +11,14 @@ namespace {
 constexpr int kThreads = 256;
 
 GEMMA_DEVICE float LoadOne(const Activations& from, int64_t i) {
-  if (from.bf16) return __uint_as_float(uint32_t{static_cast<const uint16_t*>(from.data)[i]} << 16);
+  if (from.half)
+    return HalfBitsToFloat(static_cast<const uint16_t*>(from.data)[i]) * kActivationUnit;
   return static_cast<const float*>(from.data)[i];
 }
 
 GEMMA_DEVICE void StoreOne(const Activations& to, int64_t i, float value) {
-  if (to.bf16) {
-    static_cast<uint16_t*>(to.data)[i] = static_cast<uint16_t>(PackBf16(value, 0));
+  if (to.half) {
+    static_cast<__half*>(to.data)[i] = __float2half_rn(value * kActivationScale);
   } else {
     static_cast<float*>(to.data)[i] = value;
   }
@@ -25,16 +26,18 @@ GEMMA_DEVICE void StoreOne(const Activations& to, int64_t i, float value) {
 
 // Four neighbours, i a multiple of 4.
 GEMMA_DEVICE float4 LoadFour(const Activations& from, int64_t i) {
-  if (!from.bf16) return *reinterpret_cast<const float4*>(static_cast<const float*>(from.data) + i);
+  if (!from.half) return *reinterpret_cast<const float4*>(static_cast<const float*>(from.data) + i);
   const uint2 v = *reinterpret_cast<const uint2*>(static_cast<const uint16_t*>(from.data) + i);
-  return make_float4(Bf16LowToFloat(v.x), Bf16HighToFloat(v.x), Bf16LowToFloat(v.y),
-                     Bf16HighToFloat(v.y));
+  constexpr float kUnit = kActivationUnit;
+  return make_float4(HalfLowToFloat(v.x) * kUnit, HalfHighToFloat(v.x) * kUnit,
+                     HalfLowToFloat(v.y) * kUnit, HalfHighToFloat(v.y) * kUnit);
 }
 
 GEMMA_DEVICE void StoreFour(const Activations& to, int64_t i, const float4& v) {
-  if (to.bf16) {
+  if (to.half) {
+    constexpr float kScale = kActivationScale;
     *reinterpret_cast<uint2*>(static_cast<uint16_t*>(to.data) + i) =
-        make_uint2(PackBf16(v.x, v.y), PackBf16(v.z, v.w));
+        make_uint2(PackHalf(v.x * kScale, v.y * kScale), PackHalf(v.z * kScale, v.w * kScale));
   } else {
     *reinterpret_cast<float4*>(static_cast<float*>(to.data) + i) = v;
   }
@@ -172,10 +175,10 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 __global__ void __launch_bounds__(kThreads)
-    DequantizeKernel(const __grid_constant__ Matrix m, Activations out) {
+    DequantizeKernel(const __grid_constant__ Matrix m, float* out) {
   const int64_t row = blockIdx.x;
   for (int c = static_cast<int>(threadIdx.x); c < m.columns; c += kThreads) {
-    StoreOne(out, row * m.columns + c, LoadValue(m, row, c));
+    out[row * m.columns + c] = LoadValue(m, row, c);
   }
 }
 
@@ -202,7 +205,7 @@ cudaError_t LaunchPointwise(const PointwiseParams& params, bool overlap, cudaStr
   return Launch(PointwiseKernel, shape, params);
 }
 
-cudaError_t LaunchDequantize(const Matrix& matrix, Activations out, cudaStream_t stream) {
+cudaError_t LaunchDequantize(const Matrix& matrix, float* out, cudaStream_t stream) {
   const LaunchShape shape{dim3(static_cast<unsigned>(matrix.rows)), kThreads, 0, false, stream};
   return Launch(DequantizeKernel, shape, matrix, out);
 }

@@ -18,7 +18,7 @@ absl::Status RunEmbed(const WeightView& weight, EmbedParams op, const Context& c
 
 absl::Status RunPointwise(const PointwiseParams& op, const Context& context);
 
-absl::Status RunDequantize(const WeightView& weight, Activations out, const Context& context);
+absl::Status RunDequantize(const WeightView& weight, float* out, const Context& context);
 
 }  // namespace gemma::cuda
 

@@ -10,10 +10,10 @@
 
 namespace gemma::cuda {
 
-// A buffer of activations, float32 or bfloat16.
+// A buffer of activations, float32 or float16 (activation.h).
 struct Activations {
   void* data = nullptr;
-  bool bf16 = false;
+  bool half = false;
 };
 
 // x_out = (x + branch / rms(branch) * branch_weight) * scalar;  out = x_out / rms(x_out) * weight,
@@ -56,9 +56,8 @@ cudaError_t LaunchNorm(const NormParams&, bool overlap, cudaStream_t stream);
 cudaError_t LaunchEmbed(const EmbedParams&, bool overlap, cudaStream_t stream);
 cudaError_t LaunchPointwise(const PointwiseParams&, bool overlap, cudaStream_t stream);
 
-// The whole weight as bfloat16 (rounded) or float32 (to the last bit what docs/formats.md defines).
-// out: [rows, columns]
-cudaError_t LaunchDequantize(const Matrix&, Activations out, cudaStream_t stream);
+// The whole weight, to the last bit what docs/formats.md defines. out: [rows, columns]
+cudaError_t LaunchDequantize(const Matrix&, float* out, cudaStream_t stream);
 
 }  // namespace gemma::cuda
 

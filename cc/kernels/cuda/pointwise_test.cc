@@ -26,7 +26,7 @@ TEST(DequantizeTest, EqualsTheReferenceToTheLastBit) {
       if (!HasGroups(layout) && group != 32) continue;
       const RandomWeight weight({layout, 5, 512, HasGroups(layout) ? group : 0}, random);
       DeviceArray<float> out(5 * 512);
-      ASSERT_TRUE(RunDequantize(weight.on_device(), {out.get(), false}, context.get()).ok());
+      ASSERT_TRUE(RunDequantize(weight.on_device(), out.get(), context.get()).ok());
       std::vector<float> expected(5 * 512);
       for (int r = 0; r < 5; ++r)
         reference::DequantizeRow(weight.host(), r, &expected[static_cast<size_t>(r) * 512]);
@@ -59,8 +59,8 @@ struct NormCase {
   int64_t rows;
   int32_t columns;
   bool branch;
-  bool bf16_branch;
-  bool bf16_out;
+  bool half_branch;
+  bool half_out;
 };
 
 void CheckNorm(const NormCase& c) {
@@ -68,7 +68,7 @@ void CheckNorm(const NormCase& c) {
   TestContext context;
   const size_t size = static_cast<size_t>(c.rows * c.columns),
                width = static_cast<size_t>(c.columns);
-  const Bf16Values branch = RandomBf16(size, 4, random);
+  const ActivationValues branch = RandomActivations(size, 4, random);
   const std::vector<float> x = RandomFloats(size, 2, random), w1 = RandomFloats(width, 1, random),
                            w2 = RandomFloats(width, 1, random);
   const DeviceArray<uint16_t> branch_bits(branch.bits);
@@ -79,14 +79,14 @@ void CheckNorm(const NormCase& c) {
   NormParams op;
   op.x = device_x.get();
   if (c.branch) {
-    op.branch = c.bf16_branch ? Activations{branch_bits.get(), true}
+    op.branch = c.half_branch ? Activations{branch_bits.get(), true}
                               : Activations{branch_floats.get(), false};
     op.branch_weight = device_w1.get();
     op.scalar = scalar.get();
     op.x_out = x_out.get();
   }
   op.weight = device_w2.get();
-  op.out = c.bf16_out ? Activations{out_bits.get(), true} : Activations{out.get(), false};
+  op.out = c.half_out ? Activations{out_bits.get(), true} : Activations{out.get(), false};
   op.rows = c.rows;
   op.columns = c.columns;
   op.epsilon = 1e-6f;
@@ -101,8 +101,8 @@ void CheckNorm(const NormCase& c) {
   }
   reference::Compute(RmsNorm{stream.data(), w2.data(), nullptr, c.rows, c.columns, c.columns, 1e-6f,
                              1, expected.data()});
-  if (c.bf16_out) {
-    ExpectClose(name + ": bfloat16", ToFloats(out_bits.Read()), expected, 3e-3, 3e-2);
+  if (c.half_out) {
+    ExpectClose(name + ": float16", FromActivations(out_bits.Read()), expected, 4e-4, 4e-3);
   } else {
     ExpectClose(name, out.Read(), expected, 1e-6, 1e-5);
   }
@@ -119,29 +119,30 @@ TEST(PointwiseTest, AllThree) {
   std::mt19937 random(6);
   TestContext context;
   constexpr int64_t kSize = 1027;
-  const Bf16Values a = RandomBf16(kSize, 3, random), b = RandomBf16(kSize, 3, random);
+  const ActivationValues a = RandomActivations(kSize, 3, random),
+                         b = RandomActivations(kSize, 3, random);
   const DeviceArray<uint16_t> a_bits(a.bits), b_bits(b.bits);
   const DeviceArray<float> a_floats(a.values), b_floats(b.values);
   std::vector<float> expected(kSize);
   DeviceArray<float> out(kSize);
-  auto run = [&](Pointwise operation, bool bf16) {
+  auto run = [&](Pointwise operation, bool half) {
     PointwiseParams op;
     op.operation = operation;
-    op.a = bf16 ? Activations{a_bits.get(), true} : Activations{a_floats.get(), false};
-    op.b = bf16 ? Activations{b_bits.get(), true} : Activations{b_floats.get(), false};
+    op.a = half ? Activations{a_bits.get(), true} : Activations{a_floats.get(), false};
+    op.b = half ? Activations{b_bits.get(), true} : Activations{b_floats.get(), false};
     op.out = {out.get(), false};
     op.size = kSize;
     op.cap = 2;
     ASSERT_TRUE(RunPointwise(op, context.get()).ok());
   };
-  for (const bool bf16 : {false, true}) {
-    run(Pointwise::kGatedGelu, bf16);
+  for (const bool half : {false, true}) {
+    run(Pointwise::kGatedGelu, half);
     reference::Compute(GatedGelu{a.values.data(), b.values.data(), kSize, expected.data()});
     ExpectClose("gated gelu", out.Read(), expected, 1e-6, 1e-5);
-    run(Pointwise::kAdd, bf16);
+    run(Pointwise::kAdd, half);
     reference::Compute(Add{a.values.data(), b.values.data(), kSize, expected.data()});
     ExpectClose("add", out.Read(), expected, 1e-7, 1e-6);
-    run(Pointwise::kSoftcap, bf16);
+    run(Pointwise::kSoftcap, half);
     reference::Compute(Softcap{a.values.data(), kSize, 2, expected.data()});
     ExpectClose("softcap", out.Read(), expected, 1e-6, 1e-5);
   }

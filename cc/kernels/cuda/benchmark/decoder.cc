@@ -205,7 +205,7 @@ absl::Status Decoder::RunLayer(const Layer& layer, const Layer* before, const Co
                   stream_[1 - current_], kEpsilon};
   current_ = 1 - current_;
   gate_up.outputs = {{layer.gate, gated_}, {layer.up, nullptr}};
-  gate_up.gated = gate_up.bf16_out = true;
+  gate_up.gated = gate_up.half_out = true;
   GEMMA_RETURN_IF_ERROR(RunMatvec(gate_up, context));
 
   Matvec down;

@@ -87,7 +87,7 @@ absl::StatusOr<std::vector<Matvec>> MakeCopies(const Product& product, WeightLay
     Matvec op;
     op.tokens = tokens;
     op.in = operands.in;
-    op.gated = op.bf16_out = product.gated;
+    op.gated = op.half_out = product.gated;
     float* out = operands.out;
     bytes = 0;
     for (const uint32_t rows : product.rows) {

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "cc/kernels/cuda/activation.h"
 #include "cc/kernels/reference.h"
 #include "gtest/gtest.h"
 
@@ -132,6 +133,21 @@ Bf16Values RandomBf16(size_t size, float scale, std::mt19937& random) {
 std::vector<float> ToFloats(std::span<const uint16_t> bits) {
   std::vector<float> values;
   for (const uint16_t b : bits) values.push_back(reference::Bfloat16ToFloat(b));
+  return values;
+}
+
+ActivationValues RandomActivations(size_t size, float scale, std::mt19937& random) {
+  ActivationValues result;
+  for (const float value : RandomFloats(size, scale, random))
+    result.bits.push_back(__half_as_ushort(__float2half_rn(value * kActivationScale)));
+  result.values = FromActivations(result.bits);
+  return result;
+}
+
+std::vector<float> FromActivations(std::span<const uint16_t> bits) {
+  std::vector<float> values;
+  for (const uint16_t b : bits)
+    values.push_back(__half2float(__ushort_as_half(b)) * kActivationUnit);
   return values;
 }
 

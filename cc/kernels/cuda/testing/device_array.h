@@ -91,6 +91,14 @@ struct Bf16Values {
 Bf16Values RandomBf16(size_t size, float scale, std::mt19937& random);
 std::vector<float> ToFloats(std::span<const uint16_t> bits);
 
+// Rounded to what activation.h stores, as float32 and as bits.
+struct ActivationValues {
+  std::vector<float> values;
+  std::vector<uint16_t> bits;
+};
+ActivationValues RandomActivations(size_t size, float scale, std::mt19937& random);
+std::vector<float> FromActivations(std::span<const uint16_t> bits);
+
 // Compares with a reference: `relative` is the tolerance on |out - ref| / |ref|, as norms over
 // everything, and `each` on the largest single difference in units of the reference's root mean
 // square. Prints both and the share of the tolerance used; a test failure where it is above 1 or
