@@ -18,6 +18,7 @@ class Workspace {
  public:
   struct Limits {
     size_t attention_bytes = 0;  // the largest DecodeAttentionBytes (attention.h) of any layer
+    size_t gemm_bytes = 0;       // GemmBytes (gemm.h), where products of many tokens are run
   };
 
   static absl::StatusOr<Workspace> Create(const Device& device, const Limits& limits,

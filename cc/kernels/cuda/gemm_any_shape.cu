@@ -1,5 +1,5 @@
 // out = in * transpose(weight) for any number of tokens, any shape and layout: blocks of 64 rows
-// and 64 tokens, weights decoded to bfloat16 in shared memory, mma.sync.
+// and 64 tokens, weights decoded to float16 in shared memory, mma.sync.
 #include "cc/kernels/cuda/activation.h"
 #include "cc/kernels/cuda/decode.h"
 #include "cc/kernels/cuda/gemm_params.h"
@@ -25,16 +25,16 @@ GEMMA_DEVICE void DecodeTile(const Matrix& m, int row, int column, uint16_t (*to
     const int r = i / kColumns, c = i % kColumns;
     const bool inside = row + r < m.rows && column + c < m.columns;
     const float value = inside ? LoadValue(m, row + r, column + c) : 0;
-    to[r][c] = static_cast<uint16_t>(PackBf16(value, 0));
+    to[r][c] = static_cast<uint16_t>(PackHalf(kWeightScale * value, 0));
   }
 }
 
 GEMMA_DEVICE void CopyTokens(const GemmParams& p, int token, int column, uint16_t (*to)[kPitch]) {
   for (int i = static_cast<int>(threadIdx.x); i < kTokens * kColumns; i += kThreads) {
     const int t = i / kColumns, c = i % kColumns;
-    const bool inside = token + t < p.tokens && column + c < p.first.columns;
+    const bool inside = token + t < p.tokens && column + c < p.columns;
     to[t][c] =
-        inside ? p.in[static_cast<int64_t>(token + t) * p.first.columns + column + c] : uint16_t{0};
+        inside ? p.in[static_cast<int64_t>(token + t) * p.columns + column + c] : uint16_t{0};
   }
 }
 
@@ -50,34 +50,42 @@ GEMMA_DEVICE void MultiplyTile(const uint16_t (*weights)[kPitch], const uint16_t
       // Tokens 0-7 and 8-15 of a pair, columns 0-7 and 8-15 of each.
       uint32_t b[4];
       LoadMatrix(b, &in[n * 8 + Lane() / 16 * 8 + Lane() % 8][k + Lane() / 8 % 2 * 8]);
-      MultiplyAccumulate(sums[n], a, b[0], b[1]);
-      MultiplyAccumulate(sums[n + 1], a, b[2], b[3]);
+      MultiplyAccumulateHalf(sums[n], a, b[0], b[1]);
+      MultiplyAccumulateHalf(sums[n + 1], a, b[2], b[3]);
     }
   }
 }
 
-GEMMA_DEVICE void StoreOne(const GemmParams& p, int row, int token, float value, float up) {
-  if (row >= p.first.rows || token >= p.tokens) return;
-  if (p.gated) value = GeluTanh(value) * up;
+GEMMA_DEVICE void StoreOne(const GemmParams& p, const GemmPart& part, int row, int token, float value,
+                           float up) {
+  constexpr float kUnit = kActivationUnit / kWeightScale;
+  if (row >= part.first.rows || token >= p.tokens) return;
+  value *= kUnit;
+  if (p.gated) value = GeluTanh(value) * (up * kUnit);
   if (p.softcap > 0) value = p.softcap * tanhf(value / p.softcap);
-  const int64_t at = static_cast<int64_t>(token) * p.first.rows + row;
-  if (p.bf16_out) {
-    static_cast<uint16_t*>(p.out)[at] = static_cast<uint16_t>(PackBf16(value, 0));
+  const int64_t at = static_cast<int64_t>(token) * part.first.rows + row;
+  if (p.half_out) {
+    static_cast<uint16_t*>(part.out)[at] =
+        static_cast<uint16_t>(PackHalf(kActivationScale * value, 0));
   } else {
-    static_cast<float*>(p.out)[at] = value;
+    static_cast<float*>(part.out)[at] = value;
   }
 }
 
 __global__ void __launch_bounds__(kThreads) GemmKernel(const __grid_constant__ GemmParams p) {
   GEMMA_SHARED_MEMORY(memory);
   GemmShared& shared = *reinterpret_cast<GemmShared*>(memory);
+  const GemmPart& part = p.parts[blockIdx.z];
   const int row = static_cast<int>(blockIdx.x) * kRows,
             token = static_cast<int>(blockIdx.y) * kTokens;
+  WaitForPreviousKernel();
+  LetNextKernelStart();
+  if (row >= part.first.rows) return;
   float sums[kTokens / 8][4] = {}, up[kTokens / 8][4] = {};
-  for (int column = 0; column < p.first.columns; column += kColumns) {
+  for (int column = 0; column < p.columns; column += kColumns) {
     __syncthreads();
-    DecodeTile(p.first, row, column, shared.first);
-    if (p.gated) DecodeTile(p.second, row, column, shared.second);
+    DecodeTile(part.first, row, column, shared.first);
+    if (p.gated) DecodeTile(part.second, row, column, shared.second);
     CopyTokens(p, token, column, shared.in);
     __syncthreads();
     MultiplyTile(shared.first, shared.in, sums);
@@ -88,8 +96,8 @@ __global__ void __launch_bounds__(kThreads) GemmKernel(const __grid_constant__ G
   for (int n = 0; n < kTokens / 8; ++n) {
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      StoreOne(p, row + WarpIndex() * 16 + g + i / 2 * 8, token + n * 8 + 2 * t + i % 2, sums[n][i],
-               up[n][i]);
+      StoreOne(p, part, row + WarpIndex() * 16 + g + i / 2 * 8, token + n * 8 + 2 * t + i % 2,
+               sums[n][i], up[n][i]);
     }
   }
 }
@@ -97,9 +105,14 @@ __global__ void __launch_bounds__(kThreads) GemmKernel(const __grid_constant__ G
 }  // namespace
 
 cudaError_t LaunchGemmAnyShape(const GemmParams& p, const GemmLaunch& launch) {
-  const dim3 grid(static_cast<unsigned>((p.first.rows + kRows - 1) / kRows),
-                  static_cast<unsigned>((p.tokens + kTokens - 1) / kTokens));
-  return Launch(GemmKernel, {grid, kThreads, sizeof(GemmShared), false, launch.stream}, p);
+  int rows = 0;
+  for (int i = 0; i < p.part_count; ++i) {
+    if (rows < p.parts[i].first.rows) rows = p.parts[i].first.rows;
+  }
+  const dim3 grid(static_cast<unsigned>((rows + kRows - 1) / kRows),
+                  static_cast<unsigned>((p.tokens + kTokens - 1) / kTokens),
+                  static_cast<unsigned>(p.part_count));
+  return Launch(GemmKernel, {grid, kThreads, sizeof(GemmShared), launch.overlap, launch.stream}, p);
 }
 
 }  // namespace gemma::cuda
