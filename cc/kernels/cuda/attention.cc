@@ -128,12 +128,6 @@ bool AttentionNeedsQueries(const Attention& op, const Device& device) {
 absl::Status RunAttention(const Attention& op, const Context& context) {
   GEMMA_RETURN_IF_ERROR(Check(op, context));
   if (!AttentionNeedsQueries(op, context.device)) return RunDecode(op, context);
-  if (op.prepare.cache.rotated > 0) {
-    return absl::UnimplementedError(
-        absl::StrCat("attention: ", op.prepare.tokens,
-                     " tokens in one call on a cache that keys and values share, where ",
-                     kMaxDecodeTokens, " fit (use a plain cache, or fewer tokens)"));
-  }
   const AttentionLaunch launch{context.overlap, context.stream};
   GEMMA_RETURN_IF_ERROR(
       ToStatus(LaunchPrepareAttention(op.prepare, op.queries, launch), "attention: queries"));

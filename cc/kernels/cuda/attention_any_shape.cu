@@ -3,6 +3,7 @@
 // at the end.
 #include <cmath>
 
+#include "cc/kernels/cuda/activation.h"
 #include "cc/kernels/cuda/launch.h"
 #include "cc/kernels/cuda/rope.h"
 
@@ -11,6 +12,7 @@ namespace {
 
 constexpr int kThreads = kAttentionWarps * kWarp;
 constexpr int kColumnsALane = kMaxHeadDimension / kWarp;
+constexpr int kScoreColumnsALane = (kMaxHeadDimension + kMaxRotated) / kWarp;
 
 __global__ void __launch_bounds__(kThreads)
     AnyShapeKernel(const __grid_constant__ AttentionParams p) {
@@ -25,22 +27,23 @@ __global__ void __launch_bounds__(kThreads)
   WaitForPreviousKernel();
   LetNextKernelStart();
   const int64_t row = static_cast<int64_t>(token) * heads + head;
-  float q[kColumnsALane], sum[kColumnsALane];
+  const int columns = ScoreColumns(cache);
+  const uint16_t* const keys = cache.rotated > 0 ? cache.values : cache.keys;
+  float q[kScoreColumnsALane], sum[kColumnsALane] = {};
 #pragma unroll
-  for (int i = 0; i < kColumnsALane; ++i) {
+  for (int i = 0; i < kScoreColumnsALane; ++i) {
     const int c = Lane() + kWarp * i;
-    q[i] = c < head_dim ? __uint_as_float(uint32_t{p.q[row * head_dim + c]} << 16) : 0;
-    sum[i] = 0;
+    q[i] = c < columns ? HalfBitsToFloat(p.q[row * columns + c]) : 0;
   }
   float largest = -INFINITY, total = 0;
   for (int key = FirstVisible(cache, position) + WarpIndex(); key <= position;
        key += kAttentionWarps) {
-    const int64_t slot = SlotOf(cache, kv_head, key) * head_dim;
+    const int64_t slot = SlotOf(cache, kv_head, key) * columns;
     float score = 0;
 #pragma unroll
-    for (int i = 0; i < kColumnsALane; ++i) {
+    for (int i = 0; i < kScoreColumnsALane; ++i) {
       const int c = Lane() + kWarp * i;
-      if (c < head_dim) score += q[i] * __uint_as_float(uint32_t{cache.keys[slot + c]} << 16);
+      if (c < columns) score += q[i] * HalfBitsToFloat(keys[slot + c]);
     }
     score = WarpSum(score) * p.scale;
     const float next = fmaxf(largest, score);
@@ -52,7 +55,7 @@ __global__ void __launch_bounds__(kThreads)
       const int c = Lane() + kWarp * i;
       if (c < head_dim)
         sum[i] =
-            sum[i] * rescale + weight * __uint_as_float(uint32_t{cache.values[slot + c]} << 16);
+            sum[i] * rescale + weight * HalfBitsToFloat(cache.values[slot + c]);
     }
   }
   float* const mine = merged + WarpIndex() * (head_dim + 2);
@@ -74,7 +77,7 @@ __global__ void __launch_bounds__(kThreads)
       const float* other = merged + w * (head_dim + 2);
       value += expf(other[head_dim] - top) * other[c];
     }
-    p.out[row * head_dim + c] = static_cast<uint16_t>(PackBf16(value / all, 0));
+    p.out[row * head_dim + c] = static_cast<uint16_t>(PackHalf(kActivationScale * (value / all), 0));
   }
 }
 

@@ -15,6 +15,7 @@
 
 #include <cmath>
 
+#include "cc/kernels/cuda/activation.h"
 #include "cc/kernels/cuda/attention_params.h"
 #include "cc/kernels/cuda/launch.h"
 #include "cc/kernels/cuda/rope.h"
@@ -259,10 +260,10 @@ class DecodeBlock {
       for (int m = 0; m < kRowTiles; ++m) {
         uint32_t a[4];
         LoadQuery(m, step, a);
-        MultiplyAccumulate(sums[m][0], a, b[0], b[1]);
+        MultiplyAccumulateHalf(sums[m][0], a, b[0], b[1]);
         if (!pair) continue;
         LoadQuery(m, step + 1, a);
-        MultiplyAccumulate(sums[m][1], a, b[2], b[3]);
+        MultiplyAccumulateHalf(sums[m][1], a, b[2], b[3]);
       }
     }
     const int g = Lane() / 4, column = tile_row + Lane() % 4 * 2;
@@ -297,10 +298,10 @@ class DecodeBlock {
         rescale = expf(largest_[i] - largest);
         weight = expf(score - largest);
       }
-      const uint32_t bits = PackBf16(weight, 0);
+      const uint32_t bits = PackHalf(weight, 0);
       reinterpret_cast<uint16_t*>(shared_ + layout_.weights + row * kWeightRow)[Lane()] =
           static_cast<uint16_t>(bits);
-      total_[i] = total_[i] * rescale + WarpSum(Bf16LowToFloat(bits));
+      total_[i] = total_[i] * rescale + WarpSum(HalfLowToFloat(bits));
       largest_[i] = largest;
       if (Lane() == 0) Rescale()[row] = rescale;
     }
@@ -332,8 +333,8 @@ class DecodeBlock {
                                   Swizzled<kValueRow>(Lane(), WarpIndex() * kColumnTiles + n));
 #pragma unroll
       for (int m = 0; m < kRowTiles; ++m) {
-        MultiplyAccumulate(out_[m][n], a[m][0], b[0], b[1]);
-        MultiplyAccumulate(out_[m][n], a[m][1], b[2], b[3]);
+        MultiplyAccumulateHalf(out_[m][n], a[m][0], b[0], b[1]);
+        MultiplyAccumulateHalf(out_[m][n], a[m][1], b[2], b[3]);
       }
     }
   }
@@ -392,7 +393,7 @@ class DecodeBlock {
     const int token = row / group_, head = head_ * group_ + row % group_;
     uint16_t* to =
         p_.out + (static_cast<int64_t>(token) * p_.prepare.heads + head) * kHeadDim + column;
-    *reinterpret_cast<uint32_t*>(to) = PackBf16(a, b);
+    *reinterpret_cast<uint32_t*>(to) = PackHalf(kActivationScale * a, kActivationScale * b);
   }
 
   // Whether all other splits of the head have left their partial sums.

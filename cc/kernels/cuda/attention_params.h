@@ -9,7 +9,7 @@
 
 namespace gemma::cuda {
 
-// Keys and values of one layer in device memory, bfloat16; position p lies in slot p mod capacity.
+// Keys and values of one layer in device memory, float16; position p lies in slot p mod capacity.
 //
 // rotated = 0: keys and values are each [kv_heads, capacity, head_dim].
 // rotated = R: keys follow from the values, because both come from one projection: k = rope(v *
@@ -34,10 +34,10 @@ constexpr int ScoreColumns(const DeviceCache& cache) { return cache.head_dim + c
 // From projections to queries and cache rows; what PrepareAttention in cc/kernels/operations.h
 // defines.
 struct PrepareParams {
-  const void* q = nullptr;  // [tokens, heads * head_dim]; bfloat16 or float32
+  const void* q = nullptr;  // [tokens, heads * head_dim]; see half_in
   const void* k = nullptr;  // [tokens, kv_heads * head_dim]
   const void* v = nullptr;  // as k; null: values come from k
-  bool bf16_in = false;
+  bool half_in = false;      // projections are float16 with kActivationScale, else float32
   const float* q_norm = nullptr;       // [head_dim]
   const float* k_norm = nullptr;       // [head_dim]
   const float* frequencies = nullptr;  // [head_dim / 2]
@@ -53,7 +53,7 @@ struct AttentionParams {
   PrepareParams prepare;        // decode kernels prepare their own queries, keys and values
   const uint16_t* q = nullptr;  // the others read prepared ones: [tokens, heads, ScoreColumns]
   float scale = 1;
-  uint16_t* out = nullptr;  // bfloat16 [tokens, heads * head_dim]
+  uint16_t* out = nullptr;  // float16 with kActivationScale [tokens, heads * head_dim]
   int32_t splits = 1;       // of the context (decode)
   int32_t ring_stages = 0;
   float* partials = nullptr;     // [kv_heads * splits][rows][head_dim + 2]
@@ -69,6 +69,7 @@ inline constexpr int kAttentionWarps = 8;
 inline constexpr int kMaxDecodeTokens = 8;
 inline constexpr int kKeyTile = 32;  // positions that a block works on at once
 inline constexpr int kMaxHeadDimension = 512;
+inline constexpr int kMaxRotated = 128;
 inline constexpr int kMaxSplits = 256;
 // A split is worth its overhead from this many tiles on.
 inline constexpr int kMinTilesPerSplit = 2;

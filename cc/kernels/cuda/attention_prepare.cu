@@ -58,9 +58,7 @@ __global__ void __launch_bounds__(kThreads)
     const void* from = is_query ? p.q : is_value && p.v != nullptr ? p.v : p.k;
     const int64_t offset = (token * heads + head) * head_dim;
     auto load = [&](int j) {
-      if (p.bf16_in)
-        return __uint_as_float(uint32_t{static_cast<const uint16_t*>(from)[offset + j]} << 16);
-      return static_cast<const float*>(from)[offset + j];
+      return LoadProjection(from, offset + j, p.half_in);
     };
     float squares = 0;
     for (int j = Lane(); j < head_dim; j += kWarp) squares += load(j) * load(j);
@@ -78,8 +76,8 @@ __global__ void __launch_bounds__(kThreads)
         b = b * r.cosine + a * r.sine;
         a = turned;
       }
-      to[j] = static_cast<uint16_t>(PackBf16(a, 0));
-      to[j + half] = static_cast<uint16_t>(PackBf16(b, 0));
+      to[j] = static_cast<uint16_t>(PackHalf(a, 0));
+      to[j + half] = static_cast<uint16_t>(PackHalf(b, 0));
     }
   }
 }

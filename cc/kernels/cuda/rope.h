@@ -2,6 +2,7 @@
 #ifndef CC_KERNELS_CUDA_ROPE_H_
 #define CC_KERNELS_CUDA_ROPE_H_
 
+#include "cc/kernels/cuda/activation.h"
 #include "cc/kernels/cuda/attention_params.h"
 #include "cc/kernels/cuda/instructions.h"
 
@@ -33,6 +34,12 @@ GEMMA_DEVICE Rotation RotationOf(int64_t position, float frequency) {
   return r;
 }
 
+// Element of a projection: float16 with kActivationScale, or float32.
+GEMMA_DEVICE float LoadProjection(const void* from, int64_t index, bool half) {
+  if (half) return kActivationUnit * HalfBitsToFloat(static_cast<const uint16_t*>(from)[index]);
+  return static_cast<const float*>(from)[index];
+}
+
 // A vector of kHeadDim numbers over the lanes of a warp: lane l holds the pairs (i, i + kHeadDim /
 // 2) for i = l + 32 j.
 template <int kHeadDim>
@@ -44,18 +51,13 @@ struct HeadVector {
   GEMMA_DEVICE static int Index(int j) { return Lane() + kWarp * j; }
   GEMMA_DEVICE static bool Inside(int j) { return kHeadDim % 64 == 0 || Index(j) < kHeadDim / 2; }
 
-  GEMMA_DEVICE void Load(const void* from, int64_t offset, bool bf16) {
+  GEMMA_DEVICE void Load(const void* from, int64_t offset, bool half) {
     for (int j = 0; j < kPairs; ++j) {
       low[j] = high[j] = 0;
       if (!Inside(j)) continue;
-      low[j] = LoadOne(from, offset + Index(j), bf16);
-      high[j] = LoadOne(from, offset + Index(j) + kHeadDim / 2, bf16);
+      low[j] = LoadProjection(from, offset + Index(j), half);
+      high[j] = LoadProjection(from, offset + Index(j) + kHeadDim / 2, half);
     }
-  }
-
-  GEMMA_DEVICE static float LoadOne(const void* from, int64_t index, bool bf16) {
-    if (bf16) return __uint_as_float(uint32_t{static_cast<const uint16_t*>(from)[index]} << 16);
-    return static_cast<const float*>(from)[index];
   }
 
   // z / sqrt(mean(z^2) + epsilon)
@@ -94,7 +96,7 @@ struct HeadVector {
   }
 
   GEMMA_DEVICE static uint16_t Bits(float value) {
-    return static_cast<uint16_t>(PackBf16(value, 0));
+    return static_cast<uint16_t>(PackHalf(value, 0));
   }
 };
 
@@ -106,7 +108,7 @@ GEMMA_DEVICE void PrepareQuery(const PrepareParams& p, int64_t offset, const Rot
                                uint16_t* to) {
   using Vector = HeadVector<kHeadDim>;
   Vector q;
-  q.Load(p.q, offset, p.bf16_in);
+  q.Load(p.q, offset, p.half_in);
   q.Normalize(p.epsilon);
   q.Multiply(p.q_norm);
   q.Rotate(rotations, kTurnedPairs<kHeadDim, kRotated>);
@@ -134,11 +136,11 @@ GEMMA_DEVICE void PrepareKeyValue(const PrepareParams& p, int64_t offset, const 
                                   uint16_t* key, uint16_t* value) {
   using Vector = HeadVector<kHeadDim>;
   Vector v;
-  v.Load(p.v == nullptr ? p.k : p.v, offset, p.bf16_in);
+  v.Load(p.v == nullptr ? p.k : p.v, offset, p.half_in);
   if (p.normalize_v) v.Normalize(p.epsilon);
   v.Store(value);
   Vector k;
-  k.Load(p.k, offset, p.bf16_in);
+  k.Load(p.k, offset, p.half_in);
   k.Normalize(p.epsilon);
   k.Multiply(p.k_norm);
   k.Rotate(rotations, kTurnedPairs<kHeadDim, kRotated>);
