@@ -247,8 +247,7 @@ class Fuser {
     op.q = Read(s.q);
     op.k = Read(s.k);
     op.v = Read(s.v);
-    if (!program_.one_token)
-      op.queries = NewBuffer(s.heads * queries_columns_[s.cache], false, true);
+    op.queries = NewBuffer(s.heads * queries_columns_[s.cache], false, true);
     const bool half = FeedsProduct(attention->out, following + 1);
     if (!half) return CannotRun(*steps_[following], "its output is not the input of a product");
     op.out = Write(attention->out, half);

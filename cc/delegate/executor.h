@@ -21,6 +21,25 @@
 
 namespace gemma {
 
+// What a model takes of the executor's memory, in bytes.
+struct ExecutorMemory {
+  uint64_t weights = 0;
+  uint64_t activations = 0;  // for all sessions together, as the next
+  uint64_t workspace = 0;    // the kernels' own
+  uint64_t session = 0;      // keys and values of each session; at most, before weights are loaded
+  uint64_t free = 0;         // what the device has left now
+
+  uint64_t model() const { return weights + activations + workspace; }
+};
+
+// What one kind of step takes in a call of one token.
+struct StepTime {
+  std::string kind;          // the steps' name, with * for the layer
+  int64_t steps = 0;         // in a call
+  double microseconds = 0;   // of all of them together, run by themselves
+  uint64_t bytes_read = 0;   // weights and keys and values, of all of them
+};
+
 class PreparedPlan {
  public:
   virtual ~PreparedPlan() = default;
@@ -28,6 +47,12 @@ class PreparedPlan {
   // executor's NewSession. Cancelled when call.cancelled became true on the way; then, as after any
   // error, `results` is unspecified.
   virtual absl::Status Run(SessionState& session, const Call& call, const CallResults& results) = 0;
+
+  // Runs every kind of step by itself, with one token at position `start`, and takes the time; what
+  // the session holds from `start` on is lost. Unimplemented where an executor cannot.
+  virtual absl::StatusOr<std::vector<StepTime>> Profile(SessionState&, int64_t /*start*/) {
+    return absl::UnimplementedError("this device has no profile of its steps");
+  }
 };
 
 class Executor {
@@ -36,6 +61,10 @@ class Executor {
 
   // For people: "CPU (AVX-512, 2 threads)".
   virtual std::string Description() const = 0;
+
+  // What the plans will take, before anything is loaded or prepared. `caches`: of all plans.
+  virtual absl::StatusOr<ExecutorMemory> PlanMemory(std::span<const Plan* const> plans,
+                                                    const std::vector<PlanCache>& caches) const = 0;
 
   // Brings the weights to the device, each once. After an error the executor is as it was before.
   virtual absl::Status LoadWeights(std::span<const PlanWeight> weights, WeightSource& source) = 0;
