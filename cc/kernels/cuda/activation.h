@@ -22,6 +22,13 @@ GEMMA_DEVICE float GeluTanh(float z) {
   return z / (1.0f + expf(-2.0f * u));
 }
 
+// cap * tanh(z / cap), with an error of some 1e-7 of the cap.
+GEMMA_DEVICE float Softcap(float z, float cap) {
+  const float t = expf(-2.0f * fabsf(z) / cap);
+  const float result = cap * (1.0f - t) / (1.0f + t);
+  return z < 0 ? -result : result;
+}
+
 }  // namespace gemma::cuda
 
 #endif  // CC_KERNELS_CUDA_ACTIVATION_H_

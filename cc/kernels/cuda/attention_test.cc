@@ -9,7 +9,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "cc/kernels/cuda/testing/device_array.h"
-#include "cc/kernels/cuda/testing/half_values.h"
 #include "cc/kernels/reference.h"
 #include "gtest/gtest.h"
 
@@ -111,7 +110,7 @@ class Layer {
     op.max_context = max_context_;
     op.start = start;
     RequireOk(RunAttention(op, context_.get()));
-    return ActivationsToFloats(out.Read());
+    return FromActivations(out.Read());
   }
 
   std::vector<float> Expected(const std::vector<float>& q, const std::vector<float>& k,

@@ -25,6 +25,8 @@ absl::StatusOr<Workspace> Workspace::Create(const Device& device, const Limits& 
   workspace.attention_partials_ = reinterpret_cast<float*>(base + layout.attention_partials);
   workspace.attention_counters_ = reinterpret_cast<uint32_t*>(base + layout.attention_counters);
   workspace.sample_state_ = reinterpret_cast<SampleState*>(base + layout.sample_state);
+  workspace.gemm_partials_ = reinterpret_cast<float*>(base + layout.gemm_partials);
+  workspace.gemm_flags_ = reinterpret_cast<uint32_t*>(base + layout.gemm_flags);
   return workspace;
 }
 

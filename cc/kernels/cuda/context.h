@@ -37,6 +37,11 @@ class Workspace {
   float* attention_partials() const { return attention_partials_; }
   uint32_t* attention_counters() const { return attention_counters_; }
 
+  // Gemm: sums that blocks leave for the one that has a tile's first columns, and flags, 0 between
+  // launches. None where limits().gemm_bytes is 0.
+  float* gemm_partials() const { return gemm_partials_; }
+  uint32_t* gemm_flags() const { return gemm_flags_; }
+
   // Sample: histograms and a grid barrier (sample_params.h).
   SampleState* sample_state() const { return sample_state_; }
 
@@ -48,6 +53,8 @@ class Workspace {
   float* attention_partials_ = nullptr;
   uint32_t* attention_counters_ = nullptr;
   SampleState* sample_state_ = nullptr;
+  float* gemm_partials_ = nullptr;
+  uint32_t* gemm_flags_ = nullptr;
 };
 
 struct Context {

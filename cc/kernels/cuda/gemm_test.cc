@@ -6,7 +6,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "cc/kernels/cuda/testing/device_array.h"
-#include "cc/kernels/cuda/testing/half_values.h"
 #include "cc/kernels/reference.h"
 #include "gtest/gtest.h"
 
@@ -32,11 +31,15 @@ std::vector<float> Reference(const RandomWeight& weight, const std::vector<float
 
 uint32_t GroupOf(WeightLayout layout) { return HasGroups(layout) ? 32 : 0; }
 
-void CheckPlain(const WeightShape& shape, int64_t tokens) {
+// Under emulation the GPU that has no kernel of its own for any layout.
+constexpr int kAmpere = 8;
+constexpr int kHopper = 9;
+
+void CheckPlain(const WeightShape& shape, int64_t tokens, int compute_major = kHopper) {
   std::mt19937 random(shape.rows * 31 + shape.columns + static_cast<uint32_t>(tokens));
-  TestContext context;
+  TestContext context(0, compute_major);
   const RandomWeight weight(shape, random);
-  const HalfValues in = RandomActivations(static_cast<size_t>(tokens) * shape.columns, 1, random);
+  const ActivationValues in = RandomActivations(static_cast<size_t>(tokens) * shape.columns, 1, random);
   const DeviceArray<uint16_t> device_in(in.bits);
   DeviceArray<float> out(static_cast<size_t>(tokens) * shape.rows);
   Gemm op;
@@ -44,7 +47,8 @@ void CheckPlain(const WeightShape& shape, int64_t tokens) {
   op.in = device_in.get();
   op.outputs = {{weight.on_device(), out.get()}};
   RequireOk(RunGemm(op, context.get()));
-  ExpectClose(Name(shape, tokens), out.Read(), Reference(weight, in.values, tokens), kRelative,
+  const std::string kernel(GemmKernelName(op, 0, context->device));
+  ExpectClose(absl::StrCat(kernel, ": ", Name(shape, tokens)), out.Read(), Reference(weight, in.values, tokens), kRelative,
               kEach);
 }
 
@@ -53,11 +57,87 @@ const WeightLayout kLayouts[] = {
     WeightLayout::kInt4, WeightLayout::kInt4Min, WeightLayout::kInt5, WeightLayout::kInt5Min,
     WeightLayout::kQ4_K, WeightLayout::kQ5_K,    WeightLayout::kQ6_K};
 
+TEST(GemmTest, EveryLayout) {
+  for (const WeightLayout layout : kLayouts) CheckPlain({layout, 300, 512, GroupOf(layout)}, 9);
+}
+
+// Tiles of 64 and 128 tokens and their borders.
+TEST(GemmTest, TokenCounts) {
+  for (const int64_t tokens : {1, 17, 63, 64, 65, 127, 128, 129, 257})
+    CheckPlain({WeightLayout::kInt4, 40, 512, 32}, tokens);
+}
+
+// Units of 256, 128 and 64 columns that the matrix ends within, and rows of one tile and a few more.
+TEST(GemmTest, OddSizes) {
+  for (const WeightLayout layout :
+       {WeightLayout::kInt4, WeightLayout::kInt8, WeightLayout::kBF16}) {
+    for (const uint32_t columns : {64u, 640u, 1088u})
+      CheckPlain({layout, 33, columns, GroupOf(layout)}, 9);
+    for (const uint32_t rows : {1u, 257u}) CheckPlain({layout, rows, 256, GroupOf(layout)}, 9);
+  }
+  CheckPlain({WeightLayout::kBF16, 33, 72, 0}, 9);
+  CheckPlain({WeightLayout::kQ6_K, 33, 768, 0}, 9);
+  CheckPlain({WeightLayout::kQ4_K, 33, 1280, 0}, 9);
+}
+
+TEST(GemmTest, Groups) {
+  for (const WeightLayout layout : {WeightLayout::kInt8, WeightLayout::kInt4})
+    for (const uint32_t group : {64u, 128u, 768u}) CheckPlain({layout, 48, 768, group}, 10);
+  for (const uint32_t group : {64u, 128u}) CheckPlain({WeightLayout::kInt4Min, 48, 768, group}, 10);
+}
+
+// Whole tiles for every block, and tiles that blocks share: 2 to 4 of the emulated ones.
+TEST(GemmTest, BlocksShareTiles) {
+  CheckPlain({WeightLayout::kInt4, 1400, 1024, 32}, 65);
+  CheckPlain({WeightLayout::kInt8, 20, 4096, 32}, 9);
+  CheckPlain({WeightLayout::kQ4_K, 600, 2048, 0}, 70);
+}
+
 TEST(GemmTest, AnyShape) {
-  for (const WeightLayout layout : kLayouts) CheckPlain({layout, 72, 256, GroupOf(layout)}, 9);
+  for (const WeightLayout layout : kLayouts)
+    CheckPlain({layout, 72, 256, GroupOf(layout)}, 9, kAmpere);
   CheckPlain({WeightLayout::kF32, 9, 50, 0}, 3);
   CheckPlain({WeightLayout::kBF16, 65, 33, 0}, 66);
   CheckPlain({WeightLayout::kInt5Min, 9, 512, 256}, 12);
+  CheckPlain({WeightLayout::kInt4, 9, 96, 32}, 12);
+}
+
+// The same bits whatever the timing.
+TEST(GemmTest, IsDeterministic) {
+  std::mt19937 random(9);
+  TestContext context;
+  const RandomWeight weight({WeightLayout::kInt4, 160, 2560, 32}, random);
+  const DeviceArray<uint16_t> in(RandomActivations(2560 * 20, 1, random).bits);
+  std::vector<std::vector<float>> results;
+  for (int run = 0; run < 3; ++run) {
+    DeviceArray<float> out(160 * 20);
+    Gemm op;
+    op.tokens = 20;
+    op.in = in.get();
+    op.outputs = {{weight.on_device(), out.get()}};
+    RequireOk(RunGemm(op, context.get()));
+    results.push_back(out.Read());
+  }
+  EXPECT_EQ(results[0], results[1]);
+  EXPECT_EQ(results[0], results[2]);
+}
+
+TEST(GemmTest, SaysWhichKernel) {
+  std::mt19937 random(1);
+  const RandomWeight q4k({WeightLayout::kQ4_K, 16, 256, 0}, random),
+      f32({WeightLayout::kF32, 16, 256, 0}, random);
+  Gemm op;
+  op.tokens = 9;
+  op.outputs = {{q4k.on_device(), nullptr}, {f32.on_device(), nullptr}};
+  Device device;
+  device.compute_major = kHopper;
+  EXPECT_EQ(GemmKernelName(op, 0, device), "Hopper Q4_K");
+  EXPECT_EQ(GemmKernelName(op, 1, device), "any shape");
+  op.gated = true;  // of different layouts
+  EXPECT_EQ(GemmKernelName(op, 0, device), "any shape");
+  op.gated = false;
+  device.compute_major = kAmpere;
+  EXPECT_EQ(GemmKernelName(op, 0, device), "any shape");
 }
 
 TEST(GemmTest, OutputsShareAnInput) {
@@ -68,7 +148,7 @@ TEST(GemmTest, OutputsShareAnInput) {
       k({WeightLayout::kInt4, 24, columns, 32}, random),
       v({WeightLayout::kQ6_K, 24, columns, 0}, random);
   const int64_t tokens = 11;
-  const HalfValues in = RandomActivations(columns * tokens, 1, random);
+  const ActivationValues in = RandomActivations(columns * tokens, 1, random);
   const DeviceArray<uint16_t> device_in(in.bits);
   DeviceArray<float> q_out(136 * tokens), k_out(24 * tokens), v_out(24 * tokens);
   Gemm op;
@@ -88,7 +168,7 @@ void CheckGated(WeightLayout gate_layout, WeightLayout up_layout, int64_t tokens
   const uint32_t rows = 203, columns = 512;
   const RandomWeight gate({gate_layout, rows, columns, GroupOf(gate_layout)}, random),
       up({up_layout, rows, columns, GroupOf(up_layout)}, random);
-  const HalfValues in = RandomActivations(static_cast<size_t>(tokens) * columns, 1, random);
+  const ActivationValues in = RandomActivations(static_cast<size_t>(tokens) * columns, 1, random);
   const DeviceArray<uint16_t> device_in(in.bits);
   DeviceArray<uint16_t> out(static_cast<size_t>(tokens) * rows);
   Gemm op;
@@ -101,11 +181,13 @@ void CheckGated(WeightLayout gate_layout, WeightLayout up_layout, int64_t tokens
   reference::Compute(GatedGelu{a.data(), b.data(), static_cast<int64_t>(a.size()), a.data()});
   ExpectClose(
       absl::StrCat("gated ", WeightLayoutName(gate_layout), ", ", tokens, " tokens, float16 out"),
-      ActivationsToFloats(out.Read()), a, 1e-3, 1e-2);
+      FromActivations(out.Read()), a, 1e-3, 1e-2);
 }
 
 TEST(GemmTest, Gated) {
   CheckGated(WeightLayout::kInt4, WeightLayout::kInt4, 9);
+  CheckGated(WeightLayout::kQ4_K, WeightLayout::kQ4_K, 65);
+  CheckGated(WeightLayout::kBF16, WeightLayout::kBF16, 9);
   CheckGated(WeightLayout::kQ4_K, WeightLayout::kQ6_K, 10);  // of different layouts
 }
 
@@ -113,7 +195,7 @@ TEST(GemmTest, Softcap) {
   std::mt19937 random(8);
   TestContext context;
   const RandomWeight weight({WeightLayout::kInt8, 300, 512, 512}, random);
-  const HalfValues in = RandomActivations(512 * 9, 60, random);
+  const ActivationValues in = RandomActivations(512 * 9, 60, random);
   const DeviceArray<uint16_t> device_in(in.bits);
   DeviceArray<float> out(300 * 9);
   Gemm op;

@@ -42,6 +42,42 @@ GEMMA_DEVICE uint32_t PackHalf(float low, float high) {
   return bits;
 }
 
+// a * b + c of two pairs of float16, each rounded once.
+GEMMA_DEVICE uint32_t MultiplyAddHalf(uint32_t a, uint32_t b, uint32_t c) {
+#ifdef GEMMA_CUDA_EMULATION
+  auto one = [](uint32_t x, uint32_t y, uint32_t z) {
+    // Exact but for halves far below the sum.
+    const double sum = static_cast<double>(HalfLowToFloat(x)) * HalfLowToFloat(y);
+    return __half_as_ushort(__double2half(sum + HalfLowToFloat(z)));
+  };
+  return uint32_t{one(a >> 16, b >> 16, c >> 16)} << 16 | one(a, b, c);
+#else
+  uint32_t d;
+  asm("fma.rn.f16x2 %0, %1, %2, %3;" : "=r"(d) : "r"(a), "r"(b), "r"(c));
+  return d;
+#endif
+}
+
+GEMMA_DEVICE uint32_t MultiplyHalf(uint32_t a, uint32_t b) {
+#ifdef GEMMA_CUDA_EMULATION
+  return PackHalf(HalfLowToFloat(a) * HalfLowToFloat(b), HalfHighToFloat(a) * HalfHighToFloat(b));
+#else
+  uint32_t d;
+  asm("mul.rn.f16x2 %0, %1, %2;" : "=r"(d) : "r"(a), "r"(b));
+  return d;
+#endif
+}
+
+GEMMA_DEVICE uint32_t AddHalf(uint32_t a, uint32_t b) {
+#ifdef GEMMA_CUDA_EMULATION
+  return PackHalf(HalfLowToFloat(a) + HalfLowToFloat(b), HalfHighToFloat(a) + HalfHighToFloat(b));
+#else
+  uint32_t d;
+  asm("add.rn.f16x2 %0, %1, %2;" : "=r"(d) : "r"(a), "r"(b));
+  return d;
+#endif
+}
+
 // ---- tensor cores ----
 
 // c += a * b for a [16, 16] row-major, b [16, 8] column-major, c [16, 8]; bfloat16 in, float32

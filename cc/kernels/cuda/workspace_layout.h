@@ -18,6 +18,8 @@ struct WorkspaceLayout {
   size_t attention_partials = 0;
   size_t attention_counters = 0;
   size_t sample_state = 0;
+  size_t gemm_partials = 0;
+  size_t gemm_flags = 0;
   size_t bytes = 0;
 };
 
@@ -41,6 +43,8 @@ inline WorkspaceLayout LayOutWorkspace(const Device& device, const Workspace::Li
   place(layout.attention_partials, limits.attention_bytes);
   place(layout.attention_counters, kMaxKvHeads * sizeof(uint32_t));
   place(layout.sample_state, sizeof(SampleState));
+  place(layout.gemm_partials, limits.gemm_bytes);
+  place(layout.gemm_flags, limits.gemm_bytes == 0 ? 0 : 2 * blocks * sizeof(uint32_t));
   return layout;
 }
 

@@ -37,6 +37,11 @@ struct Fiber {
   uint64_t waits_while = 0;
 };
 
+struct Meeting {
+  int arrived = 0;
+  uint64_t generation = 0;
+};
+
 struct Block {
   std::vector<std::unique_ptr<Fiber>> fibers;
   std::vector<Warp> warps;
@@ -44,6 +49,7 @@ struct Block {
   int live = 0;
   int at_barrier = 0;
   uint64_t barrier_generation = 0;
+  Meeting meetings[16];  // of NamedBarrier
 
   ~Block() { std::free(shared); }
 };
@@ -148,6 +154,18 @@ void BlockBarrier() {
   ++block.at_barrier;
   ReleaseBarrierIfComplete(block);
   if (block.barrier_generation == generation) Wait(block.barrier_generation);
+}
+
+void WaitForChange(const uint64_t& word) { Wait(word); }
+
+void NamedBarrier(int id, int threads) {
+  Meeting& meeting = current->block->meetings[id];
+  if (++meeting.arrived < threads) {
+    Wait(meeting.generation);
+    return;
+  }
+  meeting.arrived = 0;
+  ++meeting.generation;
 }
 
 void WarpCollective(const void* in, void* out, Compute compute) {

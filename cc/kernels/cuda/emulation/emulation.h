@@ -43,7 +43,12 @@ std::byte* SharedMemory();
 // Lets the other fibers run: every spin loop calls this.
 void Yield();
 
+// Lets them run until the word has changed.
+void WaitForChange(const uint64_t& word);
+
 void BlockBarrier();
+// Of `threads` threads of the block; id 1 to 15.
+void NamedBarrier(int id, int threads);
 
 // All 32 lanes of a warp call this with the same `compute`; the last one to arrive runs it over all
 // inputs and outputs.
@@ -133,6 +138,10 @@ T atomicMax(T* address, T value) {
 
 template <typename T>
 T __ldg(const T* address) {
+  return *address;
+}
+template <typename T>
+T __ldcg(const T* address) {
   return *address;
 }
 inline unsigned __float_as_uint(float value) { return gemma::emulation::Bits<unsigned>(value); }

@@ -7,21 +7,23 @@
 #include <cstring>
 
 #include "cc/kernels/cuda/activation.h"
+#include "cc/kernels/cuda/gemm.h"
 #include "cc/kernels/reference.h"
 #include "gtest/gtest.h"
 
 namespace gemma::cuda {
 namespace {
 
-Device TestDevice() {
+Device TestDevice(int compute_major) {
 #ifdef GEMMA_CUDA_EMULATION
   Device device;
   device.name = "emulation";
-  device.compute_major = 8;
+  device.compute_major = compute_major;
   device.multiprocessors = 4;
   device.shared_bytes = 227 << 10;
   return device;
 #else
+  (void)compute_major;
   auto device = FindDevice(0);
   RequireOk(device.status());
   return *device;
@@ -85,9 +87,10 @@ void RequireOk(const absl::Status& status) {
   std::abort();
 }
 
-TestContext::TestContext(size_t attention_bytes) {
-  context_.device = TestDevice();
-  auto workspace = Workspace::Create(context_.device, {attention_bytes}, nullptr);
+TestContext::TestContext(size_t attention_bytes, int compute_major) {
+  context_.device = TestDevice(compute_major);
+  auto workspace = Workspace::Create(context_.device,
+                                     {attention_bytes, GemmBytes(context_.device)}, nullptr);
   RequireOk(workspace.status());
   workspace_ = *std::move(workspace);
   context_.workspace = &workspace_;

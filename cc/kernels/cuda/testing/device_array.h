@@ -56,7 +56,8 @@ class DeviceArray {
 // memory.
 class TestContext {
  public:
-  explicit TestContext(size_t attention_bytes = 64 << 20);
+  // compute_major: of the emulated GPU
+  explicit TestContext(size_t attention_bytes = 64 << 20, int compute_major = 9);
   const Context& get() const { return context_; }
   Context* operator->() { return &context_; }
 
