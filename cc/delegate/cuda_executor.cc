@@ -9,11 +9,13 @@
 #include "absl/strings/str_format.h"
 #include "cc/base/checked_math.h"
 #include "cc/base/status_macros.h"
+#include "cc/delegate/cuda_measure.h"
 #include "cc/delegate/cuda_session.h"
 #include "cc/delegate/cuda_weight_memory.h"
 #include "cc/kernels/cuda/attention.h"
 #include "cc/kernels/cuda/gemm.h"
 #include "cc/kernels/cuda/graph.h"
+#include "cc/kernels/cuda/step.h"
 
 namespace gemma {
 namespace {
@@ -395,6 +397,13 @@ absl::StatusOr<std::unique_ptr<CudaExecutor>> CudaExecutor::Create(const Options
   std::unique_ptr<CudaExecutor> executor(new CudaExecutor);
   Shared& shared = executor->shared_;
   GEMMA_RETURN_IF_ERROR(ToStatus(cudaSetDevice(options.device.index), "cannot use the GPU"));
+  if (cuda::CheckMachineCode() != cudaSuccess) {
+    cudaGetLastError();
+    return absl::FailedPreconditionError(absl::StrCat(
+        "this program has no kernels for ", options.device.name, ", whose compute capability is ",
+        options.device.compute_major, ".", options.device.compute_minor,
+        " (build it with --config=cuda_ampere or --config=cuda_all)"));
+  }
   GEMMA_ASSIGN_OR_RETURN(shared.stream, cuda::OwnedStream::Create());
   shared.context.device = options.device;
   shared.context.stream = shared.stream.get();
@@ -433,6 +442,7 @@ absl::StatusOr<ExecutorMemory> CudaExecutor::PlanMemory(
   size_t free = 0, total = 0;
   GEMMA_RETURN_IF_ERROR(ToStatus(cudaMemGetInfo(&free, &total), "cannot ask for free GPU memory"));
   memory.free = free;
+  memory.must_fit = true;
   return memory;
 }
 
@@ -534,6 +544,11 @@ absl::StatusOr<std::unique_ptr<SessionState>> CudaExecutor::NewSession(
                          CudaSession::Create(caches, rotated, max_context));
   shared_.has_sessions = true;
   return session;
+}
+
+absl::StatusOr<DeviceFigures> CudaExecutor::Measure() {
+  std::lock_guard lock(shared_.run_mutex);
+  return MeasureDevice(shared_.context.device, shared_.context.stream);
 }
 
 uint64_t CudaExecutor::ActivationBytes() const {

@@ -15,8 +15,10 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "cc/delegate/call.h"
+#include "cc/delegate/device_figures.h"
 #include "cc/delegate/plan.h"
 #include "cc/delegate/session_state.h"
+#include "cc/delegate/step_time.h"
 #include "cc/delegate/weight_source.h"
 
 namespace gemma {
@@ -28,16 +30,9 @@ struct ExecutorMemory {
   uint64_t workspace = 0;    // the kernels' own
   uint64_t session = 0;      // keys and values of each session; at most, before weights are loaded
   uint64_t free = 0;         // what the device has left now
+  bool must_fit = false;     // nothing can make room for more
 
   uint64_t model() const { return weights + activations + workspace; }
-};
-
-// What one kind of step takes in a call of one token.
-struct StepTime {
-  std::string kind;          // the steps' name, with * for the layer
-  int64_t steps = 0;         // in a call
-  double microseconds = 0;   // of all of them together, run by themselves
-  uint64_t bytes_read = 0;   // weights and keys and values, of all of them
 };
 
 class PreparedPlan {
@@ -77,6 +72,11 @@ class Executor {
 
   virtual absl::StatusOr<std::unique_ptr<SessionState>> NewSession(
       const std::vector<PlanCache>& caches, int64_t max_context) = 0;
+
+  // Unimplemented where there is nothing to measure; ResourceExhausted without room for it.
+  virtual absl::StatusOr<DeviceFigures> Measure() {
+    return absl::UnimplementedError("this device measures nothing");
+  }
 
   virtual uint64_t WeightBytes() const = 0;      // loaded
   virtual uint64_t ActivationBytes() const = 0;  // taken for the plans prepared so far

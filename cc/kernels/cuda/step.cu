@@ -34,4 +34,13 @@ cudaError_t LaunchFinishStep(const FinishStepParams& params, bool overlap, cudaS
   return Launch(FinishStepKernel, {dim3(kBlocks), kThreads, 0, overlap, stream}, params);
 }
 
+cudaError_t CheckMachineCode() {
+#ifdef GEMMA_CUDA_EMULATION
+  return cudaSuccess;
+#else
+  cudaFuncAttributes attributes;
+  return cudaFuncGetAttributes(&attributes, FinishStepKernel);
+#endif
+}
+
 }  // namespace gemma::cuda

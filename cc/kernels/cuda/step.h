@@ -28,6 +28,9 @@ struct FinishStepParams {
 // Counts broken logits and makes `state` that of a call with the token that was drawn.
 cudaError_t LaunchFinishStep(const FinishStepParams&, bool overlap, cudaStream_t stream);
 
+// Whether the program has machine code for this GPU: cudaErrorNoKernelImageForDevice where not.
+cudaError_t CheckMachineCode();
+
 }  // namespace gemma::cuda
 
 #endif  // CC_KERNELS_CUDA_STEP_H_

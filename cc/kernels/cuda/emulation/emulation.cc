@@ -1,17 +1,16 @@
 #include "cc/kernels/cuda/emulation/emulation.h"
 
-#include <ucontext.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
 #include <vector>
 
+#include "cc/kernels/cuda/emulation/fiber_context.h"
+
 namespace gemma::emulation {
 namespace {
 
-constexpr size_t kStackBytes = 64 << 10;
 constexpr size_t kSharedAlignment = 1024;
 constexpr int kMaxFibers = 16384;  // of the blocks that run at the same time
 
@@ -26,8 +25,7 @@ struct Warp {
 struct Block;
 
 struct Fiber {
-  ucontext_t context;
-  std::unique_ptr<std::byte[]> stack;
+  FiberContext context;
   Thread thread;
   Block* block = nullptr;
   int index = 0;  // in the block
@@ -54,7 +52,7 @@ struct Block {
   ~Block() { std::free(shared); }
 };
 
-ucontext_t scheduler_context;
+FiberContext scheduler_context;
 Fiber* current = nullptr;
 const std::function<void()>* current_kernel = nullptr;
 
@@ -76,13 +74,13 @@ void FiberMain() {
   current->finished = true;
   --current->block->live;
   ReleaseBarrierIfComplete(*current->block);
-  setcontext(&scheduler_context);
+  FiberContext::Switch(current->context, scheduler_context);
 }
 
 void Wait(const uint64_t& generation) {
   current->waits_for = &generation;
   current->waits_while = generation;
-  swapcontext(&current->context, &scheduler_context);
+  FiberContext::Switch(current->context, scheduler_context);
 }
 
 std::unique_ptr<Fiber> MakeFiber(Block& block, int index, const Thread& thread) {
@@ -90,12 +88,7 @@ std::unique_ptr<Fiber> MakeFiber(Block& block, int index, const Thread& thread) 
   fiber->thread = thread;
   fiber->block = &block;
   fiber->index = index;
-  fiber->stack = std::make_unique_for_overwrite<std::byte[]>(kStackBytes);
-  getcontext(&fiber->context);
-  fiber->context.uc_stack.ss_sp = fiber->stack.get();
-  fiber->context.uc_stack.ss_size = kStackBytes;
-  fiber->context.uc_link = nullptr;
-  makecontext(&fiber->context, FiberMain, 0);
+  fiber->context.Begin(FiberMain);
   return fiber;
 }
 
@@ -124,7 +117,7 @@ bool Round(std::vector<std::unique_ptr<Block>>& blocks) {
       if (fiber->waits_for != nullptr && *fiber->waits_for == fiber->waits_while) continue;
       fiber->waits_for = nullptr;
       current = fiber.get();
-      swapcontext(&scheduler_context, &fiber->context);
+      FiberContext::Switch(scheduler_context, fiber->context);
       progress = true;
     }
   }
@@ -146,7 +139,7 @@ void RunBlocks(std::vector<std::unique_ptr<Block>>& blocks) {
 const Thread& CurrentThread() { return current->thread; }
 std::byte* SharedMemory() { return current->block->shared; }
 
-void Yield() { swapcontext(&current->context, &scheduler_context); }
+void Yield() { FiberContext::Switch(current->context, scheduler_context); }
 
 void BlockBarrier() {
   Block& block = *current->block;
