@@ -168,7 +168,7 @@ class EngineImpl final : public Engine {
   }
 
   // After LoadPlans.
-  absl::StatusOr<EnginePlan> Plan() const {
+  absl::StatusOr<EnginePlan> MakePlan() const {
     EnginePlan plan = {DescribeDevice(), {}};
     GEMMA_ASSIGN_OR_RETURN(plan.memory, runtime_.model->PlanMemory());
     return plan;
@@ -295,7 +295,7 @@ class EngineImpl final : public Engine {
 
   // Says what will be taken, and refuses what cannot fit a device whose memory is its own.
   absl::Status PlanMemory(const EngineOptions& options) {
-    GEMMA_ASSIGN_OR_RETURN(const EnginePlan plan, Plan());
+    GEMMA_ASSIGN_OR_RETURN(const EnginePlan plan, MakePlan());
     session_bytes_ = plan.memory.session;
     if (options.report) {
       options.report(absl::StrCat("device: ", plan.device));
@@ -342,7 +342,7 @@ std::string FormatMemory(const ExecutorMemory& memory) {
 absl::StatusOr<EnginePlan> PlanEngine(const std::string& folder, const EngineOptions& options) {
   EngineImpl engine(folder);
   GEMMA_RETURN_IF_ERROR(engine.LoadPlans(options));
-  return engine.Plan();
+  return engine.MakePlan();
 }
 
 absl::StatusOr<std::unique_ptr<Engine>> LoadEngine(const std::string& folder,
