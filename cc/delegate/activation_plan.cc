@@ -13,30 +13,14 @@ namespace {
 
 constexpr uint64_t kAlignment = 64;
 
-// A value's bytes and the steps during which they must not be another's.
-struct Lifetime {
-  size_t first = 0;
-  size_t last = 0;
-  uint64_t size = 0;
-  bool used = false;
-
-  void Touch(size_t step) {
-    if (!used) first = step;
-    used = true;
-    last = step;
-  }
-  bool Overlaps(const Lifetime& other) const { return first <= other.last && other.first <= last; }
-};
-
-absl::StatusOr<std::vector<Lifetime>> FindLifetimes(const Plan& plan) {
-  std::vector<Lifetime> lifetimes(plan.values.size());
+absl::StatusOr<std::vector<BufferLifetime>> FindLifetimes(const Plan& plan) {
+  std::vector<BufferLifetime> lifetimes(plan.values.size());
   for (size_t i = 0; i < plan.values.size(); ++i) {
     const auto rows = static_cast<uint64_t>(plan.Rows(static_cast<Index>(i), plan.max_tokens));
     GEMMA_ASSIGN_OR_RETURN(
         const uint64_t numbers,
         CheckedMul<uint64_t>(rows, static_cast<uint64_t>(plan.values[i].columns)));
-    GEMMA_ASSIGN_OR_RETURN(const uint64_t bytes, CheckedMul<uint64_t>(numbers, sizeof(float)));
-    GEMMA_ASSIGN_OR_RETURN(lifetimes[i].size, CheckedRoundUp(bytes, kAlignment));
+    GEMMA_ASSIGN_OR_RETURN(lifetimes[i].size, CheckedMul<uint64_t>(numbers, sizeof(float)));
   }
   for (size_t step = 0; step < plan.steps.size(); ++step) {
     const StepOperands operands = OperandsOf(plan.steps[step].operation);
@@ -55,29 +39,6 @@ absl::StatusOr<uint64_t> LowestGap(const std::vector<MemoryRange>& taken, uint64
   }
   GEMMA_RETURN_IF_ERROR(CheckedAdd(offset, size).status());
   return offset;
-}
-
-// Large ones first: small ones fit into what is left between them.
-absl::StatusOr<std::vector<MemoryRange>> Place(const std::vector<Lifetime>& lifetimes) {
-  std::vector<size_t> order(lifetimes.size());
-  std::iota(order.begin(), order.end(), size_t{0});
-  std::stable_sort(order.begin(), order.end(),
-                   [&](size_t a, size_t b) { return lifetimes[a].size > lifetimes[b].size; });
-  std::vector<MemoryRange> places(lifetimes.size());
-  std::vector<size_t> placed;
-  for (const size_t index : order) {
-    if (!lifetimes[index].used) continue;
-    std::vector<MemoryRange> taken;
-    for (const size_t other : placed) {
-      if (lifetimes[index].Overlaps(lifetimes[other])) taken.push_back(places[other]);
-    }
-    std::sort(taken.begin(), taken.end(),
-              [](const MemoryRange& a, const MemoryRange& b) { return a.offset < b.offset; });
-    GEMMA_ASSIGN_OR_RETURN(const uint64_t offset, LowestGap(taken, lifetimes[index].size));
-    places[index] = {offset, lifetimes[index].size};
-    placed.push_back(index);
-  }
-  return places;
 }
 
 // What the steps since the last barrier touch.
@@ -123,15 +84,42 @@ struct OutsideRanges {
 
 }  // namespace
 
+absl::StatusOr<std::vector<MemoryRange>> PlaceLifetimes(std::vector<BufferLifetime> lifetimes,
+                                                        uint64_t alignment) {
+  for (BufferLifetime& lifetime : lifetimes) {
+    GEMMA_ASSIGN_OR_RETURN(lifetime.size, CheckedRoundUp(lifetime.size, alignment));
+  }
+  // Large ones first: small ones fit into what is left between them.
+  std::vector<size_t> order(lifetimes.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return lifetimes[a].size > lifetimes[b].size; });
+  std::vector<MemoryRange> places(lifetimes.size());
+  std::vector<size_t> placed;
+  for (const size_t index : order) {
+    if (!lifetimes[index].used) continue;
+    std::vector<MemoryRange> taken;
+    for (const size_t other : placed) {
+      if (lifetimes[index].Overlaps(lifetimes[other])) taken.push_back(places[other]);
+    }
+    std::sort(taken.begin(), taken.end(),
+              [](const MemoryRange& a, const MemoryRange& b) { return a.offset < b.offset; });
+    GEMMA_ASSIGN_OR_RETURN(const uint64_t offset, LowestGap(taken, lifetimes[index].size));
+    places[index] = {offset, lifetimes[index].size};
+    placed.push_back(index);
+  }
+  return places;
+}
+
 absl::StatusOr<ActivationPlan> PlanActivations(const Plan& plan, uint64_t scratch_bytes) {
-  GEMMA_ASSIGN_OR_RETURN(std::vector<Lifetime> lifetimes, FindLifetimes(plan));
-  Lifetime scratch;
-  GEMMA_ASSIGN_OR_RETURN(scratch.size, CheckedRoundUp(scratch_bytes, kAlignment));
+  GEMMA_ASSIGN_OR_RETURN(std::vector<BufferLifetime> lifetimes, FindLifetimes(plan));
+  BufferLifetime scratch;
+  scratch.size = scratch_bytes;
   scratch.Touch(plan.steps.size() - 1);
   lifetimes.push_back(scratch);
 
   ActivationPlan result;
-  GEMMA_ASSIGN_OR_RETURN(result.values, Place(lifetimes));
+  GEMMA_ASSIGN_OR_RETURN(result.values, PlaceLifetimes(std::move(lifetimes), kAlignment));
   for (const MemoryRange& range : result.values)
     result.bytes = std::max(result.bytes, range.offset + range.size);
   result.scratch = result.values.back();

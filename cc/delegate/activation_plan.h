@@ -3,6 +3,7 @@
 #ifndef CC_DELEGATE_ACTIVATION_PLAN_H_
 #define CC_DELEGATE_ACTIVATION_PLAN_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -20,6 +21,28 @@ struct MemoryRange {
     return offset < other.offset + other.size && other.offset < offset + size;
   }
 };
+
+// A buffer's bytes and the steps during which they must not be another's.
+struct BufferLifetime {
+  size_t first = 0;
+  size_t last = 0;
+  uint64_t size = 0;
+  bool used = false;
+
+  void Touch(size_t step) {
+    if (!used) first = step;
+    used = true;
+    last = step;
+  }
+  bool Overlaps(const BufferLifetime& other) const {
+    return first <= other.last && other.first <= last;
+  }
+};
+
+// Places for buffers, by index, at multiples of `alignment`; those whose lifetimes overlap do not
+// overlap. OutOfRange when the sizes do not fit 64 bits.
+absl::StatusOr<std::vector<MemoryRange>> PlaceLifetimes(std::vector<BufferLifetime> lifetimes,
+                                                        uint64_t alignment);
 
 struct ActivationPlan {
   std::vector<MemoryRange>

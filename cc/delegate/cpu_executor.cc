@@ -325,6 +325,25 @@ std::string CpuExecutor::Description() const {
                       shared_.pool->threads() == 1 ? " thread)" : " threads)");
 }
 
+absl::StatusOr<ExecutorMemory> CpuExecutor::PlanMemory(
+    std::span<const Plan* const> plans, const std::vector<PlanCache>& caches) const {
+  ExecutorMemory memory;
+  std::vector<PlanWeight> weights;
+  cpu::Workspace::Limits limits;
+  for (const Plan* plan : plans) {
+    weights.insert(weights.end(), plan->weights.begin(), plan->weights.end());
+    limits = Larger(limits, FindLimits(*plan, shared_.pool->threads()));
+    GEMMA_ASSIGN_OR_RETURN(const uint64_t logits_bytes, ScoreLogitsBytes(*plan));
+    GEMMA_ASSIGN_OR_RETURN(const ActivationPlan activations, PlanActivations(*plan, logits_bytes));
+    memory.activations = std::max(memory.activations, activations.bytes);
+  }
+  GEMMA_ASSIGN_OR_RETURN(memory.weights, WeightStore::Bytes(weights));
+  GEMMA_ASSIGN_OR_RETURN(memory.workspace, cpu::Workspace::Bytes(limits));
+  for (const PlanCache& cache : caches) memory.session += cache.bytes;
+  memory.free = AvailableMemory();
+  return memory;
+}
+
 absl::Status CpuExecutor::LoadWeights(std::span<const PlanWeight> weights, WeightSource& source) {
   return shared_.weights.Load(weights, source);
 }

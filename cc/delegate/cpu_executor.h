@@ -29,6 +29,8 @@ class CpuExecutor final : public Executor {
   static absl::StatusOr<std::unique_ptr<CpuExecutor>> Create(const Options& options);
 
   std::string Description() const override;
+  absl::StatusOr<ExecutorMemory> PlanMemory(std::span<const Plan* const> plans,
+                                            const std::vector<PlanCache>& caches) const override;
   absl::Status LoadWeights(std::span<const PlanWeight> weights, WeightSource& source) override;
   absl::StatusOr<std::unique_ptr<PreparedPlan>> Prepare(const Plan& plan,
                                                         std::vector<size_t> cache_slots) override;

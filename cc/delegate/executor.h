@@ -15,11 +15,25 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "cc/delegate/call.h"
+#include "cc/delegate/device_figures.h"
 #include "cc/delegate/plan.h"
 #include "cc/delegate/session_state.h"
+#include "cc/delegate/step_time.h"
 #include "cc/delegate/weight_source.h"
 
 namespace gemma {
+
+// What a model takes of the executor's memory, in bytes.
+struct ExecutorMemory {
+  uint64_t weights = 0;
+  uint64_t activations = 0;  // for all sessions together, as the next
+  uint64_t workspace = 0;    // the kernels' own
+  uint64_t session = 0;      // keys and values of each session; at most, before weights are loaded
+  uint64_t free = 0;         // what the device has left now
+  bool must_fit = false;     // nothing can make room for more
+
+  uint64_t model() const { return weights + activations + workspace; }
+};
 
 class PreparedPlan {
  public:
@@ -28,6 +42,12 @@ class PreparedPlan {
   // executor's NewSession. Cancelled when call.cancelled became true on the way; then, as after any
   // error, `results` is unspecified.
   virtual absl::Status Run(SessionState& session, const Call& call, const CallResults& results) = 0;
+
+  // Runs every kind of step by itself, with one token at position `start`, and takes the time; what
+  // the session holds from `start` on is lost. Unimplemented where an executor cannot.
+  virtual absl::StatusOr<std::vector<StepTime>> Profile(SessionState&, int64_t /*start*/) {
+    return absl::UnimplementedError("this device has no profile of its steps");
+  }
 };
 
 class Executor {
@@ -36,6 +56,10 @@ class Executor {
 
   // For people: "CPU (AVX-512, 2 threads)".
   virtual std::string Description() const = 0;
+
+  // What the plans will take, before anything is loaded or prepared. `caches`: of all plans.
+  virtual absl::StatusOr<ExecutorMemory> PlanMemory(std::span<const Plan* const> plans,
+                                                    const std::vector<PlanCache>& caches) const = 0;
 
   // Brings the weights to the device, each once. After an error the executor is as it was before.
   virtual absl::Status LoadWeights(std::span<const PlanWeight> weights, WeightSource& source) = 0;
@@ -48,6 +72,11 @@ class Executor {
 
   virtual absl::StatusOr<std::unique_ptr<SessionState>> NewSession(
       const std::vector<PlanCache>& caches, int64_t max_context) = 0;
+
+  // Unimplemented where there is nothing to measure; ResourceExhausted without room for it.
+  virtual absl::StatusOr<DeviceFigures> Measure() {
+    return absl::UnimplementedError("this device measures nothing");
+  }
 
   virtual uint64_t WeightBytes() const = 0;      // loaded
   virtual uint64_t ActivationBytes() const = 0;  // taken for the plans prepared so far

@@ -34,6 +34,11 @@ class FakeExecutor final : public Executor {
 
   std::string Description() const override { return "fake"; }
 
+  absl::StatusOr<ExecutorMemory> PlanMemory(std::span<const Plan* const>,
+                                            const std::vector<PlanCache>&) const override {
+    return ExecutorMemory{};
+  }
+
   absl::Status LoadWeights(std::span<const PlanWeight> weights, WeightSource&) override {
     loaded.assign(weights.begin(), weights.end());
     return absl::OkStatus();

@@ -83,14 +83,35 @@ std::vector<size_t> Model::CacheSlots(const Plan& plan) const {
   return slots;
 }
 
-absl::Status Model::Load(WeightSource& source) {
-  if (loaded_) return absl::FailedPreconditionError("the model is already loaded");
+std::vector<PlanWeight> Model::weights() const {
   std::vector<PlanWeight> weights;
   for (const Method& method : methods_) {
     if (method.plan != nullptr)
       weights.insert(weights.end(), method.plan->weights.begin(), method.plan->weights.end());
   }
-  GEMMA_RETURN_IF_ERROR(executor_->LoadWeights(weights, source));
+  return weights;
+}
+
+absl::StatusOr<ExecutorMemory> Model::PlanMemory() const {
+  std::vector<const Plan*> plans;
+  for (const Method& method : methods_) {
+    if (method.plan != nullptr) plans.push_back(method.plan.get());
+  }
+  return executor_->PlanMemory(plans, caches_);
+}
+
+absl::StatusOr<std::vector<StepTime>> Model::Profile(SessionState& session, int64_t start) const {
+  const Method& decode = methods_[static_cast<size_t>(PlanMethod::kDecode)];
+  if (decode.prepared == nullptr)
+    return absl::FailedPreconditionError("the model has no method decode");
+  if (session.owner() != this)
+    return absl::InvalidArgumentError("the session belongs to another model");
+  return decode.prepared->Profile(session, start);
+}
+
+absl::Status Model::Load(WeightSource& source) {
+  if (loaded_) return absl::FailedPreconditionError("the model is already loaded");
+  GEMMA_RETURN_IF_ERROR(executor_->LoadWeights(weights(), source));
   for (Method& method : methods_) {
     if (method.plan == nullptr) continue;
     GEMMA_ASSIGN_OR_RETURN(method.prepared,

@@ -37,6 +37,10 @@ class Model {
   // one about the model, the vocabulary, the context, a cache or a weight.
   absl::Status AddPlan(Plan plan);
 
+  // What Load and NewSession will take; after the last AddPlan.
+  absl::StatusOr<ExecutorMemory> PlanMemory() const;
+  std::vector<PlanWeight> weights() const;  // of all plans
+
   // Loads all plans' weights in one go and prepares the plans.
   absl::Status Load(WeightSource& source);
 
@@ -51,6 +55,11 @@ class Model {
   // NewSession.
   absl::Status Run(PlanMethod method, SessionState& session, const Call& call,
                    const CallResults& results) const;
+
+  absl::StatusOr<DeviceFigures> MeasureDevice() const { return executor_->Measure(); }
+
+  // See PreparedPlan::Profile; of decode.
+  absl::StatusOr<std::vector<StepTime>> Profile(SessionState& session, int64_t start) const;
 
  private:
   struct Method {

@@ -31,8 +31,8 @@ class SessionState {
   const void* owner() const { return owner_; }
   void set_owner(const void* owner) { owner_ = owner; }
 
-  // Bytes of keys and values.
-  uint64_t bytes() const;
+  // Bytes of keys and values: as the plan says, where the executor does not store them otherwise.
+  virtual uint64_t bytes() const;
 
   // Whether a call of `tokens` tokens may begin at position `start`: at the end, or earlier (which
   // forgets what follows). OutOfRange beyond the context or after the end; FailedPrecondition when

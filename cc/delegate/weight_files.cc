@@ -4,33 +4,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "cc/base/status_macros.h"
+#include "cc/delegate/part_sink.h"
 
 namespace gemma {
-namespace {
-
-// Gives one file's requests their places among all requests.
-class PartSink final : public WeightSink {
- public:
-  PartSink(WeightSink& whole, const std::vector<size_t>& indices)
-      : whole_(whole), indices_(indices) {}
-
-  absl::StatusOr<std::byte*> Reserve(const WeightPiece& piece) override {
-    return whole_.Reserve(Placed(piece));
-  }
-  absl::Status Accept(const WeightPiece& piece) override { return whole_.Accept(Placed(piece)); }
-
- private:
-  WeightPiece Placed(WeightPiece piece) const {
-    piece.index = indices_[piece.index];
-    return piece;
-  }
-
-  WeightSink& whole_;
-  const std::vector<size_t>& indices_;
-};
-
-}  // namespace
-
 absl::StatusOr<WeightFiles> WeightFiles::Create(std::vector<WeightFile> files) {
   WeightFiles result(std::move(files));
   for (size_t i = 0; i < result.files_.size(); ++i) {

@@ -22,6 +22,7 @@ class WeightFiles final : public WeightSource {
   // Reads file after file, each to its end.
   absl::Status Read(std::span<const WeightRequest> requests, WeightSink& sink) override;
 
+  bool Has(const std::string& key) const { return file_of_.contains(key); }
   const std::vector<WeightFile>& files() const { return files_; }
 
  private:

@@ -5,30 +5,36 @@
 #include "absl/strings/str_cat.h"
 #include "cc/base/checked_math.h"
 #include "cc/base/status_macros.h"
+#include "cc/delegate/host_weight_memory.h"
 
 namespace gemma {
 namespace {
 
-constexpr uint64_t kAlignment = 64;  // bytes; a cache line, and the widest vector register
+// Bytes; what the widest loads of any kernel like.
+constexpr uint64_t kAlignment = 256;
 
-// Puts pieces where they stay.
-class BlockSink final : public WeightSink {
- public:
-  BlockSink(std::byte* block, std::vector<uint64_t> offsets)
-      : block_(block), offsets_(std::move(offsets)) {}
-
-  absl::StatusOr<std::byte*> Reserve(const WeightPiece& piece) override {
-    return block_ + offsets_[piece.index] + piece.offset;
-  }
-
-  absl::Status Accept(const WeightPiece&) override { return absl::OkStatus(); }
-
- private:
-  std::byte* block_;
-  std::vector<uint64_t> offsets_;  // of each weight in the block
+struct Layout {
+  std::vector<WeightRequest> requests;
+  std::vector<uint64_t> offsets;  // by request
+  uint64_t bytes = 0;
 };
 
+absl::StatusOr<Layout> LayOut(std::span<const PlanWeight> weights) {
+  Layout layout;
+  for (const PlanWeight& weight : weights) {
+    layout.requests.push_back({weight.data_key, weight.bytes});
+    layout.offsets.push_back(layout.bytes);
+    GEMMA_ASSIGN_OR_RETURN(layout.bytes, CheckedAdd(layout.bytes, weight.bytes));
+    GEMMA_ASSIGN_OR_RETURN(layout.bytes, CheckedRoundUp(layout.bytes, kAlignment));
+  }
+  // Kernels may read a little past a plane's end (cc/kernels/cuda/matrix.h).
+  GEMMA_ASSIGN_OR_RETURN(layout.bytes, CheckedAdd(layout.bytes, kAlignment));
+  return layout;
+}
+
 }  // namespace
+
+WeightStore::WeightStore() : memory_(std::make_unique<HostWeightMemory>()) {}
 
 absl::StatusOr<const WeightStore::Entry*> WeightStore::FindEntry(const PlanWeight& weight) const {
   const auto found = entries_.find(weight.data_key);
@@ -57,31 +63,33 @@ absl::StatusOr<std::vector<PlanWeight>> WeightStore::Missing(
   return result;
 }
 
+absl::StatusOr<uint64_t> WeightStore::Bytes(std::span<const PlanWeight> weights) {
+  GEMMA_ASSIGN_OR_RETURN(const std::vector<PlanWeight> all, WeightStore().Missing(weights));
+  GEMMA_ASSIGN_OR_RETURN(const Layout layout, LayOut(all));
+  return all.empty() ? 0 : layout.bytes;
+}
+
 absl::Status WeightStore::Load(std::span<const PlanWeight> weights, WeightSource& source) {
   GEMMA_ASSIGN_OR_RETURN(const std::vector<PlanWeight> missing, Missing(weights));
   if (missing.empty()) return absl::OkStatus();
-  std::vector<WeightRequest> requests;
-  std::vector<uint64_t> offsets;
-  uint64_t total = 0;
-  for (const PlanWeight& weight : missing) {
-    requests.push_back({weight.data_key, weight.bytes});
-    offsets.push_back(total);
-    GEMMA_ASSIGN_OR_RETURN(total, CheckedAdd(total, weight.bytes));
-    GEMMA_ASSIGN_OR_RETURN(total, CheckedRoundUp(total, kAlignment));
+  GEMMA_ASSIGN_OR_RETURN(const Layout layout, LayOut(missing));
+  GEMMA_ASSIGN_OR_RETURN(std::unique_ptr<WeightBlock> block, memory_->Take(layout.bytes));
+  {
+    GEMMA_ASSIGN_OR_RETURN(const std::unique_ptr<WeightSink> sink, block->MakeSink(layout.offsets));
+    GEMMA_RETURN_IF_ERROR(source.Read(layout.requests, *sink));
   }
-  GEMMA_ASSIGN_OR_RETURN(HostMemory block, HostMemory::Allocate(total, "weights"));
-  BlockSink sink(block.data(), offsets);
-  GEMMA_RETURN_IF_ERROR(source.Read(requests, sink));
+  GEMMA_RETURN_IF_ERROR(memory_->Finish());
   std::vector<Entry> loaded;
   for (size_t i = 0; i < missing.size(); ++i) {
     GEMMA_ASSIGN_OR_RETURN(
         const WeightView view,
-        WeightView::Create(missing[i].shape, {block.data() + offsets[i], missing[i].bytes}));
+        WeightView::Create(missing[i].shape,
+                           {block->data() + layout.offsets[i], missing[i].bytes}));
     loaded.push_back({missing[i], view});
   }
   for (Entry& entry : loaded) entries_.emplace(entry.weight.data_key, std::move(entry));
   blocks_.push_back(std::move(block));
-  bytes_ += total;
+  bytes_ += layout.bytes;
   return absl::OkStatus();
 }
 

@@ -1,17 +1,18 @@
-// The weights of one model in host memory, each loaded once, however many methods use it.
+// The weights of one model in one kind of memory, each loaded once, however many methods use it.
 #ifndef CC_DELEGATE_WEIGHT_STORE_H_
 #define CC_DELEGATE_WEIGHT_STORE_H_
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "cc/delegate/host_memory.h"
 #include "cc/delegate/plan.h"
+#include "cc/delegate/weight_memory.h"
 #include "cc/delegate/weight_source.h"
 #include "cc/kernels/weight_layout.h"
 
@@ -19,8 +20,16 @@ namespace gemma {
 
 class WeightStore {
  public:
-  // Takes memory for the weights that are not here yet and reads them: one block, exactly their
-  // sizes plus padding to 64 bytes. After an error the store is as it was before.
+  // In host memory where nothing else is said.
+  WeightStore();
+  explicit WeightStore(std::unique_ptr<WeightMemory> memory) : memory_(std::move(memory)) {}
+
+  // What Load takes for these weights, if none of them is here yet: exactly their sizes plus padding
+  // to 256 bytes, and 256 bytes more.
+  static absl::StatusOr<uint64_t> Bytes(std::span<const PlanWeight> weights);
+
+  // Takes memory for the weights that are not here yet and reads them: one block. After an error the
+  // store is as it was before.
   absl::Status Load(std::span<const PlanWeight> weights, WeightSource& source);
 
   // The view stays valid as long as the store. NotFound when it was not loaded; InvalidArgument
@@ -39,7 +48,8 @@ class WeightStore {
   absl::StatusOr<std::vector<PlanWeight>> Missing(std::span<const PlanWeight> weights) const;
 
   std::map<std::string, Entry> entries_;  // by data_key
-  std::vector<HostMemory> blocks_;
+  std::unique_ptr<WeightMemory> memory_;
+  std::vector<std::unique_ptr<WeightBlock>> blocks_;
   uint64_t bytes_ = 0;
 };
 

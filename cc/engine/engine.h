@@ -8,6 +8,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "cc/delegate/device_figures.h"
 #include "cc/engine/benchmark_info.h"
 #include "cc/engine/manifest.h"
 #include "cc/engine/session.h"
@@ -40,6 +41,11 @@ class Engine {
 
   // Null when the artifact has none: it can score tokens, but neither read nor write text.
   virtual const Tokenizer* tokenizer() const = 0;
+
+  // What the device is measured to do now; Unimplemented for devices that measure nothing.
+  virtual absl::StatusOr<DeviceFigures> MeasureDevice() {
+    return absl::UnimplementedError("this device measures nothing");
+  }
 
   // How long loading took.
   virtual const BenchmarkInfo& load_info() const = 0;

@@ -2,16 +2,18 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cmath>
 #include <mutex>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "cc/base/status_macros.h"
-#include "cc/delegate/cpu_executor.h"
 #include "cc/delegate/gemma_delegate.h"
 #include "cc/delegate/model.h"
+#include "cc/delegate/random_weights.h"
 #include "cc/delegate/weight_files.h"
 #include "cc/engine/artifact_files.h"
 #include "cc/engine/artifact_program.h"
@@ -81,6 +83,12 @@ class SessionImpl final : public Session {
 
   absl::Status Rewind(int64_t position) override { return state_->Rewind(position); }
 
+  absl::StatusOr<std::vector<StepTime>> ProfileDecode(int64_t position) override {
+    std::lock_guard lock(runtime_.mutex);
+    GEMMA_RETURN_IF_ERROR(state_->Rewind(0));
+    return runtime_.model->Profile(*state_, position);
+  }
+
  private:
   absl::Status CheckRoom(size_t tokens) const {
     if (tokens == 0) return absl::InvalidArgumentError("there are no tokens");
@@ -148,12 +156,27 @@ class EngineImpl final : public Engine {
  public:
   explicit EngineImpl(std::string folder) : folder_(std::move(folder)) {}
 
-  // The phases of loading, in order.
-  absl::Status Load(const EngineOptions& options) {
+  // The phases of loading, in order; first those that take no memory to speak of.
+  absl::Status LoadPlans(const EngineOptions& options) {
     GEMMA_RETURN_IF_ERROR(Timed("manifest", [&] { return ReadFolder(); }));
-    GEMMA_RETURN_IF_ERROR(Timed("program", [&] { return LoadProgram(options); }));
+    return Timed("program", [&] { return LoadProgram(options); });
+  }
+  absl::Status Load(const EngineOptions& options) {
+    GEMMA_RETURN_IF_ERROR(LoadPlans(options));
     GEMMA_RETURN_IF_ERROR(Timed("tokenizer", [&] { return LoadTokenizer(); }));
     return Timed("weights", [&] { return LoadWeights(options); });
+  }
+
+  // After LoadPlans.
+  absl::StatusOr<EnginePlan> MakePlan() const {
+    EnginePlan plan = {DescribeDevice(), {}};
+    GEMMA_ASSIGN_OR_RETURN(plan.memory, runtime_.model->PlanMemory());
+    return plan;
+  }
+
+  absl::StatusOr<DeviceFigures> MeasureDevice() override {
+    std::lock_guard lock(runtime_.mutex);
+    return runtime_.model->MeasureDevice();
   }
 
   const Manifest& manifest() const override { return manifest_; }
@@ -165,7 +188,7 @@ class EngineImpl final : public Engine {
   EngineMemory memory() const override {
     EngineMemory memory = {.weights = runtime_.model->executor().WeightBytes(),
                            .activations = runtime_.model->executor().ActivationBytes()};
-    for (const PlanCache& cache : runtime_.model->caches()) memory.session += cache.bytes;
+    memory.session = session_bytes_;
     return memory;
   }
 
@@ -176,6 +199,7 @@ class EngineImpl final : public Engine {
                                                      " are allowed by this artifact)"));
     }
     GEMMA_ASSIGN_OR_RETURN(std::unique_ptr<SessionState> state, runtime_.model->NewSession());
+    session_bytes_ = state->bytes();
     return std::make_unique<SessionImpl>(runtime_, limits_, options, std::move(state));
   }
 
@@ -210,8 +234,9 @@ class EngineImpl final : public Engine {
   // The plans are checked here, and once more where ExecuTorch hands them to our delegate.
   absl::Status LoadProgram(const EngineOptions& options) {
     GEMMA_ASSIGN_OR_RETURN(runtime_.artifact, ReadArtifactProgram(folder_, manifest_));
-    GEMMA_ASSIGN_OR_RETURN(std::unique_ptr<Executor> executor, MakeExecutor(options));
-    runtime_.model = std::make_shared<Model>(std::move(executor));
+    GEMMA_ASSIGN_OR_RETURN(ChosenExecutor chosen, MakeExecutor(options.device, options.threads));
+    device_reason_ = chosen.reason;
+    runtime_.model = std::make_shared<Model>(std::move(chosen.executor));
     absl::StatusOr<std::unique_ptr<ExecuTorchProgram>> program =
         ExecuTorchProgram::Load(runtime_.artifact.bytes());
     GEMMA_RETURN_IF_ERROR(OfProgram(program.status()));
@@ -227,9 +252,8 @@ class EngineImpl final : public Engine {
     return absl::OkStatus();
   }
 
-  static absl::StatusOr<std::unique_ptr<Executor>> MakeExecutor(const EngineOptions& options) {
-    if (options.make_executor) return options.make_executor();
-    return CpuExecutor::Create({.threads = options.threads});
+  std::string DescribeDevice() const {
+    return device_reason_.empty() ? device() : absl::StrCat(device(), ": ", device_reason_);
   }
 
   absl::Status LoadTokenizer() {
@@ -269,11 +293,30 @@ class EngineImpl final : public Engine {
     return absl::OkStatus();
   }
 
+  // Says what will be taken, and refuses what cannot fit a device whose memory is its own.
+  absl::Status PlanMemory(const EngineOptions& options) {
+    GEMMA_ASSIGN_OR_RETURN(const EnginePlan plan, MakePlan());
+    session_bytes_ = plan.memory.session;
+    if (options.report) {
+      options.report(absl::StrCat("device: ", plan.device));
+      options.report(absl::StrCat("memory: ", FormatMemory(plan.memory)));
+    }
+    if (!plan.memory.must_fit || plan.memory.model() <= plan.memory.free) return absl::OkStatus();
+    return absl::ResourceExhaustedError(absl::StrCat(
+        folder_, ": ", FormatMemory(plan.memory), " on ", device(),
+        " (free some, or export with a smaller recipe, --max_seq_len or chunk)"));
+  }
+
   absl::Status LoadWeights(const EngineOptions& options) {
+    GEMMA_RETURN_IF_ERROR(PlanMemory(options));
     GEMMA_ASSIGN_OR_RETURN(std::vector<WeightFile> files,
                            OpenWeightFiles(folder_, manifest_, options.progress));
     GEMMA_ASSIGN_OR_RETURN(WeightFiles source, WeightFiles::Create(std::move(files)));
-    return runtime_.model->Load(source);
+    if (!options.random_weights) return runtime_.model->Load(source);
+    RandomWeights random(
+        runtime_.model->weights(), source,
+        [&](const std::string& key) { return source.Has(key); }, options.progress);
+    return runtime_.model->Load(random);
   }
 
   const std::string folder_;
@@ -282,9 +325,25 @@ class EngineImpl final : public Engine {
   Runtime runtime_;
   std::unique_ptr<Tokenizer> tokenizer_;
   BenchmarkInfo load_info_;
+  std::string device_reason_;             // why the device is what it is
+  std::atomic<uint64_t> session_bytes_ = 0;  // of the newest session; before, as planned
 };
 
 }  // namespace
+
+std::string FormatMemory(const ExecutorMemory& memory) {
+  const auto gigabytes = [](uint64_t bytes) { return absl::StrFormat("%.2f GB", bytes / 1e9); };
+  return absl::StrCat("weights ", gigabytes(memory.weights), ", activations ",
+                      gigabytes(memory.activations), ", workspace ", gigabytes(memory.workspace),
+                      ", each session at most ", gigabytes(memory.session), ", free ",
+                      gigabytes(memory.free));
+}
+
+absl::StatusOr<EnginePlan> PlanEngine(const std::string& folder, const EngineOptions& options) {
+  EngineImpl engine(folder);
+  GEMMA_RETURN_IF_ERROR(engine.LoadPlans(options));
+  return engine.MakePlan();
+}
 
 absl::StatusOr<std::unique_ptr<Engine>> LoadEngine(const std::string& folder,
                                                    const EngineOptions& options) {

@@ -13,18 +13,32 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "cc/delegate/device_choice.h"
 #include "cc/delegate/executor.h"
 #include "cc/engine/engine.h"
 
 namespace gemma {
 
 struct EngineOptions {
-  // Makes the executor that the model runs on; empty: a CpuExecutor with `threads` threads.
-  std::function<absl::StatusOr<std::unique_ptr<Executor>>()> make_executor = {};
-  int threads = 0;  // 0: one for each CPU that this process may use
+  DeviceChoice device = DeviceChoice::kAuto;
+  int threads = 0;  // of the CPU; 0: one for each that this process may use
+  // Weights that the folder's files lack are random (random_weights.h) instead of an error.
+  bool random_weights = false;
+  // Called with a line for people: the device and why it is that one, the memory about to be taken.
+  std::function<void(const std::string&)> report = {};
   // Called while weights are read, with the bytes done and the bytes to do.
   std::function<void(uint64_t, uint64_t)> progress = {};
 };
+
+// What an artifact would take, without taking it.
+struct EnginePlan {
+  std::string device;  // and why, where nobody asked for it
+  ExecutorMemory memory;
+};
+absl::StatusOr<EnginePlan> PlanEngine(const std::string& folder, const EngineOptions& options);
+
+// "weights 18.25 GB, activations 0.31 GB, ..."
+std::string FormatMemory(const ExecutorMemory& memory);
 
 // Errors are one sentence that names the file.
 absl::StatusOr<std::unique_ptr<Engine>> LoadEngine(const std::string& folder,

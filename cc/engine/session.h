@@ -17,6 +17,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "cc/delegate/step_time.h"
 #include "cc/engine/sampling_params.h"
 
 namespace gemma {
@@ -59,6 +60,12 @@ class Session {
   // Forgets all positions from `position` on. FailedPrecondition when a sliding window has
   // overwritten what the tokens before it would need; position 0 is always possible.
   virtual absl::Status Rewind(int64_t position) = 0;
+
+  // Takes the time of every kind of step of decode at `position`, and then forgets everything.
+  // Unimplemented on devices that cannot.
+  virtual absl::StatusOr<std::vector<StepTime>> ProfileDecode(int64_t /*position*/) {
+    return absl::UnimplementedError("this session cannot take the time of its steps");
+  }
 };
 
 }  // namespace gemma

@@ -24,6 +24,8 @@ struct Flags {
   std::vector<int64_t> depth = {0};
   int repetitions = 5;
   BenchFormat format = BenchFormat::kTable;
+  bool profile = false;
+  bool dry_run = false;
 };
 
 constexpr SamplingParams kGreedy = {};
@@ -101,18 +103,51 @@ absl::StatusOr<std::vector<Measurement>> MeasureAll(const Flags& flags, Bench& b
   return measurements;
 }
 
+// The steps of decode at every depth, of devices that can tell.
+absl::StatusOr<std::vector<StepProfile>> ProfileAll(const Flags& flags, Session& session) {
+  std::vector<StepProfile> profiles;
+  for (const int64_t depth : flags.depth) {
+    absl::StatusOr<std::vector<StepTime>> kinds = session.ProfileDecode(depth);
+    if (absl::IsUnimplemented(kinds.status()) && !flags.profile) return profiles;
+    GEMMA_RETURN_IF_ERROR(kinds.status());
+    profiles.push_back({depth, *std::move(kinds)});
+  }
+  return profiles;
+}
+
+void SetBytesRead(const std::vector<StepProfile>& profiles,
+                  std::vector<Measurement>& measurements) {
+  for (Measurement& measurement : measurements) {
+    if (measurement.test != "decode") continue;
+    for (const StepProfile& profile : profiles) {
+      if (profile.depth != measurement.depth) continue;
+      for (const StepTime& kind : profile.kinds)
+        measurement.bytes_per_token += static_cast<double>(kind.bytes_read);
+    }
+  }
+}
+
 absl::Status RunBench(const Flags& flags) {
+  if (flags.dry_run) return PrintMemoryPlan(flags.model);
   GEMMA_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, OpenEngine(flags.model));
   GEMMA_ASSIGN_OR_RETURN(const std::unique_ptr<Session> session, OpenSession(*engine, flags.model));
   Bench bench(*session, engine->limits().vocab_size);
-  GEMMA_ASSIGN_OR_RETURN(const std::vector<Measurement> measurements, MeasureAll(flags, bench));
+  GEMMA_ASSIGN_OR_RETURN(std::vector<Measurement> measurements, MeasureAll(flags, bench));
+  GEMMA_ASSIGN_OR_RETURN(const std::vector<StepProfile> profiles, ProfileAll(flags, *session));
+  SetBytesRead(profiles, measurements);
+  const absl::StatusOr<DeviceFigures> figures = engine->MeasureDevice();
+  if (!figures.ok() && !absl::IsUnimplemented(figures.status())) return figures.status();
   const BenchConditions conditions = {.model = engine->manifest().model_name,
                                       .device = engine->device(),
                                       .load_seconds = engine->load_info().total_seconds(),
                                       .weight_bytes = engine->memory().weights,
                                       .session_bytes = engine->memory().session,
-                                      .peak_resident_bytes = PeakResidentBytes()};
-  std::fputs(FormatBench(conditions, measurements, flags.format).c_str(), stdout);
+                                      .peak_resident_bytes = PeakResidentBytes(),
+                                      .device_bytes_used = figures.ok() ? figures->memory_used : 0,
+                                      .read_bandwidth =
+                                          figures.ok() ? figures->read_bytes_per_second : 0};
+  const auto shown = flags.profile ? profiles : std::vector<StepProfile>{};
+  std::fputs(FormatBench(conditions, measurements, shown, flags.format).c_str(), stdout);
   return absl::OkStatus();
 }
 
@@ -139,6 +174,9 @@ Command BenchCommand(CLI::App& root) {
                                                       {"json", BenchFormat::kJson}};
   parser->add_option("--format", flags->format, "table, markdown or json.")
       ->transform(CLI::CheckedTransformer(formats, CLI::ignore_case));
+  parser->add_flag("--profile", flags->profile,
+                   "Also the time of every kind of step of decode, run by itself (CUDA).");
+  parser->add_flag("--dry_run", flags->dry_run, "Print the device and memory it takes, and end.");
   return {parser, [flags] { return RunBench(*flags); }};
 }
 

@@ -10,6 +10,7 @@
 
 #include "cc/base/status_macros.h"
 #include "cc/engine/artifact_files.h"
+#include "cc/engine/describe_gpu.h"
 #include "cc/engine/manifest.h"
 #include "cc/kernels/cpu/kernels.h"
 #include "cc/runner/command.h"
@@ -29,7 +30,7 @@ void PrintMachine() {
   std::printf("CPUs      %u\n", std::thread::hardware_concurrency());
   std::printf("memory    %.1f GB, %.1f GB of it free\n", memory.totalram * memory.mem_unit / 1e9,
               memory.freeram * memory.mem_unit / 1e9);
-  std::printf("CUDA      not in this build\n");
+  std::printf("GPU       %s\n", DescribeGpu().c_str());
 }
 
 absl::Status CheckFile(const std::string& folder, const ManifestFile& file) {

@@ -33,6 +33,7 @@ struct Flags {
   int64_t max_new_tokens = 512;
   bool raw = false;
   bool thinking = false;
+  bool dry_run = false;
 };
 
 absl::StatusOr<std::string> ReadPrompt(const Flags& flags) {
@@ -91,6 +92,7 @@ absl::Status CheckFlags(const Flags& flags) {
 
 absl::Status RunGenerate(const Flags& flags) {
   GEMMA_RETURN_IF_ERROR(CheckFlags(flags));
+  if (flags.dry_run) return PrintMemoryPlan(flags.model);
   GEMMA_ASSIGN_OR_RETURN(const std::string text, ReadPrompt(flags));
   GEMMA_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, OpenEngine(flags.model));
   GEMMA_ASSIGN_OR_RETURN(const std::vector<int32_t> prompt, MakePrompt(flags, *engine, text));
@@ -128,6 +130,7 @@ Command GenerateCommand(CLI::App& root) {
   parser->add_flag("--raw", flags->raw, "Continue the prompt as it is, without the chat template.");
   parser->add_flag("--thinking", flags->thinking,
                    "Let the model think first (Gemma 4); thoughts go to stderr.");
+  parser->add_flag("--dry_run", flags->dry_run, "Print the device and memory it takes, and end.");
   return {parser, [flags] { return RunGenerate(*flags); }};
 }
 

@@ -10,41 +10,113 @@ namespace gemma {
 namespace {
 
 std::string Conditions(const BenchConditions& conditions) {
-  return absl::StrFormat(
+  std::string text = absl::StrFormat(
       "%s on %s; load %.2f s, weights %.1f MB, session %.1f MB, peak resident %.1f MB",
       conditions.model, conditions.device, conditions.load_seconds, conditions.weight_bytes / 1e6,
       conditions.session_bytes / 1e6, conditions.peak_resident_bytes / 1e6);
+  if (conditions.read_bandwidth > 0) {
+    absl::StrAppendFormat(&text, ", GPU memory in use %.1f MB, read bandwidth %.0f GB/s",
+                          conditions.device_bytes_used / 1e6, conditions.read_bandwidth / 1e9);
+  }
+  return text;
 }
 
-std::string TableRow(const Measurement& m) {
+// Milliseconds to the first token, of a prefill.
+double MillisecondsOf(const Measurement& m, const Summary& summary) {
+  return 1e3 * static_cast<double>(m.tokens) / summary.mean;
+}
+
+double BytesPerSecond(const Measurement& m, const Summary& summary) {
+  return m.bytes_per_token * summary.mean;
+}
+
+// "2412 GB/s, 78 % of the bandwidth", or "181.5 ms to the first token".
+std::string Remark(const BenchConditions& conditions, const Measurement& m,
+                   const Summary& summary) {
+  if (m.test == "prefill")
+    return absl::StrFormat("%.1f ms to the first token", MillisecondsOf(m, summary));
+  const double speed = BytesPerSecond(m, summary);
+  if (speed <= 0) return "";
+  std::string text = absl::StrFormat("%.0f GB/s", speed / 1e9);
+  if (conditions.read_bandwidth > 0)
+    absl::StrAppendFormat(&text, ", %.0f %% of the bandwidth", 100 * speed / conditions.read_bandwidth);
+  return text;
+}
+
+std::string TableRow(const BenchConditions& conditions, const Measurement& m) {
   const Summary summary = Summarize(m.tokens_per_second);
-  return absl::StrFormat("%-8s %7d %8d %5d %9.2f ± %.2f\n", m.test, m.tokens, m.depth,
-                         m.tokens_per_second.size(), summary.mean, summary.deviation);
+  return absl::StrFormat("%-8s %7d %8d %5d %9.2f ± %-7.2f %s\n", m.test, m.tokens, m.depth,
+                         m.tokens_per_second.size(), summary.mean, summary.deviation,
+                         Remark(conditions, m, summary));
 }
 
-std::string MarkdownRow(const Measurement& m) {
+std::string MarkdownRow(const BenchConditions& conditions, const Measurement& m) {
   const Summary summary = Summarize(m.tokens_per_second);
-  return absl::StrFormat("| %s | %d | %d | %d | %.2f ± %.2f |\n", m.test, m.tokens, m.depth,
-                         m.tokens_per_second.size(), summary.mean, summary.deviation);
+  return absl::StrFormat("| %s | %d | %d | %d | %.2f ± %.2f | %s |\n", m.test, m.tokens, m.depth,
+                         m.tokens_per_second.size(), summary.mean, summary.deviation,
+                         Remark(conditions, m, summary));
 }
 
-std::string Json(const BenchConditions& conditions, const std::vector<Measurement>& measurements) {
+std::string ProfileText(const BenchConditions& conditions, const StepProfile& profile,
+                        bool table) {
+  std::string text = absl::StrFormat(
+      table ? "\none token at depth %d, each kind of step by itself\n%-44s %5s %10s %8s %6s\n"
+            : "\nOne token at depth %d, each kind of step by itself:\n\n| %s | %s | %s | %s | %s |\n",
+      profile.depth, "step", "count", "µs", "GB/s", "%");
+  if (!table) text += "|---|---:|---:|---:|---:|\n";
+  double total = 0;
+  for (const StepTime& kind : profile.kinds) {
+    total += kind.microseconds;
+    const double speed = static_cast<double>(kind.bytes_read) / (1e-6 * kind.microseconds);
+    const double share = conditions.read_bandwidth > 0 ? 100 * speed / conditions.read_bandwidth : 0;
+    absl::StrAppendFormat(&text, table ? "%-44s %5d %9.1f %8.0f %6.1f\n" : "| %s | %d | %.1f | %.0f | %.1f |\n",
+                          kind.kind, kind.steps, kind.microseconds, speed / 1e9, share);
+  }
+  absl::StrAppendFormat(&text, table ? "%-44s %5s %9.1f\n" : "| %s | %s | %.1f | | |\n", "all", "",
+                        total);
+  return text;
+}
+
+nlohmann::ordered_json JsonOf(const Measurement& measurement) {
+  const Summary summary = Summarize(measurement.tokens_per_second);
+  nlohmann::ordered_json json = {
+      {"test", measurement.test},
+      {"tokens", measurement.tokens},
+      {"depth", measurement.depth},
+      {"repetitions", measurement.tokens_per_second.size()},
+      {"tokens_per_second", {{"mean", summary.mean}, {"deviation", summary.deviation}}}};
+  if (measurement.test == "prefill")
+    json["milliseconds_to_first_token"] = MillisecondsOf(measurement, summary);
+  if (measurement.bytes_per_token > 0)
+    json["bytes_per_second"] = BytesPerSecond(measurement, summary);
+  return json;
+}
+
+nlohmann::ordered_json JsonOf(const StepProfile& profile) {
+  nlohmann::ordered_json kinds = nlohmann::ordered_json::array();
+  for (const StepTime& kind : profile.kinds) {
+    kinds.push_back({{"step", kind.kind},
+                     {"count", kind.steps},
+                     {"microseconds", kind.microseconds},
+                     {"bytes_read", kind.bytes_read}});
+  }
+  return {{"depth", profile.depth}, {"kinds", kinds}};
+}
+
+std::string Json(const BenchConditions& conditions, const std::vector<Measurement>& measurements,
+                 const std::vector<StepProfile>& profiles) {
   nlohmann::ordered_json root = {{"model", conditions.model},
                                  {"device", conditions.device},
                                  {"load_seconds", conditions.load_seconds},
                                  {"weight_bytes", conditions.weight_bytes},
                                  {"session_bytes", conditions.session_bytes},
                                  {"peak_resident_bytes", conditions.peak_resident_bytes},
-                                 {"results", nlohmann::ordered_json::array()}};
-  for (const Measurement& measurement : measurements) {
-    const Summary summary = Summarize(measurement.tokens_per_second);
-    root["results"].push_back(
-        {{"test", measurement.test},
-         {"tokens", measurement.tokens},
-         {"depth", measurement.depth},
-         {"repetitions", measurement.tokens_per_second.size()},
-         {"tokens_per_second", {{"mean", summary.mean}, {"deviation", summary.deviation}}}});
-  }
+                                 {"device_bytes_used", conditions.device_bytes_used},
+                                 {"read_bytes_per_second", conditions.read_bandwidth},
+                                 {"results", nlohmann::ordered_json::array()},
+                                 {"profiles", nlohmann::ordered_json::array()}};
+  for (const Measurement& measurement : measurements) root["results"].push_back(JsonOf(measurement));
+  for (const StepProfile& profile : profiles) root["profiles"].push_back(JsonOf(profile));
   return root.dump(2) + "\n";
 }
 
@@ -59,15 +131,17 @@ Summary Summarize(const std::vector<double>& values) {
 }
 
 std::string FormatBench(const BenchConditions& conditions,
-                        const std::vector<Measurement>& measurements, BenchFormat format) {
-  if (format == BenchFormat::kJson) return Json(conditions, measurements);
+                        const std::vector<Measurement>& measurements,
+                        const std::vector<StepProfile>& profiles, BenchFormat format) {
+  if (format == BenchFormat::kJson) return Json(conditions, measurements, profiles);
   const bool table = format == BenchFormat::kTable;
   std::string text = Conditions(conditions);
   text += table ? "\ntest      tokens    depth  runs  tokens/s\n"
-                : "\n\n| test | tokens | depth | runs | tokens/s |\n|---|---:|---:|---:|---:|\n";
+                : "\n\n| test | tokens | depth | runs | tokens/s | |\n|---|---:|---:|---:|---:|---|\n";
   for (const Measurement& measurement : measurements) {
-    text += table ? TableRow(measurement) : MarkdownRow(measurement);
+    text += table ? TableRow(conditions, measurement) : MarkdownRow(conditions, measurement);
   }
+  for (const StepProfile& profile : profiles) text += ProfileText(conditions, profile, table);
   return text;
 }
 

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "cc/delegate/step_time.h"
+
 namespace gemma {
 
 struct Summary {
@@ -22,6 +24,7 @@ struct Measurement {
   int64_t tokens = 0;                     // processed in a repetition
   int64_t depth = 0;                      // tokens in the context before
   std::vector<double> tokens_per_second;  // by repetition
+  double bytes_per_token = 0;             // read from the device's memory; 0: not known
 };
 
 // What the measurements were made with.
@@ -32,12 +35,21 @@ struct BenchConditions {
   uint64_t weight_bytes = 0;
   uint64_t session_bytes = 0;
   uint64_t peak_resident_bytes = 0;  // of the process
+  uint64_t device_bytes_used = 0;    // of the whole GPU at the end; 0: not known
+  double read_bandwidth = 0;         // of the GPU, bytes a second, in this run; 0: not known
+};
+
+// The steps of decode at one depth, by kind.
+struct StepProfile {
+  int64_t depth = 0;
+  std::vector<StepTime> kinds;
 };
 
 enum class BenchFormat { kTable, kMarkdown, kJson };
 
 std::string FormatBench(const BenchConditions& conditions,
-                        const std::vector<Measurement>& measurements, BenchFormat format);
+                        const std::vector<Measurement>& measurements,
+                        const std::vector<StepProfile>& profiles, BenchFormat format);
 
 }  // namespace gemma
 

@@ -8,8 +8,14 @@ namespace {
 
 const std::vector<Measurement> kMeasurements = {
     {.test = "prefill", .tokens = 512, .depth = 0, .tokens_per_second = {100, 110, 120}},
-    {.test = "decode", .tokens = 64, .depth = 512, .tokens_per_second = {50}}};
-const BenchConditions kConditions = {.model = "tiny", .device = "CPU", .load_seconds = 0.5};
+    {.test = "decode",
+     .tokens = 64,
+     .depth = 512,
+     .tokens_per_second = {50},
+     .bytes_per_token = 20e9}};
+const BenchConditions kConditions = {
+    .model = "tiny", .device = "CPU", .load_seconds = 0.5, .read_bandwidth = 2e12};
+const std::vector<StepProfile> kProfiles = {{512, {{"layers.*.down", 60, 1000, 1'000'000'000}}}};
 
 TEST(Summarize, IsMeanAndSampleDeviation) {
   const Summary summary = Summarize({100, 110, 120});
@@ -19,19 +25,26 @@ TEST(Summarize, IsMeanAndSampleDeviation) {
 }
 
 TEST(FormatBench, TableAndMarkdownHaveARowForEachMeasurement) {
-  const std::string table = FormatBench(kConditions, kMeasurements, BenchFormat::kTable);
+  const std::string table = FormatBench(kConditions, kMeasurements, kProfiles, BenchFormat::kTable);
   EXPECT_NE(table.find("110.00 ± 10.00"), std::string::npos) << table;
-  const std::string markdown = FormatBench(kConditions, kMeasurements, BenchFormat::kMarkdown);
-  EXPECT_NE(markdown.find("| decode | 64 | 512 | 1 | 50.00 ± 0.00 |"), std::string::npos)
+  const std::string markdown = FormatBench(kConditions, kMeasurements, kProfiles, BenchFormat::kMarkdown);
+  EXPECT_NE(markdown.find("| decode | 64 | 512 | 1 | 50.00 ± 0.00 | 1000 GB/s, 50 % of the "
+                          "bandwidth |"),
+            std::string::npos)
       << markdown;
+  EXPECT_NE(markdown.find("| layers.*.down | 60 | 1000.0 | 1000 | 50.0 |"), std::string::npos)
+      << markdown;
+  EXPECT_NE(table.find("4654.5 ms to the first token"), std::string::npos) << table;
 }
 
 TEST(FormatBench, JsonHasTheNumbers) {
   const auto root =
-      nlohmann::json::parse(FormatBench(kConditions, kMeasurements, BenchFormat::kJson));
+      nlohmann::json::parse(FormatBench(kConditions, kMeasurements, kProfiles, BenchFormat::kJson));
   EXPECT_EQ(root["results"].size(), 2u);
   EXPECT_EQ(root["results"][0]["tokens_per_second"]["mean"], 110);
   EXPECT_EQ(root["results"][1]["depth"], 512);
+  EXPECT_EQ(root["results"][1]["bytes_per_second"], 1e12);
+  EXPECT_EQ(root["profiles"][0]["kinds"][0]["microseconds"], 1000);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "cc/base/status_macros.h"
 #include "cc/engine/benchmark_info.h"
 #include "cc/engine/engine_impl.h"
 #include "cc/runner/interrupt.h"
@@ -29,6 +30,22 @@ class LoadProgress {
   Stopwatch since_report_;
 };
 
+DeviceChoice ChosenDevice(const ModelFlags& flags) {
+  if (flags.device == "cpu") return DeviceChoice::kCpu;
+  return flags.device == "cuda" ? DeviceChoice::kCuda : DeviceChoice::kAuto;
+}
+
+EngineOptions OptionsOf(const ModelFlags& flags) {
+  auto progress = std::make_shared<LoadProgress>();
+  EngineOptions options;
+  options.device = ChosenDevice(flags);
+  options.threads = flags.threads;
+  options.random_weights = flags.random_weights;
+  options.progress = [progress](uint64_t done, uint64_t total) { progress->Report(done, total); };
+  options.report = [](const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); };
+  return options;
+}
+
 }  // namespace
 
 void AddModelFlags(CLI::App& parser, ModelFlags& flags) {
@@ -44,6 +61,9 @@ void AddModelFlags(CLI::App& parser, ModelFlags& flags) {
       .add_option("--prefill_chunk", flags.prefill_chunk,
                   "Tokens a call; 0: as many as the artifact allows.")
       ->check(CLI::NonNegativeNumber);
+  parser.add_flag("--random_weights", flags.random_weights,
+                  "Make up the weights that the artifact's files lack, the same ones on every "
+                  "machine: for measuring without a checkpoint.");
 }
 
 std::string UserPath(const std::string& path) {
@@ -52,15 +72,14 @@ std::string UserPath(const std::string& path) {
 }
 
 absl::StatusOr<std::unique_ptr<Engine>> OpenEngine(const ModelFlags& flags) {
-  if (flags.device == "cuda") {
-    return absl::UnimplementedError(
-        "--device cuda: this runner was built without CUDA (use --device cpu)");
-  }
-  auto progress = std::make_shared<LoadProgress>();
-  EngineOptions options;
-  options.threads = flags.threads;
-  options.progress = [progress](uint64_t done, uint64_t total) { progress->Report(done, total); };
-  return LoadEngine(UserPath(flags.model), options);
+  return LoadEngine(UserPath(flags.model), OptionsOf(flags));
+}
+
+absl::Status PrintMemoryPlan(const ModelFlags& flags) {
+  GEMMA_ASSIGN_OR_RETURN(const EnginePlan plan,
+                         PlanEngine(UserPath(flags.model), OptionsOf(flags)));
+  std::printf("device: %s\nmemory: %s\n", plan.device.c_str(), FormatMemory(plan.memory).c_str());
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::unique_ptr<Session>> OpenSession(Engine& engine, const ModelFlags& flags) {

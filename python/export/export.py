@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import importlib.metadata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -151,9 +151,13 @@ def export_artifact(
     output: Path,
     *,
     overwrite: bool = False,
+    computed_only: bool = False,
     progress: MakeProgress = Progress,
 ) -> ExportPlan:
     """Writes the artifact folder `output`; returns what is in it.
+
+    computed_only: of the weights, only those that the configuration determines (rope tables). Such
+    an artifact runs with random weights alone.
 
     Raises:
       UserError: `output` exists, the disk is full, or a weight cannot be read, quantized or packed.
@@ -163,11 +167,13 @@ def export_artifact(
     ) as folder:
         planned = plan_export(checkpoint, config, recipe, options, progress=progress)
         tokenizer = read_tokenizer(checkpoint.tokenizer, config)
-        atomic_write.require_free_space(
-            folder, ptd_writer.file_bytes(planned.blobs) + _PROGRAM_SPACE
-        )
+        weights = planned.prefill.weights
+        if computed_only:
+            weights = planned.table.computed(weights)
+        blobs = [ptd_writer.Blob(key=w.data_key, bytes=w.bytes) for w in weights]
+        atomic_write.require_free_space(folder, ptd_writer.file_bytes(blobs) + _PROGRAM_SPACE)
         files = [_write_program(folder, planned, progress)]
-        files.append(_write_weights(folder, planned, progress))
+        files.append(_write_weights(folder, planned, weights, progress))
         if tokenizer is not None:
             files.append(_write_bytes(folder, TOKENIZER_FILE, serialize(tokenizer)))
         manifest.write(folder, _describe(checkpoint, planned, tokenizer, files))
@@ -221,15 +227,18 @@ def _write_program(folder: Path, planned: ExportPlan, progress: MakeProgress) ->
     return _write_bytes(folder, PROGRAM_FILE, data)
 
 
-def _write_weights(folder: Path, planned: ExportPlan, progress: MakeProgress) -> manifest.FileEntry:
-    total = sum(form.bytes for form in planned.forms.values())
+def _write_weights(
+    folder: Path, planned: ExportPlan, weights: Sequence[p.Weight], progress: MakeProgress
+) -> manifest.FileEntry:
+    total = sum(weight.bytes for weight in weights)
+    blobs = [ptd_writer.Blob(key=w.data_key, bytes=w.bytes) for w in weights]
     with (
         (folder / WEIGHTS_FILE).open("xb") as file,
-        progress("weights", total=len(planned.forms), total_bytes=total) as report,
+        progress("weights", total=len(weights), total_bytes=total) as report,
     ):
-        writer = ptd_writer.PtdWriter(file, planned.blobs)
+        writer = ptd_writer.PtdWriter(file, blobs)
         writer.begin()
-        for weight in planned.prefill.weights:
+        for weight in weights:
             form = planned.forms[weight.name]
             writer.write(weight.data_key, planned.table.make(weight.name, form).data.data)
             report.advance(weight.name, bytes_done=form.bytes)

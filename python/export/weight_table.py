@@ -79,6 +79,10 @@ class WeightTable:
             forms[weight.name] = form
         return forms
 
+    def computed(self, weights: Iterable[p.Weight]) -> tuple[p.Weight, ...]:
+        """Those weights that no checkpoint holds."""
+        return tuple(weight for weight in weights if weight.name in self._computed)
+
     def encoding(self, name: str) -> str:
         """What the checkpoint stores; `computed` for the rope tables."""
         return "computed" if name in self._computed else self._checkpoint.describe(name).encoding

@@ -15,6 +15,10 @@ namespace gemma {
 class ReferenceExecutor final : public Executor {
  public:
   std::string Description() const override { return "reference"; }
+  absl::StatusOr<ExecutorMemory> PlanMemory(std::span<const Plan* const>,
+                                            const std::vector<PlanCache>&) const override {
+    return absl::UnimplementedError("the reference executor plans no memory");
+  }
   absl::Status LoadWeights(std::span<const PlanWeight> weights, WeightSource& source) override {
     return weights_.Load(weights, source);
   }

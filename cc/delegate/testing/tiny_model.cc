@@ -234,7 +234,7 @@ class PlanMaker {
                               .heads = config_.heads,
                               .cache = cache,
                               .out = q});
-    Step(prefix + "attention", AttentionStep{q, cache, config_.heads, 0.7f, a});
+    Step(prefix + "attention", AttentionStep{q, cache, config_.heads, config_.attention_scale, a});
     Step(prefix + "o", LinearStep{a, {Weight(prefix + "o_proj")}, {o}});
     Norm(prefix + "post_attention_layernorm", o, x, kAbsent, x);
   }

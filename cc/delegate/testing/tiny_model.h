@@ -33,6 +33,7 @@ struct TinyModelConfig {
   int64_t max_tokens = 16;  // of prefill and score
   int64_t max_context = 64;
   float softcap = 30;                        // 0: none
+  float attention_scale = 0.7f;
   WeightLayout layout = WeightLayout::kF32;  // of the matrices
   CacheType cache = CacheType::kF32;
   // Sliding caches hold the whole context instead of as little as they may.

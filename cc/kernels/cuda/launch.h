@@ -27,8 +27,8 @@ inline constexpr size_t kExclusiveSharedBytes = 114 << 10;
 template <typename... Params, typename... Args>
 cudaError_t Launch(void (*kernel)(Params...), const LaunchShape& shape, Args&&... args) {
 #ifdef GEMMA_CUDA_EMULATION
-  return emulation::RunGrid(shape.grid, dim3(static_cast<unsigned>(shape.threads)),
-                            shape.shared_bytes, [&] { kernel(args...); });
+  return emulation::Launch(shape.grid, dim3(static_cast<unsigned>(shape.threads)),
+                           shape.shared_bytes, [=] { kernel(args...); });
 #else
   // All kernels ask for the same split between L1 and shared memory: a multiprocessor cannot run
   // blocks of two kernels at once when they differ, and overlapping kernels are the point.

@@ -1,17 +1,16 @@
 #include "cc/kernels/cuda/emulation/emulation.h"
 
-#include <ucontext.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
 #include <vector>
 
+#include "cc/kernels/cuda/emulation/fiber_context.h"
+
 namespace gemma::emulation {
 namespace {
 
-constexpr size_t kStackBytes = 64 << 10;
 constexpr size_t kSharedAlignment = 1024;
 constexpr int kMaxFibers = 16384;  // of the blocks that run at the same time
 
@@ -26,8 +25,7 @@ struct Warp {
 struct Block;
 
 struct Fiber {
-  ucontext_t context;
-  std::unique_ptr<std::byte[]> stack;
+  FiberContext context;
   Thread thread;
   Block* block = nullptr;
   int index = 0;  // in the block
@@ -54,7 +52,7 @@ struct Block {
   ~Block() { std::free(shared); }
 };
 
-ucontext_t scheduler_context;
+FiberContext scheduler_context;
 Fiber* current = nullptr;
 const std::function<void()>* current_kernel = nullptr;
 
@@ -69,13 +67,13 @@ void FiberMain() {
   current->finished = true;
   --current->block->live;
   ReleaseBarrierIfComplete(*current->block);
-  setcontext(&scheduler_context);
+  FiberContext::Switch(current->context, scheduler_context);
 }
 
 void Wait(const uint64_t& generation) {
   current->waits_for = &generation;
   current->waits_while = generation;
-  swapcontext(&current->context, &scheduler_context);
+  FiberContext::Switch(current->context, scheduler_context);
 }
 
 std::unique_ptr<Fiber> MakeFiber(Block& block, int index, const Thread& thread) {
@@ -83,12 +81,7 @@ std::unique_ptr<Fiber> MakeFiber(Block& block, int index, const Thread& thread) 
   fiber->thread = thread;
   fiber->block = &block;
   fiber->index = index;
-  fiber->stack = std::make_unique_for_overwrite<std::byte[]>(kStackBytes);
-  getcontext(&fiber->context);
-  fiber->context.uc_stack.ss_sp = fiber->stack.get();
-  fiber->context.uc_stack.ss_size = kStackBytes;
-  fiber->context.uc_link = nullptr;
-  makecontext(&fiber->context, FiberMain, 0);
+  fiber->context.Begin(FiberMain);
   return fiber;
 }
 
@@ -117,7 +110,7 @@ bool Round(std::vector<std::unique_ptr<Block>>& blocks) {
       if (fiber->waits_for != nullptr && *fiber->waits_for == fiber->waits_while) continue;
       fiber->waits_for = nullptr;
       current = fiber.get();
-      swapcontext(&scheduler_context, &fiber->context);
+      FiberContext::Switch(scheduler_context, fiber->context);
       progress = true;
     }
   }
@@ -146,7 +139,7 @@ void Fail(const char* message) {
   std::abort();
 }
 
-void Yield() { swapcontext(&current->context, &scheduler_context); }
+void Yield() { FiberContext::Switch(current->context, scheduler_context); }
 
 void BlockBarrier() {
   Block& block = *current->block;
@@ -205,53 +198,3 @@ cudaError_t RunGrid(dim3 grid, dim3 block, size_t shared_bytes,
 }
 
 }  // namespace gemma::emulation
-
-// The runtime API: device memory is host memory, and everything has happened when a call returns.
-extern "C" {
-
-cudaError_t cudaMalloc(void** pointer, size_t bytes) {
-  // Exactly `bytes`, so that the address sanitizer sees a kernel that reads past the end.
-  if (posix_memalign(pointer, 256, bytes) != 0) return cudaErrorMemoryAllocation;
-  std::memset(*pointer, 0xff, bytes);
-  return cudaSuccess;
-}
-cudaError_t cudaFree(void* pointer) {
-  std::free(pointer);
-  return cudaSuccess;
-}
-cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind) {
-  std::memcpy(to, from, bytes);
-  return cudaSuccess;
-}
-cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind,
-                            cudaStream_t) {
-  std::memcpy(to, from, bytes);
-  return cudaSuccess;
-}
-cudaError_t cudaMemsetAsync(void* pointer, int value, size_t bytes, cudaStream_t) {
-  std::memset(pointer, value, bytes);
-  return cudaSuccess;
-}
-cudaError_t cudaMemset(void* pointer, int value, size_t bytes) {
-  std::memset(pointer, value, bytes);
-  return cudaSuccess;
-}
-cudaError_t cudaDeviceSynchronize() { return cudaSuccess; }
-cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
-cudaError_t cudaGetLastError() { return cudaSuccess; }
-const char* cudaGetErrorString(cudaError_t error) {
-  return error == cudaSuccess ? "no error" : "emulated error";
-}
-const char* cudaGetErrorName(cudaError_t error) {
-  return error == cudaSuccess ? "cudaSuccess" : "cudaError";
-}
-
-// There is no GPU to find.
-cudaError_t cudaGetDeviceCount(int* count) {
-  *count = 0;
-  return cudaSuccess;
-}
-cudaError_t cudaGetDeviceProperties(cudaDeviceProp*, int) { return cudaErrorNoDevice; }
-cudaError_t cudaDeviceGetAttribute(int*, cudaDeviceAttr, int) { return cudaErrorNoDevice; }
-
-}  // extern "C"

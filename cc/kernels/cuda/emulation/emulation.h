@@ -63,6 +63,9 @@ void WarpCollective(const void* in, void* out, Compute compute);
 cudaError_t RunGrid(dim3 grid, dim3 block, size_t shared_bytes,
                     const std::function<void()>& kernel);
 
+// RunGrid, now, or, while a stream is being captured, when the graph is launched.
+cudaError_t Launch(dim3 grid, dim3 block, size_t shared_bytes, std::function<void()> kernel);
+
 template <typename T>
 struct Shuffle {
   T value;

@@ -1,0 +1,115 @@
+"""CUDA: `cuda_library` compiles kernels with @cuda_toolkit's nvcc, `gpu_test` is a test of what runs on a GPU.
+
+A library of kernels links into any C++ program; the program starts on a machine without GPU or driver, where CUDA calls
+return errors. What must stay true: the same inputs give the same bytes, so nvcc's temporary names, which would end up
+in symbols, are those of the source (--objdir-as-tempdir, -frandom-seed).
+"""
+
+load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
+load("@rules_cc//cc:cc_library.bzl", "cc_library")
+load("@rules_cc//cc:cc_test.bzl", "cc_test")
+load("@rules_cc//cc:find_cc_toolchain.bzl", "find_cc_toolchain", "use_cc_toolchain")
+load("@rules_cc//cc/common:cc_common.bzl", "cc_common")
+load("@rules_cc//cc/common:cc_info.bzl", "CcInfo")
+
+# 128: a loop in a template that some layouts never reach.
+_FLAGS = ["-std=c++20", "-O3", "--expt-relaxed-constexpr", "-Werror", "all-warnings", "-diag-suppress=128"]
+
+def _code_generation(architecture):
+    # Machine code; PTX too would run on later GPUs, but those with a letter (90a) have no successor.
+    target = "arch=compute_%s,code=sm_%s" % (architecture, architecture)
+    return ["-gencode", target]
+
+def _include_flags(context):
+    folders = depset(transitive = [context.quote_includes, context.includes]).to_list()
+    system = depset(transitive = [context.system_includes, context.external_includes]).to_list()
+    return ["-I" + folder for folder in folders] + ["-isystem=" + folder for folder in system]
+
+def _compile(ctx, source, context, compiler):
+    name = source.basename.removesuffix(".cu")
+    # A folder for each source: nvcc puts its temporary files beside the output.
+    output = ctx.actions.declare_file("%s_objects/%s/%s.pic.o" % (ctx.label.name, name, name))
+    arguments = ctx.actions.args()
+    arguments.add_all(_FLAGS)
+    for architecture in ctx.attr._architectures[BuildSettingInfo].value:
+        arguments.add_all(_code_generation(architecture))
+    arguments.add_all(["-ccbin", compiler, "--objdir-as-tempdir"])
+    arguments.add("-Xcompiler=-fPIC,-frandom-seed=%s" % source.short_path)
+    arguments.add_all(_include_flags(context))
+    arguments.add_all(["-c", source, "-o", output])
+    ctx.actions.run(
+        executable = ctx.file._nvcc,
+        arguments = [arguments],
+        inputs = depset([source], transitive = [context.headers, depset(ctx.files._nvcc_files)]),
+        tools = [ctx.file._nvcc],
+        outputs = [output],
+        # nvcc finds the host compiler's own parts through the PATH.
+        env = {"PATH": "/usr/bin:/bin"},
+        mnemonic = "CudaCompile",
+        progress_message = "Compiling CUDA " + source.short_path,
+    )
+    return output
+
+def _cuda_objects_impl(ctx):
+    compiler = find_cc_toolchain(ctx).compiler_executable
+    contexts = [dep[CcInfo].compilation_context for dep in ctx.attr.deps]
+    context = cc_common.merge_compilation_contexts(compilation_contexts = contexts)
+    return [DefaultInfo(files = depset([_compile(ctx, source, context, compiler) for source in ctx.files.srcs]))]
+
+_cuda_objects = rule(
+    implementation = _cuda_objects_impl,
+    attrs = {
+        "deps": attr.label_list(providers = [CcInfo]),
+        "srcs": attr.label_list(allow_files = [".cu"]),
+        "_architectures": attr.label(default = "//build/cuda:architectures"),
+        "_nvcc": attr.label(default = "@cuda_toolkit//:nvcc", allow_single_file = True, cfg = "exec"),
+        "_nvcc_files": attr.label(default = "@cuda_toolkit//:nvcc_files", cfg = "exec"),
+    },
+    toolchains = use_cc_toolchain(),
+    fragments = ["cpp"],
+)
+
+def cuda_library(name, srcs, hdrs = [], deps = [], **kwargs):
+    """A library of CUDA kernels and C++ that launches them.
+
+    Args:
+      name: the library.
+      srcs: .cu files, compiled by nvcc, and .cc files.
+      hdrs: its headers; .cu files see these and the headers of `deps`.
+      deps: C++ libraries.
+      **kwargs: passed on to cc_library.
+    """
+    kernels = [src for src in srcs if src.endswith(".cu")]
+    deps = deps + ["@cuda_toolkit//:cudart_static"]
+    cc_library(
+        name = name + "_headers",
+        hdrs = hdrs,
+        deps = deps,
+    )
+    _cuda_objects(
+        name = name + "_objects",
+        srcs = kernels,
+        deps = [":" + name + "_headers"],
+    )
+    cc_library(
+        name = name,
+        srcs = [src for src in srcs if not src.endswith(".cu")] + [":" + name + "_objects"],
+        deps = deps + [":" + name + "_headers"],
+        **kwargs
+    )
+
+def gpu_test(name, deps = [], tags = [], **kwargs):
+    """A cc_test on gtest that needs a GPU: tagged `gpu`, and skipped, visibly, where there is none.
+
+    Args:
+      name: the test.
+      deps: C++ libraries; the main function comes from here.
+      tags: tags of the test.
+      **kwargs: passed on to cc_test.
+    """
+    cc_test(
+        name = name,
+        tags = tags + ["gpu"],
+        deps = deps + ["//build/gpu:test_main"],
+        **kwargs
+    )

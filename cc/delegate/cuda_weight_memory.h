@@ -1,0 +1,25 @@
+// Weights in GPU memory. Pieces go there through pinned host memory: while one is copied to the
+// device, the next ones are read.
+#ifndef CC_DELEGATE_CUDA_WEIGHT_MEMORY_H_
+#define CC_DELEGATE_CUDA_WEIGHT_MEMORY_H_
+
+#include <memory>
+
+#include "cc/delegate/weight_memory.h"
+#include "cc/kernels/cuda/device.h"
+
+namespace gemma {
+
+class CudaWeightMemory final : public WeightMemory {
+ public:
+  explicit CudaWeightMemory(cuda::Stream stream) : stream_(stream) {}
+  absl::StatusOr<std::unique_ptr<WeightBlock>> Take(uint64_t bytes) override;
+  absl::Status Finish() override;
+
+ private:
+  const cuda::Stream stream_;
+};
+
+}  // namespace gemma
+
+#endif  // CC_DELEGATE_CUDA_WEIGHT_MEMORY_H_

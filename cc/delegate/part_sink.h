@@ -1,0 +1,35 @@
+// For sources made of sources: gives a part's requests their places among all requests.
+#ifndef CC_DELEGATE_PART_SINK_H_
+#define CC_DELEGATE_PART_SINK_H_
+
+#include <cstddef>
+#include <vector>
+
+#include "cc/delegate/weight_source.h"
+
+namespace gemma {
+
+class PartSink final : public WeightSink {
+ public:
+  // `indices`: by request of the part. Both must outlive the sink.
+  PartSink(WeightSink& whole, const std::vector<size_t>& indices)
+      : whole_(whole), indices_(indices) {}
+
+  absl::StatusOr<std::byte*> Reserve(const WeightPiece& piece) override {
+    return whole_.Reserve(Placed(piece));
+  }
+  absl::Status Accept(const WeightPiece& piece) override { return whole_.Accept(Placed(piece)); }
+
+ private:
+  WeightPiece Placed(WeightPiece piece) const {
+    piece.index = indices_[piece.index];
+    return piece;
+  }
+
+  WeightSink& whole_;
+  const std::vector<size_t>& indices_;
+};
+
+}  // namespace gemma
+
+#endif  // CC_DELEGATE_PART_SINK_H_

@@ -1,0 +1,44 @@
+// Random weights in place of those that a model's files lack: for measuring, and for comparing
+// devices, where a checkpoint cannot be brought. The same key has the same bytes on every machine.
+//
+// Matrices have values of deviation about 1 / sqrt(columns), vectors are about 1, so that activations
+// neither vanish nor explode, as in a trained model.
+#ifndef CC_DELEGATE_RANDOM_WEIGHTS_H_
+#define CC_DELEGATE_RANDOM_WEIGHTS_H_
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "cc/delegate/plan.h"
+#include "cc/delegate/weight_source.h"
+
+namespace gemma {
+
+class RandomWeights final : public WeightSource {
+ public:
+  // `stored` has what is not random, and `is_stored` says of a key whether that is so. `weights`: of
+  // all plans. `progress` as in WeightFile::Options.
+  RandomWeights(std::span<const PlanWeight> weights, WeightSource& stored,
+                std::function<bool(const std::string&)> is_stored,
+                std::function<void(uint64_t, uint64_t)> progress);
+
+  absl::Status Read(std::span<const WeightRequest> requests, WeightSink& sink) override;
+
+ private:
+  std::map<std::string, WeightShape> shapes_;  // by key
+  WeightSource& stored_;
+  const std::function<bool(const std::string&)> is_stored_;
+  const std::function<void(uint64_t, uint64_t)> progress_;
+};
+
+// Fills a weight's bytes; `seed` alone decides.
+void FillRandomWeight(const WeightShape& shape, uint64_t seed, std::span<std::byte> bytes);
+
+}  // namespace gemma
+
+#endif  // CC_DELEGATE_RANDOM_WEIGHTS_H_

@@ -1,0 +1,20 @@
+// What one kind of step takes.
+#ifndef CC_DELEGATE_STEP_TIME_H_
+#define CC_DELEGATE_STEP_TIME_H_
+
+#include <cstdint>
+#include <string>
+
+namespace gemma {
+
+// In a call of one token.
+struct StepTime {
+  std::string kind;         // the steps' name, with * for the layer
+  int64_t steps = 0;        // in a call
+  double microseconds = 0;  // of all of them together, run by themselves
+  uint64_t bytes_read = 0;  // weights and keys and values, of all of them
+};
+
+}  // namespace gemma
+
+#endif  // CC_DELEGATE_STEP_TIME_H_

@@ -1,0 +1,174 @@
+// The runtime API under emulation: device memory is host memory, and everything has happened when a
+// call returns, except that what is launched while a stream is captured runs with the graph.
+#include <cuda_runtime_api.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "cc/kernels/cuda/emulation/emulation.h"
+
+namespace {
+
+using Work = std::vector<std::function<cudaError_t()>>;
+using Clock = std::chrono::steady_clock;
+
+// The capture that is under way; null: none.
+thread_local std::unique_ptr<Work> capture;
+
+cudaError_t Do(std::function<cudaError_t()> work) {
+  if (capture == nullptr) return work();
+  capture->push_back(std::move(work));
+  return cudaSuccess;
+}
+
+template <typename Handle, typename T>
+Handle ToHandle(T* object) {
+  return reinterpret_cast<Handle>(object);
+}
+template <typename T, typename Handle>
+T* FromHandle(Handle handle) {
+  return reinterpret_cast<T*>(handle);
+}
+
+}  // namespace
+
+namespace gemma::emulation {
+
+cudaError_t Launch(dim3 grid, dim3 block, size_t shared_bytes, std::function<void()> kernel) {
+  return Do([=] { return RunGrid(grid, block, shared_bytes, kernel); });
+}
+
+}  // namespace gemma::emulation
+
+extern "C" {
+
+// ---- memory ----
+
+cudaError_t cudaMalloc(void** pointer, size_t bytes) {
+  // Exactly `bytes`, so that the address sanitizer sees a kernel that reads past the end.
+  if (posix_memalign(pointer, 256, bytes) != 0) return cudaErrorMemoryAllocation;
+  std::memset(*pointer, 0xff, bytes);
+  return cudaSuccess;
+}
+cudaError_t cudaFree(void* pointer) {
+  std::free(pointer);
+  return cudaSuccess;
+}
+cudaError_t cudaHostAlloc(void** pointer, size_t bytes, unsigned) {
+  return cudaMalloc(pointer, bytes);
+}
+cudaError_t cudaFreeHost(void* pointer) { return cudaFree(pointer); }
+cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
+  *free = *total = size_t{1} << 40;
+  return cudaSuccess;
+}
+cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind) {
+  std::memcpy(to, from, bytes);
+  return cudaSuccess;
+}
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t) {
+  return Do([=] { return cudaMemcpy(to, from, bytes, kind); });
+}
+cudaError_t cudaMemset(void* pointer, int value, size_t bytes) {
+  std::memset(pointer, value, bytes);
+  return cudaSuccess;
+}
+cudaError_t cudaMemsetAsync(void* pointer, int value, size_t bytes, cudaStream_t) {
+  return Do([=] { return cudaMemset(pointer, value, bytes); });
+}
+
+// ---- streams and events ----
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
+  *stream = ToHandle<cudaStream_t>(new char);
+  return cudaSuccess;
+}
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  delete FromHandle<char>(stream);
+  return cudaSuccess;
+}
+cudaError_t cudaDeviceSynchronize() { return cudaSuccess; }
+cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+  *event = ToHandle<cudaEvent_t>(new Clock::time_point);
+  return cudaSuccess;
+}
+cudaError_t cudaEventCreate(cudaEvent_t* event) { return cudaEventCreateWithFlags(event, 0); }
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  delete FromHandle<Clock::time_point>(event);
+  return cudaSuccess;
+}
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t) {
+  *FromHandle<Clock::time_point>(event) = Clock::now();
+  return cudaSuccess;
+}
+cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end) {
+  *milliseconds = std::chrono::duration<float, std::milli>(*FromHandle<Clock::time_point>(end) -
+                                                           *FromHandle<Clock::time_point>(begin))
+                      .count();
+  return cudaSuccess;
+}
+
+// ---- graphs ----
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t, cudaStreamCaptureMode) {
+  if (capture != nullptr) return cudaErrorIllegalState;
+  capture = std::make_unique<Work>();
+  return cudaSuccess;
+}
+cudaError_t cudaStreamEndCapture(cudaStream_t, cudaGraph_t* graph) {
+  if (capture == nullptr) return cudaErrorIllegalState;
+  *graph = ToHandle<cudaGraph_t>(capture.release());
+  return cudaSuccess;
+}
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
+                                 unsigned long long) {
+  *executable = ToHandle<cudaGraphExec_t>(new Work(*FromHandle<Work>(graph)));
+  return cudaSuccess;
+}
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  delete FromHandle<Work>(graph);
+  return cudaSuccess;
+}
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
+  delete FromHandle<Work>(executable);
+  return cudaSuccess;
+}
+cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t) {
+  for (const auto& work : *FromHandle<Work>(executable)) {
+    if (const cudaError_t error = work(); error != cudaSuccess) return error;
+  }
+  return cudaSuccess;
+}
+
+// ---- errors and devices ----
+
+cudaError_t cudaGetLastError() { return cudaSuccess; }
+const char* cudaGetErrorString(cudaError_t error) {
+  return error == cudaSuccess ? "no error" : "emulated error";
+}
+const char* cudaGetErrorName(cudaError_t error) {
+  return error == cudaSuccess ? "cudaSuccess" : "cudaError";
+}
+
+// There is no GPU to find.
+cudaError_t cudaGetDeviceCount(int* count) {
+  *count = 0;
+  return cudaSuccess;
+}
+cudaError_t cudaSetDevice(int) { return cudaSuccess; }
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp*, int) { return cudaErrorNoDevice; }
+cudaError_t cudaDeviceGetAttribute(int*, cudaDeviceAttr, int) { return cudaErrorNoDevice; }
+cudaError_t cudaDriverGetVersion(int* version) {
+  *version = 0;
+  return cudaSuccess;
+}
+
+}  // extern "C"
