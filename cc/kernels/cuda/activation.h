@@ -24,7 +24,7 @@ GEMMA_DEVICE float GeluTanh(float z) {
 
 // cap * tanh(z / cap), with an error of some 1e-7 of the cap.
 GEMMA_DEVICE float Softcap(float z, float cap) {
-  const float t = expf(-2.0f * fabsf(z) / cap);
+  const float t = expf(Quotient(-2.0f * fabsf(z), cap));
   const float result = cap * Quotient(1.0f - t, 1.0f + t);
   return z < 0 ? -result : result;
 }
