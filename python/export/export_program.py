@@ -147,7 +147,14 @@ def chosen_recipe(checkpoint: Checkpoint, config: GemmaConfig, text: str | None)
     if text is None:
         stored = {checkpoint.describe(name).encoding for name in checkpoint.names()}
         text = "default" if stored <= set(_PLAIN) else "none"
-    return recipe(text, config.num_layers, main.user_path("."))
+    chosen = recipe(text, config.num_layers, main.user_path("."))
+    if chosen.needs_calibration():
+        raise UsageError(
+            f"recipe {chosen.name} needs a calibration text; quantize the checkpoint first "
+            "(`./bazelw run //python/quant:gemma4_31b -- --calibration_text FILE`), then export "
+            "that folder with --recipe none"
+        )
+    return chosen
 
 
 def _prefill_chunk() -> int:

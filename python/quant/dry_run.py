@@ -4,6 +4,8 @@ of it takes.
 
 from python.console.sizes import format_bytes
 from python.model.gemma_config import AttentionConfig, GemmaConfig
+from python.quant import calibration
+from python.quant.calibration_text import CalibrationText
 from python.quant.recipe import QuantRecipe
 from python.quant.store_plan import PlannedShard, PlannedWeight
 
@@ -17,6 +19,7 @@ def table(
     shards: tuple[PlannedShard, ...],
     recipe: QuantRecipe,
     config: GemmaConfig,
+    text: CalibrationText | None = None,
 ) -> str:
     """The whole text, one line a weight, then the totals."""
     rows: list[tuple[str, ...]] = [
@@ -29,7 +32,7 @@ def table(
             _rule(weight, recipe),
             layout, f"{size * 8 / max(1, weight.info.elements):.3f}", format_bytes(size),
         ))  # fmt: skip
-    return "\n".join((*_aligned(rows), "", *_totals(weights, shards, config)))
+    return "\n".join((*_aligned(rows), "", *_totals(weights, shards, config, text)))
 
 
 def _rule(weight: PlannedWeight, recipe: QuantRecipe) -> str:
@@ -48,7 +51,10 @@ def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
 
 
 def _totals(
-    weights: tuple[PlannedWeight, ...], shards: tuple[PlannedShard, ...], config: GemmaConfig
+    weights: tuple[PlannedWeight, ...],
+    shards: tuple[PlannedShard, ...],
+    config: GemmaConfig,
+    text: CalibrationText | None,
 ) -> list[str]:
     elements = sum(weight.info.elements for weight in weights)
     matrices = [weight for weight in weights if len(weight.info.shape) == 2]
@@ -61,20 +67,35 @@ def _totals(
         "matrices",
         f"file: {format_bytes(sum(shard.bytes for shard in shards))} in {len(shards)} shards "
         f"(from {format_bytes(sum(weight.info.bytes for weight in weights))})",
-        f"host memory: at most {format_bytes(peak_bytes(weights))} while quantizing",
+        f"host memory: at most {format_bytes(peak_bytes(weights, config, text))} while quantizing",
         f"GPU memory: {format_bytes(packed)} for weights, {format_bytes(sliding)} for the windows "
         "and "
         f"{format_bytes(full)} for each 1,024 tokens of context (bfloat16 cache)",
     ]
 
 
-def peak_bytes(weights: tuple[PlannedWeight, ...]) -> int:
-    """The most memory that quantizing holds: a weight as stored, as int8 and as parts."""
+def peak_bytes(
+    weights: tuple[PlannedWeight, ...], config: GemmaConfig, text: CalibrationText | None = None
+) -> int:
+    """The most memory that quantizing holds: a weight as stored, as int8 and as parts; and where
+    it is calibrated, what calibration holds beside it.
+    """
     largest = max(
-        weight.info.bytes + (0 if weight.config is None else weight.info.elements + weight.bytes)
+        weight.info.bytes
+        + (0 if weight.config is None else weight.info.elements + weight.bytes)
+        + _calibration_bytes(weight, config, text)
         for weight in weights
     )
     return largest + _PROCESS_BYTES
+
+
+def _calibration_bytes(
+    weight: PlannedWeight, config: GemmaConfig, text: CalibrationText | None
+) -> int:
+    if text is None or weight.config is None or not weight.config.calibrated:
+        return 0
+    matrix = calibration.matrix_bytes(*weight.info.shape)
+    return matrix + calibration.stream_bytes(config, text.tokens.numel())
 
 
 def kv_cache_bytes(config: GemmaConfig) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """Quantizes a Hugging Face checkpoint once, one weight at a time, on any machine.
 
     ./bazelw run //python/quant:gemma4_31b -- --checkpoint PATH --recipe
-    default|sensitive|qat|none|FILE --output DIR
+    default|sensitive|calibrated|qat|none|FILE --output DIR
 
 The output is a Hugging Face folder with torchao tensors; //python/export reads it. --dry_run shows
 what would happen to every weight and what it would take. An interrupted run continues with
@@ -15,12 +15,20 @@ from python.checkpoint.open_checkpoint import open_checkpoint
 from python.console import main
 from python.console.errors import UsageError, UserError
 from python.console.progress import define_progress_flag
-from python.quant import dry_run, recipe, store, store_plan
+from python.quant import calibration_text, dry_run, recipe, store, store_plan
+from python.quant.calibration_text import CalibrationText
 
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "A Hugging Face folder.", required=True)
 _RECIPE = flags.DEFINE_string(
     "recipe", "default", f"{', '.join(recipe.NAMED)}, or a JSON file with rules."
 )
+_TEXT = flags.DEFINE_string(
+    "calibration_text", None, "A UTF-8 text, for recipes that quantize by the inputs it gives."
+)
+_TEXT_TOKENS = flags.DEFINE_integer(
+    "calibration_tokens", calibration_text.MAX_TOKENS, "Tokens of the text to use at most.",
+    lower_bound=calibration_text.SEQUENCE_TOKENS,
+)  # fmt: skip
 _OUTPUT = flags.DEFINE_string("output", None, "The folder to make.")
 _RESUME = flags.DEFINE_boolean("resume", False, "Continue an interrupted run.")
 _OVERWRITE = flags.DEFINE_boolean("overwrite", False, "Replace an earlier output.")
@@ -45,10 +53,12 @@ def program() -> None:
                 "`./bazelw run //python/export:gemma4_31b -- --checkpoint ... --recipe none`"
             )
         rules = recipe.recipe(_RECIPE.value, checkpoint.config.num_layers, main.user_path(""))
+        store.check_text(rules, given=_TEXT.value is not None)
+        text = _text(checkpoint)
         if _DRY_RUN.value:
             weights = store_plan.plan_weights(checkpoint, rules)
             shards = store_plan.plan_shards(weights, _SHARD.value)
-            print(dry_run.table(weights, shards, rules, checkpoint.config))
+            print(dry_run.table(weights, shards, rules, checkpoint.config, text))
             return
         output = main.user_path(_OUTPUT.value or "")
         settings = store.Settings(
@@ -59,10 +69,21 @@ def program() -> None:
             shard_bytes=_SHARD.value,
         )
         try:
-            store.quantize_checkpoint(checkpoint, rules, output, settings)
+            store.quantize_checkpoint(checkpoint, rules, output, settings, text)
         except KeyboardInterrupt:
             raise KeyboardInterrupt("interrupted; the same command with --resume goes on") from None
     print(output)
+
+
+def _text(checkpoint: HuggingFaceCheckpoint) -> CalibrationText | None:
+    if _TEXT.value is None:
+        return None
+    return calibration_text.read_calibration_text(
+        main.user_path(_TEXT.value),
+        checkpoint.tokenizer,
+        checkpoint.config.bos_id,
+        _TEXT_TOKENS.value,
+    )
 
 
 if __name__ == "__main__":

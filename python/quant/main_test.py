@@ -1,5 +1,7 @@
 """Tests of the program: dry run, usage, and the memory that it may take."""
 
+import hashlib
+import json
 import os
 import resource
 import subprocess
@@ -11,6 +13,7 @@ import pytest
 from python.checkpoint import synthetic, tiny_gguf
 from python.checkpoint.open_checkpoint import open_checkpoint
 from python.model.named_configs import gemma4_31b, tiny_gemma3, tiny_gemma4
+from python.text import tiny_tokenizer
 
 _PROCESS_BYTES = 500_000_000
 
@@ -60,16 +63,42 @@ def test_a_dry_run_says_everything_and_writes_nothing(source: Path) -> None:
     assert sorted(path.name for path in source.parent.iterdir()) == before
 
 
+def test_a_calibrated_run_and_its_dry_run(tmp_path: Path) -> None:
+    config = tiny_gemma4(num_layers=1, hidden_size=64, intermediate_size=96, vocab_size=512)
+    synthetic.write_checkpoint(tmp_path / "hf", config)
+    tokenizer = json.dumps(tiny_tokenizer.tiny_json())
+    (tmp_path / "hf" / "tokenizer.json").write_text(tokenizer)
+    text = tmp_path / "text.txt"
+    text.write_text("ab and a b. " * 200)
+    arguments = [
+        f"--checkpoint={tmp_path / 'hf'}", "--recipe=calibrated", f"--calibration_text={text}",
+        "--calibration_tokens=512",
+    ]  # fmt: skip
+    done = _run(*arguments, "--dry_run")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "host memory: at most " in done.stdout
+    done = _run(*arguments, f"--output={tmp_path / 'q'}", "--progress=none")
+    assert (done.returncode, done.stderr) == (0, "")
+    described = json.loads((tmp_path / "q" / "quantization.json").read_text())
+    assert described["recipe_name"] == "calibrated"
+    assert described["calibration"] == {
+        "sha256": hashlib.sha256(text.read_bytes()).hexdigest(), "sequences": 1, "tokens_each": 512
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
         (
             ["--recipe=fp7"],
             2,
-            "recipe 'fp7' is unknown (use default, sensitive, qat, none or a JSON",
+            "recipe 'fp7' is unknown (use default, sensitive, calibrated, qat, none or a JSON",
         ),
         (["--recipes=default"], 2, "unknown flag '--recipes'"),
         (["--resume", "--overwrite"], 2, "pass one of them"),
+        (["--recipe=calibrated"], 1, "inputs that a text gives; pass --calibration_text FILE"),
+        (["--recipe=calibrated", "--dry_run"], 1, "pass --calibration_text FILE"),
+        (["--calibration_text=a.txt"], 1, "recipe default has no method that uses a calibration"),
     ],
 )
 def test_wrong_usage(

@@ -45,19 +45,35 @@ def quantize_weight(
     Raises UserError, naming the weight, for another shape or type, or for a number that is not
     finite.
     """
+    group = check_matrix(name, weight, config)
+    if config.calibrated:
+        raise UserError(
+            f"{name}: method {config.method!r} needs a calibration text; quantize the checkpoint "
+            "first, with `./bazelw run //python/quant:gemma4_31b -- --calibration_text FILE`"
+        )
+    result = _METHODS[config.method](weight, config, group, device)
+    check_scales(name, weight, result)
+    return result
+
+
+def check_matrix(name: str, weight: torch.Tensor, config: QuantConfig) -> int:
+    """The group in columns. Raises UserError for what is no finite matrix of whole groups."""
     if weight.ndim != 2 or weight.dtype not in _FLOATS or weight.numel() == 0:
         raise UserError(
             f"{name}: {weight.dtype} of shape {list(weight.shape)} is no matrix to quantize"
         )
     group = config.group_of(name, weight.shape[1])
     _check_finite(name, weight)
-    result = _METHODS[config.method](weight, config, group, device)
+    return group
+
+
+def check_scales(name: str, weight: torch.Tensor, result: QuantizedTensor) -> None:
+    """Raises UserError where a scale is beyond its type."""
     if not torch.isfinite(result.scale).all():
         raise UserError(
             f"{name}: a weight of magnitude {float(weight.abs().max()):.3g} needs a scale beyond "
             'float16 (use "group": "row", whose scales are float32)'
         )
-    return result
 
 
 def _check_finite(name: str, weight: torch.Tensor) -> None:

@@ -27,10 +27,12 @@ from python.console.errors import FormatError, UsageError, UserError
 from python.model.names import is_norm
 
 BITS = (4, 8)
-METHODS = ("min_max", "hqq_scale", "hqq")
+METHODS = ("min_max", "hqq_scale", "hqq", "least_squares", "gptq")
+CALIBRATED_METHODS = ("least_squares", "gptq")
 ROW = "row"
 _MIN_GROUP = 32
 _MAX_GROUP = 1 << 20
+_MAX_GPTQ_GROUP = 256
 _MAX_RECIPE_BYTES = 1 << 20
 _MAX_RULES = 10_000
 _MAX_LAYER = 4095
@@ -51,7 +53,9 @@ def is_quantizable(name: str) -> bool:
 class QuantConfig:
     """How a matrix is quantized. `group`: columns that share a scale, or None for one scale a row.
 
-    `method`: min_max; hqq_scale (symmetric, the scale optimised); hqq (scale and zero optimised).
+    `method`: min_max; hqq_scale (symmetric, the scale optimised); hqq (scale and zero optimised);
+    least_squares (clip ratios by the size of the inputs); gptq. The last two need a calibration
+    text.
     """
 
     bits: int
@@ -76,6 +80,16 @@ class QuantConfig:
             raise UserError("method 'hqq_scale' is symmetric (use 'hqq' for asymmetric)")
         if self.method == "hqq" and self.symmetric:
             raise UserError("method 'hqq' is asymmetric (use 'hqq_scale' for symmetric)")
+        if self.method == "gptq" and (self.group is None or self.group > _MAX_GPTQ_GROUP):
+            raise UserError(
+                f"method 'gptq' takes groups of at most {_MAX_GPTQ_GROUP} columns, not "
+                f"{self.group or ROW} (use 32, 64 or 128)"
+            )
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether the method needs the inputs that a calibration text gives the matrix."""
+        return self.method in CALIBRATED_METHODS
 
     def group_of(self, name: str, columns: int) -> int:
         """The group in columns. Raises UserError where it does not divide the weight."""
@@ -139,6 +153,10 @@ class QuantRecipe:
         """Whether no rule quantizes anything."""
         return all(rule.config is None for rule in self.rules)
 
+    def needs_calibration(self) -> bool:
+        """Whether some rule's method needs a calibration text."""
+        return any(rule.config is not None and rule.config.calibrated for rule in self.rules)
+
     def to_json(self) -> dict[str, Any]:
         """The recipe as `from_json` reads it; equal recipes give equal values."""
         return {"rules": [_rule_to_json(rule) for rule in self.rules]}
@@ -146,6 +164,7 @@ class QuantRecipe:
 
 _INT4 = QuantConfig(bits=4, group=32, symmetric=True, method="min_max")
 _INT4_HQQ = QuantConfig(bits=4, group=32, symmetric=False, method="hqq")
+_INT4_GPTQ = QuantConfig(bits=4, group=32, symmetric=True, method="gptq")
 _INT8 = QuantConfig(bits=8, group=32, symmetric=True, method="min_max")
 _INT8_ROW = QuantConfig(bits=8, group=None, symmetric=True, method="min_max")
 _EMBEDDING = QuantRule(pattern=r"(embed_tokens|lm_head)\.weight", config=_INT8_ROW)
@@ -158,6 +177,10 @@ def _none(num_layers: int) -> tuple[QuantRule, ...]:
 
 def _default(num_layers: int) -> tuple[QuantRule, ...]:
     return (_EMBEDDING, QuantRule(pattern=_LINEAR, config=_INT4))
+
+
+def _calibrated(num_layers: int) -> tuple[QuantRule, ...]:
+    return (_EMBEDDING, QuantRule(pattern=_LINEAR, config=_INT4_GPTQ))
 
 
 def _sensitive(num_layers: int) -> tuple[QuantRule, ...]:
@@ -174,7 +197,8 @@ def _sensitive(num_layers: int) -> tuple[QuantRule, ...]:
 # qat: the levels and the rounding of GGML's Q4_0, for which Google trained its quantization-aware
 # checkpoints.
 NAMED: Mapping[str, Callable[[int], tuple[QuantRule, ...]]] = {
-    "default": _default, "sensitive": _sensitive, "qat": _default, "none": _none
+    "default": _default, "sensitive": _sensitive, "calibrated": _calibrated, "qat": _default,
+    "none": _none,
 }  # fmt: skip
 
 

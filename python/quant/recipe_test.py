@@ -50,6 +50,24 @@ def test_sensitive_keeps_the_edges() -> None:
                 assert (config.bits, config.method, config.symmetric) == (4, "hqq", False)
 
 
+def test_calibrated_is_default_by_gptq() -> None:
+    chosen, plain = recipe.recipe("calibrated", _LAYERS), recipe.recipe("default", _LAYERS)
+    assert chosen.needs_calibration() and not plain.needs_calibration()
+    for weight in all_names():
+        config, simple = chosen.config_for(weight), plain.config_for(weight)
+        assert (config is None) == (simple is None)
+        if config is not None and simple is not None:
+            assert (config.bits, config.group) == (simple.bits, simple.group)
+            assert config.symmetric == simple.symmetric
+            assert config.calibrated == weight.startswith("layers.")
+
+
+def test_gptq_refuses_wide_groups() -> None:
+    for group, shown in ((512, "512"), (None, "row")):
+        with pytest.raises(UserError, match=f"groups of at most 256 columns, not '?{shown}"):
+            QuantConfig(bits=4, group=group, symmetric=True, method="gptq")
+
+
 def test_norms_are_never_quantized() -> None:
     eager = QuantRecipe(name="x", rules=(QuantRule(pattern=".*", config=recipe._INT4),))
     for weight in all_names():
@@ -76,7 +94,8 @@ def test_every_weight_must_match() -> None:
 
 def test_an_unknown_recipe_lists_the_known_ones() -> None:
     with pytest.raises(
-        UsageError, match=r"recipe 'fp7' is unknown .*default, sensitive, qat, none or a JSON file"
+        UsageError,
+        match=r"recipe 'fp7' is unknown .*default, sensitive, calibrated, qat, none or a JSON file",
     ):
         recipe.recipe("fp7", _LAYERS)
 

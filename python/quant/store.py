@@ -25,14 +25,14 @@ from python.artifact.strict_json import Fields
 from python.checkpoint.hugging_face_checkpoint import CONFIG_NAME, HuggingFaceCheckpoint
 from python.checkpoint.safetensors_reader import INDEX_NAME
 from python.checkpoint.safetensors_writer import write_tensor
-from python.checkpoint.tensor import DenseTensor
 from python.console.errors import UserError
 from python.console.progress import Progress
-from python.quant import quantize, store_plan
 from python.quant import recipe as recipes
-from python.quant.quantized import to_torchao
+from python.quant import store_plan
+from python.quant.calibration_text import CalibrationText
 from python.quant.recipe import QuantRecipe
-from python.quant.store_plan import PlannedShard, PlannedWeight
+from python.quant.store_plan import PlannedShard
+from python.quant.weight_parts import WeightParts
 
 MARKER = "quantization.json"
 FORMAT_VERSION = 1
@@ -65,9 +65,17 @@ class Settings:
 
 
 def quantize_checkpoint(
-    checkpoint: HuggingFaceCheckpoint, recipe: QuantRecipe, output: Path, settings: Settings
+    checkpoint: HuggingFaceCheckpoint,
+    recipe: QuantRecipe,
+    output: Path,
+    settings: Settings,
+    text: CalibrationText | None = None,
 ) -> None:
-    """Writes the quantized folder. Raises UserError; what was done so far is kept to resume."""
+    """Writes the quantized folder. Raises UserError; what was done so far is kept to resume.
+
+    `text` must be given where the recipe needs one, and only there.
+    """
+    check_text(recipe, given=text is not None)
     weights = store_plan.plan_weights(checkpoint, recipe)
     shards = store_plan.plan_shards(weights, settings.shard_bytes)
     _check_places(checkpoint.path, output)
@@ -82,14 +90,27 @@ def quantize_checkpoint(
         resume=settings.resume,
         keep_partial=True,
     ) as folder:
-        journal = _Journal(
-            folder / _JOURNAL, _fingerprint(checkpoint, recipe, settings.shard_bytes)
-        )
-        _write_shards(checkpoint, shards, folder, journal, settings)
+        journal = _Journal(folder / _JOURNAL, _fingerprint(checkpoint, recipe, settings, text))
+        parts = WeightParts(checkpoint, weights, settings.device, text)
+        _write_shards(parts, shards, folder, journal, settings.progress)
         _copy_files(checkpoint.path, folder)
         _write_json(folder / INDEX_NAME, store_plan.index_json(shards))
-        _write_json(folder / MARKER, _description(checkpoint, recipe))
+        _write_json(folder / MARKER, _description(checkpoint, recipe, text))
         journal.remove()
+
+
+def check_text(recipe: QuantRecipe, *, given: bool) -> None:
+    """Raises UserError where a recipe lacks the calibration text that it needs, or ignores one."""
+    if recipe.needs_calibration() and not given:
+        raise UserError(
+            f"recipe {recipe.name} quantizes by the inputs that a text gives; pass "
+            "--calibration_text FILE"
+        )
+    if given and not recipe.needs_calibration():
+        raise UserError(
+            f"recipe {recipe.name} has no method that uses a calibration text; drop "
+            "--calibration_text, or use recipe calibrated"
+        )
 
 
 def _check_places(source: Path, output: Path) -> None:
@@ -148,14 +169,22 @@ class _Journal:
 
 
 def _fingerprint(
-    checkpoint: HuggingFaceCheckpoint, recipe: QuantRecipe, shard_bytes: int
+    checkpoint: HuggingFaceCheckpoint,
+    recipe: QuantRecipe,
+    settings: Settings,
+    text: CalibrationText | None,
 ) -> dict[str, str]:
     """Thing -> its identity, for everything that the bytes depend on."""
     identity = {
         "the recipe": hashlib.sha256(recipes.digest_text(recipe).encode()).hexdigest(),
-        "the size of a shard": str(shard_bytes),
+        "the size of a shard": str(settings.shard_bytes),
         "the version of torch": torch.__version__,
     }
+    if text is not None:
+        # Sums of products depend on how they are split among threads.
+        identity["the calibration text"] = text.identity()
+        identity["the number of threads"] = str(torch.get_num_threads())
+        identity["the device"] = settings.device
     for path in sorted(checkpoint.path.iterdir()):
         if path.suffix == ".safetensors" or path.name in (*_COPIED, INDEX_NAME):
             status = path.stat()
@@ -166,17 +195,15 @@ def _fingerprint(
 
 
 def _write_shards(
-    checkpoint: HuggingFaceCheckpoint,
+    parts: WeightParts,
     shards: tuple[PlannedShard, ...],
     folder: Path,
     journal: _Journal,
-    settings: Settings,
+    progress_mode: str,
 ) -> None:
     every = [weight for shard in shards for weight in shard.weights]
     total = sum(weight.info.bytes for weight in every)
-    with Progress(
-        "quantize", total=len(every), total_bytes=total, mode=settings.progress
-    ) as progress:
+    with Progress("quantize", total=len(every), total_bytes=total, mode=progress_mode) as progress:
         for number, shard in enumerate(shards):
             done = 0 if number > journal.shard else journal.weights
             if number < journal.shard:
@@ -184,23 +211,25 @@ def _write_shards(
             skipped = shard.weights[:done]
             progress.skip(items=done, bytes_done=sum(weight.info.bytes for weight in skipped))
             path = folder / shard.name
-            if done < len(shard.weights):
-                _write_shard(checkpoint, shard, number, path, journal, progress, settings)
-            elif not path.exists() or path.stat().st_size != shard.bytes:
+            if done == len(shard.weights) and (
+                not path.exists() or path.stat().st_size != shard.bytes
+            ):
                 raise UserError(
                     f"{path} is not the {shard.bytes} bytes that the journal says are finished; "
                     "start again with --overwrite"
                 )
+            parts.replay(shard, path, done)
+            if done < len(shard.weights):
+                _write_shard(parts, shard, number, path, journal, progress)
 
 
 def _write_shard(
-    checkpoint: HuggingFaceCheckpoint,
+    parts: WeightParts,
     shard: PlannedShard,
     number: int,
     path: Path,
     journal: _Journal,
     progress: Progress,
-    settings: Settings,
 ) -> None:
     """Appends the weights that the journal does not know yet."""
     done, start = (journal.weights, journal.bytes) if journal.shard == number else (0, 0)
@@ -211,7 +240,10 @@ def _write_shard(
         _cut(file, path, start)
         unsynchronized = 0
         for position, weight in enumerate(shard.weights[done:], start=done + 1):
-            _write_weight(checkpoint, weight, file, settings.device)
+            tensors = parts.parts_of(weight)
+            for name, planned in weight.parts.items():
+                write_tensor(file, name, tensors[name], planned)
+            del tensors
             progress.advance(weight.name, bytes_done=weight.info.bytes)
             unsynchronized += weight.bytes
             if unsynchronized >= _BYTES_BETWEEN_SYNCS or position == len(shard.weights):
@@ -232,29 +264,15 @@ def _cut(file: BinaryIO, path: Path, size: int) -> None:
     file.seek(size)
 
 
-def _write_weight(
-    checkpoint: HuggingFaceCheckpoint, weight: PlannedWeight, file: BinaryIO, device: str
-) -> None:
-    tensor = checkpoint.read_stored(weight.name)
-    if not isinstance(tensor, DenseTensor):
-        raise UserError(f"{weight.name} is quantized already")
-    if weight.config is None:
-        parts = {weight.stored: tensor.values}
-    else:
-        quantized = quantize.quantize_weight(weight.name, tensor.values, weight.config, device)
-        del tensor
-        parts = dict(zip(weight.parts, to_torchao(quantized).parts.values(), strict=True))
-    for name, planned in weight.parts.items():
-        write_tensor(file, name, parts[name], planned)
-
-
 def _copy_files(source: Path, folder: Path) -> None:
     for name in _COPIED:
         if (source / name).is_file():
             shutil.copyfile(source / name, folder / name)
 
 
-def _description(checkpoint: HuggingFaceCheckpoint, recipe: QuantRecipe) -> dict[str, Any]:
+def _description(
+    checkpoint: HuggingFaceCheckpoint, recipe: QuantRecipe, text: CalibrationText | None
+) -> dict[str, Any]:
     """The content of quantization.json: nothing that differs between two runs."""
     return {
         "format_version": FORMAT_VERSION,
@@ -266,7 +284,12 @@ def _description(checkpoint: HuggingFaceCheckpoint, recipe: QuantRecipe) -> dict
             "bytes": sum(checkpoint.describe(name).bytes for name in checkpoint.names()),
         },
         "versions": {"torch": torch.__version__},
-    }
+    } | ({} if text is None else {"calibration": _calibration(text)})
+
+
+def _calibration(text: CalibrationText) -> dict[str, Any]:
+    sequences, length = text.tokens.shape
+    return {"sha256": text.sha256, "sequences": sequences, "tokens_each": length}
 
 
 def _write_json(path: Path, value: object) -> None:

@@ -18,6 +18,7 @@ from python.checkpoint.safetensors_writer import PlannedTensor, header_bytes
 from python.checkpoint.tensor import TensorInfo
 from python.console.errors import UserError
 from python.quant import layouts, torchao_metadata
+from python.quant.calibration import check_calibratable
 from python.quant.quantized import scale_dtype
 from python.quant.recipe import QuantConfig, QuantRecipe, is_quantizable
 
@@ -118,6 +119,7 @@ def _plan_weight(
     stored = checkpoint.stored_name(name)
     rule = recipe.rule_for(name)[0] if is_quantizable(name) else None
     config = recipe.config_for(name)
+    check_calibratable(name, config)
     parts = {stored: PlannedTensor(dtype=DTYPES[info.encoding], shape=info.shape)}
     metadata = torchao_metadata.PLAIN
     if config is not None:

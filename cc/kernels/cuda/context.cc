@@ -1,7 +1,6 @@
 #include "cc/kernels/cuda/context.h"
 
 #include "cc/base/status_macros.h"
-#include "cc/kernels/cuda/matvec_params.h"
 #include "cc/kernels/cuda/workspace_layout.h"
 
 namespace gemma::cuda {
@@ -22,6 +21,7 @@ absl::StatusOr<Workspace> Workspace::Create(const Device& device, const Limits& 
   std::byte* const base = static_cast<std::byte*>(workspace.memory_.data());
   workspace.boundary_sums_ = reinterpret_cast<float*>(base + layout.boundary_sums);
   workspace.boundary_flags_ = reinterpret_cast<uint32_t*>(base + layout.boundary_flags);
+  workspace.stream_claims_ = reinterpret_cast<uint32_t*>(base + layout.stream_claims);
   workspace.attention_partials_ = reinterpret_cast<float*>(base + layout.attention_partials);
   workspace.attention_counters_ = reinterpret_cast<uint32_t*>(base + layout.attention_counters);
   workspace.sample_state_ = reinterpret_cast<SampleState*>(base + layout.sample_state);

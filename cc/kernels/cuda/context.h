@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "cc/kernels/cuda/device.h"
+#include "cc/kernels/cuda/matvec_params.h"
 
 namespace gemma::cuda {
 
@@ -32,6 +33,10 @@ class Workspace {
   float* boundary_sums() const { return boundary_sums_; }
   uint32_t* boundary_flags() const { return boundary_flags_; }
 
+  // Matvec, streamed: a counter of claimed tiles, 0 between launches and another one for every
+  // launch.
+  uint32_t* NextClaims() { return stream_claims_ + stream_turn_++ % kStreamClaims; }
+
   // Decode attention: what splits of the context leave for the last one, and counters, 0 between
   // launches.
   float* attention_partials() const { return attention_partials_; }
@@ -50,6 +55,8 @@ class Workspace {
   Limits limits_;
   float* boundary_sums_ = nullptr;
   uint32_t* boundary_flags_ = nullptr;
+  uint32_t* stream_claims_ = nullptr;
+  unsigned stream_turn_ = 0;
   float* attention_partials_ = nullptr;
   uint32_t* attention_counters_ = nullptr;
   SampleState* sample_state_ = nullptr;

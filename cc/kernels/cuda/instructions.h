@@ -200,6 +200,19 @@ GEMMA_DEVICE void LoadMatrixTransposed(uint32_t (&d)[4], const void* row) {
 #endif
 }
 
+// True in one lane of a warp that is whole. ptxas knows it to be one, which makes instructions that
+// take uniform registers, as bulk copies do, much shorter than a comparison of Lane().
+GEMMA_DEVICE bool IsElected() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  uint32_t elected;
+  asm volatile("{\n.reg .pred p;\nelect.sync _|p, 0xffffffff;\nselp.u32 %0, 1, 0, p;\n}"
+               : "=r"(elected));
+  return elected != 0;
+#else
+  return Lane() == 0;
+#endif
+}
+
 // ---- asynchronous copies from global to shared memory ----
 
 // Copies kBytes (4, 8 or 16), of which the first `valid` come from `from` and the rest are zeros.
@@ -299,6 +312,16 @@ GEMMA_DEVICE void SpinPause() {
   emulation::Yield();
 #else
   __nanosleep(32);
+#endif
+}
+
+// Synchronizes the first kThreads threads of a block that has more; one such group a kernel.
+template <int kThreads>
+GEMMA_DEVICE void SyncFirst() {
+#ifdef GEMMA_CUDA_EMULATION
+  emulation::NamedBarrier(1, kThreads);
+#else
+  asm volatile("bar.sync 1, %0;" ::"n"(kThreads) : "memory");
 #endif
 }
 

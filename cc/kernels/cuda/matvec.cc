@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "cc/base/status_macros.h"
 #include "cc/kernels/cuda/matrix_from.h"
+#include "cc/kernels/cuda/matvec_stream.h"
 
 namespace gemma::cuda {
 namespace {
@@ -89,20 +90,20 @@ absl::Status Check(const Matvec& op) {
   return absl::OkStatus();
 }
 
-MatvecPart PlainPart(const Matvec::Output& output) {
+MatvecPart PlainPart(const Matvec::Output& output, int tile_rows) {
   MatvecPart part;
   part.first = part.second = MatrixFrom(output.weight);
-  part.second_row = kTileRows / 2;
-  part.tile_step = kTileRows;
+  part.second_row = tile_rows / 2;
+  part.tile_step = tile_rows;
   part.out = output.out;
   return part;
 }
 
-MatvecPart GatedPart(const Matvec& op) {
-  MatvecPart part = PlainPart(op.outputs[0]);
+MatvecPart GatedPart(const Matvec& op, int tile_rows) {
+  MatvecPart part = PlainPart(op.outputs[0], tile_rows);
   part.second = MatrixFrom(op.outputs[1].weight);
   part.second_row = 0;
-  part.tile_step = kTileRows / 2;
+  part.tile_step = tile_rows / 2;
   return part;
 }
 
@@ -147,7 +148,7 @@ void SetColumns(Layout layout, int first, int count, MatvecParams& params) {
 
 // Chooses the grid for the columns set. False when the input does not fit shared memory.
 bool FitLaunch(Layout layout, const Context& context, MatvecParams& params, MatvecLaunch& launch) {
-  const MatvecShared shared = MatvecSharedOf(layout, params.tokens, params.units_per_tile);
+  const MatvecShared shared = MatvecSharedOf(layout, TokenSlots(params), params.units_per_tile);
   if (static_cast<size_t>(shared.bytes) > context.device.shared_bytes) return false;
   const int tiles = params.total_units / params.units_per_tile;
   // Two blocks may share a tile, three may not.
@@ -187,6 +188,92 @@ absl::Status LaunchTiles(Layout layout, const Matvec& op, const Context& context
   return absl::OkStatus();
 }
 
+// Pieces that rows are cut into, or 0 where they cannot be: each is a multiple of 256 columns and
+// at most kMaxPieceColumns.
+int StreamPieces(int columns) {
+  for (int pieces = 1; columns % 256 == 0 && pieces <= columns / 256; ++pieces) {
+    if (columns / 256 % pieces == 0 && columns / pieces <= kMaxPieceColumns) return pieces;
+  }
+  return 0;
+}
+
+// Params of a streamed launch, or false where there is none.
+bool PlanStream(const Context& context, MatvecParams& params, MatvecStream& stream) {
+  const Matrix& first = params.parts[0].first;
+  const bool has_kernel = context.device.compute_major >= 9 && params.tokens <= kMaxStreamTokens &&
+                          (first.layout == Layout::kInt4 || first.layout == Layout::kInt4Min);
+  if (!has_kernel || first.group != 32 || first.float_scales) return false;
+  for (int i = 0; i < params.part_count; ++i) {
+    if (params.parts[i].first.rows % params.parts[i].tile_step != 0) return false;
+  }
+  stream.pieces = StreamPieces(params.columns);
+  if (stream.pieces == 0) return false;
+  stream.piece_columns = params.columns / stream.pieces;
+  stream.tiles = params.parts[params.part_count - 1].tile_end;
+  for (stream.stages = kMaxStreamStages; stream.stages > 1; --stream.stages) {
+    const StreamShared layout = StreamSharedOf(params.columns, stream.piece_columns,
+                                               HasMins(first.layout), params.tokens, stream.stages);
+    if (static_cast<size_t>(layout.bytes) <= context.device.shared_bytes) return true;
+  }
+  return false;
+}
+
+// What to bring near of the product that follows: its first rows, in proportion to the outputs.
+void PlanPrefetch(const Matvec& next, MatvecStream& stream) {
+  constexpr int64_t kBudget = int64_t{8} << 20;  // of values; measured
+  int ranges = 0;
+  int64_t left = kBudget;
+  auto add = [&](const WeightView& weight, uint64_t plane, int64_t bytes) {
+    if (plane == WeightPlanes::kAbsent || ranges == MatvecStream::kMaxRanges) return;
+    stream.next[ranges++] = {weight.plane(plane), bytes / 16 * 16};
+  };
+  for (const Matvec::Output& output : next.outputs) {
+    const WeightShape& shape = output.weight.shape;
+    const int64_t row_bytes =
+        int64_t{shape.columns / 32} * ValueBytes(static_cast<Layout>(shape.layout));
+    if (row_bytes == 0) continue;
+    const int64_t share = next.gated ? kBudget / 2 : left;
+    const int64_t rows = std::min<int64_t>(shape.rows, share / row_bytes);
+    add(output.weight, output.weight.planes.values, rows * row_bytes);
+    if (HasGroups(shape.layout) && !output.weight.planes.float_scales) {
+      const int64_t scale_bytes = rows * (shape.columns / shape.group) * 2;
+      add(output.weight, output.weight.planes.scales, scale_bytes);
+      add(output.weight, output.weight.planes.mins, scale_bytes);
+    }
+    left -= rows * row_bytes;
+  }
+}
+
+absl::Status LaunchStream(const Matvec& op, const Context& context, MatvecParams& params,
+                          MatvecStream& stream) {
+  if (op.next != nullptr) PlanPrefetch(*op.next, stream);
+  SetColumns(params.parts[0].first.layout, 0, params.columns, params);
+  stream.claims = context.workspace->NextClaims();
+  MatvecLaunch launch;
+  launch.blocks = context.device.multiprocessors;
+  launch.overlap = context.overlap;
+  launch.stream = context.stream;
+  return ToStatus(LaunchMatvecStream(params, stream, launch), "matvec");
+}
+
+MatvecParams ParamsOf(const Matvec& op, const std::vector<size_t>& outputs, const Context& context,
+                      int tile_rows) {
+  MatvecParams params = CommonParams(op, context);
+  for (const size_t i : outputs)
+    AddPart(op.gated ? GatedPart(op, tile_rows) : PlainPart(op.outputs[i], tile_rows), params);
+  return params;
+}
+
+// Outputs of one layout and group, which one launch can serve.
+absl::Status LaunchOutputs(const Matvec& op, const std::vector<size_t>& outputs,
+                           const Context& context) {
+  MatvecParams params = ParamsOf(op, outputs, context, kStreamTileRows);
+  MatvecStream stream;
+  if (PlanStream(context, params, stream)) return LaunchStream(op, context, params, stream);
+  params = ParamsOf(op, outputs, context, kTileRows);
+  return LaunchTiles(params.parts[0].first.layout, op, context, params);
+}
+
 absl::Status LaunchAnyShape(const Context& context, const MatvecParams& params) {
   MatvecLaunch launch;
   launch.overlap = context.overlap;
@@ -210,29 +297,24 @@ absl::Status RunMatvec(const Matvec& op, const Context& context) {
   if (!tiles) {
     MatvecParams params = CommonParams(op, context);
     if (op.gated) {
-      AddPart(GatedPart(op), params);
+      AddPart(GatedPart(op, kTileRows), params);
     } else {
-      for (const Matvec::Output& output : op.outputs) AddPart(PlainPart(output), params);
+      for (const Matvec::Output& output : op.outputs) AddPart(PlainPart(output, kTileRows), params);
     }
     return LaunchAnyShape(context, params);
   }
-  if (op.gated) {
-    MatvecParams params = CommonParams(op, context);
-    AddPart(GatedPart(op), params);
-    return LaunchTiles(params.parts[0].first.layout, op, context, params);
-  }
+  if (op.gated) return LaunchOutputs(op, {0}, context);
   // Outputs of one layout and group go into one launch.
   std::vector<bool> done(op.outputs.size(), false);
   for (size_t i = 0; i < op.outputs.size(); ++i) {
     if (done[i]) continue;
-    MatvecParams params = CommonParams(op, context);
-    const WeightShape& shape = op.outputs[i].weight.shape;
+    std::vector<size_t> outputs;
     for (size_t j = i; j < op.outputs.size(); ++j) {
-      if (!SameKind(op.outputs[j].weight.shape, shape)) continue;
-      AddPart(PlainPart(op.outputs[j]), params);
+      if (!SameKind(op.outputs[j].weight.shape, op.outputs[i].weight.shape)) continue;
+      outputs.push_back(j);
       done[j] = true;
     }
-    GEMMA_RETURN_IF_ERROR(LaunchTiles(static_cast<Layout>(shape.layout), op, context, params));
+    GEMMA_RETURN_IF_ERROR(LaunchOutputs(op, outputs, context));
   }
   return absl::OkStatus();
 }

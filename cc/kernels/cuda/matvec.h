@@ -27,6 +27,9 @@ struct Matvec {
   bool gated = false;
   bool half_out = false;  // `out` is float16 (activation.h), else float32
   float softcap = 0;      // out = softcap * tanh(out / softcap) where > 0
+  // The product that follows in the stream, if it is known: its weights are brought near. Read
+  // during the call alone; of it, only the outputs' weights and `gated` count.
+  const Matvec* next = nullptr;
 };
 
 // True when RunMatvec can compute a norm into this product: 1 token, a width that fits and shapes

@@ -6,6 +6,7 @@
 #include "cc/kernels/cuda/instructions.h"
 #include "cc/kernels/cuda/matvec_copy.h"
 #include "cc/kernels/cuda/matvec_params.h"
+#include "cc/kernels/cuda/shared_barrier.h"
 
 namespace gemma::cuda {
 
@@ -24,20 +25,29 @@ GEMMA_DEVICE UnitRange RangeOfBlock(const MatvecParams& p) {
           static_cast<int>(pieces * (block + 1) / blocks * step)};
 }
 
-template <typename T>
-GEMMA_DEVICE T VolatileLoad(const T* address) {
-  return *static_cast<const volatile T*>(address);
+GEMMA_DEVICE void StoreOutput(const MatvecParams& p, const MatvecPart& part, int token, int row,
+                              float value) {
+  const int64_t stride = p.out_stride == 0 ? part.first.rows : p.out_stride;
+  const int64_t at = token * stride + row;
+  if (p.half_out) {
+    static_cast<__half*>(part.out)[at] = __float2half_rn(value * kActivationScale);
+    return;
+  }
+  float* out = static_cast<float*>(part.out);
+  out[at] = p.accumulate ? out[at] + value : value;
 }
 
-// Collects a block's sums tile by tile. Partial sums lie in a few slots that are used in turn:
-//   partials [slot][warp][token][32 rows], counters [slot].
-// A slot's counter goes up by one when a warp has left its sums and when they have been taken:
-// kEvents for every tile.
+GEMMA_DEVICE float Capped(const MatvecParams& p, float value) {
+  return p.softcap > 0 ? p.softcap * tanhf(value / p.softcap) : value;
+}
+
+// The sums of a block, tile by tile. The multiplying warps leave theirs in a few slots that are
+// used in turn, and one more warp, which does nothing else, adds them up:
+//   partials [slot][warp][token][32 rows], full [slot], empty [slot].
 template <int kTokens, typename Multiplier>
 class TileSums {
  public:
   static constexpr int kSlots = PartialSlots(kTokens);
-  static constexpr int kEvents = kMatvecWarps + 1;
   static constexpr int kOutputs = kTileRows * kTokens;
 
   GEMMA_DEVICE TileSums(const MatvecParams& p, std::byte* shared, const MatvecShared& layout,
@@ -45,59 +55,51 @@ class TileSums {
       : p_(p),
         range_(range),
         partials_(reinterpret_cast<float*>(shared + layout.partials)),
-        counters_(reinterpret_cast<uint32_t*>(shared + layout.counters)),
+        full_(reinterpret_cast<SharedBarrier*>(shared + layout.barriers)),
+        empty_(full_ + kSlots),
         first_tile_(range.begin / p.units_per_tile),
-        next_tile_(first_tile_),
         end_tile_((range.end + p.units_per_tile - 1) / p.units_per_tile) {}
 
+  // The caller synchronizes the block afterwards.
   GEMMA_DEVICE void Prepare() const {
-    if (threadIdx.x < kSlots) counters_[threadIdx.x] = 0;
+    if (threadIdx.x >= kSlots) return;
+    InitBarrier(&full_[threadIdx.x], kMatvecWarps);
+    InitBarrier(&empty_[threadIdx.x], 1);
   }
 
+  GEMMA_DEVICE int first_tile() const { return first_tile_; }
   GEMMA_DEVICE int end_tile() const { return end_tile_; }
 
-  // The warp has done all that it will do of the tiles before `tile`; its sums are of the last of
-  // these that it touched.
-  GEMMA_DEVICE void AdvanceTo(int tile, float (&sums)[2][4]) {
-    while (next_tile_ < tile) {
-      Leave(next_tile_, sums);
+  // A multiplying warp leaves its sums of a tile, each tile of the block in turn, and clears them.
+  GEMMA_DEVICE void Leave(int tile, float (&sums)[2][4]) const {
+    const int slot = Slot(tile), use = Use(tile);
+    if (use > 0) WaitFor(&empty_[slot], static_cast<uint32_t>(use - 1) & 1);
+    float* const to = Partials(slot, WarpIndex());
+    Multiplier::Leave(sums[0], to, kTileRows);
+    Multiplier::Leave(sums[1], to + 8, kTileRows);
+    __syncwarp();
+    if (Lane() == 0) Arrive(&full_[slot]);
 #pragma unroll
-      for (int i = 0; i < 8; ++i) sums[i / 4][i % 4] = 0;
-      ++next_tile_;
+    for (int i = 0; i < 8; ++i) sums[i / 4][i % 4] = 0;
+  }
+
+  // The adding warp's part.
+  GEMMA_DEVICE void FinishAll() const {
+#pragma unroll 1
+    for (int tile = first_tile_; tile < end_tile_; ++tile) {
+      const int slot = Slot(tile);
+      WaitFor(&full_[slot], static_cast<uint32_t>(Use(tile)) & 1);
+      Finish(tile, slot);
+      __syncwarp();
+      if (Lane() == 0) Arrive(&empty_[slot]);
     }
   }
 
  private:
+  GEMMA_DEVICE int Slot(int tile) const { return (tile - first_tile_) % kSlots; }
+  GEMMA_DEVICE int Use(int tile) const { return (tile - first_tile_) / kSlots; }
   GEMMA_DEVICE float* Partials(int slot, int warp) const {
     return partials_ + (slot * kMatvecWarps + warp) * kOutputs;
-  }
-
-  GEMMA_DEVICE void Leave(int tile, const float (&sums)[2][4]) const {
-    const int local = tile - first_tile_;
-    const int slot = local % kSlots;
-    const uint32_t base = static_cast<uint32_t>(local / kSlots * kEvents);
-    if (Lane() == 0) {
-      while (VolatileLoad(&counters_[slot]) < base) SpinPause();
-    }
-    __syncwarp();
-    float* const to = Partials(slot, WarpIndex());
-    Multiplier::Leave(sums[0], to, kTileRows);
-    Multiplier::Leave(sums[1], to + 8, kTileRows);
-    if (Count(slot) == base + kMatvecWarps - 1) {
-      Finish(tile, slot);
-      Count(slot);
-    }
-  }
-
-  // Adds one to the slot's counter after all that the warp wrote and read; the number before.
-  GEMMA_DEVICE uint32_t Count(int slot) const {
-    __threadfence_block();
-    __syncwarp();
-    uint32_t before = 0;
-    if (Lane() == 0) before = atomicAdd(&counters_[slot], 1u);
-    before = __shfl_sync(kAllLanes, before, 0);
-    __threadfence_block();
-    return before;
   }
 
   GEMMA_DEVICE void Finish(int tile, int slot) const {
@@ -108,16 +110,14 @@ class TileSums {
     for (int start = 0; start < kOutputs; start += kWarp) {
       const int index = start + Lane();
       float sum = 0;
-      if (index < kOutputs) {
-        for (int w = 0; w < kMatvecWarps; ++w) sum += Partials(slot, w)[index];
-      }
+#pragma unroll
+      for (int w = 0; w < kMatvecWarps; ++w) sum += Partials(slot, w)[index];
       if (!begun_here) {
-        if (index < kOutputs) p_.boundary_sums[blockIdx.x * kBoundaryOutputs + index] = sum;
+        p_.boundary_sums[blockIdx.x * kBoundaryOutputs + index] = sum;
         continue;
       }
-      if (!ended_here && index < kOutputs) {
-        sum += VolatileLoad(&p_.boundary_sums[(blockIdx.x + 1) * kBoundaryOutputs + index]);
-      }
+      if (!ended_here)
+        sum += LoadFromL2(&p_.boundary_sums[(blockIdx.x + 1) * kBoundaryOutputs + index]);
       Store(tile, index, sum);
     }
     if (!begun_here) PublishBoundary();
@@ -150,14 +150,14 @@ class TileSums {
     const int r = index % kTileRows, token = index / kTileRows;
     const Matrix& m = r < 16 ? part.first : part.second;
     const int row = tile_in_part * part.tile_step + (r < 16 ? r : r - 16 + part.second_row);
-    const bool inside = index < kOutputs && token < p_.tokens && row < m.rows;
+    const bool inside = token < p_.tokens && row < m.rows;
     sum *= Multiplier::kResultUnit;
     if (m.float_scales && inside) sum = ScaleRow(m, row, token, sum);
     if (p_.gated) {
       const float up = __shfl_xor_sync(kAllLanes, sum, 16);
-      if (inside && r < 16) StoreOutput(part, token, row, GeluTanh(sum) * up);
+      if (inside && r < 16) StoreOutput(p_, part, token, row, GeluTanh(sum) * up);
     } else if (inside) {
-      StoreOutput(part, token, row, p_.softcap > 0 ? p_.softcap * tanhf(sum / p_.softcap) : sum);
+      StoreOutput(p_, part, token, row, Capped(p_, sum));
     }
   }
 
@@ -171,23 +171,12 @@ class TileSums {
     return sum + reinterpret_cast<const float*>(m.mins)[row] * (total * kActivationUnit);
   }
 
-  GEMMA_DEVICE void StoreOutput(const MatvecPart& part, int token, int row, float value) const {
-    const int64_t stride = p_.out_stride == 0 ? part.first.rows : p_.out_stride;
-    const int64_t at = token * stride + row;
-    if (p_.half_out) {
-      static_cast<__half*>(part.out)[at] = __float2half_rn(value * kActivationScale);
-      return;
-    }
-    float* out = static_cast<float*>(part.out);
-    out[at] = p_.accumulate ? out[at] + value : value;
-  }
-
   const MatvecParams& p_;
   const UnitRange range_;
   float* const partials_;
-  uint32_t* const counters_;
+  SharedBarrier* const full_;
+  SharedBarrier* const empty_;
   const int first_tile_;
-  int next_tile_;
   const int end_tile_;
 };
 

@@ -34,23 +34,30 @@ GEMMA_DEVICE void LoadPiece(const float* from, int piece, float (&v)[8]) {
   v[4] = b.x, v[5] = b.y, v[6] = b.z, v[7] = b.w;
 }
 
-// The sum over the block, in an order that does not depend on the thread.
-template <int kThreads>
+// The sum over the threads of the block, or over its first kThreads alone, in an order that does
+// not depend on the thread.
+template <int kThreads, bool kAll = true>
 GEMMA_DEVICE float BlockSum(float value, float* scratch) {
+  auto sync = [] {
+    if constexpr (kAll) {
+      __syncthreads();
+    } else {
+      SyncFirst<kThreads>();
+    }
+  };
   value = WarpSum(value);
-  __syncthreads();
+  sync();
   if (Lane() == 0) scratch[WarpIndex()] = value;
-  __syncthreads();
+  sync();
   float sum = 0;
   for (int i = 0; i < kThreads / kWarp; ++i) sum += scratch[i];
   return sum;
 }
 
-template <Layout kLayout, int kTokens>
+// kThreads: the block's first threads, which prepare the input.
+template <Layout kLayout, int kTokens, int kThreads = kMatvecThreads>
 class MatvecInput {
  public:
-  static constexpr int kThreads = kMatvecWarps * kWarp;
-
   GEMMA_DEVICE MatvecInput(const MatvecParams& p, std::byte* shared, const MatvecShared& layout)
       : p_(p),
         activations_(shared + layout.activations),
@@ -61,7 +68,7 @@ class MatvecInput {
 
   GEMMA_DEVICE InputView View() const { return {activations_, stride_, starts_}; }
 
-  // Waits for the kernel that makes the input. The caller synchronizes the block before it reads
+  // Waits for the kernel that makes the input. The caller synchronizes the threads before it reads
   // the view.
   GEMMA_DEVICE void Prepare() const {
     if constexpr (kTokens == 1) {
@@ -73,28 +80,37 @@ class MatvecInput {
     WaitForPreviousKernel();
     LetNextKernelStart();
     for (int t = 0; t < kTokens; ++t) {
-      for (int start = 0; start < pieces_; start += kThreads)
-        CopyPiece(t, start + static_cast<int>(threadIdx.x));
+      for (int start = 0; start < pieces_; start += kAhead * kThreads)
+        CopyPieces(t, start + static_cast<int>(threadIdx.x));
     }
   }
 
  private:
   static constexpr int kPiecesAThread = kNormPiecesAThread;
 
-  GEMMA_DEVICE void CopyPiece(int token, int piece) const {
-    const int column = p_.first_column + PieceColumn(piece);
-    float v[8] = {};
-    if (piece < pieces_ && token < p_.tokens && column < p_.columns) {
-      const uint16_t* from = p_.in + token * p_.in_stride + column;
-      const uint2 a = *reinterpret_cast<const uint2*>(from);
-      const uint2 b = *reinterpret_cast<const uint2*>(from + 16);
-      const uint32_t words[4] = {a.x, a.y, b.x, b.y};
-      for (int i = 0; i < 4; ++i) {
-        v[2 * i] = HalfLowToFloat(words[i]);
-        v[2 * i + 1] = HalfHighToFloat(words[i]);
-      }
+  static constexpr int kAhead = 3;  // pieces that a thread loads before it stores the first
+
+  GEMMA_DEVICE void CopyPieces(int token, int first) const {
+    uint2 words[kAhead][2];
+#pragma unroll
+    for (int i = 0; i < kAhead; ++i) {
+      const int piece = first + i * kThreads;
+      const int column = p_.first_column + PieceColumn(piece);
+      const bool inside = piece < pieces_ && token < p_.tokens && column < p_.columns;
+      const uint16_t* from = p_.in + (inside ? token * p_.in_stride + column : 0);
+      words[i][0] = inside ? *reinterpret_cast<const uint2*>(from) : make_uint2(0, 0);
+      words[i][1] = inside ? *reinterpret_cast<const uint2*>(from + 16) : make_uint2(0, 0);
     }
-    StorePiece(token, piece, v);
+#pragma unroll
+    for (int i = 0; i < kAhead; ++i) {
+      float v[8];
+#pragma unroll
+      for (int j = 0; j < 2; ++j) {
+        v[4 * j] = HalfLowToFloat(words[i][j].x), v[4 * j + 1] = HalfHighToFloat(words[i][j].x);
+        v[4 * j + 2] = HalfLowToFloat(words[i][j].y), v[4 * j + 3] = HalfHighToFloat(words[i][j].y);
+      }
+      StorePiece(token, first + i * kThreads, v);
+    }
   }
 
   // All lanes of a warp call this together; neighbouring lanes have neighbouring pieces.
@@ -160,7 +176,7 @@ class MatvecInput {
     for (int i = 0; i < kPiecesAThread; ++i) {
       for (int j = 0; j < 8; ++j) squares += x[i][j] * x[i][j];
     }
-    squares = BlockSum<kThreads>(squares, scratch_);
+    squares = BlockSum<kThreads, kThreads == kMatvecThreads>(squares, scratch_);
     return 1.0f / sqrtf(squares / static_cast<float>(p_.columns) + p_.norm.epsilon);
   }
 
@@ -172,29 +188,19 @@ class MatvecInput {
   }
 
   // v <- v * factor * weight
-  GEMMA_DEVICE void Scale(float factor, const float* weight, Pieces& v) const {
+  GEMMA_DEVICE static void Scale(float factor, const Pieces& weight, Pieces& v) {
     for (int i = 0; i < kPiecesAThread; ++i) {
-      if (!Inside(i)) continue;
-      float w[8];
-      LoadPiece(weight, Piece(i), w);
-      for (int j = 0; j < 8; ++j) v[i][j] = v[i][j] * factor * w[j];
+      for (int j = 0; j < 8; ++j) v[i][j] = v[i][j] * factor * weight[i][j];
     }
   }
 
-  // Norm weights depend on no kernel: the blocks together bring them near.
-  GEMMA_DEVICE void Prefetch(const float* vector) const {
-    constexpr int kLine = 32;
-    if (vector == nullptr) return;
-    for (int i = static_cast<int>(blockIdx.x + threadIdx.x * gridDim.x) * kLine; i < p_.columns;
-         i += static_cast<int>(gridDim.x) * kThreads * kLine) {
-      PrefetchToL2(vector + i);
-    }
-  }
-
+  // The weights of the norms depend on no kernel and are there when the input comes.
   GEMMA_DEVICE void PrepareNormed() const {
     const FusedNorm& norm = p_.norm;
-    Prefetch(norm.branch_weight);
-    Prefetch(norm.weight);
+    Pieces weight, branch_weight;
+    LoadPieces(norm.weight, weight);
+    if (norm.branch != nullptr) LoadPieces(norm.branch_weight, branch_weight);
+    const float scalar = norm.scalar == nullptr ? 1.0f : *norm.scalar;
     WaitForPreviousKernel();
     LetNextKernelStart();
     Pieces x;
@@ -202,14 +208,13 @@ class MatvecInput {
     if (norm.branch != nullptr) {
       Pieces branch;
       LoadPieces(norm.branch, branch);
-      const float scalar = norm.scalar == nullptr ? 1.0f : *norm.scalar;
-      Scale(InverseRms(branch), norm.branch_weight, branch);
+      Scale(InverseRms(branch), branch_weight, branch);
       for (int i = 0; i < kPiecesAThread; ++i) {
         for (int j = 0; j < 8; ++j) x[i][j] = (x[i][j] + branch[i][j]) * scalar;
         if (blockIdx.x == 0 && Inside(i)) StoreStream(Piece(i), x[i]);
       }
     }
-    Scale(InverseRms(x) * kActivationScale, norm.weight, x);
+    Scale(InverseRms(x) * kActivationScale, weight, x);
     for (int i = 0; i < kPiecesAThread; ++i) StorePiece(0, Piece(i), x[i]);
   }
 

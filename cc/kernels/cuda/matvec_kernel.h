@@ -9,9 +9,9 @@
 //
 // A warp multiplies on the tensor cores: 16 rows of weights times 8 columns, of which `tokens` are
 // used. Sums are float32: per group inside of the tensor core, then times the group's scale. The
-// last warp to finish a tile adds the warps' sums in a fixed order. A tile whose units two blocks
-// share is finished by the first of them, which waits for the second one's part; the second did
-// that tile first, long ago. So results never depend on timing.
+// warps leave their sums of a tile to one more warp, which adds them in a fixed order. A tile whose
+// units two blocks share is finished by the first of them, which waits for the second one's part;
+// the second did that tile first, long ago. So results never depend on timing.
 #ifndef CC_KERNELS_CUDA_MATVEC_KERNEL_H_
 #define CC_KERNELS_CUDA_MATVEC_KERNEL_H_
 
@@ -45,7 +45,7 @@ struct MatvecTypes {
 };
 
 template <Layout kLayout, int kTokens, bool kWhole>
-__global__ void __launch_bounds__(kMatvecWarps* kWarp, 1)
+__global__ void __launch_bounds__(kMatvecThreads, 1)
     MatvecKernel(const __grid_constant__ MatvecParams p,
                  const __grid_constant__ MatvecShared shared_layout) {
   using Types = MatvecTypes<kLayout, kTokens, kWhole>;
@@ -53,19 +53,24 @@ __global__ void __launch_bounds__(kMatvecWarps* kWarp, 1)
   constexpr int kStageBytes = StageOf(kLayout).bytes;
   constexpr int kStages = RingStages(kLayout, kTokens);
   const UnitRange range = RangeOfBlock(p);
+  const bool multiplies = WarpIndex() < kMatvecWarps;
   std::byte* const ring = shared + WarpIndex() * kStages * kStageBytes;
-  typename Types::Copier copier(p, range.begin + WarpIndex(), range.end);
+  typename Types::Copier copier(p, multiplies ? range.begin + WarpIndex() : range.end, range.end);
 #pragma unroll 1
-  for (int i = 0; i < kStages; i += 2) {
+  for (int i = 0; multiplies && i < kStages; i += 2) {
     copier.template CopyNext<0>(ring + i * kStageBytes);
     copier.template CopyNext<1>(ring + (i + 1) * kStageBytes);
   }
 
   const MatvecInput<kLayout, kTokens> input(p, shared, shared_layout);
   input.Prepare();
-  TileSums<kTokens, typename Types::Multiplier> tiles(p, shared, shared_layout, range);
+  const TileSums<kTokens, typename Types::Multiplier> tiles(p, shared, shared_layout, range);
   tiles.Prepare();
   __syncthreads();
+  if (!multiplies) {
+    tiles.FinishAll();
+    return;
+  }
 
   UnitContext context{p, input.View(), 0, 0};
   typename Types::Multiplier multiplier(context.in);
@@ -73,51 +78,49 @@ __global__ void __launch_bounds__(kMatvecWarps* kWarp, 1)
   std::byte* stage = ring;
   UnitCursor at(range.begin + WarpIndex(), p.units_per_tile);
 #pragma unroll 1
-  while (true) {
-    const bool done = at.unit >= range.end;
-    tiles.AdvanceTo(done ? tiles.end_tile() : at.tile, sums);
-    if (done) break;
-    context.in_tile = at.in_tile;
-    if (kLayout == Layout::kQ6_K) context.odd = IsOddBlock(p, at.in_tile);
-    multiplier.LoadInput(context);
-    WaitCopies<kStages - 1>();
-    __syncwarp();
-    multiplier.AddHalf(context, stage, sums[0]);
-    __syncwarp();
-    copier.template CopyNext<0>(stage);
-    WaitCopies<kStages - 1>();
-    __syncwarp();
-    multiplier.AddHalf(context, stage + kStageBytes, sums[1]);
-    __syncwarp();
-    copier.template CopyNext<1>(stage + kStageBytes);
-    stage += 2 * kStageBytes;
-    if (stage == ring + kStages * kStageBytes) stage = ring;
-    at.Advance(p.units_per_tile);
+  for (int tile = tiles.first_tile(); tile < tiles.end_tile(); ++tile) {
+#pragma unroll 1
+    while (at.tile == tile && at.unit < range.end) {
+      context.in_tile = at.in_tile;
+      if (kLayout == Layout::kQ6_K) context.odd = IsOddBlock(p, at.in_tile);
+      multiplier.LoadInput(context);
+      WaitCopies<kStages - 1>();
+      __syncwarp();
+      multiplier.AddHalf(context, stage, sums[0]);
+      __syncwarp();
+      copier.template CopyNext<0>(stage);
+      WaitCopies<kStages - 1>();
+      __syncwarp();
+      multiplier.AddHalf(context, stage + kStageBytes, sums[1]);
+      __syncwarp();
+      copier.template CopyNext<1>(stage + kStageBytes);
+      stage += 2 * kStageBytes;
+      if (stage == ring + kStages * kStageBytes) stage = ring;
+      at.Advance(p.units_per_tile);
+    }
+    tiles.Leave(tile, sums);
   }
 }
 
-template <Layout kLayout, int kTokens>
-cudaError_t LaunchMatvecTokens(const MatvecParams& params, const MatvecLaunch& launch) {
+template <Layout kLayout, int kTokens, bool kWhole>
+cudaError_t LaunchMatvecKernel(const MatvecParams& params, const MatvecLaunch& launch) {
   const MatvecShared shared = MatvecSharedOf(kLayout, kTokens, params.units_per_tile);
-  LaunchShape shape{dim3(static_cast<unsigned>(launch.blocks)), kMatvecWarps * kWarp,
+  LaunchShape shape{dim3(static_cast<unsigned>(launch.blocks)), kMatvecThreads,
                     static_cast<size_t>(shared.bytes), launch.overlap, launch.stream};
   if (shape.shared_bytes < kExclusiveSharedBytes) shape.shared_bytes = kExclusiveSharedBytes;
-  return params.full_rows ? Launch(MatvecKernel<kLayout, kTokens, true>, shape, params, shared)
-                          : Launch(MatvecKernel<kLayout, kTokens, false>, shape, params, shared);
+  return Launch(MatvecKernel<kLayout, kTokens, kWhole>, shape, params, shared);
 }
 
 template <Layout kLayout>
 cudaError_t LaunchMatvec(const MatvecParams& params, const MatvecLaunch& launch) {
-  switch (TokenSlots(params.tokens)) {
-    case 1:
-      return LaunchMatvecTokens<kLayout, 1>(params, launch);
-    case 2:
-      return LaunchMatvecTokens<kLayout, 2>(params, launch);
-    case 4:
-      return LaunchMatvecTokens<kLayout, 4>(params, launch);
-    default:
-      return LaunchMatvecTokens<kLayout, 8>(params, launch);
+  const int slots = TokenSlots(params);
+  if (!params.full_rows) {
+    return slots == 1 ? LaunchMatvecKernel<kLayout, 1, false>(params, launch)
+                      : LaunchMatvecKernel<kLayout, kMaxMatvecTokens, false>(params, launch);
   }
+  if (slots == 1) return LaunchMatvecKernel<kLayout, 1, true>(params, launch);
+  if (slots == 2) return LaunchMatvecKernel<kLayout, 2, true>(params, launch);
+  return LaunchMatvecKernel<kLayout, kMaxMatvecTokens, true>(params, launch);
 }
 
 }  // namespace gemma::cuda

@@ -69,6 +69,31 @@ struct MatvecParams {
   uint32_t* boundary_flags = nullptr;  // [blocks], all 0 between launches
 };
 
+// How a product of one or two tokens is streamed (matvec_stream.cu).
+struct MatvecStream {
+  int32_t pieces = 0;         // that a row is cut into
+  int32_t piece_columns = 0;  // a multiple of 256, at most kMaxPieceColumns
+  int32_t tiles = 0;
+  int32_t stages = 0;          // of the ring
+  uint32_t* claims = nullptr;  // 0 between launches; not that of the launch before or after
+  // Weights of the product that follows, which are brought into the L2 cache when nothing is left
+  // to claim: memory does not idle while kernels change.
+  struct Range {
+    const std::byte* from = nullptr;  // aligned to 16
+    int64_t bytes = 0;                // a multiple of 16
+  };
+  static constexpr int kMaxRanges = 6;
+  Range next[kMaxRanges];
+};
+
+inline constexpr int kStreamTileRows = 16;
+inline constexpr int kMaxStreamTokens = 2;
+inline constexpr int kStreamOutputs = kStreamTileRows * kMaxStreamTokens;
+inline constexpr int kStreamWarps = 14;  // that multiply
+inline constexpr int kMaxPieceColumns = kStreamWarps * 3 * 128;
+inline constexpr int kMaxStreamStages = 4;
+inline constexpr int kStreamClaims = 4;  // counters, used in turn
+
 struct MatvecLaunch {
   int blocks = 0;
   size_t shared_bytes = 0;
@@ -118,11 +143,14 @@ constexpr int RingStages(Layout l, int slots) {
 }
 
 // Offsets in a block's shared memory, after the ring.
-inline constexpr int kMatvecWarps = 16;
+// Warps that multiply, and one more that adds up their sums: 16 warps may have 128 registers a
+// thread.
+inline constexpr int kMatvecWarps = 15;
+inline constexpr int kMatvecThreads = (kMatvecWarps + 1) * 32;
 inline constexpr int kSliceColumns = 256;  // a launch's first column is a multiple
 // A fused norm keeps the input in registers: pieces of 8 columns.
 inline constexpr int kNormPiecesAThread = 2;
-inline constexpr int kMaxFusedNormColumns = kNormPiecesAThread * kMatvecWarps * 32 * 8;
+inline constexpr int kMaxFusedNormColumns = kNormPiecesAThread * (kMatvecThreads - 32) * 8;
 
 struct MatvecShared {
   int64_t ring = 0;
@@ -130,13 +158,14 @@ struct MatvecShared {
   int64_t activation_stride = 0;  // bytes from one token to the next
   int64_t sums = 0;
   int64_t partials = 0;
-  int64_t counters = 0;
+  int64_t barriers = 0;
   int64_t scratch = 0;
   int64_t bytes = 0;
 };
 constexpr int PartialSlots(int tokens) { return tokens <= 2 ? 4 : 2; }
-constexpr int TokenSlots(int tokens) {
-  return tokens <= 1 ? 1 : tokens <= 2 ? 2 : tokens <= 4 ? 4 : 8;
+// Tokens that a kernel has room for. There are three for matrices of whole units, two for others.
+constexpr int TokenSlots(const MatvecParams& p) {
+  return p.tokens <= 1 ? 1 : p.tokens <= 2 && p.full_rows ? 2 : kMaxMatvecTokens;
 }
 constexpr int SumColumns(Layout l) { return l == Layout::kQ6_K ? 16 : 32; }
 
@@ -144,20 +173,22 @@ constexpr int SumColumns(Layout l) { return l == Layout::kQ6_K ? 16 : 32; }
 // [4 groups][half, Q6_K only][token, pair of groups]; else [group or half][pair of tokens].
 constexpr int StartsPerGroup(int slots) { return slots <= 2 ? 1 : slots / 2; }
 
-constexpr MatvecShared MatvecSharedOf(Layout layout, int tokens, int units_per_tile) {
+constexpr MatvecShared MatvecSharedOf(Layout layout, int slots, int units_per_tile) {
   const int64_t columns = int64_t{units_per_tile} * UnitColumns(layout);
-  const int slots = TokenSlots(tokens);
   MatvecShared s;
   s.activations = int64_t{kMatvecWarps} * RingStages(layout, slots) * StageOf(layout).bytes;
   s.activation_stride = columns * 2 + 64;  // the 64 puts neighbouring tokens into different banks
   s.sums = s.activations + slots * s.activation_stride;
   s.partials =
       s.sums + (IsFloat(layout) ? 0 : columns / SumColumns(layout) * StartsPerGroup(slots) * 16);
-  s.counters = s.partials + int64_t{PartialSlots(slots)} * kMatvecWarps * kTileRows * slots * 4;
-  s.scratch = s.counters + PartialSlots(slots) * 4;
-  s.bytes = s.scratch + kMatvecWarps * 4;
+  s.barriers = s.partials + int64_t{PartialSlots(slots)} * kMatvecWarps * kTileRows * slots * 4;
+  s.scratch = s.barriers + PartialSlots(slots) * 2 * 8;
+  s.bytes = s.scratch + (kMatvecWarps + 1) * 4;
   return s;
 }
+
+// kInt4 and kInt4Min, compute capability 9.0.
+cudaError_t LaunchMatvecStream(const MatvecParams&, const MatvecStream&, const MatvecLaunch&);
 
 cudaError_t LaunchMatvecInt4(const MatvecParams&, const MatvecLaunch&);
 cudaError_t LaunchMatvecInt4Min(const MatvecParams&, const MatvecLaunch&);

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -92,21 +93,36 @@ TEST(MatvecTest, AnyShape) {
 }
 
 TEST(MatvecTest, ManyUnitsRunThroughTheRing) {
-  CheckPlain({WeightLayout::kInt4, 400, 5376, 32}, 1);
-  CheckPlain({WeightLayout::kInt4, 64, 21504, 32}, 1);
+  CheckPlain({WeightLayout::kInt4, 401, 5376, 32}, 1);
+  CheckPlain({WeightLayout::kInt4, 65, 21504, 32}, 1);
   CheckPlain({WeightLayout::kInt4, 32, 21504, 32}, 8);  // the input is cut into slices
 }
 
-TEST(MatvecTest, OutputsShareAnInput) {
+// The streamed kernel: tiles of 16 rows, pieces of long rows, more chunks than the blocks begin
+// with, and counters that are zero again for the next launch.
+TEST(MatvecTest, Streamed) {
+  for (const WeightLayout layout : {WeightLayout::kInt4, WeightLayout::kInt4Min}) {
+    for (const int64_t tokens : {1, 2}) {
+      CheckPlain({layout, 16, 256, 32}, tokens);
+      CheckPlain({layout, 48, 5376, 32}, tokens);
+      CheckPlain({layout, 64, 8192, 32}, tokens);  // two pieces
+    }
+    CheckPlain({layout, 480, 512, 32}, 1);
+    CheckPlain({layout, 112, 21504, 32}, 1);  // four pieces
+  }
+}
+
+void CheckOutputsThatShareAnInput(uint32_t k_rows) {
   std::mt19937 random(5);
   TestContext context;
   const uint32_t columns = 768;
-  const RandomWeight q({WeightLayout::kInt4, 72, columns, 32}, random),
-      k({WeightLayout::kInt4, 24, columns, 32}, random),
+  const uint32_t q_rows = 3 * k_rows;
+  const RandomWeight q({WeightLayout::kInt4, q_rows, columns, 32}, random),
+      k({WeightLayout::kInt4, k_rows, columns, 32}, random),
       v({WeightLayout::kQ6_K, 24, columns, 0}, random);
   const ActivationValues in = RandomActivations(columns, 1, random);
   const DeviceArray<uint16_t> device_in(in.bits);
-  DeviceArray<float> q_out(72), k_out(24), v_out(24);
+  DeviceArray<float> q_out(q_rows), k_out(k_rows), v_out(24);
   Matvec op;
   op.tokens = 1;
   op.in = device_in.get();
@@ -118,10 +134,16 @@ TEST(MatvecTest, OutputsShareAnInput) {
   ExpectClose("v", v_out.Read(), Reference(v, in.values, 1), kRelative, kEach);
 }
 
-void CheckGated(WeightLayout gate_layout, WeightLayout up_layout, int64_t tokens) {
+TEST(MatvecTest, OutputsShareAnInput) {
+  CheckOutputsThatShareAnInput(24);
+  CheckOutputsThatShareAnInput(32);
+}
+
+void CheckGated(WeightLayout gate_layout, WeightLayout up_layout, int64_t tokens,
+                uint32_t rows = 203) {
   std::mt19937 random(7);
   TestContext context;
-  const uint32_t rows = 203, columns = 1280;
+  const uint32_t columns = 1280;
   const RandomWeight gate({gate_layout, rows, columns, GroupOf(gate_layout)}, random),
       up({up_layout, rows, columns, GroupOf(up_layout)}, random);
   const ActivationValues in = RandomActivations(static_cast<size_t>(tokens) * columns, 1, random);
@@ -142,6 +164,8 @@ void CheckGated(WeightLayout gate_layout, WeightLayout up_layout, int64_t tokens
 
 TEST(MatvecTest, Gated) {
   CheckGated(WeightLayout::kInt4, WeightLayout::kInt4, 1);
+  CheckGated(WeightLayout::kInt4, WeightLayout::kInt4, 1, 200);  // streamed
+  CheckGated(WeightLayout::kInt4Min, WeightLayout::kInt4Min, 2, 200);
   CheckGated(WeightLayout::kQ4_K, WeightLayout::kQ4_K, 4);
   CheckGated(WeightLayout::kQ4_K, WeightLayout::kQ6_K, 2);  // of different layouts
 }
@@ -167,17 +191,17 @@ TEST(MatvecTest, Softcap) {
 // x_out = (x + norm(branch)) * scalar, in = norm(x_out): the product is exact for the input as it
 // was rounded to float16.
 TEST(MatvecTest, FusedNorm) {
-  for (const uint32_t columns : {640u, 5376u}) {
+  for (const auto& [columns, rows] : {std::pair(640u, 88u), {5376u, 88u}, {5376u, 96u}}) {
     std::mt19937 random(columns);
     TestContext context;
-    const RandomWeight weight({WeightLayout::kInt4, 88, columns, 32}, random);
+    const RandomWeight weight({WeightLayout::kInt4, rows, columns, 32}, random);
     const std::vector<float> x = RandomFloats(columns, 3, random),
                              branch = RandomFloats(columns, 5, random),
                              w1 = RandomFloats(columns, 1, random),
                              w2 = RandomFloats(columns, 1, random);
     const DeviceArray<float> device_x(x), device_branch(branch), device_w1(w1), device_w2(w2),
         scalar(std::vector<float>{0.7f});
-    DeviceArray<float> x_out(columns), out(88);
+    DeviceArray<float> x_out(columns), out(rows);
     Matvec op;
     op.tokens = 1;
     op.norm = {device_x.get(), device_branch.get(), device_w1.get(),
@@ -200,8 +224,8 @@ TEST(MatvecTest, FusedNorm) {
 TEST(MatvecTest, IsDeterministic) {
   std::mt19937 random(9);
   TestContext context;
-  const RandomWeight weight({WeightLayout::kInt4, 160, 2560, 32}, random);
-  const DeviceArray<uint16_t> in(RandomActivations(2560, 1, random).bits);
+  const RandomWeight weight({WeightLayout::kInt4, 160, 8192, 32}, random);
+  const DeviceArray<uint16_t> in(RandomActivations(8192, 1, random).bits);
   std::vector<std::vector<float>> results;
   for (int run = 0; run < 3; ++run) {
     DeviceArray<float> out(160);

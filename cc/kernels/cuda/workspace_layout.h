@@ -15,6 +15,7 @@ namespace gemma::cuda {
 struct WorkspaceLayout {
   size_t boundary_sums = 0;
   size_t boundary_flags = 0;
+  size_t stream_claims = 0;
   size_t attention_partials = 0;
   size_t attention_counters = 0;
   size_t sample_state = 0;
@@ -40,6 +41,7 @@ inline WorkspaceLayout LayOutWorkspace(const Device& device, const Workspace::Li
   };
   place(layout.boundary_sums, blocks * kTileRows * kMaxMatvecTokens * sizeof(float));
   place(layout.boundary_flags, blocks * sizeof(uint32_t));
+  place(layout.stream_claims, kStreamClaims * sizeof(uint32_t));
   place(layout.attention_partials, limits.attention_bytes);
   place(layout.attention_counters, kMaxKvHeads * sizeof(uint32_t));
   place(layout.sample_state, sizeof(SampleState));

@@ -158,11 +158,24 @@ absl::Status Decoder::SetPosition(int64_t position) {
                   "copy");
 }
 
-absl::Status Decoder::RunLayer(const Layer& layer, const Layer* before, const Context& context,
-                               const Parts& parts) {
+Matvec Decoder::ProductOf(const std::vector<WeightView>& weights) {
+  Matvec product;
+  product.tokens = 1;
+  for (const WeightView& weight : weights) product.outputs.push_back({weight, nullptr});
+  return product;
+}
+
+absl::Status Decoder::RunLayer(const Layer& layer, const Layer* before, const Layer* after,
+                               const Context& context, const Parts& parts) {
+  Matvec qkv = ProductOf(layer.projections), o = ProductOf({layer.o});
+  Matvec gate_up = ProductOf({layer.gate, layer.up}), down = ProductOf({layer.down});
+  const Matvec next = after == nullptr ? ProductOf({embedding_}) : ProductOf(after->projections);
+  qkv.next = &o;
+  o.next = &gate_up;
+  gate_up.next = &down;
+  down.next = &next;
+
   // The stream enters with the previous layer's MLP branch still to be added.
-  Matvec qkv;
-  qkv.tokens = 1;
   qkv.norm = {stream_[current_],
               before == nullptr ? nullptr : branch_,
               before == nullptr ? nullptr : before->norms[3],
@@ -171,8 +184,7 @@ absl::Status Decoder::RunLayer(const Layer& layer, const Layer* before, const Co
               stream_[1 - current_],
               kEpsilon};
   if (before != nullptr) current_ = 1 - current_;
-  for (size_t i = 0; i < layer.projections.size(); ++i)
-    qkv.outputs.push_back({layer.projections[i], qkv_[i]});
+  for (size_t i = 0; i < layer.projections.size(); ++i) qkv.outputs[i].out = qkv_[i];
   if (parts.linears) GEMMA_RETURN_IF_ERROR(RunMatvec(qkv, context));
 
   Attention attention;
@@ -193,25 +205,19 @@ absl::Status Decoder::RunLayer(const Layer& layer, const Layer* before, const Co
   if (parts.attention) GEMMA_RETURN_IF_ERROR(RunAttention(attention, context));
   if (!parts.linears) return absl::OkStatus();
 
-  Matvec o;
-  o.tokens = 1;
   o.in = attended_;
-  o.outputs = {{layer.o, branch_}};
+  o.outputs[0].out = branch_;
   GEMMA_RETURN_IF_ERROR(RunMatvec(o, context));
 
-  Matvec gate_up;
-  gate_up.tokens = 1;
   gate_up.norm = {stream_[current_],     branch_, layer.norms[1], nullptr, layer.norms[2],
                   stream_[1 - current_], kEpsilon};
   current_ = 1 - current_;
-  gate_up.outputs = {{layer.gate, gated_}, {layer.up, nullptr}};
+  gate_up.outputs[0].out = gated_;
   gate_up.gated = gate_up.half_out = true;
   GEMMA_RETURN_IF_ERROR(RunMatvec(gate_up, context));
 
-  Matvec down;
-  down.tokens = 1;
   down.in = gated_;
-  down.outputs = {{layer.down, branch_}};
+  down.outputs[0].out = branch_;
   return RunMatvec(down, context);
 }
 
@@ -224,9 +230,10 @@ absl::Status Decoder::DecodeStep(const Context& context, const Parts& parts) {
   embed.out = stream_[0];
   GEMMA_RETURN_IF_ERROR(RunEmbed(embedding_, embed, context));
   const Layer* before = nullptr;
-  for (const Layer& layer : layers_) {
-    GEMMA_RETURN_IF_ERROR(RunLayer(layer, before, context, parts));
-    before = &layer;
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    const Layer* after = i + 1 < layers_.size() ? &layers_[i + 1] : nullptr;
+    GEMMA_RETURN_IF_ERROR(RunLayer(layers_[i], before, after, context, parts));
+    before = &layers_[i];
   }
   if (!parts.head) return absl::OkStatus();
   Matvec head;

@@ -81,8 +81,10 @@ class Decoder {
   bool IsFull(int layer) const { return layer % shape_.full_every == shape_.full_every - 1; }
   size_t SharedBytes(const Context& context) const;
 
-  absl::Status RunLayer(const Layer& layer, const Layer* before, const Context& context,
-                        const Parts& parts);
+  // A product of these weights alone.
+  static Matvec ProductOf(const std::vector<WeightView>& weights);
+  absl::Status RunLayer(const Layer& layer, const Layer* before, const Layer* after,
+                        const Context& context, const Parts& parts);
 
   const DecoderShape shape_;
   Arena arena_;

@@ -131,9 +131,10 @@ absl::Status MeasureProduct(const Product& product, WeightLayout layout, uint32_
     GEMMA_ASSIGN_OR_RETURN(const Timing timing,
                            TimeGraph(
                                [&]() -> absl::Status {
-                                 for (int i = 0; i < launches; ++i) {
-                                   GEMMA_RETURN_IF_ERROR(RunMatvec(
-                                       copies[static_cast<size_t>(i) % copies.size()], context));
+                                 for (size_t i = 0; i < static_cast<size_t>(launches); ++i) {
+                                   Matvec op = copies[i % copies.size()];
+                                   op.next = &copies[(i + 1) % copies.size()];
+                                   GEMMA_RETURN_IF_ERROR(RunMatvec(op, context));
                                  }
                                  return absl::OkStatus();
                                },
