@@ -8,12 +8,21 @@
 #ifndef CC_KERNELS_CUDA_ACTIVATION_H_
 #define CC_KERNELS_CUDA_ACTIVATION_H_
 
-#include "cc/kernels/cuda/instructions.h"
+#include "cc/kernels/cuda/language.h"
 
 namespace gemma::cuda {
 
 inline constexpr float kActivationScale = 1.0f / 64;
 inline constexpr float kActivationUnit = 64;  // its inverse: a stored number times this is x
+
+// a / b with an error of up to 2 units in the last place, 0 for b beyond 2^126: few instructions.
+GEMMA_DEVICE float Quotient(float a, float b) {
+#ifdef __CUDA_ARCH__
+  return __fdividef(a, b);
+#else
+  return a / b;
+#endif
+}
 
 // z / 2 * (1 + tanh(sqrt(2 / pi) * (z + 0.044715 z^3))), by way of (1 + tanh(u)) / 2 = 1 / (1 +
 // exp(-2u)).
@@ -24,7 +33,7 @@ GEMMA_DEVICE float GeluTanh(float z) {
 
 // cap * tanh(z / cap), with an error of some 1e-7 of the cap.
 GEMMA_DEVICE float Softcap(float z, float cap) {
-  const float t = expf(-2.0f * fabsf(z) / cap);
+  const float t = expf(Quotient(-2.0f * fabsf(z), cap));
   const float result = cap * Quotient(1.0f - t, 1.0f + t);
   return z < 0 ? -result : result;
 }

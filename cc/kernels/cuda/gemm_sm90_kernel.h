@@ -116,7 +116,7 @@ class GemmBlock {
     if (threadIdx.x == 0) {
       for (int i = 0; i < kStage.count; ++i) {
         InitBarrier(WeightsFull(i), kGemmWeightWarps * kWarp);
-        InitBarrier(WeightsEmpty(i), kGemmConsumerWarps);
+        InitBarrier(WeightsEmpty(i), kGemmConsumers);
       }
       for (int i = 0; i < kShared.tile_count; ++i) {
         InitBarrier(TileFull(i), 1);
@@ -256,34 +256,30 @@ class GemmBlock {
     }
   }
 
-  GEMMA_DEVICE void LoadStep(const TileRows& rows, const std::byte* stage, int scale_offset,
-                             int step) {
+  GEMMA_DEVICE void LoadStep(const ScalePlaces& places, const std::byte* stage, int step) {
 #pragma unroll
     for (int b = 0; b < 2; ++b) {
 #pragma unroll
-      for (int i = 0; i < 2; ++i) {
-        LoadRow<kLayout>(stage, Factors(), rows.part->first.group, scale_offset,
-                         rows.part->first.float_scales, step, RowOfLane(b) + 8 * i, i, raw_[b]);
-      }
+      for (int i = 0; i < 2; ++i)
+        LoadRow<kLayout>(stage, Factors(), places, step, RowOfLane(b) + 8 * i, i, raw_[b]);
     }
   }
 
   GEMMA_DEVICE void MultiplyUnit(const TileRows& rows, int unit, bool first) {
     WaitBarrier(WeightsFull(weights_.stage), weights_.parity);
     const std::byte* const stage = Weights(weights_.stage);
-    const bool float_scales = rows.part->first.float_scales;
+    const ScalePlaces places(rows.part->first, unit, kStage.columns);
     MakeFactors(rows, unit, stage);
-    const int scale_offset = ScaleOffset<kLayout>(unit, rows.part->first.group);
-    LoadStep(rows, stage, scale_offset, 0);
+    LoadStep(places, stage, 0);
 #pragma unroll
     for (int step = 0; step < kSteps; ++step) {
       const int buffer = step % 2;
-      DecodeFragments<kLayout>(raw_[0], float_scales, a_[buffer][0]);
-      DecodeFragments<kLayout>(raw_[1], float_scales, a_[buffer][1]);
+      DecodeFragments<kLayout>(raw_[0], places, step, a_[buffer][0]);
+      DecodeFragments<kLayout>(raw_[1], places, step, a_[buffer][1]);
       if (step + 1 < kSteps) {
-        LoadStep(rows, stage, scale_offset, step + 1);
+        LoadStep(places, stage, step + 1);
       } else {
-        Release(WeightsEmpty(weights_.stage));
+        Arrive(WeightsEmpty(weights_.stage));
         weights_.Advance(kStage.count);
       }
       if (buffer == 0) WaitBarrier(TileFull(tile_.stage), tile_.parity);

@@ -265,7 +265,7 @@ struct RawWeights {
   static constexpr int kWords = HasNibbles(kLayout) ? 2 : 4;
   uint32_t values[2][kWords];
   uint32_t extra[2];
-  uint32_t scale[2];
+  uint32_t scale[2];  // of two steps
   uint32_t min[2];
   float2 factors[2];
 };
@@ -274,18 +274,27 @@ GEMMA_DEVICE uint32_t LoadShort(const std::byte* from) {
   return *reinterpret_cast<const uint16_t*>(from);
 }
 
-// Where a stage's scales begin in their 16 bytes: copies begin at multiples of 4.
-template <Layout kLayout>
-GEMMA_DEVICE int ScaleOffset(int unit, int group) {
-  if constexpr (kLayout != Layout::kInt8) return 0;
-  return group == 0 ? 0 : unit * GemmStageOf(kLayout).columns / group * 2 % 4;
-}
+// Where the scales of a unit's steps lie in the 16 bytes of a row. Two steps share a word, which
+// even ones load.
+struct ScalePlaces {
+  bool absent;  // one scale a row, which multiplies the sums
+  int shift;    // columns of a group: 2^shift
+  int begin;    // copies begin at multiples of 4
+
+  GEMMA_DEVICE ScalePlaces(const Matrix& m, int unit, int columns)
+      : absent(m.group == 0 || m.float_scales),
+        shift(absent ? 0 : 31 - __clz(m.group)),
+        begin(absent ? 0 : (unit * columns >> shift) * 2 % 4) {}
+
+  GEMMA_DEVICE int At(int step) const { return begin + (step * 32 >> shift) * 2; }
+  // Selects the step's half of the word, twice.
+  GEMMA_DEVICE uint32_t Selector(int step) const { return (At(step) & 2) != 0 ? 0x3232 : 0x1010; }
+};
 
 // `step`: which 32 columns of the stage; `r`: the row of the tile; i: 0 for row g, 1 for g + 8
 template <Layout kLayout>
-GEMMA_DEVICE void LoadRow(const std::byte* stage, const float2* factors, int group,
-                          int scale_offset, bool float_scales, int step, int r, int i,
-                          RawWeights<kLayout>& raw) {
+GEMMA_DEVICE void LoadRow(const std::byte* stage, const float2* factors, const ScalePlaces& places,
+                          int step, int r, int i, RawWeights<kLayout>& raw) {
   constexpr GemmStage kStage = GemmStageOf(kLayout);
   const int t = Lane() % 4;
   const std::byte* const values = stage + r * kValueRow + step * ValueBytes(kLayout);
@@ -305,9 +314,11 @@ GEMMA_DEVICE void LoadRow(const std::byte* stage, const float2* factors, int gro
   if constexpr (HasBlockScales(kLayout)) {
     raw.factors[i] = factors[r * (kFactorRow / 8) + step];
   } else {
-    const int at = r * 16 + scale_offset + (step * 32 / group) * 2;
-    raw.scale[i] = float_scales ? 0 : LoadShort(stage + kStage.scales + at);
-    if constexpr (HasMins(kLayout)) raw.min[i] = LoadShort(stage + kStage.mins + at);
+    if (step % 2 != 0 || places.absent) return;
+    const int at = r * 16 + (places.At(step) & ~3);
+    raw.scale[i] = *reinterpret_cast<const uint32_t*>(stage + kStage.scales + at);
+    if constexpr (HasMins(kLayout))
+      raw.min[i] = *reinterpret_cast<const uint32_t*>(stage + kStage.mins + at);
   }
 }
 
@@ -374,8 +385,8 @@ GEMMA_DEVICE uint32_t ScaleFloat(uint32_t q, float scale, float offset) {
 
 // The fragments of both 16 columns.
 template <Layout kLayout>
-GEMMA_DEVICE void DecodeFragments(const RawWeights<kLayout>& raw, bool float_scales,
-                                  uint32_t (&a)[8]) {
+GEMMA_DEVICE void DecodeFragments(const RawWeights<kLayout>& raw, const ScalePlaces& places,
+                                  int step, uint32_t (&a)[8]) {
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
     uint32_t w[4];
@@ -400,12 +411,12 @@ GEMMA_DEVICE void DecodeFragments(const RawWeights<kLayout>& raw, bool float_sca
           w[k] = ScaleFloat(q[k], kTwoScales && k >= 2 ? f.y : f.x, kTwoScales ? 0 : f.y);
       } else {
         // Without scales of groups the row's scale multiplies the sums.
-        const uint32_t scale = float_scales
-                                   ? HalfPairOf(1)
-                                   : MultiplyHalf(__byte_perm(raw.scale[i], 0, 0x1010),
-                                                  HalfPairOf(static_cast<int>(kWeightScale)));
+        const uint32_t scale =
+            places.absent ? HalfPairOf(1)
+                          : MultiplyHalf(__byte_perm(raw.scale[i], 0, places.Selector(step)),
+                                         HalfPairOf(static_cast<int>(kWeightScale)));
         if constexpr (HasMins(kLayout)) {
-          const uint32_t min = MultiplyHalf(__byte_perm(raw.min[i], 0, 0x1010),
+          const uint32_t min = MultiplyHalf(__byte_perm(raw.min[i], 0, places.Selector(step)),
                                             HalfPairOf(static_cast<int>(kWeightScale)));
 #pragma unroll
           for (int k = 0; k < 4; ++k) w[k] = MultiplyAddHalf(q[k], scale, min);

@@ -196,6 +196,26 @@ TEST(GemmTest, Gated) {
   CheckGated(WeightLayout::kQ4_K, WeightLayout::kQ6_K, 10);       // of different layouts
 }
 
+// Rows that halves are stored of in fours, and rows that they are not.
+TEST(GemmTest, HalfOut) {
+  for (const uint32_t rows : {256u, 100u, 51u}) {
+    std::mt19937 random(rows);
+    TestContext context;
+    const RandomWeight weight({WeightLayout::kInt4, rows, 512, 32}, random);
+    const ActivationValues in = RandomActivations(512 * 70, 1, random);
+    const DeviceArray<uint16_t> device_in(in.bits);
+    DeviceArray<uint16_t> out(rows * 70);
+    Gemm op;
+    op.tokens = 70;
+    op.in = device_in.get();
+    op.outputs = {{weight.on_device(), out.get()}};
+    op.half_out = true;
+    RequireOk(RunGemm(op, context.get()));
+    ExpectClose(absl::StrCat("float16 out, ", rows, " rows"), FromActivations(out.Read()),
+                Reference(weight, in.values, 70), kRelative, kEach);
+  }
+}
+
 TEST(GemmTest, Softcap) {
   std::mt19937 random(8);
   TestContext context;

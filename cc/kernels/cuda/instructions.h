@@ -13,15 +13,6 @@ inline constexpr unsigned kAllLanes = 0xffffffff;
 GEMMA_DEVICE int Lane() { return static_cast<int>(threadIdx.x) % kWarp; }
 GEMMA_DEVICE int WarpIndex() { return static_cast<int>(threadIdx.x) / kWarp; }
 
-// a / b with an error of up to 2 units in the last place, 0 for b beyond 2^126: few instructions.
-GEMMA_DEVICE float Quotient(float a, float b) {
-#ifdef GEMMA_CUDA_EMULATION
-  return a / b;
-#else
-  return __fdividef(a, b);
-#endif
-}
-
 // ---- bfloat16 and half ----
 
 GEMMA_DEVICE float Bf16LowToFloat(uint32_t pair) { return __uint_as_float(pair << 16); }

@@ -40,23 +40,39 @@ GEMMA_DEVICE float LoadProjection(const void* from, int64_t index, bool half) {
   return static_cast<const float*>(from)[index];
 }
 
-// A vector of kHeadDim numbers over the lanes of a warp: lane l holds the pairs (i, i + kHeadDim /
-// 2) for i = l + 32 j.
+// A vector of kHeadDim numbers over the lanes of a warp: a lane holds pairs (i, i + kHeadDim / 2),
+// of neighbouring i two by two where the size allows, so that memory is read and written in words.
 template <int kHeadDim>
 struct HeadVector {
   static constexpr int kPairs = (kHeadDim / 2 + kWarp - 1) / kWarp;
+  static constexpr int kAtOnce = kPairs % 2 == 0 ? 2 : 1;
   float low[kPairs];
   float high[kPairs];
 
-  GEMMA_DEVICE static int Index(int j) { return Lane() + kWarp * j; }
+  GEMMA_DEVICE static int Index(int j) {
+    return kAtOnce == 2 ? j / 2 * 64 + Lane() * 2 + j % 2 : Lane() + kWarp * j;
+  }
   GEMMA_DEVICE static bool Inside(int j) { return kHeadDim % 64 == 0 || Index(j) < kHeadDim / 2; }
 
   GEMMA_DEVICE void Load(const void* from, int64_t offset, bool half) {
-    for (int j = 0; j < kPairs; ++j) {
+    for (int j = 0; j < kPairs; j += kAtOnce) {
       low[j] = high[j] = 0;
       if (!Inside(j)) continue;
-      low[j] = LoadProjection(from, offset + Index(j), half);
-      high[j] = LoadProjection(from, offset + Index(j) + kHeadDim / 2, half);
+      LoadSome(from, offset + Index(j), half, low + j);
+      LoadSome(from, offset + Index(j) + kHeadDim / 2, half, high + j);
+    }
+  }
+
+  GEMMA_DEVICE static void LoadSome(const void* from, int64_t index, bool half, float* to) {
+    if constexpr (kAtOnce == 1) {
+      to[0] = LoadProjection(from, index, half);
+    } else if (half) {
+      const uint32_t pair = static_cast<const uint32_t*>(from)[index / 2];
+      to[0] = kActivationUnit * HalfLowToFloat(pair),
+      to[1] = kActivationUnit * HalfHighToFloat(pair);
+    } else {
+      const float2 pair = static_cast<const float2*>(from)[index / 2];
+      to[0] = pair.x, to[1] = pair.y;
     }
   }
 
@@ -88,10 +104,28 @@ struct HeadVector {
   }
 
   GEMMA_DEVICE void Store(uint16_t* to) const {
-    for (int j = 0; j < kPairs; ++j) {
+    for (int j = 0; j < kPairs; j += kAtOnce) {
       if (!Inside(j)) continue;
-      to[Index(j)] = Bits(low[j]);
-      to[Index(j) + kHeadDim / 2] = Bits(high[j]);
+      StoreSome(to + Index(j), low + j);
+      StoreSome(to + Index(j) + kHeadDim / 2, high + j);
+    }
+  }
+
+  // The first `turned` pairs: their lower, then their upper halves.
+  GEMMA_DEVICE void StoreTurned(uint16_t* to, int turned) const {
+    for (int j = 0; j < kPairs; j += kAtOnce) {
+      if (!Inside(j) || Index(j) >= turned) continue;
+      StoreSome(to + Index(j), low + j);
+      StoreSome(to + turned + Index(j), high + j);
+    }
+  }
+
+  // kAtOnce values from there on.
+  GEMMA_DEVICE static void StoreSome(uint16_t* to, const float* values) {
+    if constexpr (kAtOnce == 1) {
+      *to = Bits(values[0]);
+    } else {
+      *reinterpret_cast<uint32_t*>(to) = PackHalf(values[0], values[1]);
     }
   }
 
@@ -115,17 +149,13 @@ GEMMA_DEVICE void PrepareQuery(const PrepareParams& p, int64_t offset, const Rot
   if constexpr (kRotated == 0) {
     q.Store(to);
   } else {
+    Vector kept = q;
+    kept.Multiply(p.k_norm);
     for (int j = 0; j < Vector::kPairs; ++j) {
-      const int i = Vector::Index(j);
-      if (!Vector::Inside(j)) continue;
-      const bool turned = i < kRotated / 2;
-      to[i] = Vector::Bits(turned ? 0 : q.low[j] * p.k_norm[i]);
-      to[i + kHeadDim / 2] = Vector::Bits(turned ? 0 : q.high[j] * p.k_norm[i + kHeadDim / 2]);
-      if (turned) {
-        to[kHeadDim + i] = Vector::Bits(q.low[j]);
-        to[kHeadDim + kRotated / 2 + i] = Vector::Bits(q.high[j]);
-      }
+      if (Vector::Index(j) < kRotated / 2) kept.low[j] = kept.high[j] = 0;
     }
+    kept.Store(to);
+    q.StoreTurned(to + kHeadDim, kRotated / 2);
   }
 }
 
@@ -147,12 +177,7 @@ GEMMA_DEVICE void PrepareKeyValue(const PrepareParams& p, int64_t offset, const 
   if constexpr (kRotated == 0) {
     k.Store(key);
   } else {
-    for (int j = 0; j < Vector::kPairs; ++j) {
-      const int i = Vector::Index(j);
-      if (!Vector::Inside(j) || i >= kRotated / 2) continue;
-      value[kHeadDim + i] = Vector::Bits(k.low[j]);
-      value[kHeadDim + kRotated / 2 + i] = Vector::Bits(k.high[j]);
-    }
+    k.StoreTurned(value + kHeadDim, kRotated / 2);
   }
 }
 
