@@ -25,8 +25,10 @@ bool TakesMatvec(const CudaLinear& op, int64_t rows, uint32_t columns) {
 }  // namespace
 
 absl::Status CudaLauncher::Launch(const CudaStep& step) const {
+  const auto* linear = std::get_if<CudaLinear>(&step.operation);
   const absl::Status status =
-      std::visit([this](const auto& op) { return Run(op); }, step.operation);
+      linear != nullptr ? RunLinear(*linear, NextLinear(step))
+                        : std::visit([this](const auto& op) { return Run(op); }, step.operation);
   if (status.ok()) return status;
   return absl::Status(status.code(), absl::StrCat("step ", step.name, ": ", status.message()));
 }
@@ -88,7 +90,16 @@ Op CudaLauncher::Product(const CudaLinear& op, int64_t rows) const {
   return product;
 }
 
-absl::Status CudaLauncher::Run(const CudaLinear& op) const {
+const CudaLinear* CudaLauncher::NextLinear(const CudaStep& step) const {
+  const auto is_linear = [](const CudaStep& s) {
+    return std::holds_alternative<CudaLinear>(s.operation);
+  };
+  const auto after = program_.steps.begin() + (&step - program_.steps.data()) + 1;
+  const auto next = std::find_if(after, program_.steps.end(), is_linear);
+  return next == program_.steps.end() ? nullptr : &std::get<CudaLinear>(next->operation);
+}
+
+absl::Status CudaLauncher::RunLinear(const CudaLinear& op, const CudaLinear* next) const {
   const int64_t rows = Rows(op.fused_norm ? op.norm.x : op.in);
   if (!TakesMatvec(op, rows, Weight(op.weights[0]).shape.columns))
     return cuda::RunGemm(Product<cuda::Gemm>(op, rows), context_);
@@ -101,6 +112,11 @@ absl::Status CudaLauncher::Run(const CudaLinear& op) const {
                     Vector(op.norm.weight),
                     Floats(op.norm.sum),
                     op.norm.epsilon};
+  }
+  cuda::Matvec following;
+  if (next != nullptr) {
+    following = Product<cuda::Matvec>(*next, rows);
+    product.next = &following;
   }
   return cuda::RunMatvec(product, context_);
 }

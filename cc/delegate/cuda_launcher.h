@@ -48,16 +48,21 @@ class CudaLauncher {
         start_(start),
         tokens_(tokens) {}
 
+  // `step` is one of the program's.
   absl::Status Launch(const CudaStep& step) const;
 
  private:
   absl::Status Run(const CudaEmbed& op) const;
   absl::Status Run(const CudaNorm& op) const;
-  absl::Status Run(const CudaLinear& op) const;
+  absl::Status Run(const CudaLinear& op) const { return RunLinear(op, nullptr); }
   absl::Status Run(const CudaAttention& op) const;
   absl::Status Run(const CudaPointwise& op) const;
   absl::Status Run(const CudaSample& op) const;
   absl::Status Run(const CudaScore& op) const;
+
+  // next: the product after it, whose weights are brought near meanwhile; null where there is none.
+  absl::Status RunLinear(const CudaLinear& op, const CudaLinear* next) const;
+  const CudaLinear* NextLinear(const CudaStep& step) const;
 
   void* Address(const CudaOperand& operand) const;
   float* Floats(const CudaOperand& operand) const { return static_cast<float*>(Address(operand)); }
