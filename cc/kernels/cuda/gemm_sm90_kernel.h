@@ -268,7 +268,7 @@ class GemmBlock {
   GEMMA_DEVICE void MultiplyUnit(const TileRows& rows, int unit, bool first) {
     WaitBarrier(WeightsFull(weights_.stage), weights_.parity);
     const std::byte* const stage = Weights(weights_.stage);
-    const ScalePlaces places(rows.part->first, unit, kStage.columns);
+    const ScalePlaces places = ScalePlaces::Of(rows.part->first, unit, kStage.columns);
     MakeFactors(rows, unit, stage);
     LoadStep(places, stage, 0);
 #pragma unroll

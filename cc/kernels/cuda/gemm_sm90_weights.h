@@ -281,10 +281,11 @@ struct ScalePlaces {
   int shift;    // columns of a group: 2^shift
   int begin;    // copies begin at multiples of 4
 
-  GEMMA_DEVICE ScalePlaces(const Matrix& m, int unit, int columns)
-      : absent(m.group == 0 || m.float_scales),
-        shift(absent ? 0 : 31 - __clz(m.group)),
-        begin(absent ? 0 : (unit * columns >> shift) * 2 % 4) {}
+  GEMMA_DEVICE static ScalePlaces Of(const Matrix& m, int unit, int columns) {
+    const bool absent = m.group == 0 || m.float_scales;
+    const int shift = absent ? 0 : 31 - __clz(m.group);
+    return {absent, shift, absent ? 0 : (unit * columns >> shift) * 2 % 4};
+  }
 
   GEMMA_DEVICE int At(int step) const { return begin + (step * 32 >> shift) * 2; }
   // Selects the step's half of the word, twice.
