@@ -30,5 +30,3 @@ def test_a_required_gpu_that_is_missing_is_a_failure(tmp_path: pathlib.Path) -> 
     process = run_without_gpu(tmp_path / "test.xml", GEMMA_REQUIRE_GPU="1")
     assert process.returncode == 1
     assert "no GPU can be used" in process.stderr
-
-

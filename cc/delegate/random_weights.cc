@@ -86,14 +86,17 @@ void FillRandomWeight(const WeightShape& shape, uint64_t seed, std::span<std::by
   if (!HasGroups(shape.layout)) {
     const uint64_t blocks = uint64_t{shape.rows} * (shape.columns / 256);
     const bool pairs = shape.layout != WeightLayout::kQ6_K;
-    // The blocks' own scales, on average 32 (of 64) or 0 (of +-128), multiply these.
-    return FillScales(planes.blocks, blocks * (pairs ? 2 : 1), false, unit / 256, bytes, random);
+    // Times the blocks' own scales: 0 to 63, of deviation 18, or -128 to 127, of deviation 74.
+    const float divisor = shape.layout == WeightLayout::kQ4_K   ? 256
+                          : shape.layout == WeightLayout::kQ5_K ? 640
+                                                                : 1360;
+    return FillScales(planes.blocks, blocks * (pairs ? 2 : 1), false, unit / divisor, bytes,
+                      random);
   }
   const bool five = shape.layout == WeightLayout::kInt5 || shape.layout == WeightLayout::kInt5Min;
   const float scale = unit / (shape.layout == WeightLayout::kInt8 ? 74.0f : five ? 9.2f : 4.6f);
-  const uint64_t groups = planes.float_scales
-                              ? shape.rows
-                              : uint64_t{shape.rows} * (shape.columns / shape.group);
+  const uint64_t groups =
+      planes.float_scales ? shape.rows : uint64_t{shape.rows} * (shape.columns / shape.group);
   FillScales(planes.scales, groups, planes.float_scales, scale, bytes, random);
   FillScales(planes.mins, groups, planes.float_scales, (five ? -16 : -8) * scale, bytes, random);
 }

@@ -27,9 +27,7 @@ class ShapeCheckpoint(Checkpoint):
 
     def describe(self, name: str) -> TensorInfo:
         shape = tuple(self._shapes[name])
-        return TensorInfo(
-            name=name, encoding="BF16", shape=shape, bytes=_BYTES * math.prod(shape)
-        )
+        return TensorInfo(name=name, encoding="BF16", shape=shape, bytes=_BYTES * math.prod(shape))
 
     def read(self, name: str) -> StoredTensor:
         raise UserError(f"{name}: the shape of {self.config.name} has no weights")

@@ -1,6 +1,5 @@
 // Reads memory and does nothing else.
 #include "cc/kernels/cuda/bandwidth.h"
-
 #include "cc/kernels/cuda/instructions.h"
 #include "cc/kernels/cuda/launch.h"
 

@@ -1,8 +1,7 @@
 // The end of a decode step.
-#include "cc/kernels/cuda/step.h"
-
 #include "cc/kernels/cuda/instructions.h"
 #include "cc/kernels/cuda/launch.h"
+#include "cc/kernels/cuda/step.h"
 
 namespace gemma::cuda {
 namespace {
