@@ -19,10 +19,13 @@ _VOCABULARY_BLOCK = 4096
 
 @dataclass(frozen=True, kw_only=True)
 class Divergence:
-    """kl: float64 [sequences], the mean of each; surprise: the same of -log P(next token)."""
+    """kl: float64 [sequences], the mean of each; surprise: the same of -log P(next token), of the
+    model and of the reference.
+    """
 
     kl: torch.Tensor
     surprise: torch.Tensor
+    reference_surprise: torch.Tensor
 
     @property
     def mean_kl(self) -> float:
@@ -35,6 +38,10 @@ class Divergence:
     @property
     def perplexity(self) -> float:
         return float(self.surprise.mean().exp())
+
+    @property
+    def reference_perplexity(self) -> float:
+        return float(self.reference_surprise.mean().exp())
 
     def kl_difference(self, other: "Divergence") -> tuple[float, float]:
         """Mean of this one's KL minus the other's on the same text, and its standard error."""
@@ -70,14 +77,15 @@ def reference_outputs(model: GemmaModel, tokens: torch.Tensor) -> ReferenceOutpu
 def divergence(reference: ReferenceOutputs, model: GemmaModel) -> Divergence:
     """Judges `model` on the reference's text."""
     outputs = reference_outputs(model, reference.tokens)
-    kl, surprise = [], []
+    kl, surprise = [], []  # surprise: [model, reference] of each sequence
     for p, q, tokens in zip(reference.hidden, outputs.hidden, reference.tokens, strict=True):
-        sequence_kl, logprob = _compare(
+        sequence_kl, logprobs = _compare(
             (p[:-1], reference.head), (q[:-1], outputs.head), tokens[1:], reference.softcap
         )
         kl.append(sequence_kl.mean())
-        surprise.append(-logprob.mean())
-    return Divergence(kl=torch.stack(kl), surprise=torch.stack(surprise))
+        surprise.append(-logprobs.mean(dim=1))
+    of_model, of_reference = torch.stack(surprise, dim=1)
+    return Divergence(kl=torch.stack(kl), surprise=of_model, reference_surprise=of_reference)
 
 
 # Hidden states [positions, hidden] and the head [vocabulary, hidden].
@@ -87,23 +95,23 @@ _Output = tuple[torch.Tensor, torch.Tensor]
 def _compare(
     p: _Output, q: _Output, following: torch.Tensor, softcap: float | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """KL of q from p, and log Q(following token): float64 [positions] each.
+    """KL of q from p: float64 [positions]; log Q and log P of the following token: [2, positions].
 
     One pass over blocks of the vocabulary. With a, b the logits and A, B the logarithms of the sums
     of their exponentials, KL = sum(exp(a - A) (a - b)) - A + B.
     """
     positions, vocabulary = len(following), p[1].shape[0]
     sums = _RunningSums(positions)
-    chosen = torch.zeros(positions, dtype=torch.float64)
+    chosen = torch.zeros((2, positions), dtype=torch.float64)  # logits of the following token
     for start in range(0, vocabulary, _VOCABULARY_BLOCK):
         stop = min(vocabulary, start + _VOCABULARY_BLOCK)
         a, b = (_logits(hidden, head[start:stop], softcap) for hidden, head in (p, q))
-        sums.add(a, b)
         inside = (following >= start) & (following < stop)
         index = (following - start).clamp(0, stop - start - 1)[:, None]
-        chosen += torch.where(inside, b.gather(1, index)[:, 0], 0.0)
+        chosen += torch.where(inside, torch.stack([x.gather(1, index)[:, 0] for x in (b, a)]), 0.0)
+        sums.add(a, b)
     log_a, log_b, weighted = sums.result()
-    return weighted - log_a + log_b, chosen - log_b
+    return weighted - log_a + log_b, chosen - torch.stack([log_b, log_a])
 
 
 class _RunningSums:

@@ -61,14 +61,6 @@ class Evaluation:
             text: divergence.reference_outputs(model, tokens) for text, tokens in texts.items()
         }
 
-    def reference_perplexity(self) -> dict[str, float]:
-        """Text -> the reference's own perplexity."""
-        model = self._load(self._reference)
-        return {
-            text: divergence.divergence(outputs, model).perplexity
-            for text, outputs in self._outputs.items()
-        }
-
     def measure(self, row: Row) -> Result:
         """Quantizes as the row says and compares weights and outputs."""
         made = self._llama_cpp_file(row) if row.file_type else self._store(row)

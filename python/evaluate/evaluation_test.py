@@ -71,7 +71,8 @@ def test_more_bits_and_better_methods_are_nearer(evaluation: Evaluation) -> None
     assert results["q4_0"].weights.relative == pytest.approx(
         results["min_max"].weights.relative, rel=0.01
     )
-    lines = [table.heading(["text"]).splitlines()[0], *map(table.line, results.values())]
+    lines = [table.heading(["text"]).splitlines()[0], table.reference_line(results["gptq"])]
+    lines += map(table.line, results.values())
     assert len({line.count("|") for line in lines}) == 1
     assert "minus that of" in table.comparison(results["gptq"], results["min_max"])
 
@@ -112,6 +113,9 @@ def test_divergence_is_that_of_the_definition(
     print(f"largest error {error:.1e}, {error / 1e-5:.0%} of the tolerance")
     assert error < 1e-5
     assert float(expected.min()) > 1e-3
+    theirs = -p.gather(2, tokens[:, 1:, None])[..., 0].mean(1)
+    assert float((found.reference_surprise - theirs).abs().max()) < 1e-5
+    assert found.reference_perplexity == pytest.approx(float(theirs.mean().exp()), rel=1e-5)
     assert divergence.divergence(reference, one).mean_kl == pytest.approx(0, abs=1e-7)
     mean, standard_error = found.kl_difference(divergence.divergence(reference, one))
     assert mean == pytest.approx(found.mean_kl, abs=1e-6)

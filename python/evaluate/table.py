@@ -27,6 +27,14 @@ def line(result: Result) -> str:
     return _line(cells)
 
 
+def reference_line(result: Result) -> str:
+    """The row of the reference that the result was compared with."""
+    cells = ["reference", "32", "32", "0"]
+    for divergence in result.divergences.values():
+        cells += ["0", f"{divergence.reference_perplexity:.2f}"]
+    return _line(cells)
+
+
 def comparison(result: Result, peer: Result) -> str:
     """How far the result's KL is from the peer's, by paired differences of sequences."""
     parts = []

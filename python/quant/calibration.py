@@ -26,6 +26,8 @@ from python.quant.quantized import QuantizedTensor
 from python.quant.recipe import QuantConfig, layer_of
 
 _EMBEDDING = "embed_tokens.weight"
+# So many tokens for each column of a matrix make half of the drift's correction trustworthy.
+_TOKENS_A_COLUMN = 20
 # Reads a vector by its canonical name: the factor of a norm, or a layer's scalar.
 ReadVector = Callable[[str], torch.Tensor]
 
@@ -192,11 +194,15 @@ def matrix_bytes(rows: int, columns: int) -> int:
 def _towards(
     weight: torch.Tensor, wanted: torch.Tensor, inputs: torch.Tensor, statistics: InputStatistics
 ) -> torch.Tensor:
-    """The weights whose outputs on `inputs` are nearest to `wanted`, damped towards `weight`.
+    """The weights whose outputs on `inputs` are nearest to `wanted`, shrunk towards `weight`.
 
     weight: float32 [rows, columns]; wanted: [sequences, tokens, rows], inputs: [sequences, tokens,
-    columns]. w + (wanted - inputs w^T)^T inputs inverse(H).
+    columns]. w + share * (wanted - inputs w^T)^T inputs inverse(H). Such a fit has as many unknowns
+    a row as columns, and a short text would be learned by heart; so a share of it is taken that
+    grows with the tokens for each column.
     """
+    tokens = inputs.shape[0] * inputs.shape[1]
+    share = tokens / (tokens + _TOKENS_A_COLUMN * weight.shape[1])
     order, factor = statistics.order, statistics.inverse_factor
     missing = torch.zeros_like(weight)
     for x, y in zip(inputs, wanted, strict=True):
@@ -204,7 +210,7 @@ def _towards(
     missing = missing[:, order] @ factor.t()
     change = torch.empty_like(weight)
     change[:, order] = missing @ factor
-    return weight + change
+    return weight.add(change, alpha=share)
 
 
 def _within_layer(name: str) -> str:

@@ -30,9 +30,8 @@ def test_never_worse_than_min_max_under_its_own_measure(
 ) -> None:
     for seed in range(4):
         weight, importance = _weights(seed)
-        sizes = {"bits": bits, "group": 32}
-        found = quantize_least_squares(weight, importance, symmetric=symmetric, **sizes)
-        plain = quantize_min_max(weight, symmetric=symmetric, **sizes)
+        found = quantize_least_squares(weight, importance, bits=bits, group=32, symmetric=symmetric)
+        plain = quantize_min_max(weight, bits=bits, group=32, symmetric=symmetric)
         ratio = _error(weight, importance, found) / _error(weight, importance, plain)
         print(f"{bits} bits, symmetric {symmetric}: {ratio:.3f} of min-max's error, at most {gain}")
         assert ratio <= gain

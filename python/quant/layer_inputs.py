@@ -84,19 +84,19 @@ class LayerInputs:
         visible = ops.visible_keys(0, tokens, 0, window, device)
         out = torch.empty_like(q)
         for number in range(q.shape[0]):
-            heads = [self._heads(part[number : number + 1]) for part in (q, k, v)]
-            out[number] = self._attend(*heads, tables, visible)
+            one = slice(number, number + 1)
+            heads = (self._heads(q[one]), self._heads(k[one]), self._heads(v[one]))
+            out[number] = self._attend(heads, tables, visible)
         return out
 
     def _attend(
         self,
-        q: torch.Tensor,
-        k: torch.Tensor,
-        v: torch.Tensor,
+        heads: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
         tables: tuple[torch.Tensor, torch.Tensor],
         visible: torch.Tensor,
     ) -> torch.Tensor:
         """One sequence. q, k, v: [1, tokens, heads, head_dim] -> [tokens, heads * head_dim]."""
+        q, k, v = heads
         q = rotate(self._norm(q, "self_attn.q_norm.weight"), *tables)
         k = rotate(self._norm(k, "self_attn.k_norm.weight"), *tables)
         if self._config.normalize_v:

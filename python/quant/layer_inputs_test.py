@@ -1,5 +1,7 @@
 """The layer that is cut at its matrices computes what python/model's does."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -21,18 +23,29 @@ def _model(config: GemmaConfig) -> GemmaModel:
     return model
 
 
+def _remember(seen: dict[str, torch.Tensor], name: str) -> Callable[..., None]:
+    """A hook that keeps a module's input."""
+
+    def hook(_: torch.nn.Module, inputs: tuple[torch.Tensor], __: torch.Tensor) -> None:
+        seen[name] = inputs[0]
+
+    return hook
+
+
+def _reader(weights: dict[str, torch.Tensor], prefix: str) -> Callable[[str], torch.Tensor]:
+    return lambda name: weights[prefix + name]
+
+
 @pytest.mark.parametrize("make", [tiny_gemma3, tiny_gemma4])
-def test_every_input_and_the_hidden_states_are_the_models(make: object) -> None:
-    config: GemmaConfig = make(num_layers=6)  # type: ignore[operator]
+def test_every_input_and_the_hidden_states_are_the_models(make: Callable[..., GemmaConfig]) -> None:
+    config = make(num_layers=6)
     assert config.sliding.window is not None and config.sliding.window < _TOKENS
     model = _model(config)
     weights = model.state_dict()
     seen: dict[str, torch.Tensor] = {}
     for name, module in model.named_modules():
         if name.endswith("_proj"):
-            module.register_forward_hook(
-                lambda _, inputs, __, name=name: seen.__setitem__(f"{name}.weight", inputs[0])
-            )
+            module.register_forward_hook(_remember(seen, f"{name}.weight"))
     generator = torch.Generator().manual_seed(5)
     tokens = torch.randint(config.vocab_size, (2, _TOKENS), generator=generator)
     hidden = model.embed_tokens(tokens) * model.embed_scale
@@ -44,9 +57,7 @@ def test_every_input_and_the_hidden_states_are_the_models(make: object) -> None:
     largest = 0.0
     for layer in range(config.num_layers):
         prefix = f"layers.{layer}."
-        stages = LayerInputs(
-            config, layer, hidden, lambda name, prefix=prefix: weights[prefix + name]
-        )
+        stages = LayerInputs(config, layer, hidden, _reader(weights, prefix))
         for name in SHARED_INPUT:
             if prefix + name in weights:
                 theirs = torch.cat([seen[prefix + name] for seen in inputs])

@@ -6,10 +6,12 @@ import hashlib
 import json
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -147,7 +149,11 @@ runpy.run_module("python.quant.main", run_name="__main__", alter_sys=True)
 
 
 def _start(
-    source: Path, output: Path, *arguments: str, program: list[str] = _SLOWED_PROGRAM
+    source: Path,
+    output: Path,
+    *arguments: str,
+    program: list[str] = _SLOWED_PROGRAM,
+    before: Callable[[], None] | None = None,
 ) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [
@@ -165,6 +171,7 @@ def _start(
             "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
             "OMP_NUM_THREADS": "1",  # several threads wait for each other on a busy machine
         },
+        preexec_fn=before,
     )
 
 
@@ -240,6 +247,33 @@ def test_interrupted_it_says_how_to_go_on(slow_source: Path, tmp_path: Path) -> 
     assert code == 1
     assert f"{weights} is not what it was" in err
     assert _run(slow_source, output, "--recipe=sensitive", "--overwrite", "--progress=none")[0] == 0
+
+
+def test_a_full_disk_is_a_sentence_and_the_run_resumes(slow_source: Path, tmp_path: Path) -> None:
+    """No file may pass 1.5 MB, as on a disk that fills up between two weights."""
+    output = tmp_path / "q"
+    arguments = ["--recipe=default", "--progress=none", "--shard_bytes=8388608"]
+    limit = (1_500_000, 1_500_000)
+    process = _start(
+        slow_source, output, *arguments, program=_PROGRAM,
+        before=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit),
+    )  # fmt: skip
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert err.count("\n") == 1 and "File too large" in err
+    assert not output.exists()
+    code, err = _run(slow_source, output, *arguments, "--resume")
+    assert code == 0, err
+    code, err = _run(slow_source, tmp_path / "same", *arguments)
+    assert code == 0, err
+    assert _bytes(output) == _bytes(tmp_path / "same")
+
+
+def test_a_folder_that_cannot_be_written_is_a_sentence(slow_source: Path) -> None:
+    output = Path("/proc/quantized")  # where not even root may make a folder
+    code, err = _run(slow_source, output, "--recipe=default", "--progress=none")
+    assert code == 1
+    assert err.count("\n") == 1 and "/proc/quantized" in err
 
 
 def test_a_damaged_partial_file_is_refused(slow_source: Path, tmp_path: Path) -> None:

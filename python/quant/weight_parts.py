@@ -96,7 +96,7 @@ def _read_back(weight: PlannedWeight, path: Path, offset: int) -> QuantizedTenso
         file.seek(offset)
         for name, planned in weight.parts.items():
             tensor = torch.empty(planned.shape, dtype=planned.dtype)
-            if file.readinto(tensor.reshape(-1).view(torch.uint8).numpy()) != planned.bytes:
+            if file.readinto(tensor.reshape(-1).view(torch.uint8).numpy().data) != planned.bytes:
                 raise UserError(f"{path} ends within {weight.name}; start again with --overwrite")
             parts[name.rsplit(f"_{_leaf(weight)}_", 1)[1]] = tensor
     columns = weight.info.shape[1]
