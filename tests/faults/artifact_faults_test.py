@@ -44,8 +44,14 @@ def assert_refused(done: subprocess.CompletedProcess[bytes], code: int) -> str:
     message = done.stderr.decode()
     assert done.returncode == code, f"exit {done.returncode}: {message}"
     assert done.stdout == b""
-    assert message.strip() and len(message.strip().splitlines()) == 1, message
-    return message
+    # What the device is and how much memory is taken is said before it is.
+    sentences = [
+        line
+        for line in message.strip().splitlines()
+        if not line.startswith(("device: ", "memory: "))
+    ]
+    assert len(sentences) == 1, message
+    return sentences[0] + "\n"
 
 
 def edit_manifest(artifact: Path, edit: Callable[[dict[str, Any]], Any]) -> None:
