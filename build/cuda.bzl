@@ -27,6 +27,7 @@ def _include_flags(context):
 
 def _compile(ctx, source, context, compiler):
     name = source.basename.removesuffix(".cu")
+
     # A folder for each source: nvcc puts its temporary files beside the output.
     output = ctx.actions.declare_file("%s_objects/%s/%s.pic.o" % (ctx.label.name, name, name))
     arguments = ctx.actions.args()

@@ -325,8 +325,8 @@ std::string CpuExecutor::Description() const {
                       shared_.pool->threads() == 1 ? " thread)" : " threads)");
 }
 
-absl::StatusOr<ExecutorMemory> CpuExecutor::PlanMemory(
-    std::span<const Plan* const> plans, const std::vector<PlanCache>& caches) const {
+absl::StatusOr<ExecutorMemory> CpuExecutor::PlanMemory(std::span<const Plan* const> plans,
+                                                       const std::vector<PlanCache>& caches) const {
   ExecutorMemory memory;
   std::vector<PlanWeight> weights;
   cpu::Workspace::Limits limits;

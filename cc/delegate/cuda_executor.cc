@@ -273,16 +273,15 @@ class CudaPlan final : public PreparedPlan {
   absl::Status CopyIds(std::span<const int64_t> ids, int64_t* to, int half) const {
     auto* const staged = static_cast<int64_t*>(shared_.ids.data()) + half * plan_.max_tokens;
     std::copy(ids.begin(), ids.end(), staged);
-    return ToStatus(
-        cudaMemcpyAsync(to, staged, ids.size_bytes(), cudaMemcpyHostToDevice, stream()),
-        "cannot copy a call's tokens to the GPU");
+    return ToStatus(cudaMemcpyAsync(to, staged, ids.size_bytes(), cudaMemcpyHostToDevice, stream()),
+                    "cannot copy a call's tokens to the GPU");
   }
 
   template <typename T>
   absl::Status CopyToHost(const T* from, std::span<T> to) const {
-    return ToStatus(cudaMemcpyAsync(to.data(), from, to.size_bytes(), cudaMemcpyDeviceToHost,
-                                    stream()),
-                    "cannot copy scores from the GPU");
+    return ToStatus(
+        cudaMemcpyAsync(to.data(), from, to.size_bytes(), cudaMemcpyDeviceToHost, stream()),
+        "cannot copy scores from the GPU");
   }
 
   absl::Status RunScore(const CudaSession& session, const Call& call, const CallResults& results) {
@@ -319,8 +318,8 @@ class CudaPlan final : public PreparedPlan {
     if (const auto* attention = std::get_if<CudaAttention>(&step.operation)) {
       cuda::DeviceCache seen = session.cache(cache_slots_[attention->prepare.cache]);
       const int64_t positions = start + 1;
-      seen.capacity = static_cast<int32_t>(seen.window == 0 ? positions
-                                                            : std::min<int64_t>(seen.window, positions));
+      seen.capacity = static_cast<int32_t>(
+          seen.window == 0 ? positions : std::min<int64_t>(seen.window, positions));
       return cuda::CacheBytes(seen).value_or(0);
     }
     return 0;
@@ -361,8 +360,8 @@ class CudaPlan final : public PreparedPlan {
 
   absl::StatusOr<std::vector<StepTime>> ProfileSteps(CudaSession& session, int64_t start) {
     if (plan_.method == PlanMethod::kScore || start < 0 || start >= plan_.max_context) {
-      return absl::InvalidArgumentError(absl::StrCat("no profile of ", PlanMethodName(plan_.method),
-                                                     " at position ", start));
+      return absl::InvalidArgumentError(
+          absl::StrCat("no profile of ", PlanMethodName(plan_.method), " at position ", start));
     }
     cuda::StepState step = {};
     step.position = start;
@@ -388,7 +387,7 @@ class CudaPlan final : public PreparedPlan {
   CudaExecutor::Shared& shared_;
   const Plan& plan_;
   const Programs programs_;
-  const std::vector<WeightView> weights_;   // by weight of the plan
+  const std::vector<WeightView> weights_;  // by weight of the plan
   const std::vector<size_t> cache_slots_;  // by cache of the plan
   const BufferPlaces places_;
 };

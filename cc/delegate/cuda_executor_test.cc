@@ -143,8 +143,8 @@ std::vector<int64_t> Generate(const Model& model, std::span<const int64_t> promp
   for (int64_t start = 0; start < size; start += chunk) {
     const int64_t tokens = std::min(chunk, size - start);
     const bool emit = start + tokens == size;
-    token = *Step(model, PlanMethod::kPrefill, *session, prompt.subspan(start, tokens), emit,
-                  sampling);
+    token =
+        *Step(model, PlanMethod::kPrefill, *session, prompt.subspan(start, tokens), emit, sampling);
     EXPECT_EQ(token >= 0, emit);
   }
   std::vector<int64_t> text = {token};
@@ -293,8 +293,8 @@ TEST(CudaExecutorTest, BrokenLogitsAreAnError) {
   for (int repetition = 0; repetition < 2; ++repetition) {
     for (const size_t count : {1u, 9u}) {
       ASSERT_TRUE(session->Rewind(0).ok());
-      const auto token = Step(*model, PlanMethod::kPrefill, *session,
-                              std::span(tokens).first(count), true, {});
+      const auto token =
+          Step(*model, PlanMethod::kPrefill, *session, std::span(tokens).first(count), true, {});
       EXPECT_THAT(std::string(token.status().message()),
                   ::testing::HasSubstr("logits at position"));
     }

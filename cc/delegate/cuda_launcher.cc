@@ -105,12 +105,8 @@ absl::Status CudaLauncher::RunLinear(const CudaLinear& op, const CudaLinear* nex
     return cuda::RunGemm(Product<cuda::Gemm>(op, rows), context_);
   auto product = Product<cuda::Matvec>(op, rows);
   if (op.fused_norm) {
-    product.norm = {Floats(op.norm.x),
-                    Floats(op.norm.branch),
-                    Vector(op.norm.branch_weight),
-                    Vector(op.norm.scalar),
-                    Vector(op.norm.weight),
-                    Floats(op.norm.sum),
+    product.norm = {Floats(op.norm.x),      Floats(op.norm.branch), Vector(op.norm.branch_weight),
+                    Vector(op.norm.scalar), Vector(op.norm.weight), Floats(op.norm.sum),
                     op.norm.epsilon};
   }
   cuda::Matvec following;
@@ -169,13 +165,11 @@ absl::Status CudaLauncher::Run(const CudaSample& op) const {
   cuda::StepState* const step = session_.step();
   const float* const logits = Floats(op.logits);
   const int64_t vocab = Columns(op.logits);
-  GEMMA_RETURN_IF_ERROR(
-      cuda::RunSample(logits, vocab, &step->request, &step->token, context_));
-  return cuda::ToStatus(
-      cuda::LaunchFinishStep(
-          {logits, static_cast<int32_t>(vocab), static_cast<int32_t>(tokens_), step},
-          context_.overlap, context_.stream),
-      "cannot end a step");
+  GEMMA_RETURN_IF_ERROR(cuda::RunSample(logits, vocab, &step->request, &step->token, context_));
+  return cuda::ToStatus(cuda::LaunchFinishStep({logits, static_cast<int32_t>(vocab),
+                                                static_cast<int32_t>(tokens_), step},
+                                               context_.overlap, context_.stream),
+                        "cannot end a step");
 }
 
 absl::Status CudaLauncher::Run(const CudaScore& op) const {

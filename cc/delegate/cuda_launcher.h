@@ -1,5 +1,5 @@
-// Launches the operations of a CudaProgram: finds the memory of every operand and chooses the kernel
-// by the number of tokens.
+// Launches the operations of a CudaProgram: finds the memory of every operand and chooses the
+// kernel by the number of tokens.
 #ifndef CC_DELEGATE_CUDA_LAUNCHER_H_
 #define CC_DELEGATE_CUDA_LAUNCHER_H_
 

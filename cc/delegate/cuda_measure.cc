@@ -19,7 +19,8 @@ constexpr size_t kMostBytes = size_t{1} << 30;  // far more than any cache
 constexpr int kRuns = 8;
 
 // The fastest of some runs.
-absl::StatusOr<double> ReadBandwidth(const cuda::Device& device, size_t bytes, cuda::Stream stream) {
+absl::StatusOr<double> ReadBandwidth(const cuda::Device& device, size_t bytes,
+                                     cuda::Stream stream) {
   GEMMA_ASSIGN_OR_RETURN(const cuda::DeviceBuffer buffer,
                          cuda::DeviceBuffer::Allocate(bytes, "measuring"));
   auto* const sum = static_cast<uint32_t*>(buffer.data());
@@ -27,9 +28,9 @@ absl::StatusOr<double> ReadBandwidth(const cuda::Device& device, size_t bytes, c
   for (int run = 0; run < kRuns; ++run) {
     cuda::Event begin, end;
     GEMMA_RETURN_IF_ERROR(begin.Record(stream));
-    GEMMA_RETURN_IF_ERROR(ToStatus(
-        cuda::LaunchReadAll(buffer.data(), bytes, device.multiprocessors, sum, stream),
-        "cannot read GPU memory"));
+    GEMMA_RETURN_IF_ERROR(
+        ToStatus(cuda::LaunchReadAll(buffer.data(), bytes, device.multiprocessors, sum, stream),
+                 "cannot read GPU memory"));
     GEMMA_RETURN_IF_ERROR(end.Record(stream));
     GEMMA_RETURN_IF_ERROR(end.Wait());
     GEMMA_ASSIGN_OR_RETURN(const float milliseconds, end.MillisecondsSince(begin));

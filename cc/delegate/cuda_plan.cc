@@ -15,8 +15,8 @@ namespace {
 
 template <typename... Parts>
 absl::Status CannotRun(const PlanStep& step, const Parts&... parts) {
-  return absl::UnimplementedError(absl::StrCat(
-      "the CUDA kernels cannot run step ", step.name, ": ", parts..., " (use --device cpu)"));
+  return absl::UnimplementedError(absl::StrCat("the CUDA kernels cannot run step ", step.name, ": ",
+                                               parts..., " (use --device cpu)"));
 }
 
 // The last row is a view, not a copy: a value after SelectLast is the operand before it.
@@ -36,7 +36,8 @@ class Fuser {
   absl::StatusOr<CudaProgram> Fuse() {
     while (at_ < steps_.size()) {
       const PlanStep& step = *steps_[at_];
-      GEMMA_RETURN_IF_ERROR(std::visit([&](const auto& s) { return Add(step, s); }, step.operation));
+      GEMMA_RETURN_IF_ERROR(
+          std::visit([&](const auto& s) { return Add(step, s); }, step.operation));
     }
     return std::move(program_);
   }
@@ -169,7 +170,8 @@ class Fuser {
     const auto* linear = Get<LinearStep>(next);
     const bool fuses = program_.one_token && linear != nullptr && linear->in == out &&
                        IsDead(out, next + 1) && norm.width == plan().values[out].columns &&
-                       CanFuse(*linear) && (norm.branch.buffer == kAbsent || norm.x.buffer != kAbsent);
+                       CanFuse(*linear) &&
+                       (norm.branch.buffer == kAbsent || norm.x.buffer != kAbsent);
     if (!fuses) {
       Append(step, norm, next);
       return absl::OkStatus();
@@ -196,7 +198,8 @@ class Fuser {
   absl::Status Add(const PlanStep& step, const LinearStep& s) {
     CudaLinear linear;
     linear.in = Read(s.in);
-    if (!IsHalf(linear.in)) return CannotRun(step, "its input is not a norm's, attention's or gate's");
+    if (!IsHalf(linear.in))
+      return CannotRun(step, "its input is not a norm's, attention's or gate's");
     return AddLinear(step, s, std::move(linear));
   }
 
@@ -214,9 +217,9 @@ class Fuser {
       Append(*steps_[following], std::move(linear), following + 1);
       return absl::OkStatus();
     }
-    if (const auto* cap = Get<SoftcapStep>(following);
-        cap != nullptr && s.outs.size() == 1 && cap->in == s.outs[0] &&
-        DeadAfter(s.outs, cap->out, following + 1)) {
+    if (const auto* cap = Get<SoftcapStep>(following); cap != nullptr && s.outs.size() == 1 &&
+                                                       cap->in == s.outs[0] &&
+                                                       DeadAfter(s.outs, cap->out, following + 1)) {
       linear.softcap = cap->cap;
       linear.outs = {Write(cap->out, false, one_row)};
       Append(*steps_[following], std::move(linear), following + 1);
@@ -229,17 +232,15 @@ class Fuser {
 
   // Whether nothing of `values` is read from `step` on, but for `rewritten`, which holds a result.
   bool DeadAfter(const std::vector<Index>& values, Index rewritten, size_t step) const {
-    return std::all_of(values.begin(), values.end(), [&](Index value) {
-      return value == rewritten || IsDead(value, step);
-    });
+    return std::all_of(values.begin(), values.end(),
+                       [&](Index value) { return value == rewritten || IsDead(value, step); });
   }
 
   absl::Status Add(const PlanStep& step, const PrepareAttentionStep& s) {
     const size_t following = at_ + 1;
     const auto* attention = Get<AttentionStep>(following);
     if (attention == nullptr || attention->q != s.out || attention->cache != s.cache ||
-        attention->heads != s.heads ||
-        (attention->out != s.out && !IsDead(s.out, following + 1)))
+        attention->heads != s.heads || (attention->out != s.out && !IsDead(s.out, following + 1)))
       return CannotRun(step, "no attention with its queries and cache follows");
     CudaAttention op;
     op.prepare = s;
@@ -265,8 +266,8 @@ class Fuser {
     return absl::OkStatus();
   }
   absl::Status Add(const PlanStep& step, const GatedGeluStep& s) {
-    return AddPointwise(
-        step, {CudaPointwise::Kind::kGatedGelu, Read(s.gate), Read(s.up), {}, 0}, s.out);
+    return AddPointwise(step, {CudaPointwise::Kind::kGatedGelu, Read(s.gate), Read(s.up), {}, 0},
+                        s.out);
   }
   absl::Status Add(const PlanStep& step, const AddStep& s) {
     return AddPointwise(step, {CudaPointwise::Kind::kAdd, Read(s.a), Read(s.b), {}, 0}, s.out);

@@ -65,8 +65,8 @@ absl::StatusOr<std::unique_ptr<CudaSession>> CudaSession::Create(
     const std::vector<PlanCache>& caches, const std::vector<int>& rotated, int64_t max_context) {
   GEMMA_ASSIGN_OR_RETURN(const Places places, Place(caches, rotated));
   std::unique_ptr<CudaSession> session(new CudaSession(caches, max_context));
-  GEMMA_ASSIGN_OR_RETURN(session->memory_, cuda::DeviceBuffer::Allocate(
-                                               places.bytes, "a session's keys and values"));
+  GEMMA_ASSIGN_OR_RETURN(session->memory_,
+                         cuda::DeviceBuffer::Allocate(places.bytes, "a session's keys and values"));
   GEMMA_ASSIGN_OR_RETURN(session->host_,
                          cuda::HostBuffer::Allocate(2 * sizeof(StepState), "a session"));
   auto* const base = static_cast<std::byte*>(session->memory_.data());
@@ -95,9 +95,9 @@ absl::Status CudaSession::SetStep(const StepState& wanted, cuda::Stream stream) 
 }
 
 absl::Status CudaSession::CopyStepToHost(cuda::Stream stream) {
-  return ToStatus(cudaMemcpyAsync(host_steps() + 1, step_, sizeof(StepState),
-                                  cudaMemcpyDeviceToHost, stream),
-                  "cannot copy a token from the GPU");
+  return ToStatus(
+      cudaMemcpyAsync(host_steps() + 1, step_, sizeof(StepState), cudaMemcpyDeviceToHost, stream),
+      "cannot copy a token from the GPU");
 }
 
 void CudaSession::SetStepKnown(bool known) {

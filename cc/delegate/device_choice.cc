@@ -27,8 +27,9 @@ absl::StatusOr<ChosenExecutor> MakeExecutor(DeviceChoice choice, int threads) {
       return chosen;
     }
     if (choice == DeviceChoice::kCuda) {
-      return absl::Status(cuda.status().code(), absl::StrCat("--device cuda: ", cuda.status().message(),
-                                                             " (use --device cpu)"));
+      return absl::Status(
+          cuda.status().code(),
+          absl::StrCat("--device cuda: ", cuda.status().message(), " (use --device cpu)"));
     }
     chosen.reason = absl::StrCat("no GPU can be used (", cuda.status().message(), ")");
   }

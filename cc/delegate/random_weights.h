@@ -1,8 +1,8 @@
 // Random weights in place of those that a model's files lack: for measuring, and for comparing
 // devices, where a checkpoint cannot be brought. The same key has the same bytes on every machine.
 //
-// Matrices have values of deviation about 1 / sqrt(columns), vectors are about 1, so that activations
-// neither vanish nor explode, as in a trained model.
+// Matrices have values of deviation about 1 / sqrt(columns), vectors are about 1, so that
+// activations neither vanish nor explode, as in a trained model.
 #ifndef CC_DELEGATE_RANDOM_WEIGHTS_H_
 #define CC_DELEGATE_RANDOM_WEIGHTS_H_
 
@@ -21,8 +21,8 @@ namespace gemma {
 
 class RandomWeights final : public WeightSource {
  public:
-  // `stored` has what is not random, and `is_stored` says of a key whether that is so. `weights`: of
-  // all plans. `progress` as in WeightFile::Options.
+  // `stored` has what is not random, and `is_stored` says of a key whether that is so. `weights`:
+  // of all plans. `progress` as in WeightFile::Options.
   RandomWeights(std::span<const PlanWeight> weights, WeightSource& stored,
                 std::function<bool(const std::string&)> is_stored,
                 std::function<void(uint64_t, uint64_t)> progress);

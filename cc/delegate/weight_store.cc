@@ -81,10 +81,9 @@ absl::Status WeightStore::Load(std::span<const PlanWeight> weights, WeightSource
   GEMMA_RETURN_IF_ERROR(memory_->Finish());
   std::vector<Entry> loaded;
   for (size_t i = 0; i < missing.size(); ++i) {
-    GEMMA_ASSIGN_OR_RETURN(
-        const WeightView view,
-        WeightView::Create(missing[i].shape,
-                           {block->data() + layout.offsets[i], missing[i].bytes}));
+    GEMMA_ASSIGN_OR_RETURN(const WeightView view,
+                           WeightView::Create(missing[i].shape, {block->data() + layout.offsets[i],
+                                                                 missing[i].bytes}));
     loaded.push_back({missing[i], view});
   }
   for (Entry& entry : loaded) entries_.emplace(entry.weight.data_key, std::move(entry));

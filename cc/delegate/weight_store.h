@@ -24,12 +24,12 @@ class WeightStore {
   WeightStore();
   explicit WeightStore(std::unique_ptr<WeightMemory> memory) : memory_(std::move(memory)) {}
 
-  // What Load takes for these weights, if none of them is here yet: exactly their sizes plus padding
-  // to 256 bytes, and 256 bytes more.
+  // What Load takes for these weights, if none of them is here yet: exactly their sizes plus
+  // padding to 256 bytes, and 256 bytes more.
   static absl::StatusOr<uint64_t> Bytes(std::span<const PlanWeight> weights);
 
-  // Takes memory for the weights that are not here yet and reads them: one block. After an error the
-  // store is as it was before.
+  // Takes memory for the weights that are not here yet and reads them: one block. After an error
+  // the store is as it was before.
   absl::Status Load(std::span<const PlanWeight> weights, WeightSource& source);
 
   // The view stays valid as long as the store. NotFound when it was not loaded; InvalidArgument

@@ -302,9 +302,9 @@ class EngineImpl final : public Engine {
       options.report(absl::StrCat("memory: ", FormatMemory(plan.memory)));
     }
     if (!plan.memory.must_fit || plan.memory.model() <= plan.memory.free) return absl::OkStatus();
-    return absl::ResourceExhaustedError(absl::StrCat(
-        folder_, ": ", FormatMemory(plan.memory), " on ", device(),
-        " (free some, or export with a smaller recipe, --max_seq_len or chunk)"));
+    return absl::ResourceExhaustedError(
+        absl::StrCat(folder_, ": ", FormatMemory(plan.memory), " on ", device(),
+                     " (free some, or export with a smaller recipe, --max_seq_len or chunk)"));
   }
 
   absl::Status LoadWeights(const EngineOptions& options) {
@@ -314,8 +314,8 @@ class EngineImpl final : public Engine {
     GEMMA_ASSIGN_OR_RETURN(WeightFiles source, WeightFiles::Create(std::move(files)));
     if (!options.random_weights) return runtime_.model->Load(source);
     RandomWeights random(
-        runtime_.model->weights(), source,
-        [&](const std::string& key) { return source.Has(key); }, options.progress);
+        runtime_.model->weights(), source, [&](const std::string& key) { return source.Has(key); },
+        options.progress);
     return runtime_.model->Load(random);
   }
 
@@ -325,7 +325,7 @@ class EngineImpl final : public Engine {
   Runtime runtime_;
   std::unique_ptr<Tokenizer> tokenizer_;
   BenchmarkInfo load_info_;
-  std::string device_reason_;             // why the device is what it is
+  std::string device_reason_;                // why the device is what it is
   std::atomic<uint64_t> session_bytes_ = 0;  // of the newest session; before, as planned
 };
 

@@ -137,15 +137,15 @@ absl::Status RunBench(const Flags& flags) {
   SetBytesRead(profiles, measurements);
   const absl::StatusOr<DeviceFigures> figures = engine->MeasureDevice();
   if (!figures.ok() && !absl::IsUnimplemented(figures.status())) return figures.status();
-  const BenchConditions conditions = {.model = engine->manifest().model_name,
-                                      .device = engine->device(),
-                                      .load_seconds = engine->load_info().total_seconds(),
-                                      .weight_bytes = engine->memory().weights,
-                                      .session_bytes = engine->memory().session,
-                                      .peak_resident_bytes = PeakResidentBytes(),
-                                      .device_bytes_used = figures.ok() ? figures->memory_used : 0,
-                                      .read_bandwidth =
-                                          figures.ok() ? figures->read_bytes_per_second : 0};
+  const BenchConditions conditions = {
+      .model = engine->manifest().model_name,
+      .device = engine->device(),
+      .load_seconds = engine->load_info().total_seconds(),
+      .weight_bytes = engine->memory().weights,
+      .session_bytes = engine->memory().session,
+      .peak_resident_bytes = PeakResidentBytes(),
+      .device_bytes_used = figures.ok() ? figures->memory_used : 0,
+      .read_bandwidth = figures.ok() ? figures->read_bytes_per_second : 0};
   const auto shown = flags.profile ? profiles : std::vector<StepProfile>{};
   std::fputs(FormatBench(conditions, measurements, shown, flags.format).c_str(), stdout);
   return absl::OkStatus();

@@ -39,7 +39,8 @@ std::string Remark(const BenchConditions& conditions, const Measurement& m,
   if (speed <= 0) return "";
   std::string text = absl::StrFormat("%.0f GB/s", speed / 1e9);
   if (conditions.read_bandwidth > 0)
-    absl::StrAppendFormat(&text, ", %.0f %% of the bandwidth", 100 * speed / conditions.read_bandwidth);
+    absl::StrAppendFormat(&text, ", %.0f %% of the bandwidth",
+                          100 * speed / conditions.read_bandwidth);
   return text;
 }
 
@@ -57,20 +58,22 @@ std::string MarkdownRow(const BenchConditions& conditions, const Measurement& m)
                          Remark(conditions, m, summary));
 }
 
-std::string ProfileText(const BenchConditions& conditions, const StepProfile& profile,
-                        bool table) {
+std::string ProfileText(const BenchConditions& conditions, const StepProfile& profile, bool table) {
   std::string text = absl::StrFormat(
-      table ? "\none token at depth %d, each kind of step by itself\n%-44s %5s %10s %8s %6s\n"
-            : "\nOne token at depth %d, each kind of step by itself:\n\n| %s | %s | %s | %s | %s |\n",
+      table
+          ? "\none token at depth %d, each kind of step by itself\n%-44s %5s %10s %8s %6s\n"
+          : "\nOne token at depth %d, each kind of step by itself:\n\n| %s | %s | %s | %s | %s |\n",
       profile.depth, "step", "count", "µs", "GB/s", "%");
   if (!table) text += "|---|---:|---:|---:|---:|\n";
   double total = 0;
   for (const StepTime& kind : profile.kinds) {
     total += kind.microseconds;
     const double speed = static_cast<double>(kind.bytes_read) / (1e-6 * kind.microseconds);
-    const double share = conditions.read_bandwidth > 0 ? 100 * speed / conditions.read_bandwidth : 0;
-    absl::StrAppendFormat(&text, table ? "%-44s %5d %9.1f %8.0f %6.1f\n" : "| %s | %d | %.1f | %.0f | %.1f |\n",
-                          kind.kind, kind.steps, kind.microseconds, speed / 1e9, share);
+    const double share =
+        conditions.read_bandwidth > 0 ? 100 * speed / conditions.read_bandwidth : 0;
+    absl::StrAppendFormat(
+        &text, table ? "%-44s %5d %9.1f %8.0f %6.1f\n" : "| %s | %d | %.1f | %.0f | %.1f |\n",
+        kind.kind, kind.steps, kind.microseconds, speed / 1e9, share);
   }
   absl::StrAppendFormat(&text, table ? "%-44s %5s %9.1f\n" : "| %s | %s | %.1f | | |\n", "all", "",
                         total);
@@ -115,7 +118,8 @@ std::string Json(const BenchConditions& conditions, const std::vector<Measuremen
                                  {"read_bytes_per_second", conditions.read_bandwidth},
                                  {"results", nlohmann::ordered_json::array()},
                                  {"profiles", nlohmann::ordered_json::array()}};
-  for (const Measurement& measurement : measurements) root["results"].push_back(JsonOf(measurement));
+  for (const Measurement& measurement : measurements)
+    root["results"].push_back(JsonOf(measurement));
   for (const StepProfile& profile : profiles) root["profiles"].push_back(JsonOf(profile));
   return root.dump(2) + "\n";
 }
@@ -136,8 +140,9 @@ std::string FormatBench(const BenchConditions& conditions,
   if (format == BenchFormat::kJson) return Json(conditions, measurements, profiles);
   const bool table = format == BenchFormat::kTable;
   std::string text = Conditions(conditions);
-  text += table ? "\ntest      tokens    depth  runs  tokens/s\n"
-                : "\n\n| test | tokens | depth | runs | tokens/s | |\n|---|---:|---:|---:|---:|---|\n";
+  text +=
+      table ? "\ntest      tokens    depth  runs  tokens/s\n"
+            : "\n\n| test | tokens | depth | runs | tokens/s | |\n|---|---:|---:|---:|---:|---|\n";
   for (const Measurement& measurement : measurements) {
     text += table ? TableRow(conditions, measurement) : MarkdownRow(conditions, measurement);
   }

@@ -27,7 +27,8 @@ TEST(Summarize, IsMeanAndSampleDeviation) {
 TEST(FormatBench, TableAndMarkdownHaveARowForEachMeasurement) {
   const std::string table = FormatBench(kConditions, kMeasurements, kProfiles, BenchFormat::kTable);
   EXPECT_NE(table.find("110.00 ± 10.00"), std::string::npos) << table;
-  const std::string markdown = FormatBench(kConditions, kMeasurements, kProfiles, BenchFormat::kMarkdown);
+  const std::string markdown =
+      FormatBench(kConditions, kMeasurements, kProfiles, BenchFormat::kMarkdown);
   EXPECT_NE(markdown.find("| decode | 64 | 512 | 1 | 50.00 ± 0.00 | 1000 GB/s, 50 % of the "
                           "bandwidth |"),
             std::string::npos)

@@ -114,8 +114,10 @@ class Calibration:
         reference = (weight[tokens].float() * scale).to(self._device)
         stream = reference.clone()
         if quantized is not None:
-            used, index = tokens.unique(return_inverse=True)
-            rows = torch.cat([quantized.dequantize(int(row), int(row) + 1) for row in used])
+            ids = tokens.flatten().tolist()
+            place = {row: i for i, row in enumerate(sorted(set(ids)))}
+            rows = torch.cat([quantized.dequantize(row, row + 1) for row in place])
+            index = torch.tensor([place[row] for row in ids]).reshape(tokens.shape)
             stream = (rows[index] * scale).to(self._device)
         self._hidden = (reference, stream)
 

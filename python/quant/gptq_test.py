@@ -75,7 +75,8 @@ def test_rounding_equals_the_papers_formula() -> None:
 @pytest.mark.parametrize(("bits", "most"), [(4, 0.55), (8, 0.9)])
 def test_better_than_rounding_each_weight(symmetric: bool, bits: int, most: float) -> None:
     weight = torch.randn(48, 256, generator=torch.Generator().manual_seed(1))
-    x, held_out = _inputs(256, tokens=1024).split(512)
+    inputs = _inputs(256, tokens=1024)
+    x, held_out = inputs[:512], inputs[512:]
     statistics = _statistics(x)
     found = quantize_gptq(weight, statistics, bits=bits, symmetric=symmetric)
     plain = quantize_least_squares(

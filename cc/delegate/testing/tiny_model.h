@@ -32,7 +32,7 @@ struct TinyModelConfig {
   int64_t window = 8;
   int64_t max_tokens = 16;  // of prefill and score
   int64_t max_context = 64;
-  float softcap = 30;                        // 0: none
+  float softcap = 30;  // 0: none
   float attention_scale = 0.7f;
   WeightLayout layout = WeightLayout::kF32;  // of the matrices
   CacheType cache = CacheType::kF32;
