@@ -63,8 +63,8 @@ class TileSums {
   // The caller synchronizes the block afterwards.
   GEMMA_DEVICE void Prepare() const {
     if (threadIdx.x >= kSlots) return;
-    InitBarrier(full_[threadIdx.x], kMatvecWarps);
-    InitBarrier(empty_[threadIdx.x], 1);
+    InitBarrier(full_[threadIdx.x], kMatvecWarps * kWarp);
+    InitBarrier(empty_[threadIdx.x], kWarp);
   }
 
   GEMMA_DEVICE int first_tile() const { return first_tile_; }
@@ -77,8 +77,7 @@ class TileSums {
     float* const to = Partials(slot, WarpIndex());
     Multiplier::Leave(sums[0], to, kTileRows);
     Multiplier::Leave(sums[1], to + 8, kTileRows);
-    __syncwarp();
-    if (Lane() == 0) Arrive(full_[slot]);
+    Arrive(full_[slot]);
 #pragma unroll
     for (int i = 0; i < 8; ++i) sums[i / 4][i % 4] = 0;
   }
@@ -90,8 +89,7 @@ class TileSums {
       const int slot = Slot(tile);
       WaitBarrier(full_[slot], Use(tile) & 1);
       Finish(tile, slot);
-      __syncwarp();
-      if (Lane() == 0) Arrive(empty_[slot]);
+      Arrive(empty_[slot]);
     }
   }
 

@@ -78,11 +78,11 @@ class ChunkProducer {
     if (Lane() != 0) return;
     for (int i = 0; i < b_.s.stages; ++i) {
       InitBarrier(b_.Full(i), 1);
-      InitBarrier(b_.Empty(i), kStreamWarps);
+      InitBarrier(b_.Empty(i), kStreamWarps * kWarp);
     }
     for (int i = 0; i < kStreamSlots; ++i) {
-      InitBarrier(b_.SumsFull(i), kStreamWarps);
-      InitBarrier(b_.SumsEmpty(i), 1);
+      InitBarrier(b_.SumsFull(i), kStreamWarps * kWarp);
+      InitBarrier(b_.SumsEmpty(i), kWarp);
     }
     FenceBarrierInit();
   }
@@ -226,8 +226,7 @@ class ChunkMultiplier {
 #pragma unroll 1
       for (int set = WarpIndex(); set < sets; set += kStreamWarps)
         AddSet(stage, set, piece * sets + set, sums);
-      __syncwarp();
-      if (Lane() == 0) Arrive(b_.Empty(place.index));
+      Arrive(b_.Empty(place.index));
       place.Advance(b_.s.stages);
       if (piece < b_.s.pieces - 1) continue;
       Leave(tile, slot, sums);
@@ -235,10 +234,8 @@ class ChunkMultiplier {
     }
     // The end, for the adding warp.
     WaitBarrier(b_.SumsEmpty(slot.index), slot.parity ^ 1);
-    if (Lane() == 0) {
-      if (WarpIndex() == 0) b_.TileOfSlot(slot.index) = kEnd;
-      Arrive(b_.SumsFull(slot.index));
-    }
+    if (threadIdx.x == 0) b_.TileOfSlot(slot.index) = kEnd;
+    Arrive(b_.SumsFull(slot.index));
   }
 
  private:
@@ -297,8 +294,7 @@ class ChunkMultiplier {
       to[8] = high;
     }
     if (threadIdx.x == 0) b_.TileOfSlot(slot.index) = tile;
-    __syncwarp();
-    if (Lane() == 0) Arrive(b_.SumsFull(slot.index));
+    Arrive(b_.SumsFull(slot.index));
     for (float& sum : sums) sum = 0;
   }
 
@@ -325,8 +321,7 @@ class TileAdder {
       const int tile = b_.TileOfSlot(slot.index);
       if (tile == kEnd) return;
       const float sum = SumOfWarps(slot.index);
-      __syncwarp();
-      if (Lane() == 0) Arrive(b_.SumsEmpty(slot.index));
+      Arrive(b_.SumsEmpty(slot.index));
       Store(tile, sum);
       slot.Advance(kStreamSlots);
     }

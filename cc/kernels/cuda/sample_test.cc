@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <limits>
+#include <memory>
 #include <random>
 #include <string>
 #include <vector>
@@ -26,6 +27,8 @@ constexpr uint64_t kTieDraws = 12;
 
 class SampleTest : public testing::Test {
  protected:
+  void SetUp() override { context_ = std::make_unique<TestContext>(); }
+
   int64_t OnDevice(const std::vector<float>& logits, const Sampling& s) {
     const DeviceArray<float> device_logits(logits);
     const DeviceArray<SampleRequest> request(std::vector<SampleRequest>{
@@ -33,7 +36,7 @@ class SampleTest : public testing::Test {
          static_cast<int64_t>(s.position)}});
     DeviceArray<int64_t> token(1);
     RequireOk(RunSample(device_logits.get(), static_cast<int64_t>(logits.size()), request.get(),
-                        token.get(), context_.get()));
+                        token.get(), context_->get()));
     return token.Read()[0];
   }
 
@@ -56,7 +59,7 @@ class SampleTest : public testing::Test {
     return logits;
   }
 
-  TestContext context_;
+  std::unique_ptr<TestContext> context_;  // not before a test runs: it needs the GPU
 };
 
 TEST_F(SampleTest, LargestLogit) {
@@ -110,7 +113,7 @@ TEST_F(SampleTest, TiesAtTheThreshold) {
 }
 
 TEST_F(SampleTest, RefusesInASentence) {
-  EXPECT_EQ(RunSample(nullptr, 0, nullptr, nullptr, context_.get()).message(),
+  EXPECT_EQ(RunSample(nullptr, 0, nullptr, nullptr, context_->get()).message(),
             "sample: 0 ids (1 to 524288)");
 }
 
