@@ -168,11 +168,12 @@ class CudaPlan final : public PreparedPlan {
     return status;
   }
 
-  absl::StatusOr<std::vector<StepTime>> Profile(SessionState& session, int64_t start) override {
+  absl::StatusOr<std::vector<StepTime>> Profile(SessionState& session, int64_t start,
+                                                int64_t tokens) override {
     std::lock_guard lock(shared_.run_mutex);
     GEMMA_RETURN_IF_ERROR(Enter());
     auto& cuda_session = static_cast<CudaSession&>(session);
-    absl::StatusOr<std::vector<StepTime>> times = ProfileSteps(cuda_session, start);
+    absl::StatusOr<std::vector<StepTime>> times = ProfileSteps(cuda_session, start, tokens);
     Recover(cuda_session);
     return times;
   }
@@ -307,7 +308,7 @@ class CudaPlan final : public PreparedPlan {
 
   // ---- profile ----
 
-  uint64_t BytesRead(const CudaStep& step, const CudaSession& session, int64_t start) const {
+  uint64_t BytesRead(const CudaStep& step, const CudaSession& session, int64_t end) const {
     const auto weight_bytes = [&](const std::vector<Index>& indices) {
       uint64_t bytes = 0;
       for (const Index index : indices) bytes += weights_[index].planes.bytes;
@@ -317,18 +318,30 @@ class CudaPlan final : public PreparedPlan {
       return weight_bytes(linear->weights);
     if (const auto* attention = std::get_if<CudaAttention>(&step.operation)) {
       cuda::DeviceCache seen = session.cache(cache_slots_[attention->prepare.cache]);
-      const int64_t positions = start + 1;
-      seen.capacity = static_cast<int32_t>(
-          seen.window == 0 ? positions : std::min<int64_t>(seen.window, positions));
+      seen.capacity =
+          static_cast<int32_t>(seen.window == 0 ? end : std::min<int64_t>(seen.window, end));
       return cuda::CacheBytes(seen).value_or(0);
     }
     return 0;
   }
 
+  double Operations(const CudaStep& step, const CudaProgram& program, int64_t tokens) const {
+    const auto* linear = std::get_if<CudaLinear>(&step.operation);
+    if (linear == nullptr) return 0;
+    const CudaOperand& in = linear->fused_norm ? linear->norm.x : linear->in;
+    double operations = 0;
+    for (const Index index : linear->weights) {
+      const WeightShape& shape = weights_[index].shape;
+      operations += 2.0 * static_cast<double>(shape.rows) * static_cast<double>(shape.columns);
+    }
+    return operations * static_cast<double>(program.Rows(in, tokens));
+  }
+
   // Kinds in the order in which they first appear, each with its steps.
-  std::vector<std::pair<std::string, std::vector<const CudaStep*>>> StepsByKind() const {
+  std::vector<std::pair<std::string, std::vector<const CudaStep*>>> StepsByKind(
+      const CudaProgram& program) const {
     std::vector<std::pair<std::string, std::vector<const CudaStep*>>> kinds;
-    for (const CudaStep& step : programs_.one_token.steps) {
+    for (const CudaStep& step : program.steps) {
       std::string kind = KindOf(step);
       if (const auto* attention = std::get_if<CudaAttention>(&step.operation)) {
         const int64_t window = plan_.caches[attention->prepare.cache].window;
@@ -345,30 +358,42 @@ class CudaPlan final : public PreparedPlan {
     return kinds;
   }
 
-  absl::StatusOr<double> TimeGraph(const cuda::Graph& graph) const {
+  absl::StatusOr<double> TimeGraph(const cuda::Graph& graph, int runs) const {
     constexpr int kWarmUps = 3;
-    constexpr int kRuns = 20;
     cuda::Event begin, end;
     for (int i = 0; i < kWarmUps; ++i) GEMMA_RETURN_IF_ERROR(graph.Launch(stream()));
     GEMMA_RETURN_IF_ERROR(begin.Record(stream()));
-    for (int i = 0; i < kRuns; ++i) GEMMA_RETURN_IF_ERROR(graph.Launch(stream()));
+    for (int i = 0; i < runs; ++i) GEMMA_RETURN_IF_ERROR(graph.Launch(stream()));
     GEMMA_RETURN_IF_ERROR(end.Record(stream()));
     GEMMA_RETURN_IF_ERROR(Synchronize());
     GEMMA_ASSIGN_OR_RETURN(const float milliseconds, end.MillisecondsSince(begin));
-    return 1000.0 * milliseconds / kRuns;
+    return 1000.0 * milliseconds / runs;
   }
 
-  absl::StatusOr<std::vector<StepTime>> ProfileSteps(CudaSession& session, int64_t start) {
-    if (plan_.method == PlanMethod::kScore || start < 0 || start >= plan_.max_context) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("no profile of ", PlanMethodName(plan_.method), " at position ", start));
-    }
+  absl::Status CheckProfile(int64_t start, int64_t tokens) const {
+    if (plan_.method != PlanMethod::kScore && tokens >= 1 && tokens <= plan_.max_tokens &&
+        start >= 0 && start <= plan_.max_context - tokens)
+      return absl::OkStatus();
+    return absl::InvalidArgumentError(absl::StrCat(
+        "no profile of ", PlanMethodName(plan_.method), " with ", tokens, " tokens at position ",
+        start, " (at most ", plan_.max_tokens, " of ", plan_.max_context, " positions)"));
+  }
+
+  absl::StatusOr<std::vector<StepTime>> ProfileSteps(CudaSession& session, int64_t start,
+                                                     int64_t tokens) {
+    GEMMA_RETURN_IF_ERROR(CheckProfile(start, tokens));
+    const CudaProgram& program = programs_.ForTokens(tokens);
+    const int runs = tokens == 1 ? 20 : 3;
     cuda::StepState step = {};
     step.position = start;
     const CudaLauncher::Model model = LauncherModel();
-    const CudaLauncher launcher(programs_.one_token, model, session, shared_.context, start, 1);
+    if (tokens > 1) {
+      const std::vector<int64_t> ids(static_cast<size_t>(tokens), 0);
+      GEMMA_RETURN_IF_ERROR(CopyIds(ids, model.buffers.ids, 0));
+    }
+    const CudaLauncher launcher(program, model, session, shared_.context, start, tokens);
     std::vector<StepTime> times;
-    for (const auto& [kind, steps] : StepsByKind()) {
+    for (const auto& [kind, steps] : StepsByKind(program)) {
       GEMMA_RETURN_IF_ERROR(session.SetStep(step, stream()));
       session.SetStepKnown(false);  // the last kind's steps move it on
       GEMMA_ASSIGN_OR_RETURN(const cuda::Graph graph, cuda::Graph::Capture(stream(), [&] {
@@ -376,9 +401,12 @@ class CudaPlan final : public PreparedPlan {
                                  GEMMA_RETURN_IF_ERROR(launcher.Launch(*each));
                                return absl::OkStatus();
                              }));
-      StepTime time = {kind, static_cast<int64_t>(steps.size()), 0, 0};
-      GEMMA_ASSIGN_OR_RETURN(time.microseconds, TimeGraph(graph));
-      for (const CudaStep* each : steps) time.bytes_read += BytesRead(*each, session, start);
+      StepTime time = {kind, static_cast<int64_t>(steps.size())};
+      GEMMA_ASSIGN_OR_RETURN(time.microseconds, TimeGraph(graph, runs));
+      for (const CudaStep* each : steps) {
+        time.bytes_read += BytesRead(*each, session, start + tokens);
+        time.operations += Operations(*each, program, tokens);
+      }
       times.push_back(std::move(time));
     }
     return times;

@@ -333,7 +333,7 @@ TEST(CudaExecutorTest, ProfilesEveryStep) {
   ASSERT_TRUE(executor->LoadWeights(decode.weights, source).ok());
   auto prepared = *executor->Prepare(decode, {0, 1, 2});
   auto session = *executor->NewSession(decode.caches, decode.max_context);
-  const std::vector<StepTime> times = *prepared->Profile(*session, 20);
+  const std::vector<StepTime> times = *prepared->Profile(*session, 20, 1);
   int64_t steps = 0;
   uint64_t bytes = 0;
   for (const StepTime& time : times) {
@@ -344,7 +344,8 @@ TEST(CudaExecutorTest, ProfilesEveryStep) {
   // Embedding, 5 a layer, head, sample; the norms are within the products.
   EXPECT_EQ(steps, 3 + 5 * 3);
   EXPECT_GT(bytes, 0u);
-  EXPECT_FALSE(prepared->Profile(*session, 64).ok());
+  EXPECT_FALSE(prepared->Profile(*session, 64, 1).ok());
+  EXPECT_FALSE(prepared->Profile(*session, 20, 2).ok());
 }
 
 }  // namespace

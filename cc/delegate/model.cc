@@ -100,13 +100,17 @@ absl::StatusOr<ExecutorMemory> Model::PlanMemory() const {
   return executor_->PlanMemory(plans, caches_);
 }
 
-absl::StatusOr<std::vector<StepTime>> Model::Profile(SessionState& session, int64_t start) const {
-  const Method& decode = methods_[static_cast<size_t>(PlanMethod::kDecode)];
-  if (decode.prepared == nullptr)
-    return absl::FailedPreconditionError("the model has no method decode");
+absl::StatusOr<std::vector<StepTime>> Model::Profile(SessionState& session, int64_t start,
+                                                     int64_t tokens) const {
+  const PlanMethod name = tokens == 1 ? PlanMethod::kDecode : PlanMethod::kPrefill;
+  const Method& method = methods_[static_cast<size_t>(name)];
+  if (method.prepared == nullptr) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the model has no method ", PlanMethodName(name)));
+  }
   if (session.owner() != this)
     return absl::InvalidArgumentError("the session belongs to another model");
-  return decode.prepared->Profile(session, start);
+  return method.prepared->Profile(session, start, tokens);
 }
 
 absl::Status Model::Load(WeightSource& source) {

@@ -58,8 +58,9 @@ class Model {
 
   absl::StatusOr<DeviceFigures> MeasureDevice() const { return executor_->Measure(); }
 
-  // See PreparedPlan::Profile; of decode.
-  absl::StatusOr<std::vector<StepTime>> Profile(SessionState& session, int64_t start) const;
+  // See PreparedPlan::Profile; of decode where there is one token, else of prefill.
+  absl::StatusOr<std::vector<StepTime>> Profile(SessionState& session, int64_t start,
+                                                int64_t tokens) const;
 
  private:
   struct Method {

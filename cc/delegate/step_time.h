@@ -7,12 +7,12 @@
 
 namespace gemma {
 
-// In a call of one token.
 struct StepTime {
   std::string kind;         // the steps' name, with * for the layer
   int64_t steps = 0;        // in a call
   double microseconds = 0;  // of all of them together, run by themselves
   uint64_t bytes_read = 0;  // weights and keys and values, of all of them
+  double operations = 0;    // multiplications and additions of products with weights
 };
 
 }  // namespace gemma

@@ -83,10 +83,10 @@ class SessionImpl final : public Session {
 
   absl::Status Rewind(int64_t position) override { return state_->Rewind(position); }
 
-  absl::StatusOr<std::vector<StepTime>> ProfileDecode(int64_t position) override {
+  absl::StatusOr<std::vector<StepTime>> Profile(int64_t position, int64_t tokens) override {
     std::lock_guard lock(runtime_.mutex);
     GEMMA_RETURN_IF_ERROR(state_->Rewind(0));
-    return runtime_.model->Profile(*state_, position);
+    return runtime_.model->Profile(*state_, position, tokens);
   }
 
  private:

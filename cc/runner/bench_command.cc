@@ -1,6 +1,7 @@
 // bench: tokens per second of prefill and decode at given lengths and depths. Sampling is the
 // argmax; the tokens are pseudo-random and the same in every run.
 
+#include <algorithm>
 #include <cstdio>
 #include <map>
 #include <memory>
@@ -103,14 +104,29 @@ absl::StatusOr<std::vector<Measurement>> MeasureAll(const Flags& flags, Bench& b
   return measurements;
 }
 
-// The steps of decode at every depth, of devices that can tell.
-absl::StatusOr<std::vector<StepProfile>> ProfileAll(const Flags& flags, Session& session) {
+// Numbers of tokens that a call is profiled with: of decode always, of prompts (as large as a call
+// takes) if a profile is asked for.
+std::vector<int64_t> ProfiledTokens(const Flags& flags, int64_t max_chunk) {
+  std::vector<int64_t> counts = {1};
+  if (!flags.profile) return counts;
+  for (const int64_t tokens : flags.prefill) {
+    const int64_t count = std::min(tokens, max_chunk);
+    if (std::find(counts.begin(), counts.end(), count) == counts.end()) counts.push_back(count);
+  }
+  return counts;
+}
+
+// The steps at every depth, of devices that can tell.
+absl::StatusOr<std::vector<StepProfile>> ProfileAll(const Flags& flags, int64_t max_chunk,
+                                                    Session& session) {
   std::vector<StepProfile> profiles;
-  for (const int64_t depth : flags.depth) {
-    absl::StatusOr<std::vector<StepTime>> kinds = session.ProfileDecode(depth);
-    if (absl::IsUnimplemented(kinds.status()) && !flags.profile) return profiles;
-    GEMMA_RETURN_IF_ERROR(kinds.status());
-    profiles.push_back({depth, *std::move(kinds)});
+  for (const int64_t tokens : ProfiledTokens(flags, max_chunk)) {
+    for (const int64_t depth : flags.depth) {
+      absl::StatusOr<std::vector<StepTime>> kinds = session.Profile(depth, tokens);
+      if (absl::IsUnimplemented(kinds.status()) && !flags.profile) return profiles;
+      GEMMA_RETURN_IF_ERROR(kinds.status());
+      profiles.push_back({depth, tokens, *std::move(kinds)});
+    }
   }
   return profiles;
 }
@@ -120,7 +136,7 @@ void SetBytesRead(const std::vector<StepProfile>& profiles,
   for (Measurement& measurement : measurements) {
     if (measurement.test != "decode") continue;
     for (const StepProfile& profile : profiles) {
-      if (profile.depth != measurement.depth) continue;
+      if (profile.depth != measurement.depth || profile.tokens != 1) continue;
       for (const StepTime& kind : profile.kinds)
         measurement.bytes_per_token += static_cast<double>(kind.bytes_read);
     }
@@ -133,7 +149,7 @@ absl::Status RunBench(const Flags& flags) {
   GEMMA_ASSIGN_OR_RETURN(const std::unique_ptr<Session> session, OpenSession(*engine, flags.model));
   Bench bench(*session, engine->limits().vocab_size);
   GEMMA_ASSIGN_OR_RETURN(std::vector<Measurement> measurements, MeasureAll(flags, bench));
-  GEMMA_ASSIGN_OR_RETURN(const std::vector<StepProfile> profiles, ProfileAll(flags, *session));
+  GEMMA_ASSIGN_OR_RETURN(const std::vector<StepProfile> profiles, ProfileAll(flags, engine->limits().max_prefill_chunk, *session));
   SetBytesRead(profiles, measurements);
   const absl::StatusOr<DeviceFigures> figures = engine->MeasureDevice();
   if (!figures.ok() && !absl::IsUnimplemented(figures.status())) return figures.status();
@@ -175,7 +191,7 @@ Command BenchCommand(CLI::App& root) {
   parser->add_option("--format", flags->format, "table, markdown or json.")
       ->transform(CLI::CheckedTransformer(formats, CLI::ignore_case));
   parser->add_flag("--profile", flags->profile,
-                   "Also the time of every kind of step of decode, run by itself (CUDA).");
+                   "Also the time of every kind of step, run by itself (CUDA).");
   parser->add_flag("--dry_run", flags->dry_run, "Print the device and memory it takes, and end.");
   return {parser, [flags] { return RunBench(*flags); }};
 }

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "nlohmann/json.hpp"
 
@@ -58,25 +59,43 @@ std::string MarkdownRow(const BenchConditions& conditions, const Measurement& m)
                          Remark(conditions, m, summary));
 }
 
+std::string ProfileTitle(const StepProfile& profile) {
+  const std::string tokens =
+      profile.tokens == 1 ? "one token" : absl::StrCat(profile.tokens, " tokens");
+  return absl::StrCat(tokens, " at depth ", profile.depth, ", each kind of step by itself");
+}
+
+// What a kind's time is judged by: bytes read of one token's, operations of many tokens'.
+std::string ProfileRate(const BenchConditions& conditions, const StepProfile& profile,
+                        const StepTime& kind, bool table) {
+  const double seconds = 1e-6 * kind.microseconds;
+  if (profile.tokens > 1)
+    return absl::StrFormat(table ? "%8.1f" : "%.1f", kind.operations / seconds / 1e12);
+  const double speed = static_cast<double>(kind.bytes_read) / seconds;
+  const double share = conditions.read_bandwidth > 0 ? 100 * speed / conditions.read_bandwidth : 0;
+  return absl::StrFormat(table ? "%8.0f %6.1f" : "%.0f | %.1f", speed / 1e9, share);
+}
+
 std::string ProfileText(const BenchConditions& conditions, const StepProfile& profile, bool table) {
-  std::string text = absl::StrFormat(
-      table
-          ? "\none token at depth %d, each kind of step by itself\n%-44s %5s %10s %8s %6s\n"
-          : "\nOne token at depth %d, each kind of step by itself:\n\n| %s | %s | %s | %s | %s |\n",
-      profile.depth, "step", "count", "µs", "GB/s", "%");
-  if (!table) text += "|---|---:|---:|---:|---:|\n";
+  const bool many = profile.tokens > 1;
+  const std::string title = ProfileTitle(profile);
+  std::string text =
+      table ? absl::StrFormat("\n%s\n%-44s %5s %10s %s\n", title, "step", "count", "µs",
+                              many ? " TFLOP/s" : "    GB/s      %")
+            : absl::StrFormat("\n%s:\n\n| step | count | µs | %s |\n|---|---:|---:|%s\n", title,
+                              many ? "TFLOP/s" : "GB/s | %", many ? "---:|" : "---:|---:|");
   double total = 0;
   for (const StepTime& kind : profile.kinds) {
     total += kind.microseconds;
-    const double speed = static_cast<double>(kind.bytes_read) / (1e-6 * kind.microseconds);
-    const double share =
-        conditions.read_bandwidth > 0 ? 100 * speed / conditions.read_bandwidth : 0;
-    absl::StrAppendFormat(
-        &text, table ? "%-44s %5d %9.1f %8.0f %6.1f\n" : "| %s | %d | %.1f | %.0f | %.1f |\n",
-        kind.kind, kind.steps, kind.microseconds, speed / 1e9, share);
+    absl::StrAppendFormat(&text, table ? "%-44s %5d %9.1f %s\n" : "| %s | %d | %.1f | %s |\n",
+                          kind.kind, kind.steps, kind.microseconds,
+                          ProfileRate(conditions, profile, kind, table));
   }
-  absl::StrAppendFormat(&text, table ? "%-44s %5s %9.1f\n" : "| %s | %s | %.1f | | |\n", "all", "",
-                        total);
+  if (table) {
+    absl::StrAppendFormat(&text, "%-44s %5s %9.1f\n", "all", "", total);
+  } else {
+    absl::StrAppendFormat(&text, "| all | | %.1f |%s\n", total, many ? " |" : " | |");
+  }
   return text;
 }
 
@@ -101,9 +120,10 @@ nlohmann::ordered_json JsonOf(const StepProfile& profile) {
     kinds.push_back({{"step", kind.kind},
                      {"count", kind.steps},
                      {"microseconds", kind.microseconds},
-                     {"bytes_read", kind.bytes_read}});
+                     {"bytes_read", kind.bytes_read},
+                     {"operations", kind.operations}});
   }
-  return {{"depth", profile.depth}, {"kinds", kinds}};
+  return {{"depth", profile.depth}, {"tokens", profile.tokens}, {"kinds", kinds}};
 }
 
 std::string Json(const BenchConditions& conditions, const std::vector<Measurement>& measurements,

@@ -39,9 +39,10 @@ struct BenchConditions {
   double read_bandwidth = 0;         // of the GPU, bytes a second, in this run; 0: not known
 };
 
-// The steps of decode at one depth, by kind.
+// The steps of a call at one depth, by kind.
 struct StepProfile {
   int64_t depth = 0;
+  int64_t tokens = 1;
   std::vector<StepTime> kinds;
 };
 

@@ -15,7 +15,9 @@ const std::vector<Measurement> kMeasurements = {
      .bytes_per_token = 20e9}};
 const BenchConditions kConditions = {
     .model = "tiny", .device = "CPU", .load_seconds = 0.5, .read_bandwidth = 2e12};
-const std::vector<StepProfile> kProfiles = {{512, {{"layers.*.down", 60, 1000, 1'000'000'000}}}};
+const std::vector<StepProfile> kProfiles = {
+    {512, 1, {{"layers.*.down", 60, 1000, 1'000'000'000, 1e9}}},
+    {0, 2048, {{"layers.*.down", 60, 1000, 1'000'000'000, 5e11}}}};
 
 TEST(Summarize, IsMeanAndSampleDeviation) {
   const Summary summary = Summarize({100, 110, 120});
@@ -35,6 +37,11 @@ TEST(FormatBench, TableAndMarkdownHaveARowForEachMeasurement) {
       << markdown;
   EXPECT_NE(markdown.find("| layers.*.down | 60 | 1000.0 | 1000 | 50.0 |"), std::string::npos)
       << markdown;
+  EXPECT_NE(markdown.find("2048 tokens at depth 0, each kind of step by itself:"),
+            std::string::npos)
+      << markdown;
+  EXPECT_NE(markdown.find("| layers.*.down | 60 | 1000.0 | 500.0 |"), std::string::npos)
+      << markdown;
   EXPECT_NE(table.find("4654.5 ms to the first token"), std::string::npos) << table;
 }
 
@@ -46,6 +53,7 @@ TEST(FormatBench, JsonHasTheNumbers) {
   EXPECT_EQ(root["results"][1]["depth"], 512);
   EXPECT_EQ(root["results"][1]["bytes_per_second"], 1e12);
   EXPECT_EQ(root["profiles"][0]["kinds"][0]["microseconds"], 1000);
+  EXPECT_EQ(root["profiles"][1]["tokens"], 2048);
 }
 
 }  // namespace
