@@ -39,7 +39,7 @@ from python.text.tokenizer_file import (
 )
 
 MAX_PREFILL_CHUNK = 2048
-DEFAULT_PREFILL_CHUNK = 512
+DEFAULT_PREFILL_CHUNK = 1024  # the fewest tokens with which an H100 reaches its speed
 CACHE_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 PROGRAM_FILE, WEIGHTS_FILE, TOKENIZER_FILE = "model.pte", "model.ptd", "tokenizer.bin"
 _EMBEDDING = "embed_tokens.weight"
