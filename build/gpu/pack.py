@@ -2,7 +2,8 @@
 
 Usage: bazel run //build/gpu:pack -- --output DIR [--artifact DIR ...]
 
-The folder gets `runner` with its library, the GPU tests, small artifacts and check_gpu.py, which runs them there.
+The folder gets `runner` with its library, the GPU tests, small artifacts, and check_gpu.py, which runs them there;
+with --artifact of a real model, check_model.py compares its CPU and GPU results.
 """
 
 import argparse
