@@ -186,6 +186,13 @@ absl::string_view GemmKernelName(const Gemm& op, size_t output, const Device& de
   return KernelOf(op.outputs[output].weight.shape.layout).name;
 }
 
+bool IsHopperGemm(const Gemm& op, const Device& device) {
+  for (size_t i = 0; i < op.outputs.size(); ++i) {
+    if (!UsesSm90(op, i, device)) return false;
+  }
+  return !op.outputs.empty();
+}
+
 absl::Status RunGemm(const Gemm& op, const Context& context) {
   GEMMA_RETURN_IF_ERROR(Check(op));
   std::vector<bool> done(op.outputs.size(), false);

@@ -43,6 +43,9 @@ size_t GemmBytes(const Device& device);
 // Which kernel RunGemm launches for an output: "any shape", or "Hopper" and the layout.
 absl::string_view GemmKernelName(const Gemm& op, size_t output, const Device& device);
 
+// Whether all outputs take a kernel for Hopper's tensor cores, not the one for any shape.
+bool IsHopperGemm(const Gemm& op, const Device& device);
+
 }  // namespace gemma::cuda
 
 #endif  // CC_KERNELS_CUDA_GEMM_H_

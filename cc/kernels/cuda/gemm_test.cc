@@ -136,6 +136,7 @@ TEST(GemmTest, SaysWhichKernel) {
   device.compute_major = kHopper;
   EXPECT_EQ(GemmKernelName(op, 0, device), "Hopper Q4_K");
   EXPECT_EQ(GemmKernelName(op, 1, device), "any shape");
+  EXPECT_FALSE(IsHopperGemm(op, device));
   op.gated = true;  // of different layouts
   EXPECT_EQ(GemmKernelName(op, 0, device), "any shape");
   op.gated = false;
