@@ -72,8 +72,9 @@ def generate(
 ) -> Generation:
     """Continues `prompt` (token ids, BOS included) and calls `on_token` with each token drawn.
 
-    decode: the model's `Decode` in another form, e.g. `compile_decode`'s. Ends at a stop id, at `max_new_tokens`, or where the model's context is full. Raises UserError
-    for a prompt that is empty, too long, or not made of the model's tokens.
+    decode: the model's `Decode` in another form, e.g. `compile_decode`'s. Ends at a stop id, at
+    `max_new_tokens`, or where the model's context is full. Raises UserError for a prompt that is
+    empty, too long, or not made of the model's tokens.
     """
     decode = decode or Decode(model)
     began = time.monotonic()
@@ -141,7 +142,9 @@ def compile_decode(model: GemmaModel) -> DecodeMethod:
             result: torch.Tensor = compiled(*arguments)
         except TorchDynamoException as error:
             reason = str(error).strip().splitlines()[0]
-            raise UserError(f"--compile: torch.compile failed: {reason} (use --nocompile)") from None
+            raise UserError(
+                f"--compile: torch.compile failed: {reason} (use --nocompile)"
+            ) from None
         return result
 
     return decode
