@@ -130,18 +130,19 @@ def decode_one_token(
     return int((decode or Decode(model))(tokens, _number(position), *drawing).item())
 
 
-def compile_decode(model: GemmaModel) -> DecodeMethod:
+def compile_decode(model: GemmaModel, backend: str = "inductor") -> DecodeMethod:
     """The decode step by torch.compile, in one graph: what cannot be compiled is an error.
 
     Compiling happens at the first call, which raises UserError where it fails.
     """
-    compiled = torch.compile(Decode(model), fullgraph=True, dynamic=False)
+    compiled = torch.compile(Decode(model), fullgraph=True, dynamic=False, backend=backend)
 
     def decode(*arguments: torch.Tensor) -> torch.Tensor:
         try:
             result: torch.Tensor = compiled(*arguments)
         except TorchDynamoException as error:
-            reason = str(error).strip().splitlines()[0]
+            cause = getattr(error, "inner_exception", error)  # a back end's own
+            reason = str(cause).strip().splitlines()[0]
             raise UserError(
                 f"--compile: torch.compile failed: {reason} (use --nocompile)"
             ) from None
