@@ -13,6 +13,7 @@ from torch.nn import functional
 from torchao.quantization import Int4TilePackedTo4dTensor
 
 from python.checkpoint import synthetic
+from python.checkpoint.hugging_face_checkpoint import HuggingFaceCheckpoint
 from python.checkpoint.open_checkpoint import open_checkpoint
 from python.export.make_tiny_checkpoint import tiny_config
 from python.inference import packed_weight
@@ -137,6 +138,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("cuda")
     synthetic.write_checkpoint(path / "plain", CONFIG, dtype=torch.float32)
     with open_checkpoint(path / "plain") as checkpoint:
+        assert isinstance(checkpoint, HuggingFaceCheckpoint)
         rules, quiet = recipe.recipe("default", CONFIG.num_layers), store.Settings(progress="none")
         store.quantize_checkpoint(checkpoint, rules, path / "int4", quiet)
     return path / "int4"

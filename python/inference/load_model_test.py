@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import gguf
@@ -104,7 +105,7 @@ def encode(name: str, shape: tuple[int, ...]) -> tuple[ggml_types.GgmlType, np.n
 
 @pytest.mark.parametrize("make", [tiny_gemma3, tiny_gemma4])
 def test_gguf_blocks_stay_packed_where_that_is_exact(
-    make: type[GemmaConfig], tmp_path: Path
+    make: Callable[..., GemmaConfig], tmp_path: Path
 ) -> None:
     path = tmp_path / "tiny.gguf"
     path.write_bytes(tiny_gguf.build(make(num_layers=2), encode))

@@ -24,9 +24,11 @@ SHAPES = [(1, 32), (7, 96), (24, 64), (65, 160)]
 FORMS = [(4, 32, True), (4, 32, False), (8, 32, True), (8, None, True), (8, 32, False)]
 
 
-def quantized(
-    rows: int, columns: int, bits: int, group: int | None, symmetric: bool
-) -> QuantizedTensor:
+Form = tuple[int, int | None, bool]  # bits, group (None: one a row), symmetric
+
+
+def quantized(rows: int, columns: int, form: Form) -> QuantizedTensor:
+    bits, group, symmetric = form
     generator = torch.Generator().manual_seed(rows * columns + bits)
     weight = torch.randn(rows, columns, generator=generator) * 0.02 + 0.005
     return quantize_min_max(weight, bits=bits, group=group or columns, symmetric=symmetric)
@@ -41,9 +43,9 @@ def inputs(tokens: int, columns: int, dtype: torch.dtype) -> torch.Tensor:
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_values_are_those_of_plain_loading(
-    shape: tuple[int, int], form: tuple[int, int | None, bool], dtype: torch.dtype
+    shape: tuple[int, int], form: Form, dtype: torch.dtype
 ) -> None:
-    tensor = quantized(*shape, *form)
+    tensor = quantized(*shape, form)
     weight = packed_weight.pack(tensor, dtype, CPU)
     assert isinstance(weight, RowsInt4 if form[0] == 4 else RowsInt8)
     plain = tensor.dequantize().to(dtype)
@@ -57,13 +59,13 @@ def test_values_are_those_of_plain_loading(
 @pytest.mark.parametrize("tokens", [1, 8, 9])
 def test_products_are_those_of_plain_weights(
     shape: tuple[int, int],
-    form: tuple[int, int | None, bool],
+    form: Form,
     tokens: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """In blocks of 8 rows; any order of summing k products errs by k 2^-24 of their sizes."""
     monkeypatch.setitem(quantized_linear._BLOCK_WEIGHTS, "cpu", 8 * shape[1])
-    tensor, x = quantized(*shape, *form), inputs(tokens, shape[1], torch.float32)
+    tensor, x = quantized(*shape, form), inputs(tokens, shape[1], torch.float32)
     found = QuantizedLinear(packed_weight.pack(tensor, x.dtype, CPU))(x)
     plain = tensor.dequantize()
     tolerance = shape[1] * 2.0**-24 * functional.linear(x.abs(), plain.abs())
@@ -74,7 +76,7 @@ def test_products_are_those_of_plain_weights(
 
 
 def test_the_embedding_gathers_rows_and_is_the_tied_head(monkeypatch: pytest.MonkeyPatch) -> None:
-    tensor = quantized(33, 64, 8, None, True)
+    tensor = quantized(33, 64, (8, None, True))
     plain = tensor.dequantize().to(torch.bfloat16)
     embedding = QuantizedEmbedding(packed_weight.pack(tensor, torch.float32, CPU), torch.bfloat16)
     tokens = torch.tensor([[3, 32, 0, 3]])
@@ -96,15 +98,15 @@ def test_no_more_than_a_block_is_dequantized_at_once(monkeypatch: pytest.MonkeyP
         return torch.zeros(len(range(*rows.indices(self.rows))), self.columns, dtype=dtype)
 
     monkeypatch.setattr(PackedWeight, "dequantize", dequantize)
-    weight = packed_weight.pack(quantized(37, 64, 4, 32, True), torch.float32, CPU)
+    weight = packed_weight.pack(quantized(37, 64, (4, 32, True)), torch.float32, CPU)
     assert multiply_dequantized(torch.zeros(2, 64), weight).shape == (2, 37)
     assert seen == [slice(0, 16), slice(16, 32), slice(32, 48)]
 
 
 def test_memory_is_that_of_the_stored_form() -> None:
-    weight = packed_weight.pack(quantized(64, 256, 4, 32, False), torch.bfloat16, CPU)
+    weight = packed_weight.pack(quantized(64, 256, (4, 32, False)), torch.bfloat16, CPU)
     assert weight.bytes == 64 * 256 // 2 + 2 * 64 * 8 * 2  # nibbles; float16 scales and offsets
-    weight = packed_weight.pack(quantized(64, 256, 8, None, True), torch.bfloat16, CPU)
+    weight = packed_weight.pack(quantized(64, 256, (8, None, True)), torch.bfloat16, CPU)
     assert weight.bytes == 64 * 256 + 64 * 4
 
 
@@ -128,32 +130,33 @@ def test_tiles_are_unpacked_by_the_layout_of_mma() -> None:
 
 def test_tiles_on_the_cpu_are_refused() -> None:
     with pytest.raises(ValueError, match="tinygemm needs CUDA"):
-        TilePackedInt4(quantized(8, 32, 4, 32, True), CPU)
+        TilePackedInt4(quantized(8, 32, (4, 32, True)), CPU)
 
 
 @pytest.mark.parametrize(
-    ("form", "dtype", "obstacle"),
+    ("rows", "form", "dtype", "obstacle"),
     [
-        ((8, 64, 4, 32, True), torch.bfloat16, None),
-        ((8, 64, 4, 32, True), torch.float32, "bfloat16 activations, these are float32"),
-        ((8, 64, 8, 32, True), torch.bfloat16, "4 bits, these are 8"),
-        ((9, 64, 4, 32, True), torch.bfloat16, "a multiple of 8 rows, these are 9"),
-        ((8, 64, 4, 16, True), torch.bfloat16, "groups of (32, 64, 128, 256), these are of 16"),
+        (8, (4, 32, True), torch.bfloat16, None),
+        (8, (4, 32, True), torch.float32, "bfloat16 activations, these are float32"),
+        (8, (8, 32, True), torch.bfloat16, "4 bits, these are 8"),
+        (9, (4, 32, True), torch.bfloat16, "a multiple of 8 rows, these are 9"),
+        (8, (4, 16, True), torch.bfloat16, "groups of (32, 64, 128, 256), these are of 16"),
     ],
 )
 def test_what_tinygemm_lacks_is_named(
-    form: tuple[int, int, int, int, bool],
+    rows: int,
+    form: Form,
     dtype: torch.dtype,
     obstacle: str | None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
-    found = packed_weight.tinygemm_obstacle(quantized(*form), dtype, torch.device("cuda"))
+    found = packed_weight.tinygemm_obstacle(quantized(rows, 64, form), dtype, torch.device("cuda"))
     assert found == (obstacle and f"tinygemm needs {obstacle}")
 
 
 def test_an_old_gpu_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
-    tensor = quantized(8, 64, 4, 32, True)
+    tensor = quantized(8, 64, (4, 32, True))
     found = packed_weight.tinygemm_obstacle(tensor, torch.bfloat16, torch.device("cuda"))
     assert found == "tinygemm needs compute capability 8.0"
