@@ -14,8 +14,10 @@ from torch.nn import functional
 
 from python.inference.packed_weight import PackedWeight, TilePackedInt4
 
-# Tokens up to which tinygemm is the faster one (docs/architecture.md).
-TINYGEMM_TOKENS = 16
+# Tokens up to which tinygemm multiplies. Measured on an H100 (PyTorch 2.11, gemma4_31b's matrices of
+# 5376 columns, median of 20): at 128 tokens it takes half the time of dequantizing, at 256 about the
+# same, and the dequantized weights are exact.
+TINYGEMM_TOKENS = 128
 _BLOCK_WEIGHTS = {"cpu": 1 << 20, "cuda": 1 << 26}
 _BLOCK_ROWS = 8  # blocks are multiples of it: the rows of a tile
 
