@@ -119,7 +119,7 @@ class TilePackedInt4(PackedWeight):
     def multiply(self, x: torch.Tensor) -> torch.Tensor:
         """x w^T by tinygemm. x: bfloat16 [tokens, columns] -> bfloat16 [tokens, rows]."""
         product: torch.Tensor = torch.ops.aten._weight_int4pack_mm(
-            x, self.tiles, self.group, self.scale_and_zero
+            x.contiguous(), self.tiles, self.group, self.scale_and_zero
         )
         return product
 
