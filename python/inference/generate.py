@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Literal
 
 import torch
+from torch._dynamo.exc import TorchDynamoException
 
 from python.console.errors import UserError
 from python.model.methods import Decode, Prefill, Score
@@ -22,6 +23,8 @@ from python.model.transformer import GemmaModel
 GREEDY = Sampling()
 
 StopReason = Literal["stop_id", "max_new_tokens", "context"]
+# `methods.Decode`, or what was made of it: tokens, start, emit, sampling, seed -> int64 [1, 1].
+DecodeMethod = Callable[..., torch.Tensor]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -65,12 +68,15 @@ def generate(
     prompt: Sequence[int],
     options: GenerationOptions,
     on_token: Callable[[int], None] = lambda token: None,
+    decode: DecodeMethod | None = None,
 ) -> Generation:
     """Continues `prompt` (token ids, BOS included) and calls `on_token` with each token drawn.
 
-    Ends at a stop id, at `max_new_tokens`, or where the model's context is full. Raises UserError
-    for a prompt that is empty, too long, or not made of the model's tokens.
+    decode: the model's `Decode` in another form, e.g. `compile_decode`'s. Ends at a stop id, at
+    `max_new_tokens`, or where the model's context is full. Raises UserError for a prompt that is
+    empty, too long, or not made of the model's tokens.
     """
+    decode = decode or Decode(model)
     began = time.monotonic()
     token = prefill(model, prompt, options)
     prefilled = time.monotonic()
@@ -88,7 +94,7 @@ def generate(
         elif position == model.max_context:
             reason = "context"
         else:
-            token = decode_one_token(model, token, position, options)
+            token = decode_one_token(model, token, position, options, decode)
     return Generation(
         tokens=tuple(tokens),
         stop_reason=reason,
@@ -112,12 +118,37 @@ def prefill(model: GemmaModel, prompt: Sequence[int], options: GenerationOptions
 
 @torch.inference_mode()
 def decode_one_token(
-    model: GemmaModel, token: int, position: int, options: GenerationOptions
+    model: GemmaModel,
+    token: int,
+    position: int,
+    options: GenerationOptions,
+    decode: DecodeMethod | None = None,
 ) -> int:
-    """Appends `token` at `position`; the token drawn after it."""
+    """Appends `token` at `position`; the token drawn after it. decode: as in `generate`."""
     tokens = torch.tensor([[token]], device=model.device)
     drawing = _drawing(model, options, emit=True)
-    return int(Decode(model)(tokens, _number(position), *drawing).item())
+    return int((decode or Decode(model))(tokens, _number(position), *drawing).item())
+
+
+def compile_decode(model: GemmaModel, backend: str = "inductor") -> DecodeMethod:
+    """The decode step by torch.compile, in one graph: what cannot be compiled is an error.
+
+    Compiling happens at the first call, which raises UserError where it fails.
+    """
+    compiled = torch.compile(Decode(model), fullgraph=True, dynamic=False, backend=backend)
+
+    def decode(*arguments: torch.Tensor) -> torch.Tensor:
+        try:
+            result: torch.Tensor = compiled(*arguments)
+        except TorchDynamoException as error:
+            cause = getattr(error, "inner_exception", error)  # a back end's own
+            reason = str(cause).strip().splitlines()[0]
+            raise UserError(
+                f"--compile: torch.compile failed: {reason} (use --nocompile)"
+            ) from None
+        return result
+
+    return decode
 
 
 @torch.inference_mode()

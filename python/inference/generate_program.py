@@ -16,8 +16,8 @@ from python.console import main, sizes
 from python.console.errors import UserError
 from python.console.progress import Progress, define_progress_flag
 from python.inference.chat_prompt import chat_prompt, raw_prompt
-from python.inference.generate import Generation, GenerationOptions, generate
-from python.inference.load_model import default_dtype, load_model
+from python.inference.generate import Generation, GenerationOptions, compile_decode, generate
+from python.inference.load_model import default_dtype, has_packed_form, load_model
 from python.inference.text_tokenizer import TextTokenizer, tokenizer_of
 from python.model.sampler import Sampling, SamplingError
 from python.model.transformer import GemmaModel
@@ -54,6 +54,12 @@ def define_flags() -> None:
     flags.DEFINE_enum(
         "dtype", "auto", ["auto", "float32", "bfloat16"], "Type of weights, caches and activations."
     )
+    flags.DEFINE_enum(
+        "weights", "auto", ["auto", "packed", "plain"],
+        "Quantized weights stay packed in memory, or become plain numbers of --dtype; auto: packed "
+        "on CUDA where the checkpoint is quantized.",
+    )  # fmt: skip
+    flags.DEFINE_bool("compile", False, "Decode through torch.compile.")
     define_progress_flag()
 
 
@@ -69,7 +75,8 @@ def generate_as_flags_say() -> None:
             prompt = chat_prompt(FLAGS.prompt, tokenizer, config.chat_template)
         model = _load(checkpoint)
     text = TextStream(tokenizer)
-    result = generate(model, prompt, options, on_token=text.push)
+    decode = compile_decode(model) if FLAGS.compile else None
+    result = generate(model, prompt, options, on_token=text.push, decode=decode)
     text.finish()
     print(summary(result), file=sys.stderr)
 
@@ -137,19 +144,28 @@ def _load(checkpoint: Checkpoint) -> GemmaModel:
     dtype = default_dtype(checkpoint, device)
     if FLAGS.dtype != "auto":
         dtype = getattr(torch, FLAGS.dtype)
+    packed = FLAGS.weights == "packed"
+    if FLAGS.weights == "auto" and device.type == "cuda":
+        packed = has_packed_form(checkpoint)
     max_context = _max_context(checkpoint)
+    notes: list[str] = []  # printed when the progress bar is gone
     names = checkpoint.names()
     size = sum(checkpoint.describe(name).bytes for name in names)
     mode = FLAGS.progress
     with Progress("load", total=len(names), total_bytes=size, mode=mode) as progress:
-        return load_model(
+        model = load_model(
             checkpoint,
             max_context=max_context,
             max_chunk=min(_MAX_CHUNK, max_context),
             dtype=dtype,
             device=device,
+            packed=packed,
             on_weight=lambda info: progress.advance(info.name, bytes_done=info.bytes),
+            on_note=notes.append,
         )
+    for note in notes:
+        print(note, file=sys.stderr)
+    return model
 
 
 def _max_context(checkpoint: Checkpoint) -> int:

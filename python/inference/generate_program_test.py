@@ -9,6 +9,7 @@ from absl import flags
 from absl.testing import flagsaver
 
 from python.checkpoint import synthetic
+from python.checkpoint.hugging_face_checkpoint import HuggingFaceCheckpoint
 from python.checkpoint.open_checkpoint import open_checkpoint
 from python.console.errors import UserError
 from python.export.make_tiny_checkpoint import tiny_config, tokenizer_json
@@ -16,6 +17,7 @@ from python.inference import generate_program
 from python.inference.generate import GenerationOptions, generate
 from python.inference.load_model import default_dtype, load_model
 from python.inference.text_tokenizer import tokenizer_of
+from python.quant import recipe, store
 
 torch.set_num_threads(1)
 
@@ -86,6 +88,37 @@ def test_what_cannot_be_done_is_one_sentence(
         pytest.skip("this machine has a CUDA device")
     with pytest.raises(UserError, match=message):
         run(f"--checkpoint={folder}", "--prompt=the capital of France", *arguments)
+
+
+@pytest.fixture(scope="module")
+def quantized(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("program") / "int4"
+    with open_checkpoint(folder) as checkpoint:
+        assert isinstance(checkpoint, HuggingFaceCheckpoint)
+        rules, quiet = recipe.recipe("default", CONFIG.num_layers), store.Settings(progress="none")
+        store.quantize_checkpoint(checkpoint, rules, path, quiet)
+    return path
+
+
+def test_packed_weights_give_the_text_of_plain_ones(
+    quantized: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written = {}
+    for weights in ("plain", "packed", "auto"):
+        run(
+            *(f"--checkpoint={quantized}", "--prompt=the", "--temperature=1.5", "--top_k=50"),
+            *("--max_new_tokens=8", f"--weights={weights}"),
+        )
+        written[weights] = capsys.readouterr()
+    assert written["packed"].out == written["plain"].out == written["auto"].out
+    note = "13 INT4 weights are dequantized for every product: tinygemm needs CUDA\n"
+    assert written["packed"].err.startswith(note)
+    assert "tinygemm" not in written["plain"].err + written["auto"].err  # plain on the CPU
+
+
+def test_packed_weights_need_a_quantized_checkpoint(folder: Path) -> None:
+    with pytest.raises(UserError, match="--weights packed: the checkpoint has no weight that can"):
+        run(f"--checkpoint={folder}", "--prompt=the", "--weights=packed")
 
 
 def test_the_type_follows_what_is_stored(folder: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from python.console.errors import UserError
-from python.inference.generate import GenerationOptions, generate, score
+from python.inference.generate import GenerationOptions, compile_decode, generate, score
 from python.model.gemma_config import GemmaConfig
 from python.model.hf_reference import hf_model, our_model, random_tokens
 from python.model.named_configs import tiny_gemma3, tiny_gemma4
@@ -112,3 +112,21 @@ def test_limits_are_refused() -> None:
         GenerationOptions(max_new_tokens=0)
     with pytest.raises(UserError, match=r"chunks of 10 are outside 1\.\.9"):
         list(score(tiny(), PROMPT, 10))
+
+
+def test_the_compiled_step_is_one_graph_and_gives_the_same_text() -> None:
+    """By the back end that runs the graph as it is; a GPU test has the compiled code."""
+    model = tiny()
+    options = GenerationOptions(max_new_tokens=12, sampling=Sampling(temperature=2.0), seed=4)
+    expected = generate(model, PROMPT, options).tokens
+    decode = compile_decode(model, backend="aot_eager")
+    assert generate(model, PROMPT, options, decode=decode).tokens == expected
+
+
+def test_a_step_that_cannot_be_compiled_is_one_sentence() -> None:
+    def backend(graph: torch.fx.GraphModule, example: object) -> Any:
+        raise RuntimeError("no compiler\nhere")
+
+    decode = compile_decode(tiny(), backend=backend)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"--compile: torch.compile failed: no compiler \(use"):
+        generate(tiny(), PROMPT, GenerationOptions(max_new_tokens=2), decode=decode)

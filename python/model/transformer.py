@@ -60,6 +60,14 @@ class DecoderLayer(nn.Module):
         return x if self.layer_scalar is None else x * self.layer_scalar
 
 
+class TokenEmbedding(nn.Embedding):
+    """Rows by token; the same matrix is the head where the two are tied."""
+
+    def project(self, x: torch.Tensor) -> torch.Tensor:
+        """x: [1, tokens, hidden] -> [1, tokens, vocab]."""
+        return functional.linear(x, self.weight)
+
+
 class GemmaModel(nn.Module):
     """One sequence at a time: the batch is 1 and the KV caches belong to the module.
 
@@ -90,7 +98,7 @@ class GemmaModel(nn.Module):
         self.device = torch.device(device)  # of caches, tables and (once loaded) weights
         self.embed_scale = config.embed_scale(dtype)
         shape = (config.vocab_size, config.hidden_size)
-        self.embed_tokens = nn.Embedding(
+        self.embed_tokens = TokenEmbedding(
             *shape, _weight=torch.zeros(shape, dtype=dtype, device=weights_device)
         )
         self.layers = nn.ModuleDict()
@@ -131,8 +139,8 @@ class GemmaModel(nn.Module):
 
     def logits(self, x: torch.Tensor) -> torch.Tensor:
         """Final norm, head and softcap. x: [1, tokens, hidden] -> float32 [1, tokens, vocab]."""
-        head = self.embed_tokens if self.config.tied_embeddings else self.lm_head
-        logits = cast(functional.linear(self.norm(x), head.weight), torch.float32)
+        head = self.embed_tokens.project if self.config.tied_embeddings else self.lm_head
+        logits = cast(head(self.norm(x)), torch.float32)
         cap = self.config.final_softcap
         return logits if cap is None else torch.tanh(logits / cap) * cap
 

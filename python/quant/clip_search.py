@@ -109,7 +109,7 @@ def _line_candidates(groups: torch.Tensor, bits: int) -> list[tuple[torch.Tensor
     span = high - low
     steps = (1 << bits) - 1
     return [
-        (span * (1 - below - above) / steps, low + span * below)
+        (min_max.divide(span * (1 - below - above), steps), low + span * below)
         for below in _LEFT_OUT
         for above in _LEFT_OUT
     ]

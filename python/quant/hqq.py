@@ -92,9 +92,7 @@ def _optimise(
         q = levels(groups, scale, offset, bits)
         error = (groups - q * scale.unsqueeze(-1) - offset.unsqueeze(-1)) / unit.unsqueeze(-1)
         norm = _norm(error, shrinkage.p)
-        better = norm < best
-        if not better.any():
-            break
+        better = norm < best  # no group ends the others' steps: slabs differ from device to device
         best = torch.where(better, norm, best)
         best_scale = torch.where(better, scale, best_scale)
         best_offset = torch.where(better, offset, best_offset)

@@ -83,3 +83,12 @@ def test_offset_and_minimum_are_both_float16() -> None:
     assert tensor.offset is not None
     minimum = tensor.offset.double() - 8 * tensor.scale.double()
     assert torch.equal(minimum.half().double(), minimum)
+
+
+def test_a_group_does_not_depend_on_those_beside_it() -> None:
+    """Slabs differ in size from device to device; what they hold must not matter."""
+    weight = _weight(64)
+    whole = quantize_hqq(weight, bits=4, group=32)
+    for row in range(64):
+        alone = quantize_hqq(weight[row : row + 1], bits=4, group=32)
+        assert torch.equal(alone.dequantize(), whole.dequantize(row, row + 1))

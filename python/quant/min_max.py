@@ -36,7 +36,7 @@ def symmetric_scale(groups: torch.Tensor, bits: int) -> torch.Tensor:
     (as in GGML's Q4_0). For 8 bits the gain is nothing and levels -127 to 127 keep q and -q alike.
     """
     if bits == 8:
-        return groups.abs().amax(dim=-1) / 127
+        return divide(groups.abs().amax(dim=-1), 127)
     low, high = torch.aminmax(groups, dim=-1)
     extreme = torch.where(high > -low, high, low)
     return extreme / -(1 << bits - 1)
@@ -51,7 +51,7 @@ def asymmetric_scale(
     Both are representable, together with the offset of the lowest level (see `exact_offsets`).
     """
     low, high = torch.aminmax(groups, dim=-1)
-    scale = (high - low) / ((1 << bits) - 1)
+    scale = divide(high - low, (1 << bits) - 1)
     return exact_offsets(scale, low, bits, dtype)
 
 
@@ -80,6 +80,13 @@ def exact_offsets(
     low = torch.round(low / grid) * grid
     span = torch.round(span / grid) * grid
     return (span / zero_level).to(dtype), (low + span).to(dtype)
+
+
+def divide(values: torch.Tensor, divisor: int) -> torch.Tensor:
+    """The nearest float32 to values / divisor. By a number PyTorch does not divide on CUDA: it
+    multiplies by the reciprocal, and the CPU's scales differ.
+    """
+    return values / torch.full((), divisor, dtype=values.dtype, device=values.device)
 
 
 def _spacing(values: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
