@@ -11,6 +11,7 @@ same seed, torch and number of threads give the same file.
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 from absl import flags
@@ -19,6 +20,7 @@ from transformers import AutoModelForCausalLM
 from python.artifact import atomic_write
 from python.checkpoint.open_checkpoint import open_checkpoint
 from python.console import main
+from python.console.errors import UserError
 from python.console.progress import Progress, define_progress_flag
 from python.evaluate import reference_model
 from python.inference.text_tokenizer import TextTokenizer, tokenizer_of
@@ -94,7 +96,10 @@ def program() -> None:
         if not folder.exists():
             reference_model.write_reference(checkpoint, folder, None)
         tokenizer, bos = tokenizer_of(checkpoint.tokenizer), checkpoint.config.bos_id
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    if bos is None:
+        raise UserError("the checkpoint has no BOS token, with which every document begins")
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    model.eval()
     openings = [[bos, *tokenizer.encode(text)] for opening in OPENINGS for text in ("", opening)]
     excluded = [*_CONTROL, *map(tokenizer.special, _CONTROL_TEXTS)]
     documents = sample(model, openings, excluded, _LENGTH.value, _SEED.value, _PROGRESS.value)
