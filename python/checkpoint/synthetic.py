@@ -114,7 +114,7 @@ def config_json(config: GemmaConfig, dtype: torch.dtype) -> dict[str, Any]:
             "num_global_key_value_heads": full.kv_heads, "hidden_size_per_layer_input": 0,
         }  # fmt: skip
     else:
-        values["query_pre_attn_scalar"] = config.attention_scale**-2
+        values["query_pre_attn_scalar"] = round(config.attention_scale**-2)  # an integer there
     return values
 
 

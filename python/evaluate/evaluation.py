@@ -4,6 +4,7 @@ Everything that is made lies in a work folder and is made once: the reference, t
 checkpoints and llama.cpp's files.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,12 +85,12 @@ class Evaluation:
             )  # fmt: skip
 
     def _store(self, row: Row) -> Path:
-        output = self._beside(row.title)
-        if not output.exists():
-            with open_checkpoint(self._reference) as checkpoint:
-                assert isinstance(checkpoint, HuggingFaceCheckpoint)
-                recipe = row.recipe(checkpoint.config.num_layers)
-                text = self._calibration if recipe.needs_calibration() else None
+        with open_checkpoint(self._reference) as checkpoint:
+            assert isinstance(checkpoint, HuggingFaceCheckpoint)
+            recipe = row.recipe(checkpoint.config.num_layers)
+            text = self._calibration if recipe.needs_calibration() else None
+            output = self._beside(row.title if text is None else f"{_digest(text)} {row.title}")
+            if not output.exists():
                 settings = Settings(resume=True, progress="none")
                 store.quantize_checkpoint(checkpoint, recipe, output, settings, text)
         return output
@@ -108,3 +109,8 @@ class Evaluation:
     def _beside(self, name: str) -> Path:
         short = "".join(letter if letter.isalnum() or letter == "." else "_" for letter in name)
         return self._work / f"{self._reference.name}-{short[:60]}"
+
+
+def _digest(text: CalibrationText) -> str:
+    """Another text, or another part of it, makes another checkpoint."""
+    return hashlib.sha256(text.tokens.numpy().tobytes()).hexdigest()[:8]

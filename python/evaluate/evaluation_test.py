@@ -86,6 +86,16 @@ def test_what_was_made_is_used_again(evaluation: Evaluation) -> None:
     )
 
 
+def test_another_calibration_text_makes_another_checkpoint(gguf: Path, tmp_path: Path) -> None:
+    errors = []
+    for tokens in (_tokens(2, 4), _tokens(2, 4), _tokens(3, 4)):
+        text = CalibrationText(tokens=tokens, sha256="0")
+        evaluation = Evaluation(gguf, tmp_path, {"text": _tokens(1, 1)}, text, dither_seed=None)
+        errors.append(evaluation.measure(ROWS["gptq"]).weights.relative)
+    assert errors[0] == errors[1] != errors[2]
+    assert len(list(tmp_path.glob("*gptq"))) == 2
+
+
 @pytest.mark.parametrize("softcap", [None, 3.0])
 def test_divergence_is_that_of_the_definition(
     gguf: Path, monkeypatch: pytest.MonkeyPatch, softcap: float | None
