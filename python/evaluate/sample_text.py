@@ -27,6 +27,7 @@ from python.inference.text_tokenizer import TextTokenizer, tokenizer_of
 
 _WORK = flags.DEFINE_string("work", None, "A folder for the plain weights; 1 GB.", required=True)
 _OUTPUT = flags.DEFINE_string("output", None, "The JSON file to write.", required=True)
+_OVERWRITE = flags.DEFINE_boolean("overwrite", False, "Replace an earlier output.")
 _SEED = flags.DEFINE_integer("seed", 20, "Of torch's generator.", lower_bound=0)
 _LENGTH = flags.DEFINE_integer("tokens", 272, "Of each document.", lower_bound=2)
 _THREADS = flags.DEFINE_integer("threads", 1, "Threads of torch.", lower_bound=1)
@@ -104,7 +105,9 @@ def program() -> None:
     excluded = [*_CONTROL, *map(tokenizer.special, _CONTROL_TEXTS)]
     documents = sample(model, openings, excluded, _LENGTH.value, _SEED.value, _PROGRESS.value)
     output = main.user_path(_OUTPUT.value)
-    atomic_write.write_file(output, as_json(documents, tokenizer).encode(), overwrite=True)
+    atomic_write.write_file(
+        output, as_json(documents, tokenizer).encode(), overwrite=_OVERWRITE.value
+    )
     print(output)
 
 
