@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from python.artifact import atomic_write, sha256
+from python.artifact.sha256 import Sections
 from python.artifact.strict_json import Fields
 from python.artifact.strict_json import read as read_json
 from python.console.errors import FormatError
@@ -35,7 +36,7 @@ class FileEntry:
     name: str
     bytes: int
     sha256: str
-    sections: sha256.Sections | None = None
+    sections: Sections | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,9 +181,7 @@ def _file_entry(item: object, where: Path) -> FileEntry:
     return entry
 
 
-def _sections(
-    value: Mapping[str, Any], name: str, file_bytes: int, where: Path
-) -> sha256.Sections:
+def _sections(value: Mapping[str, Any], name: str, file_bytes: int, where: Path) -> Sections:
     fields = Fields(value, where, f"'sections' of {name}")
     size = fields.integer("bytes", _MIN_SECTION_BYTES, _MAX_SECTION_BYTES)
     if size & (size - 1):
@@ -196,7 +195,7 @@ def _sections(
     if not all(map(sha256.is_digest, digests)):
         raise fields.error("sha256", "has an entry that is not 64 hexadecimal digits")
     fields.finish()
-    return sha256.Sections(bytes=size, sha256=tuple(digests))
+    return Sections(bytes=size, sha256=tuple(digests))
 
 
 def _methods(fields: Fields) -> tuple[str, ...]:

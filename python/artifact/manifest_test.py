@@ -168,7 +168,7 @@ def test_sections_of_files_are_checked(tmp_path: Path) -> None:
     files = [dataclasses.replace(e, sections=digest.sections) for e in example.files]
     right = (example.files[0], files[1])
     manifest.check_files(tmp_path, dataclasses.replace(example, files=right))
-    with pytest.raises(FormatError, match="tokenizer.bin: bytes 0 to 6 have sha256"):
+    with pytest.raises(FormatError, match=r"tokenizer\.bin: bytes 0 to 6 have sha256"):
         manifest.check_files(tmp_path, dataclasses.replace(example, files=tuple(files)))
 
 

@@ -5,8 +5,8 @@ python3 tests/benchmarks/load_artifact.py fill DIR
 runner bench --model DIR --prefill 1 --decode 1 --repetitions 1
 
 `plan` writes what export_shape does and the beginning of the whole .ptd, some megabytes that can be taken to another
-machine. `fill` needs nothing but Python: it adds the weights and their digests. The weights are positive numbers without
-meaning, near 0 as scales, so that the model computes something finite.
+machine. `fill` needs nothing but Python: it adds the weights and their digests. The weights are positive numbers
+without meaning, near 0 as scales, so that the model computes something finite.
 """
 
 import argparse
@@ -82,9 +82,7 @@ def fill(arguments: argparse.Namespace) -> None:
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as threads:
         digests = list(
             threads.map(
-                lambda begin: _section(
-                    path, begin, min(begin + SECTION_BYTES, size), head, noise
-                ),
+                lambda begin: _section(path, begin, min(begin + SECTION_BYTES, size), head, noise),
                 begins,
             )
         )
