@@ -111,6 +111,11 @@ absl::Status RandomAccessFile::ReadAt(uint64_t offset, std::span<std::byte> dest
   return absl::OkStatus();
 }
 
+void RandomAccessFile::Prefetch(uint64_t offset, uint64_t bytes) const {
+  posix_fadvise(descriptor_, static_cast<off_t>(offset), static_cast<off_t>(bytes),
+                POSIX_FADV_WILLNEED);
+}
+
 absl::Status ReadParallel(const RandomAccessFile& file, std::span<const FileRead> reads,
                           int threads) {
   const std::vector<FileRead> pieces = CutIntoPieces(reads);

@@ -1,5 +1,5 @@
-// Weights in GPU memory. Pieces go there through pinned host memory: while one is copied to the
-// device, the next ones are read.
+// Weights in GPU memory. Pieces go there through pinned host memory: while some are copied to the
+// device, others are read by as many threads as the source has.
 #ifndef CC_DELEGATE_CUDA_WEIGHT_MEMORY_H_
 #define CC_DELEGATE_CUDA_WEIGHT_MEMORY_H_
 

@@ -1,5 +1,6 @@
 #include "cc/delegate/host_weight_memory.h"
 
+#include <limits>
 #include <utility>
 
 #include "cc/base/status_macros.h"
@@ -14,11 +15,13 @@ class BlockSink final : public WeightSink {
   BlockSink(std::byte* block, std::vector<uint64_t> offsets)
       : block_(block), offsets_(std::move(offsets)) {}
 
+  int max_reserved() const override { return std::numeric_limits<int>::max(); }
+
   absl::StatusOr<std::byte*> Reserve(const WeightPiece& piece) override {
     return block_ + offsets_[piece.index] + piece.offset;
   }
 
-  absl::Status Accept(const WeightPiece&) override { return absl::OkStatus(); }
+  absl::Status Accept(const WeightPiece&, std::byte*) override { return absl::OkStatus(); }
 
  private:
   std::byte* block_;

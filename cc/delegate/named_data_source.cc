@@ -1,6 +1,5 @@
 #include "cc/delegate/named_data_source.h"
 
-#include <cstring>
 #include <string_view>
 
 #include "absl/strings/str_cat.h"
@@ -9,16 +8,8 @@
 namespace gemma {
 namespace {
 
-using executorch::runtime::Error;
 using executorch::runtime::FreeableBuffer;
 using executorch::runtime::Result;
-
-absl::Status Deliver(const FreeableBuffer& data, size_t index, WeightSink& sink) {
-  const WeightPiece piece = {.index = index, .offset = 0, .size = data.size()};
-  GEMMA_ASSIGN_OR_RETURN(std::byte * memory, sink.Reserve(piece));
-  std::memcpy(memory, data.data(), data.size());
-  return sink.Accept(piece);
-}
 
 }  // namespace
 
@@ -35,7 +26,8 @@ absl::Status NamedDataSource::Read(std::span<const WeightRequest> requests, Weig
       return absl::InvalidArgumentError(absl::StrCat("weight ", request.key, " has ", data->size(),
                                                      " bytes, but the plan says ", request.bytes));
     }
-    GEMMA_RETURN_IF_ERROR(Deliver(*data, i, sink));
+    const auto* bytes = static_cast<const std::byte*>(data->data());
+    GEMMA_RETURN_IF_ERROR(DeliverWeight(i, {bytes, data->size()}, sink));
   }
   return absl::OkStatus();
 }

@@ -15,10 +15,13 @@ class PartSink final : public WeightSink {
   PartSink(WeightSink& whole, const std::vector<size_t>& indices)
       : whole_(whole), indices_(indices) {}
 
+  int max_reserved() const override { return whole_.max_reserved(); }
   absl::StatusOr<std::byte*> Reserve(const WeightPiece& piece) override {
     return whole_.Reserve(Placed(piece));
   }
-  absl::Status Accept(const WeightPiece& piece) override { return whole_.Accept(Placed(piece)); }
+  absl::Status Accept(const WeightPiece& piece, std::byte* memory) override {
+    return whole_.Accept(Placed(piece), memory);
+  }
 
  private:
   WeightPiece Placed(WeightPiece piece) const {

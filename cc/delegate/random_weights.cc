@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "cc/base/status_macros.h"
+#include "cc/delegate/load_tasks.h"
 #include "cc/delegate/part_sink.h"
 #include "cc/kernels/reference.h"
 
@@ -62,26 +63,48 @@ void FillFloats(const WeightShape& shape, std::span<std::byte> bytes, Random& ra
   }
 }
 
-// Numbers around `middle`, float32 or float16.
-void FillScales(uint64_t plane, uint64_t count, bool floats, float middle,
-                std::span<std::byte> bytes, Random& random) {
-  if (plane == WeightPlanes::kAbsent) return;
-  for (uint64_t i = 0; i < count; ++i) {
-    const float value = middle * (0.5f + random.Uniform());
-    const uint16_t half = reference::FloatToHalf(value);
-    if (floats) std::memcpy(&bytes[plane + 4 * i], &value, 4);
-    if (!floats) std::memcpy(&bytes[plane + 2 * i], &half, 2);
-  }
-}
-
 }  // namespace
 
-void FillRandomWeight(const WeightShape& shape, uint64_t seed, std::span<std::byte> bytes) {
-  Random random(seed);
-  if (shape.layout <= WeightLayout::kBF16) return FillFloats(shape, bytes, random);
-  const WeightPlanes planes = LayOutWeight(shape).value();
-  FillBytes(bytes, random);
-  // Codes are uniform, of deviation 4.6 (16 of them), 9.2 (32), 18 (64) or 74 (256).
+// Numbers around a middle that replace the random bits there, float32 or float16.
+struct RandomWeightBytes::Scales {
+  uint64_t offset = 0;
+  uint64_t count = 0;
+  bool floats = false;
+  float middle = 0;
+
+  uint64_t width() const { return floats ? 4 : 2; }
+};
+
+struct RandomWeightBytes::State {
+  WeightShape shape;
+  Random random;               // what every byte comes from
+  Random scale_random;         // goes on where `random` ends
+  std::vector<Scales> scales;  // by offset
+  size_t next = 0;             // of `scales`
+  uint64_t number = 0;         // in scales[next]
+  uint64_t offset = 0;         // of the next byte
+
+  // Overwrites what of the scales falls into `bytes`, which begin at `offset`.
+  void FillScales(std::span<std::byte> bytes) {
+    while (next < scales.size()) {
+      const Scales& plane = scales[next];
+      for (; number < plane.count; ++number) {
+        const uint64_t at = plane.offset + plane.width() * number;
+        if (at >= offset + bytes.size()) return;
+        const float value = plane.middle * (0.5f + scale_random.Uniform());
+        const uint16_t half = reference::FloatToHalf(value);
+        std::memcpy(&bytes[at - offset], plane.floats ? static_cast<const void*>(&value) : &half,
+                    plane.width());
+      }
+      ++next;
+      number = 0;
+    }
+  }
+};
+
+// Codes are uniform, of deviation 4.6 (16 of them), 9.2 (32), 18 (64) or 74 (256).
+std::vector<RandomWeightBytes::Scales> RandomWeightBytes::PlanScales(const WeightShape& shape,
+                                                                     const WeightPlanes& planes) {
   const float unit = 1 / std::sqrt(static_cast<float>(shape.columns));
   if (!HasGroups(shape.layout)) {
     const uint64_t blocks = uint64_t{shape.rows} * (shape.columns / 256);
@@ -90,15 +113,42 @@ void FillRandomWeight(const WeightShape& shape, uint64_t seed, std::span<std::by
     const float divisor = shape.layout == WeightLayout::kQ4_K   ? 256
                           : shape.layout == WeightLayout::kQ5_K ? 640
                                                                 : 1360;
-    return FillScales(planes.blocks, blocks * (pairs ? 2 : 1), false, unit / divisor, bytes,
-                      random);
+    return {{planes.blocks, blocks * (pairs ? 2 : 1), false, unit / divisor}};
   }
   const bool five = shape.layout == WeightLayout::kInt5 || shape.layout == WeightLayout::kInt5Min;
   const float scale = unit / (shape.layout == WeightLayout::kInt8 ? 74.0f : five ? 9.2f : 4.6f);
+  const bool floats = planes.float_scales;
   const uint64_t groups =
-      planes.float_scales ? shape.rows : uint64_t{shape.rows} * (shape.columns / shape.group);
-  FillScales(planes.scales, groups, planes.float_scales, scale, bytes, random);
-  FillScales(planes.mins, groups, planes.float_scales, (five ? -16 : -8) * scale, bytes, random);
+      floats ? shape.rows : uint64_t{shape.rows} * (shape.columns / shape.group);
+  std::vector<Scales> scales = {{planes.scales, groups, floats, scale}};
+  if (planes.mins != WeightPlanes::kAbsent) {
+    scales.push_back({planes.mins, groups, floats, (five ? -16 : -8) * scale});
+  }
+  return scales;
+}
+
+RandomWeightBytes::RandomWeightBytes(const WeightShape& shape, uint64_t seed)
+    : state_(new State{shape, Random(seed), Random(seed), {}}) {
+  if (shape.layout <= WeightLayout::kBF16) return;
+  const WeightPlanes planes = LayOutWeight(shape).value();
+  state_->scales = PlanScales(shape, planes);
+  for (uint64_t i = 0; i < planes.bytes; i += sizeof(uint64_t)) state_->scale_random.Word();
+}
+
+RandomWeightBytes::~RandomWeightBytes() = default;
+
+void RandomWeightBytes::Next(std::span<std::byte> bytes) {
+  if (state_->shape.layout <= WeightLayout::kBF16) {
+    FillFloats(state_->shape, bytes, state_->random);
+  } else {
+    FillBytes(bytes, state_->random);
+    state_->FillScales(bytes);
+  }
+  state_->offset += bytes.size();
+}
+
+void FillRandomWeight(const WeightShape& shape, uint64_t seed, std::span<std::byte> bytes) {
+  RandomWeightBytes(shape, seed).Next(bytes);
 }
 
 RandomWeights::RandomWeights(std::span<const PlanWeight> weights, WeightSource& stored,
@@ -110,29 +160,47 @@ RandomWeights::RandomWeights(std::span<const PlanWeight> weights, WeightSource& 
 
 absl::Status RandomWeights::Read(std::span<const WeightRequest> requests, WeightSink& sink) {
   std::vector<WeightRequest> stored;
-  std::vector<size_t> numbers;
-  uint64_t total = 0, done = 0;
-  for (size_t i = 0; i < requests.size(); ++i) {
-    total += requests[i].bytes;
-    if (!is_stored_(requests[i].key)) continue;
-    stored.push_back(requests[i]);
-    numbers.push_back(i);
-    done += requests[i].bytes;
-  }
-  PartSink part(sink, numbers);
-  GEMMA_RETURN_IF_ERROR(stored_.Read(stored, part));
+  std::vector<size_t> stored_indices, made_indices;
+  uint64_t total = 0, stored_bytes = 0;
   for (size_t i = 0; i < requests.size(); ++i) {
     const WeightRequest& request = requests[i];
-    if (is_stored_(request.key)) continue;
-    const auto shape = shapes_.find(request.key);
-    if (shape == shapes_.end())
-      return absl::NotFoundError(absl::StrCat("no plan has a weight ", request.key));
-    const WeightPiece piece = {i, 0, static_cast<size_t>(request.bytes)};
+    total += request.bytes;
+    if (!is_stored_(request.key)) {
+      if (!shapes_.contains(request.key))
+        return absl::NotFoundError(absl::StrCat("no plan has a weight ", request.key));
+      made_indices.push_back(i);
+      continue;
+    }
+    stored.push_back(request);
+    stored_indices.push_back(i);
+    stored_bytes += request.bytes;
+  }
+  PartSink part(sink, stored_indices);
+  GEMMA_RETURN_IF_ERROR(stored_.Read(stored, part));
+  // The largest first, so that no thread is left alone with it.
+  std::stable_sort(made_indices.begin(), made_indices.end(),
+                   [&](size_t a, size_t b) { return requests[a].bytes > requests[b].bytes; });
+  ByteProgress progress(total, progress_);
+  progress.Add(stored_bytes);
+  return RunLoadTasks(made_indices.size(), LoadThreads(0, made_indices.size(), sink),
+                      [&](size_t task, const LoadStopped& stopped) {
+                        const size_t index = made_indices[task];
+                        return Make(index, requests[index], sink, progress, stopped);
+                      });
+}
+
+absl::Status RandomWeights::Make(size_t index, const WeightRequest& request, WeightSink& sink,
+                                 ByteProgress& progress, const LoadStopped& stopped) const {
+  RandomWeightBytes bytes(shapes_.at(request.key), SeedOf(request.key));
+  for (uint64_t done = 0; done < request.bytes;) {
+    if (stopped) return absl::CancelledError("another weight cannot be made");
+    const size_t size = std::min<uint64_t>(kMaxPieceBytes, request.bytes - done);
+    const WeightPiece piece = {index, done, size};
     GEMMA_ASSIGN_OR_RETURN(std::byte * memory, sink.Reserve(piece));
-    FillRandomWeight(shape->second, SeedOf(request.key), {memory, piece.size});
-    GEMMA_RETURN_IF_ERROR(sink.Accept(piece));
-    done += request.bytes;
-    if (progress_) progress_(done, total);
+    bytes.Next({memory, size});
+    GEMMA_RETURN_IF_ERROR(sink.Accept(piece, memory));
+    progress.Add(size);
+    done += size;
   }
   return absl::OkStatus();
 }

@@ -11,9 +11,11 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "cc/base/checked_math.h"
+#include "cc/base/sha256.h"
 #include "cc/base/status_macros.h"
 #include "cc/delegate/background_hash.h"
 #include "cc/delegate/flat_tensor_generated.h"
+#include "cc/delegate/load_tasks.h"
 
 namespace gemma {
 namespace {
@@ -32,7 +34,10 @@ constexpr size_t kHeaderBytes = 40;
 constexpr uint64_t kMaxIndexBytes = 64 << 20;
 constexpr size_t kMaxBlobs = 1 << 16;
 constexpr size_t kMaxKeyBytes = 256;
-constexpr size_t kPieceBytes = 8 << 20;
+// Sections of files whose digests are not known.
+constexpr uint64_t kSectionBytes = 64 << 20;
+// What is read at a time to be hashed: it stays in the core's cache in between.
+constexpr size_t kHashedBytes = 256 << 10;
 
 struct Header {
   uint64_t index_end = 0;  // the FlatBuffers take the file's first bytes, up to here
@@ -139,43 +144,62 @@ struct Transfer {
   WeightPiece piece;
 };
 
-void AppendPieces(uint64_t file_offset, uint64_t bytes, std::optional<size_t> request, bool hashed,
-                  std::vector<Transfer>& transfers) {
-  for (uint64_t done = 0; done < bytes;) {
-    const size_t size = std::min<uint64_t>(kPieceBytes, bytes - done);
-    transfers.push_back({.file_offset = file_offset + done,
-                         .size = size,
-                         .wanted = request.has_value(),
-                         .hashed = hashed,
-                         .piece = {request.value_or(0), done, size}});
-    done += size;
-  }
-}
+// Cuts the file into transfers, none of which crosses the border of a section.
+class TransferPlan {
+ public:
+  TransferPlan(uint64_t file_bytes, uint64_t section_bytes, bool whole_file)
+      : file_bytes_(file_bytes), section_bytes_(section_bytes), whole_file_(whole_file) {}
 
-// Requests in the file's order; with `whole_file`, also everything between and around them.
-std::vector<Transfer> PlanTransfers(std::vector<WeightFile::Wanted> wanted, uint64_t file_bytes,
-                                    bool whole_file) {
-  std::stable_sort(wanted.begin(), wanted.end(),
-                   [](const auto& a, const auto& b) { return a.blob.offset < b.blob.offset; });
-  std::vector<Transfer> transfers;
-  uint64_t covered = 0;  // the file's first bytes that a transfer covers
-  for (const auto& [blob, request] : wanted) {
-    if (whole_file && blob.offset > covered) {
-      AppendPieces(covered, blob.offset - covered, std::nullopt, true, transfers);
+  // By section, in the file's order: the requests, and if the whole file is hashed, everything
+  // between and around them.
+  std::vector<std::vector<Transfer>> Make(std::vector<WeightFile::Wanted> wanted) {
+    std::stable_sort(wanted.begin(), wanted.end(),
+                     [](const auto& a, const auto& b) { return a.blob.offset < b.blob.offset; });
+    sections_.resize((file_bytes_ + section_bytes_ - 1) / section_bytes_);
+    uint64_t covered = 0;  // the file's first bytes that a transfer covers
+    for (const auto& [blob, request] : wanted) {
+      if (whole_file_ && blob.offset > covered) Append(covered, blob.offset, std::nullopt, true);
+      // A blob that two requests share is read for each, but hashed once.
+      const bool seen = blob.offset < covered;
+      Append(blob.offset, blob.offset + blob.bytes, request, whole_file_ && !seen);
+      covered = std::max(covered, blob.offset + blob.bytes);
     }
-    // A blob that two requests share is read for each, but hashed once.
-    const bool seen = blob.offset < covered;
-    AppendPieces(blob.offset, blob.bytes, request, whole_file && !seen, transfers);
-    covered = std::max(covered, blob.offset + blob.bytes);
+    if (whole_file_) Append(covered, file_bytes_, std::nullopt, true);
+    return std::move(sections_);
   }
-  if (whole_file) AppendPieces(covered, file_bytes - covered, std::nullopt, true, transfers);
-  return transfers;
+
+ private:
+  void Append(uint64_t begin, uint64_t end, std::optional<size_t> request, bool hashed) {
+    for (uint64_t offset = begin; offset < end;) {
+      const uint64_t section = offset / section_bytes_;
+      const uint64_t border = (section + 1) * section_bytes_;
+      const size_t size = std::min<uint64_t>(kMaxPieceBytes, std::min(end, border) - offset);
+      sections_[section].push_back({.file_offset = offset,
+                                    .size = size,
+                                    .wanted = request.has_value(),
+                                    .hashed = hashed,
+                                    .piece = {request.value_or(0), offset - begin, size}});
+      offset += size;
+    }
+  }
+
+  const uint64_t file_bytes_;
+  const uint64_t section_bytes_;
+  const bool whole_file_;
+  std::vector<std::vector<Transfer>> sections_;
+};
+
+uint64_t TotalBytes(const std::vector<std::vector<Transfer>>& sections) {
+  uint64_t total = 0;
+  for (const auto& section : sections) {
+    for (const Transfer& transfer : section) total += transfer.size;
+  }
+  return total;
 }
 
 // Reads transfers one after another; the hash of one runs while the next is read.
 class Pump {
  public:
-  // `hash` is null where nothing is hashed.
   Pump(const RandomAccessFile& file, WeightSink& sink, std::unique_ptr<BackgroundHash> hash)
       : file_(file), sink_(sink), hash_(std::move(hash)) {}
 
@@ -185,7 +209,7 @@ class Pump {
     GEMMA_RETURN_IF_ERROR(file_.ReadAt(transfer.file_offset, bytes));
     GEMMA_RETURN_IF_ERROR(AcceptPending());
     if (transfer.hashed) GEMMA_RETURN_IF_ERROR(hash_->Add(bytes));
-    pending_ = transfer;
+    pending_ = {transfer, memory};
     return absl::OkStatus();
   }
 
@@ -194,10 +218,10 @@ class Pump {
 
   absl::Status AcceptPending() {
     if (!pending_.has_value()) return absl::OkStatus();
-    const Transfer transfer = *pending_;
+    const auto [transfer, memory] = *pending_;
     pending_.reset();
     if (transfer.hashed) GEMMA_RETURN_IF_ERROR(hash_->Wait());
-    return transfer.wanted ? sink_.Accept(transfer.piece) : absl::OkStatus();
+    return transfer.wanted ? sink_.Accept(transfer.piece, memory) : absl::OkStatus();
   }
 
  private:
@@ -212,11 +236,87 @@ class Pump {
 
   const RandomAccessFile& file_;
   WeightSink& sink_;
-  std::optional<Transfer> pending_;
+  std::optional<std::pair<Transfer, std::byte*>> pending_;
   std::array<std::vector<std::byte>, 2> scratch_;
   int scratch_in_use_ = 0;
   std::unique_ptr<BackgroundHash> hash_;  // last: its thread ends before the scratch that it reads
 };
+
+// Reads sections, each on the thread that asks for it.
+class SectionReader {
+ public:
+  // `digests`: by section; empty where nothing is hashed.
+  SectionReader(const RandomAccessFile& file, WeightSink& sink, ByteProgress& progress,
+                uint64_t section_bytes, std::span<const std::string> digests)
+      : file_(file),
+        sink_(sink),
+        progress_(progress),
+        section_bytes_(section_bytes),
+        digests_(digests) {}
+
+  absl::Status Read(size_t section, std::span<const Transfer> transfers,
+                    const LoadStopped& stopped) const {
+    if (transfers.empty()) return absl::OkStatus();
+    GEMMA_ASSIGN_OR_RETURN(Sha256 sha256, Sha256::Create());
+    const uint64_t begin = transfers.front().file_offset;
+    file_.Prefetch(begin, transfers.back().file_offset + transfers.back().size - begin);
+    for (const Transfer& transfer : transfers) {
+      if (stopped) return absl::CancelledError("another section cannot be read");
+      GEMMA_RETURN_IF_ERROR(transfer.wanted ? Deliver(transfer, sha256) : Skim(transfer, sha256));
+      progress_.Add(transfer.size);
+    }
+    if (digests_.empty()) return absl::OkStatus();
+    GEMMA_ASSIGN_OR_RETURN(const std::string digest, sha256.Finish());
+    return CheckDigest(section, digest);
+  }
+
+ private:
+  absl::Status Deliver(const Transfer& transfer, Sha256& sha256) const {
+    GEMMA_ASSIGN_OR_RETURN(std::byte * memory, sink_.Reserve(transfer.piece));
+    for (size_t done = 0; done < transfer.size;) {
+      const std::span<std::byte> part(memory + done, std::min(kHashedBytes, transfer.size - done));
+      GEMMA_RETURN_IF_ERROR(file_.ReadAt(transfer.file_offset + done, part));
+      if (transfer.hashed) GEMMA_RETURN_IF_ERROR(sha256.Update(part));
+      done += part.size();
+    }
+    return sink_.Accept(transfer.piece, memory);
+  }
+
+  // Hashes bytes that nobody wants.
+  absl::Status Skim(const Transfer& transfer, Sha256& sha256) const {
+    std::vector<std::byte> scratch(std::min(kHashedBytes, transfer.size));
+    for (size_t done = 0; done < transfer.size;) {
+      const auto part = std::span(scratch).first(std::min(scratch.size(), transfer.size - done));
+      GEMMA_RETURN_IF_ERROR(file_.ReadAt(transfer.file_offset + done, part));
+      GEMMA_RETURN_IF_ERROR(sha256.Update(part));
+      done += part.size();
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status CheckDigest(size_t section, const std::string& digest) const {
+    if (digest == digests_[section]) return absl::OkStatus();
+    const uint64_t begin = section * section_bytes_;
+    return absl::DataLossError(absl::StrCat(
+        file_.path(), ": bytes ", begin, " to ", std::min(begin + section_bytes_, file_.size()),
+        " have sha256 ", digest, ", but the manifest says ", digests_[section],
+        " (the file is damaged or from another export)"));
+  }
+
+  const RandomAccessFile& file_;
+  WeightSink& sink_;
+  ByteProgress& progress_;
+  const uint64_t section_bytes_;
+  const std::span<const std::string> digests_;
+};
+
+absl::Status CheckSections(const RandomAccessFile& file, const WeightFile::Sections& sections) {
+  if (sections.bytes == 0) return Refuse(file, "has sections of 0 bytes");
+  const uint64_t count = file.size() / sections.bytes + (file.size() % sections.bytes != 0);
+  if (count == sections.sha256.size()) return absl::OkStatus();
+  return Refuse(file, "has ", count, " sections of ", sections.bytes, " bytes, but there are ",
+                sections.sha256.size(), " digests of sections");
+}
 
 }  // namespace
 
@@ -225,6 +325,7 @@ WeightFile::WeightFile(RandomAccessFile file, Blobs blobs, Options options)
 
 absl::StatusOr<WeightFile> WeightFile::Open(const std::string& path, Options options) {
   GEMMA_ASSIGN_OR_RETURN(RandomAccessFile file, RandomAccessFile::Open(path));
+  if (options.sections.has_value()) GEMMA_RETURN_IF_ERROR(CheckSections(file, *options.sections));
   GEMMA_ASSIGN_OR_RETURN(const Header header, ReadHeader(file));
   // Of 8-byte words, because the verifier wants the bytes aligned as the numbers inside are.
   std::vector<uint64_t> index((header.index_end + sizeof(uint64_t) - 1) / sizeof(uint64_t));
@@ -265,35 +366,46 @@ absl::StatusOr<std::vector<WeightFile::Wanted>> WeightFile::Find(
 
 absl::Status WeightFile::Read(std::span<const WeightRequest> requests, WeightSink& sink) {
   GEMMA_ASSIGN_OR_RETURN(std::vector<Wanted> wanted, Find(requests));
-  std::unique_ptr<BackgroundHash> hash;
-  if (!options_.sha256.empty()) {
-    GEMMA_ASSIGN_OR_RETURN(hash, BackgroundHash::Start());
-  }
-  const bool check = hash != nullptr;
-  const std::vector<Transfer> transfers = PlanTransfers(std::move(wanted), file_.size(), check);
-  uint64_t total = 0;
-  for (const Transfer& transfer : transfers) total += transfer.size;
-  Pump pump(file_, sink, std::move(hash));
-  uint64_t done = 0;
-  for (const Transfer& transfer : transfers) {
-    GEMMA_RETURN_IF_ERROR(pump.Move(transfer));
-    done += transfer.size;
-    if (options_.progress) options_.progress(done, total);
-  }
-  GEMMA_RETURN_IF_ERROR(pump.AcceptPending());
-  if (!check) return absl::OkStatus();
-  GEMMA_ASSIGN_OR_RETURN(const std::string digest, pump.FinishHash());
-  return CheckDigest(digest);
+  const bool in_order = !options_.sections.has_value() && !options_.sha256.empty();
+  GEMMA_RETURN_IF_ERROR(in_order ? ReadInOrder(std::move(wanted), sink)
+                                 : ReadSections(std::move(wanted), sink));
+  // What was checked once is not hashed again.
+  options_.sections.reset();
+  options_.sha256.clear();
+  return absl::OkStatus();
 }
 
-absl::Status WeightFile::CheckDigest(const std::string& digest) {
-  if (digest != options_.sha256) {
-    return absl::DataLossError(absl::StrCat(file_.path(), ": its sha256 is ", digest,
-                                            ", but the manifest says ", options_.sha256,
-                                            " (the file is damaged or from another export)"));
+absl::Status WeightFile::ReadInOrder(std::vector<Wanted> wanted, WeightSink& sink) {
+  GEMMA_ASSIGN_OR_RETURN(std::unique_ptr<BackgroundHash> hash, BackgroundHash::Start());
+  const auto sections = TransferPlan(file_.size(), kSectionBytes, true).Make(std::move(wanted));
+  ByteProgress progress(TotalBytes(sections), options_.progress);
+  Pump pump(file_, sink, std::move(hash));
+  for (const auto& section : sections) {
+    for (const Transfer& transfer : section) {
+      GEMMA_RETURN_IF_ERROR(pump.Move(transfer));
+      progress.Add(transfer.size);
+    }
   }
-  options_.sha256.clear();  // what was checked once is not hashed again
-  return absl::OkStatus();
+  GEMMA_RETURN_IF_ERROR(pump.AcceptPending());
+  GEMMA_ASSIGN_OR_RETURN(const std::string digest, pump.FinishHash());
+  if (digest == options_.sha256) return absl::OkStatus();
+  return absl::DataLossError(absl::StrCat(file_.path(), ": its sha256 is ", digest,
+                                          ", but the manifest says ", options_.sha256,
+                                          " (the file is damaged or from another export)"));
+}
+
+absl::Status WeightFile::ReadSections(std::vector<Wanted> wanted, WeightSink& sink) {
+  const bool check = options_.sections.has_value();
+  const uint64_t section_bytes = check ? options_.sections->bytes : kSectionBytes;
+  const auto sections = TransferPlan(file_.size(), section_bytes, check).Make(std::move(wanted));
+  ByteProgress progress(TotalBytes(sections), options_.progress);
+  std::span<const std::string> digests;
+  if (check) digests = options_.sections->sha256;
+  const SectionReader reader(file_, sink, progress, section_bytes, digests);
+  return RunLoadTasks(sections.size(), LoadThreads(options_.threads, sections.size(), sink),
+                      [&](size_t section, const LoadStopped& stopped) {
+                        return reader.Read(section, sections[section], stopped);
+                      });
 }
 
 }  // namespace gemma

@@ -15,24 +15,32 @@
 
 namespace gemma {
 
+// The most bytes of a piece: a sink sets memory aside for pieces before it sees them.
+constexpr size_t kMaxPieceBytes = 8 << 20;
+
 // A part of a weight: bytes [offset, offset + size) of request `index`.
 struct WeightPiece {
   size_t index = 0;
   uint64_t offset = 0;
-  size_t size = 0;
+  size_t size = 0;  // at most kMaxPieceBytes
 };
 
-// Calls alternate: Reserve, then Accept of the same piece; but one more piece may be reserved
-// before the last one is accepted, because a source works on two at a time. Pieces of one weight
-// come in ascending order.
+// Takes pieces in any order, from several threads at once. Where a piece cannot be filled, its
+// memory is just not accepted; then the whole of Read has failed.
 class WeightSink {
  public:
   virtual ~WeightSink() = default;
-  // Memory for piece.size bytes, which stays valid until the piece is accepted.
+  // How many pieces may be reserved and not yet accepted at the same time, at least 2. A source
+  // that keeps to it never makes one of its threads wait for another one.
+  virtual int max_reserved() const = 0;
+  // Memory for piece.size bytes, which is the caller's until the piece is accepted.
   virtual absl::StatusOr<std::byte*> Reserve(const WeightPiece& piece) = 0;
-  // The oldest piece that was not accepted yet is filled.
-  virtual absl::Status Accept(const WeightPiece& piece) = 0;
+  // The piece is filled; `memory` is what Reserve gave for it.
+  virtual absl::Status Accept(const WeightPiece& piece, std::byte* memory) = 0;
 };
+
+// Copies all bytes of request `index` to the sink, piece by piece.
+absl::Status DeliverWeight(size_t index, std::span<const std::byte> bytes, WeightSink& sink);
 
 struct WeightRequest {
   std::string key;
@@ -42,9 +50,10 @@ struct WeightRequest {
 class WeightSource {
  public:
   virtual ~WeightSource() = default;
-  // Delivers every request, in the order that suits the source. The keys must differ. NotFound for
-  // a key that is not there, InvalidArgument for one of another size; nothing is reserved before
-  // all requests have been checked.
+  // Delivers every request, in the order that suits the source, and returns when none of its
+  // threads uses the sink any more. The keys must differ. NotFound for a key that is not there,
+  // InvalidArgument for one of another size; nothing is reserved before all requests have been
+  // checked.
   virtual absl::Status Read(std::span<const WeightRequest> requests, WeightSink& sink) = 0;
 };
 

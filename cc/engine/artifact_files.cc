@@ -63,9 +63,10 @@ absl::StatusOr<std::vector<WeightFile>> OpenWeightFiles(
   for (const ManifestFile& file : manifest.files) {
     if (!absl::EndsWith(file.name, ".ptd")) continue;
     GEMMA_RETURN_IF_ERROR(OpenSized(folder, file).status());
-    GEMMA_ASSIGN_OR_RETURN(
-        WeightFile opened,
-        WeightFile::Open(PathOf(folder, file), {.sha256 = file.sha256, .progress = progress}));
+    WeightFile::Options options = {.sha256 = file.sha256, .progress = progress};
+    if (file.sections.has_value()) options.sections = {file.sections->bytes, file.sections->sha256};
+    GEMMA_ASSIGN_OR_RETURN(WeightFile opened,
+                           WeightFile::Open(PathOf(folder, file), std::move(options)));
     files.push_back(std::move(opened));
   }
   if (files.empty()) {

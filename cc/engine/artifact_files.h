@@ -20,7 +20,8 @@ namespace gemma {
 absl::StatusOr<HostMemory> ReadVerified(const std::string& folder, const ManifestFile& file,
                                         uint64_t max_bytes);
 
-// The folder's .ptd files, of the right sizes; their digests are compared as they are read.
+// The folder's .ptd files, of the right sizes; their digests are compared as they are read: those
+// of sections by several threads, or where the manifest has none, that of the whole file by one.
 absl::StatusOr<std::vector<WeightFile>> OpenWeightFiles(
     const std::string& folder, const Manifest& manifest,
     const std::function<void(uint64_t, uint64_t)>& progress);

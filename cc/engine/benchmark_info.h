@@ -21,6 +21,15 @@ class BenchmarkInfo {
 
   const std::vector<Phase>& phases() const { return phases_; }
 
+  // Of the phases of this name, 0 where there is none.
+  double seconds(const std::string& name) const {
+    double total = 0;
+    for (const Phase& phase : phases_) {
+      if (phase.name == name) total += phase.seconds;
+    }
+    return total;
+  }
+
   double total_seconds() const {
     double total = 0;
     for (const Phase& phase : phases_) total += phase.seconds;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <set>
 #include <utility>
 
@@ -22,6 +23,8 @@ constexpr int64_t kMaxPositions = 1 << 24;
 constexpr int64_t kMaxId = (1 << 24) - 1;
 constexpr int64_t kMaxFileBytes = int64_t{1} << 50;
 constexpr size_t kMaxFiles = 1000;
+constexpr int64_t kMinSectionBytes = 1 << 20;
+constexpr int64_t kMaxSectionBytes = 1 << 30;
 constexpr absl::string_view kFileName = "manifest.json";
 
 bool IsOneOf(const std::string& text, std::initializer_list<absl::string_view> choices) {
@@ -45,6 +48,30 @@ bool IsDigest(const std::string& text) {
          });
 }
 
+absl::StatusOr<ManifestSections> ReadSections(const json& value, const ManifestFile& file,
+                                              const std::string& where) {
+  StrictObject object(value, where, absl::StrCat("'sections' of ", file.name));
+  ManifestSections sections;
+  GEMMA_ASSIGN_OR_RETURN(const int64_t bytes,
+                         object.Integer("bytes", kMinSectionBytes, kMaxSectionBytes));
+  sections.bytes = static_cast<uint64_t>(bytes);
+  if (!std::has_single_bit(sections.bytes))
+    return object.Refuse("bytes", absl::StrCat("is ", bytes, ", not a power of two"));
+  GEMMA_ASSIGN_OR_RETURN(const json* digests, object.Array("sha256"));
+  const uint64_t count = file.bytes / sections.bytes + (file.bytes % sections.bytes != 0);
+  if (digests->size() != count) {
+    return object.Refuse("sha256", absl::StrCat("has ", digests->size(), " digests, but ",
+                                                file.bytes, " bytes are ", count, " sections"));
+  }
+  for (const json& digest : *digests) {
+    if (!digest.is_string() || !IsDigest(digest.get<std::string>()))
+      return object.Refuse("sha256", "has an entry that is not 64 lower-case hexadecimal digits");
+    sections.sha256.push_back(digest.get<std::string>());
+  }
+  GEMMA_RETURN_IF_ERROR(object.Finish());
+  return sections;
+}
+
 absl::StatusOr<ManifestFile> ReadFileEntry(const json& value, const std::string& where) {
   StrictObject object(value, where, "an entry of 'files'");
   ManifestFile file;
@@ -62,6 +89,10 @@ absl::StatusOr<ManifestFile> ReadFileEntry(const json& value, const std::string&
   GEMMA_ASSIGN_OR_RETURN(file.sha256, object.Text("sha256"));
   if (!IsDigest(file.sha256))
     return object.Refuse("sha256", "is not 64 lower-case hexadecimal digits");
+  if (object.Has("sections")) {
+    GEMMA_ASSIGN_OR_RETURN(const json* sections, object.Object("sections"));
+    GEMMA_ASSIGN_OR_RETURN(file.sections, ReadSections(*sections, file, where));
+  }
   GEMMA_RETURN_IF_ERROR(object.Finish());
   return file;
 }

@@ -18,10 +18,17 @@
 
 namespace gemma {
 
+// Digests of a file's sections: `bytes` each, the last one what is left. They cover all of it.
+struct ManifestSections {
+  uint64_t bytes = 0;  // a power of two, 1 MiB to 1 GiB
+  std::vector<std::string> sha256;
+};
+
 struct ManifestFile {
   std::string name;  // of a file in the folder itself
   uint64_t bytes = 0;
   std::string sha256;  // 64 lower-case hexadecimal digits
+  std::optional<ManifestSections> sections = {};
 };
 
 struct ManifestTokenizer {

@@ -66,6 +66,65 @@ TEST(ManifestTest, NullsAreAbsent) {
   EXPECT_EQ(MessageAfter([](json& m) { m["tokenizer"]["chat_template"] = nullptr; }), "accepted");
 }
 
+json WithSections() {
+  json manifest = GoodManifest();
+  manifest["files"][0]["bytes"] = (2 << 20) + 1;
+  manifest["files"][0]["sections"] = {{"bytes", 1 << 20},
+                                      {"sha256", json(3, std::string(64, 'b'))}};
+  return manifest;
+}
+
+std::string MessageOfSections(const std::function<void(json&)>& spoil) {
+  json manifest = WithSections();
+  spoil(manifest["files"][0]);
+  return Message(manifest.dump());
+}
+
+TEST(ManifestTest, SectionsAreReadAndMayBeAbsent) {
+  const auto manifest = ParseManifest(WithSections().dump(), "manifest.json");
+  ASSERT_TRUE(manifest.ok()) << manifest.status();
+  ASSERT_TRUE(manifest->files[0].sections.has_value());
+  EXPECT_EQ(manifest->files[0].sections->bytes, 1u << 20);
+  EXPECT_EQ(manifest->files[0].sections->sha256, std::vector(3, std::string(64, 'b')));
+  EXPECT_FALSE(manifest->files[1].sections.has_value());
+  // An empty file has none.
+  EXPECT_EQ(MessageOfSections([](json& file) {
+              file["bytes"] = 0;
+              file["sections"]["sha256"] = json::array();
+            }),
+            "accepted");
+}
+
+TEST(ManifestTest, WrongSectionsAreRefused) {
+  EXPECT_THAT(MessageOfSections([](json& file) { file["bytes"] = 2 << 20; }),
+              HasSubstr("has 3 digests, but 2097152 bytes are 2 sections"));
+  EXPECT_THAT(MessageOfSections([](json& file) { file["sections"]["bytes"] = 2 << 20; }),
+              HasSubstr("has 3 digests, but 2097153 bytes are 2 sections"));
+  EXPECT_THAT(MessageOfSections([](json& file) { file["sections"]["sha256"] = json::array(); }),
+              HasSubstr("sha256 of 'sections' of model.pte has 0 digests"));
+  for (const json& bytes : {json(1 << 19), json(int64_t{1} << 31), json(0), json(-1), json("1"),
+                            json(nullptr), json(1048576.0)}) {
+    EXPECT_THAT(MessageOfSections([&](json& file) { file["sections"]["bytes"] = bytes; }),
+                HasSubstr("not an integer from 1048576 to 1073741824"))
+        << bytes;
+  }
+  EXPECT_THAT(MessageOfSections([](json& file) { file["sections"]["bytes"] = 3 << 20; }),
+              HasSubstr("is 3145728, not a power of two"));
+  for (const json& digest : {json(7), json(std::string(64, 'B')), json(std::string(63, 'b'))}) {
+    EXPECT_THAT(MessageOfSections([&](json& file) { file["sections"]["sha256"][1] = digest; }),
+                HasSubstr("has an entry that is not 64 lower-case hexadecimal digits"))
+        << digest;
+  }
+  EXPECT_THAT(MessageOfSections([](json& file) { file["sections"] = nullptr; }),
+              HasSubstr("is null, not an object"));
+  EXPECT_THAT(MessageOfSections([](json& file) { file["sections"]["surprise"] = 1; }),
+              HasSubstr("\"surprise\" of 'sections' of model.pte is unknown"));
+  for (const std::string key : {"bytes", "sha256"}) {
+    EXPECT_THAT(MessageOfSections([&](json& file) { file["sections"].erase(key); }),
+                HasSubstr(key + " of 'sections' of model.pte is missing"));
+  }
+}
+
 // Every key of every object is needed, and no other is known.
 TEST(ManifestTest, KeysAreExact) {
   const json good = GoodManifest();

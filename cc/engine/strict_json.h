@@ -29,6 +29,9 @@ class StrictObject {
   StrictObject(const nlohmann::json& value, std::string where, std::string name)
       : value_(value), where_(std::move(where)), name_(std::move(name)) {}
 
+  // Whether the key is there, for the few that may be absent.
+  bool Has(const std::string& key) const { return value_.is_object() && value_.contains(key); }
+
   // The value under `key`, marked as read. InvalidArgument when it is missing or this is no object.
   absl::StatusOr<const nlohmann::json*> Get(const std::string& key);
 

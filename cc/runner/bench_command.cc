@@ -157,6 +157,7 @@ absl::Status RunBench(const Flags& flags) {
       .model = engine->manifest().model_name,
       .device = engine->device(),
       .load_seconds = engine->load_info().total_seconds(),
+      .weights_seconds = engine->load_info().seconds("weights"),
       .weight_bytes = engine->memory().weights,
       .session_bytes = engine->memory().session,
       .peak_resident_bytes = PeakResidentBytes(),

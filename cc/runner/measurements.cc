@@ -12,9 +12,11 @@ namespace {
 
 std::string Conditions(const BenchConditions& conditions) {
   std::string text = absl::StrFormat(
-      "%s on %s; load %.2f s, weights %.1f MB, session %.1f MB, peak resident %.1f MB",
-      conditions.model, conditions.device, conditions.load_seconds, conditions.weight_bytes / 1e6,
-      conditions.session_bytes / 1e6, conditions.peak_resident_bytes / 1e6);
+      "%s on %s; load %.2f s (weights %.2f s), weights %.1f MB, session %.1f MB, peak resident "
+      "%.1f MB",
+      conditions.model, conditions.device, conditions.load_seconds, conditions.weights_seconds,
+      conditions.weight_bytes / 1e6, conditions.session_bytes / 1e6,
+      conditions.peak_resident_bytes / 1e6);
   if (conditions.read_bandwidth > 0) {
     absl::StrAppendFormat(&text, ", GPU memory in use %.1f MB, read bandwidth %.0f GB/s",
                           conditions.device_bytes_used / 1e6, conditions.read_bandwidth / 1e9);
@@ -131,6 +133,7 @@ std::string Json(const BenchConditions& conditions, const std::vector<Measuremen
   nlohmann::ordered_json root = {{"model", conditions.model},
                                  {"device", conditions.device},
                                  {"load_seconds", conditions.load_seconds},
+                                 {"weights_seconds", conditions.weights_seconds},
                                  {"weight_bytes", conditions.weight_bytes},
                                  {"session_bytes", conditions.session_bytes},
                                  {"peak_resident_bytes", conditions.peak_resident_bytes},

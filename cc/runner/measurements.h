@@ -32,6 +32,7 @@ struct BenchConditions {
   std::string model;
   std::string device;
   double load_seconds = 0;
+  double weights_seconds = 0;  // of load_seconds: allocating, reading and copying them
   uint64_t weight_bytes = 0;
   uint64_t session_bytes = 0;
   uint64_t peak_resident_bytes = 0;  // of the process

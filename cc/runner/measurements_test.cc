@@ -13,8 +13,11 @@ const std::vector<Measurement> kMeasurements = {
      .depth = 512,
      .tokens_per_second = {50},
      .bytes_per_token = 20e9}};
-const BenchConditions kConditions = {
-    .model = "tiny", .device = "CPU", .load_seconds = 0.5, .read_bandwidth = 2e12};
+const BenchConditions kConditions = {.model = "tiny",
+                                     .device = "CPU",
+                                     .load_seconds = 0.5,
+                                     .weights_seconds = 0.25,
+                                     .read_bandwidth = 2e12};
 const std::vector<StepProfile> kProfiles = {
     {512, 1, {{"layers.*.down", 60, 1000, 1'000'000'000, 1e9}}},
     {0, 2048, {{"layers.*.down", 60, 1000, 1'000'000'000, 5e11}}}};
@@ -48,6 +51,8 @@ TEST(FormatBench, TableAndMarkdownHaveARowForEachMeasurement) {
 TEST(FormatBench, JsonHasTheNumbers) {
   const auto root =
       nlohmann::json::parse(FormatBench(kConditions, kMeasurements, kProfiles, BenchFormat::kJson));
+  EXPECT_EQ(root["load_seconds"], 0.5);
+  EXPECT_EQ(root["weights_seconds"], 0.25);
   EXPECT_EQ(root["results"].size(), 2u);
   EXPECT_EQ(root["results"][0]["tokens_per_second"]["mean"], 110);
   EXPECT_EQ(root["results"][1]["depth"], 512);

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from python.artifact import atomic_write, sha256
+from python.artifact.sha256 import Sections
 from python.artifact.strict_json import Fields
 from python.artifact.strict_json import read as read_json
 from python.console.errors import FormatError
@@ -23,15 +24,19 @@ CHAT_TEMPLATES = ("gemma3", "gemma4")
 _MAX_BYTES = 4 << 20
 _MAX_VOCABULARY = 1 << 24
 _MAX_POSITIONS = 1 << 31
+_MIN_SECTION_BYTES, _MAX_SECTION_BYTES = 1 << 20, 1 << 30
 
 
 @dataclass(frozen=True, kw_only=True)
 class FileEntry:
-    """One file of the folder, other than the manifest."""
+    """One file of the folder, other than the manifest. `sections` lets a reader check the file in
+    parallel; they cover all of it.
+    """
 
     name: str
     bytes: int
     sha256: str
+    sections: Sections | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,12 +91,19 @@ def to_bytes(manifest: Manifest) -> bytes:
         "max_seq_len": manifest.max_seq_len,
         "max_prefill_chunk": manifest.max_prefill_chunk,
         "methods": sorted(manifest.methods),
-        "files": [asdict(entry) for entry in sorted(manifest.files, key=lambda entry: entry.name)],
+        "files": [_file_document(e) for e in sorted(manifest.files, key=lambda e: e.name)],
         "tokenizer": None if manifest.tokenizer is None else asdict(manifest.tokenizer),
         "sampling": asdict(manifest.sampling),
         "versions": dict(manifest.versions),
     }
     return (json.dumps(document, indent=2, sort_keys=True, allow_nan=False) + "\n").encode()
+
+
+def _file_document(entry: FileEntry) -> dict[str, Any]:
+    document = asdict(entry)
+    if entry.sections is None:
+        del document["sections"]
+    return document
 
 
 def write(folder: Path, manifest: Manifest) -> None:
@@ -119,6 +131,8 @@ def check_files(folder: Path, manifest: Manifest) -> None:
         if not path.is_file():
             raise FormatError(path, "is in the manifest but is not a file of the folder")
         sha256.check_file(path, entry.bytes, entry.sha256)
+        if entry.sections is not None:
+            sha256.check_sections(path, entry.sections)
 
 
 def from_document(document: object, where: Path) -> Manifest:
@@ -158,9 +172,30 @@ def _file_entry(item: object, where: Path) -> FileEntry:
     digest = fields.text("sha256")
     if not sha256.is_digest(digest):
         raise fields.error("sha256", f"is {digest!r:.80}, not 64 hexadecimal digits")
-    entry = FileEntry(name=name, bytes=fields.integer("bytes"), sha256=digest)
+    size = fields.integer("bytes")
+    sections = None
+    if fields.has("sections"):
+        sections = _sections(fields.mapping("sections"), name, size, where)
+    entry = FileEntry(name=name, bytes=size, sha256=digest, sections=sections)
     fields.finish()
     return entry
+
+
+def _sections(value: Mapping[str, Any], name: str, file_bytes: int, where: Path) -> Sections:
+    fields = Fields(value, where, f"'sections' of {name}")
+    size = fields.integer("bytes", _MIN_SECTION_BYTES, _MAX_SECTION_BYTES)
+    if size & (size - 1):
+        raise fields.error("bytes", f"is {size}, not a power of two")
+    digests = fields.items("sha256")
+    count = sha256.count_sections(file_bytes, size)
+    if len(digests) != count:
+        raise fields.error(
+            "sha256", f"has {len(digests)} digests, but {file_bytes} bytes are {count} sections"
+        )
+    if not all(map(sha256.is_digest, digests)):
+        raise fields.error("sha256", "has an entry that is not 64 hexadecimal digits")
+    fields.finish()
+    return Sections(bytes=size, sha256=tuple(digests))
 
 
 def _methods(fields: Fields) -> tuple[str, ...]:

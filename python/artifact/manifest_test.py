@@ -2,6 +2,7 @@
 refused.
 """
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from python.artifact import manifest
+from python.artifact import manifest, sha256
 from python.console.errors import FormatError
 
 
@@ -109,6 +110,66 @@ def test_departures_are_refused(
     path.write_text(json.dumps(document))
     with pytest.raises(FormatError, match=problem):
         manifest.read(tmp_path)
+
+
+_MEBIBYTE = 1 << 20
+
+
+def _with_sections(folder: Path) -> Any:
+    """A document whose first file has three sections, the last one of one byte."""
+    document = json.loads(manifest.to_bytes(_example(folder)))
+    document["files"][0].update(
+        bytes=2 * _MEBIBYTE + 1, sections={"bytes": _MEBIBYTE, "sha256": ["0" * 64] * 3}
+    )
+    return document
+
+
+def test_sections_round_trip(tmp_path: Path) -> None:
+    document = _with_sections(tmp_path)
+    read = manifest.from_document(document, tmp_path)
+    assert read.files[0].sections == sha256.Sections(bytes=_MEBIBYTE, sha256=("0" * 64,) * 3)
+    assert read.files[1].sections is None
+    assert json.loads(manifest.to_bytes(read)) == document
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (_set("bytes", to=2 * _MEBIBYTE), "3 digests, but 2097152 bytes are 2 sections"),
+        (_set("bytes", to=0), "3 digests, but 0 bytes are 0 sections"),
+        (_set("sections", to=None), "'sections' of an entry of 'files' must be an object"),
+        (_set("sections", "bytes", to=_MEBIBYTE // 2), "is 524288, not within 1048576 to"),
+        (_set("sections", "bytes", to=1 << 31), "is 2147483648, not within 1048576 to 1073741824"),
+        (_set("sections", "bytes", to=3 * _MEBIBYTE), "is 3145728, not a power of two"),
+        (_set("sections", "bytes", to=True), "must be an integer"),
+        (_set("sections", "bytes", to=2 * _MEBIBYTE), "3 digests, but 2097153 bytes are 2 sect"),
+        (_set("sections", "sha256", to=[]), "has 0 digests, but 2097153 bytes are 3 sections"),
+        (_set("sections", "sha256", 1, to="A" * 64), "entry that is not 64 hexadecimal digits"),
+        (_set("sections", "sha256", 2, to=7), "entry that is not 64 hexadecimal digits"),
+        (_set("sections", "sha256", to="0" * 64), "'sha256' of 'sections' of model.pte must be a"),
+        (_drop("sections", "sha256"), "'sections' of model.pte has no 'sha256'"),
+        (_drop("sections", "bytes"), "'sections' of model.pte has no 'bytes'"),
+        (_set("sections", "surprise", to=1), "'sections' of model.pte has unknown keys"),
+    ],
+)  # fmt: skip
+def test_wrong_sections_are_refused(
+    tmp_path: Path, change: Callable[[Any], None], problem: str
+) -> None:
+    document = _with_sections(tmp_path)
+    change(document["files"][0])
+    with pytest.raises(FormatError, match=problem):
+        manifest.from_document(document, tmp_path)
+
+
+def test_sections_of_files_are_checked(tmp_path: Path) -> None:
+    example = _example(tmp_path)
+    digest = sha256.SectionDigest(_MEBIBYTE)
+    digest.update(b"program")
+    files = [dataclasses.replace(e, sections=digest.sections) for e in example.files]
+    right = (example.files[0], files[1])
+    manifest.check_files(tmp_path, dataclasses.replace(example, files=right))
+    with pytest.raises(FormatError, match=r"tokenizer\.bin: bytes 0 to 6 have sha256"):
+        manifest.check_files(tmp_path, dataclasses.replace(example, files=tuple(files)))
 
 
 def test_no_tokenizer_and_no_stop_ids(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Tests of sha256."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,32 @@ def test_wrong_size_and_wrong_digest(tmp_path: Path) -> None:
     path.write_bytes(b"abd")
     with pytest.raises(FormatError, match=f"has sha256 .*, {_ABC} was promised"):
         sha256.check_file(path, 3, _ABC)
+
+
+@pytest.mark.parametrize("size", [0, 1, 4, 5, 8, 11, 12])
+@pytest.mark.parametrize("step", [1, 3, 4, 20])
+def test_sections(tmp_path: Path, size: int, step: int) -> None:
+    data = bytes(range(1, size + 1))
+    digest = sha256.SectionDigest(4)
+    for begin in range(0, size, step):
+        digest.update(memoryview(data)[begin : begin + step])
+    expected = [hashlib.sha256(data[i : i + 4]).hexdigest() for i in range(0, size, 4)]
+    assert digest.whole == hashlib.sha256(data).hexdigest()
+    assert digest.sections == sha256.Sections(bytes=4, sha256=tuple(expected))
+    assert sha256.count_sections(size, 4) == len(expected)
+    path = tmp_path / "a"
+    path.write_bytes(data)
+    sha256.check_sections(path, digest.sections)
+
+
+def test_a_wrong_section_is_named(tmp_path: Path) -> None:
+    digest = sha256.SectionDigest(4)
+    digest.update(b"abcdefghij")
+    path = tmp_path / "a"
+    path.write_bytes(b"abcdefghiJ")
+    promised = digest.sections.sha256[2]
+    with pytest.raises(FormatError, match=f"bytes 8 to 10 have sha256 .*, {promised} was promised"):
+        sha256.check_sections(path, digest.sections)
 
 
 def test_what_a_digest_looks_like() -> None:

@@ -243,7 +243,12 @@ def _write_weights(
             writer.write(weight.data_key, planned.table.make(weight.name, form).data.data)
             report.advance(weight.name, bytes_done=form.bytes)
         written = writer.finish()
-    return manifest.FileEntry(name=WEIGHTS_FILE, bytes=written.bytes, sha256=written.sha256)
+    return manifest.FileEntry(
+        name=WEIGHTS_FILE,
+        bytes=written.bytes,
+        sha256=written.sha256,
+        sections=written.sections,
+    )
 
 
 def _write_bytes(folder: Path, name: str, data: bytes) -> manifest.FileEntry:

@@ -117,6 +117,9 @@ def test_the_folder_is_what_the_manifest_says(artifact: Path) -> None:
     read = manifest.read(artifact)
     manifest.check_files(artifact, read)
     assert {entry.name for entry in read.files} == {"model.pte", "model.ptd", "tokenizer.bin"}
+    (weights,) = (entry for entry in read.files if entry.name == "model.ptd")
+    assert weights.sections is not None
+    assert weights.sections.sha256 == (weights.sha256,)  # there is one only
     assert GemmaConfig.from_json(read.config) == export.read_config(_fake(artifact.parent))
     assert (read.max_seq_len, read.max_prefill_chunk, read.recipe) == (48, 20, "none")
     assert read.tokenizer is not None

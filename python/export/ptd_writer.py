@@ -12,7 +12,6 @@ whole one (the caller removes it).
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import importlib.resources
 import os
 import pathlib
@@ -20,10 +19,12 @@ import struct
 from collections.abc import Sequence
 from typing import BinaryIO
 
+from python.artifact.sha256 import SectionDigest, Sections
 from python.console.errors import UserError
 from python.export import flatc
 
 ALIGNMENT = 128
+SECTION_BYTES = 64 << 20  # what a thread of the runner reads and hashes at a time
 _VERSION = 0  # of the FlatTensor schema
 _PREFIX = 8  # the flatbuffer's root offset and file identifier, before the header
 # Magic, bytes of the header; offset and size of the flatbuffer; offset and size of the segments.
@@ -49,6 +50,7 @@ class Written:
 
     bytes: int
     sha256: str
+    sections: Sections
 
 
 class PtdWriter:
@@ -59,7 +61,7 @@ class PtdWriter:
         self._blobs = list(blobs)
         self._next = 0
         self._offset = 0
-        self._digest = hashlib.sha256()
+        self._digest = SectionDigest(SECTION_BYTES)
 
     def begin(self) -> None:
         """Writes the header and the index."""
@@ -83,7 +85,7 @@ class PtdWriter:
         self._next += 1
 
     def finish(self) -> Written:
-        """Flushes the file to the disk; returns its size and sha256.
+        """Flushes the file to the disk; returns its size and digests.
 
         Raises:
           PtdError: an announced blob is missing.
@@ -92,7 +94,9 @@ class PtdWriter:
             raise PtdError(f"{self._blobs[self._next].key} was not written")
         self._file.flush()
         os.fsync(self._file.fileno())
-        return Written(bytes=self._offset, sha256=self._digest.hexdigest())
+        return Written(
+            bytes=self._offset, sha256=self._digest.whole, sections=self._digest.sections
+        )
 
     def _emit(self, data: memoryview | bytes) -> None:
         self._file.write(data)

@@ -31,6 +31,22 @@ def _write(path: pathlib.Path, blobs: dict[str, bytes]) -> bytes:
     return content
 
 
+def test_digests_of_sections(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("python.export.ptd_writer.SECTION_BYTES", 300)
+    with (tmp_path / "model.ptd").open("wb") as file:
+        writer = PtdWriter(file, [Blob(key=key, bytes=len(data)) for key, data in BLOBS.items()])
+        writer.begin()
+        for key, data in BLOBS.items():
+            writer.write(key, data)
+        written = writer.finish()
+    content = (tmp_path / "model.ptd").read_bytes()
+    assert written.sections.bytes == 300
+    assert len(written.sections.sha256) == -(-len(content) // 300) > 5
+    for index, digest in enumerate(written.sections.sha256):
+        section = content[300 * index : 300 * (index + 1)]
+        assert digest == hashlib.sha256(section).hexdigest()
+
+
 @pytest.mark.parametrize("count", range(len(BLOBS) + 1))
 def test_equals_executorchs_serializer(tmp_path: pathlib.Path, count: int) -> None:
     blobs = dict(list(BLOBS.items())[:count])

@@ -77,7 +77,7 @@ def flip_bit(path: Path, position: float) -> None:
 
 
 def accept_digest(artifact: Path, name: str) -> None:
-    """Writes the damaged file's own size and sha256 into the manifest, so that the next check has to see it."""
+    """Writes the damaged file's own size and digests into the manifest, so that the next check has to see it."""
     import hashlib
 
     data = (artifact / name).read_bytes()
@@ -85,6 +85,12 @@ def accept_digest(artifact: Path, name: str) -> None:
     def edit(manifest: dict[str, Any]) -> None:
         entry = next(entry for entry in manifest["files"] if entry["name"] == name)
         entry.update(bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+        if "sections" in entry:
+            size = entry["sections"]["bytes"]
+            entry["sections"]["sha256"] = [
+                hashlib.sha256(data[begin : begin + size]).hexdigest()
+                for begin in range(0, len(data), size)
+            ]
 
     edit_manifest(artifact, edit)
 
@@ -116,6 +122,20 @@ def test_a_flipped_bit_is_seen_by_its_digest(artifact: Path, name: str, position
     path = data_file(artifact) if name == "ptd" else artifact / name
     flip_bit(path, position)
     assert "sha256" in assert_refused(score(artifact), 1)
+
+
+@pytest.mark.parametrize("position", [0.001, 0.3, 0.7, 0.999])
+def test_weights_without_digests_of_sections_are_checked_whole(
+    artifact: Path, position: float
+) -> None:
+    def edit(manifest: dict[str, Any]) -> None:
+        for entry in manifest["files"]:
+            entry.pop("sections", None)
+
+    edit_manifest(artifact, edit)
+    assert score(artifact).returncode == 0
+    flip_bit(data_file(artifact), position)
+    assert "its sha256 is" in assert_refused(score(artifact), 1)
 
 
 def test_hostile_programs_with_matching_digests_never_crash(artifact: Path) -> None:
@@ -170,6 +190,7 @@ def test_hostile_weights_with_matching_digests_never_crash(artifact: Path) -> No
         ("name", lambda m: m["files"][0].update(name="../../etc/passwd")),
         ("bytes", lambda m: m["files"][0].update(bytes=2**63)),
         ("sha256", lambda m: m["files"][0].update(sha256="00")),
+        ("sections", lambda m: m["files"][0].update(sections={"bytes": 1 << 20, "sha256": []})),
         ("stop_ids", lambda m: m["tokenizer"].update(stop_ids=[1 << 40])),
         ("chat_template", lambda m: m["tokenizer"].update(chat_template="llama")),
     ],

@@ -308,10 +308,7 @@ absl::Status MemoryWeights::Read(std::span<const WeightRequest> requests, Weight
     const auto found = data_.find(requests[i].key);
     if (found == data_.end())
       return absl::NotFoundError(absl::StrCat("weight ", requests[i].key, " is missing"));
-    const WeightPiece piece = {i, 0, found->second.size()};
-    GEMMA_ASSIGN_OR_RETURN(std::byte * memory, sink.Reserve(piece));
-    std::memcpy(memory, found->second.data(), found->second.size());
-    GEMMA_RETURN_IF_ERROR(sink.Accept(piece));
+    GEMMA_RETURN_IF_ERROR(DeliverWeight(i, found->second, sink));
     ++delivered;
   }
   return absl::OkStatus();
