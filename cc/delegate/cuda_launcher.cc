@@ -107,7 +107,8 @@ const CudaLinear* CudaLauncher::NextLinear(const CudaStep& step) const {
 absl::Status CudaLauncher::RunLinear(const CudaLinear& op, const CudaLinear* next) const {
   const int64_t rows = Rows(op.fused_norm ? op.norm.x : op.in);
   const auto gemm = Product<cuda::Gemm>(op, rows);
-  if (!TakesMatvec(op, rows, Weight(op.weights[0]).shape, cuda::IsHopperGemm(gemm, context_.device)))
+  if (!TakesMatvec(op, rows, Weight(op.weights[0]).shape,
+                   cuda::IsHopperGemm(gemm, context_.device)))
     return cuda::RunGemm(gemm, context_);
   auto product = Product<cuda::Matvec>(op, rows);
   if (op.fused_norm) {

@@ -43,8 +43,8 @@ class PreparedPlan {
   // error, `results` is unspecified.
   virtual absl::Status Run(SessionState& session, const Call& call, const CallResults& results) = 0;
 
-  // Runs every kind of step by itself, with `tokens` at position `start` and on, and takes the time;
-  // what the session holds from `start` on is lost. Unimplemented where an executor cannot.
+  // Runs every kind of step by itself, with `tokens` at position `start` and on, and takes the
+  // time; what the session holds from `start` on is lost. Unimplemented where an executor cannot.
   virtual absl::StatusOr<std::vector<StepTime>> Profile(SessionState&, int64_t /*start*/,
                                                         int64_t /*tokens*/) {
     return absl::UnimplementedError("this device has no profile of its steps");

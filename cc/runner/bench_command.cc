@@ -149,7 +149,8 @@ absl::Status RunBench(const Flags& flags) {
   GEMMA_ASSIGN_OR_RETURN(const std::unique_ptr<Session> session, OpenSession(*engine, flags.model));
   Bench bench(*session, engine->limits().vocab_size);
   GEMMA_ASSIGN_OR_RETURN(std::vector<Measurement> measurements, MeasureAll(flags, bench));
-  GEMMA_ASSIGN_OR_RETURN(const std::vector<StepProfile> profiles, ProfileAll(flags, engine->limits().max_prefill_chunk, *session));
+  GEMMA_ASSIGN_OR_RETURN(const std::vector<StepProfile> profiles,
+                         ProfileAll(flags, engine->limits().max_prefill_chunk, *session));
   SetBytesRead(profiles, measurements);
   const absl::StatusOr<DeviceFigures> figures = engine->MeasureDevice();
   if (!figures.ok() && !absl::IsUnimplemented(figures.status())) return figures.status();
