@@ -20,8 +20,8 @@ namespace gemma {
 using LoadStopped = std::atomic<bool>;
 
 // `wanted` threads, or as many as are worth it where that is 0: one a CPU, at most 16 (each hashes
-// about 2 GB/s, and together they should keep up with PCIe). Never more than the sink lets hold a
-// piece, or than there are tasks; at least 1.
+// 1 to 2 GB/s, and copies to a GPU are faster than all of them). Never more than the sink lets hold
+// a piece, or than there are tasks; at least 1.
 int LoadThreads(int wanted, size_t tasks, const WeightSink& sink);
 
 // Calls task(0) to task(tasks - 1), each once and about in this order, on `threads` threads; after
