@@ -89,22 +89,31 @@ def compare_greedy(artifact: pathlib.Path, prompt: str) -> bool:
     return cpu == cuda
 
 
+def check(artifact: pathlib.Path, texts_file: pathlib.Path) -> bool:
+    """All comparisons. Raises OSError, ValueError, KeyError or RuntimeError where one cannot run."""
+    texts = json.loads(texts_file.read_text())
+    manifest = json.loads((artifact / "manifest.json").read_text())
+    window = manifest["model"]["config"]["sliding"]["window"]
+    results = [compare_devices(artifact, name, ids) for name, ids in texts["texts"].items()]
+    results.append(compare_devices(artifact, "long", texts["long"]))
+    results.append(compare_chunks(artifact, texts["long"], window))
+    results += [compare_greedy(artifact, prompt) for prompt in texts["prompts"]]
+    print(f"{sum(results)} passed, {len(results) - sum(results)} failed")
+    return all(results)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("artifact", type=pathlib.Path)
     parser.add_argument("texts", type=pathlib.Path)
     arguments = parser.parse_args()
-    texts = json.loads(arguments.texts.read_text())
-    manifest = json.loads((arguments.artifact / "manifest.json").read_text())
-    window = manifest["model"]["config"]["sliding"]["window"]
-    results = [
-        compare_devices(arguments.artifact, name, ids) for name, ids in texts["texts"].items()
-    ]
-    results.append(compare_devices(arguments.artifact, "long", texts["long"]))
-    results.append(compare_chunks(arguments.artifact, texts["long"], window))
-    results += [compare_greedy(arguments.artifact, prompt) for prompt in texts["prompts"]]
-    print(f"{sum(results)} passed, {len(results) - sum(results)} failed")
-    return 0 if all(results) else 1
+    try:
+        return 0 if check(arguments.artifact, arguments.texts) else 1
+    except KeyError as missing:
+        print(f"check_model.py: the manifest or the texts have no {missing}", file=sys.stderr)
+    except (OSError, ValueError, RuntimeError) as error:
+        print(f"check_model.py: {error}", file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":

@@ -114,7 +114,11 @@ def main() -> int:
     filler.add_argument("folder")
     filler.set_defaults(run=fill)
     arguments = parser.parse_args()
-    arguments.run(arguments)
+    try:
+        arguments.run(arguments)
+    except OSError as error:
+        print(f"load_artifact.py: {error} (fill takes a folder that plan made)", file=sys.stderr)
+        return 1
     return 0
 
 
