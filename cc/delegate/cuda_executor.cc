@@ -74,7 +74,8 @@ CudaCallBuffers BuffersAt(std::byte* base, const BufferPlaces& places) {
 absl::StatusOr<Programs> FusePrograms(const Plan& plan, const std::vector<int>& rotated) {
   std::vector<int64_t> queries_columns;
   for (size_t i = 0; i < plan.caches.size(); ++i)
-    queries_columns.push_back(plan.caches[i].head_dim + rotated[i]);
+    queries_columns.push_back(
+        cuda::ScoreColumns(CudaSession::CacheShape(plan.caches[i], rotated[i])));
   Programs programs;
   GEMMA_ASSIGN_OR_RETURN(programs.one_token, FusePlan(plan, true, queries_columns));
   programs.bytes = programs.one_token.bytes;
@@ -480,10 +481,12 @@ absl::Status CudaExecutor::LoadWeights(std::span<const PlanWeight> weights, Weig
   return shared_.weights->Load(weights, source);
 }
 
-// Which caches keys and values can share, by cache of the plan: rope's frequencies decide.
+// Which caches keys and values can share, by cache of the plan: rope's frequencies decide. Keys in
+// pairs have more digits than values, so nothing is shared then.
 absl::StatusOr<std::vector<int>> CudaExecutor::FindRotations(
     const Plan& plan, const std::vector<WeightView>& weights) const {
   std::vector<int> rotated(plan.caches.size(), 0);
+  if (AsksForPairs(plan)) return rotated;
   for (const PlanStep& step : plan.steps) {
     const auto* prepare = std::get_if<PrepareAttentionStep>(&step.operation);
     if (prepare == nullptr) continue;

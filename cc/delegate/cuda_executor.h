@@ -3,8 +3,8 @@
 // 2 to 8 tokens run the same products (matvec), more run GEMMs.
 //
 // Memory is taken by LoadWeights, Prepare and NewSession alone, each after its size is known, and
-// given back when they fail. Calls take turns. Keys and values are float16, whatever type the plan
-// names (docs/numerics.md).
+// given back when they fail. Calls take turns. Keys and values are float16; what the plan calls
+// float32 is computed with pairs of them (docs/numerics.md).
 #ifndef CC_DELEGATE_CUDA_EXECUTOR_H_
 #define CC_DELEGATE_CUDA_EXECUTOR_H_
 

@@ -19,6 +19,7 @@ constexpr int64_t kMatvecInputBytes = 120 << 10;
 // the speed on an H100 with 4 to 8 tokens): they have too few rows to occupy the GPU.
 constexpr int64_t kTallMatvecTokens = 2;
 
+// rows: of the input, two a token where paired
 bool TakesMatvec(const CudaLinear& op, int64_t rows, const WeightShape& shape, bool is_hopper) {
   if (rows > cuda::kMaxMatvecTokens) return false;
   if (rows > kTallMatvecTokens && shape.columns > shape.rows && is_hopper) return false;
@@ -41,14 +42,15 @@ absl::Status CudaLauncher::Launch(const CudaStep& step) const {
 void* CudaLauncher::Address(const CudaOperand& operand) const {
   if (operand.buffer == kAbsent) return nullptr;
   const CudaBuffer& buffer = program_.buffers[operand.buffer];
-  const size_t row = static_cast<size_t>(buffer.columns) * (buffer.half ? 2 : 4);
+  const size_t row = static_cast<size_t>(buffer.columns) * ElementBytes(buffer);
   const size_t skipped = operand.last_row && !buffer.one_row ? static_cast<size_t>(tokens_ - 1) : 0;
   return model_.activations + program_.places[operand.buffer].offset + skipped * row;
 }
 
 cuda::Activations CudaLauncher::Get(const CudaOperand& operand) const {
   if (operand.buffer == kAbsent) return {};
-  return {Address(operand), program_.buffers[operand.buffer].half};
+  const CudaBuffer& buffer = program_.buffers[operand.buffer];
+  return {Address(operand), buffer.half, buffer.paired};
 }
 
 const float* CudaLauncher::Vector(Index index) const {
@@ -84,6 +86,7 @@ template <typename Op>
 Op CudaLauncher::Product(const CudaLinear& op, int64_t rows) const {
   Op product;
   product.tokens = rows;
+  product.paired = program_.paired;
   product.in = op.fused_norm ? nullptr : Halves(op.in);
   for (size_t i = 0; i < op.weights.size(); ++i) {
     product.outputs.push_back(
@@ -107,7 +110,7 @@ const CudaLinear* CudaLauncher::NextLinear(const CudaStep& step) const {
 absl::Status CudaLauncher::RunLinear(const CudaLinear& op, const CudaLinear* next) const {
   const int64_t rows = Rows(op.fused_norm ? op.norm.x : op.in);
   const auto gemm = Product<cuda::Gemm>(op, rows);
-  if (!TakesMatvec(op, rows, Weight(op.weights[0]).shape,
+  if (!TakesMatvec(op, InputRows(rows), Weight(op.weights[0]).shape,
                    cuda::IsHopperGemm(gemm, context_.device)))
     return cuda::RunGemm(gemm, context_);
   auto product = Product<cuda::Matvec>(op, rows);
@@ -164,6 +167,7 @@ absl::Status CudaLauncher::Run(const CudaPointwise& op) const {
   params.b = Get(op.b);
   params.out = Get(op.out);
   params.size = Rows(op.a) * Columns(op.a);
+  params.columns = Columns(op.a);
   params.cap = op.cap;
   return cuda::RunPointwise(params, context_);
 }
@@ -187,17 +191,19 @@ absl::Status CudaLauncher::Run(const CudaScore& op) const {
     head.weights = {op.weight};
     head.softcap = op.softcap;
     const int64_t rows = std::min(kCudaScoreRows, tokens_ - first);
-    const uint16_t* const in = Halves(op.in) + first * Columns(op.in);
+    const uint16_t* const in = Halves(op.in) + InputRows(first) * Columns(op.in);
     const auto run = [&](auto product, const auto& launch) {
       product.tokens = rows;
+      product.paired = program_.paired;
       product.in = in;
       product.outputs = {{Weight(op.weight), buffers.logits}};
       product.softcap = op.softcap;
       return launch(product, context_);
     };
-    GEMMA_RETURN_IF_ERROR(TakesMatvec(head, rows, Weight(op.weight).shape, /*is_hopper=*/false)
-                              ? run(cuda::Matvec{}, cuda::RunMatvec)
-                              : run(cuda::Gemm{}, cuda::RunGemm));
+    GEMMA_RETURN_IF_ERROR(
+        TakesMatvec(head, InputRows(rows), Weight(op.weight).shape, /*is_hopper=*/false)
+            ? run(cuda::Matvec{}, cuda::RunMatvec)
+            : run(cuda::Gemm{}, cuda::RunGemm));
     cuda::ScoreParams score;
     score.logits = buffers.logits;
     score.targets = buffers.targets + first;

@@ -71,6 +71,8 @@ class CudaLauncher {
   }
   cuda::Activations Get(const CudaOperand& operand) const;
   int64_t Rows(const CudaOperand& operand) const { return program_.Rows(operand, tokens_); }
+  // Of a product's input.
+  int64_t InputRows(int64_t tokens) const { return program_.paired ? 2 * tokens : tokens; }
   int64_t Columns(const CudaOperand& operand) const {
     return program_.buffers[operand.buffer].columns;
   }

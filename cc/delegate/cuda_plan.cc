@@ -26,6 +26,7 @@ class Fuser {
       : queries_columns_(queries_columns), operands_(plan.values.size()) {
     program_.plan = &plan;
     program_.one_token = one_token;
+    program_.paired = AsksForPairs(plan);
     for (const PlanStep& step : plan.steps) steps_.push_back(&step);
     const auto is_select = [](const PlanStep* step) {
       return std::holds_alternative<SelectLastStep>(step->operation);
@@ -73,14 +74,15 @@ class Fuser {
     return value == kAbsent ? CudaOperand{} : operands_[value];
   }
 
-  CudaOperand NewBuffer(int64_t columns, bool one_row, bool half) {
-    program_.buffers.push_back({columns, one_row, half});
+  CudaOperand NewBuffer(const CudaBuffer& buffer) {
+    program_.buffers.push_back(buffer);
     return {static_cast<Index>(program_.buffers.size() - 1), false};
   }
 
   // A value that is written gets a buffer of its own.
   CudaOperand Write(Index value, bool half, bool one_row) {
-    operands_[value] = NewBuffer(plan().values[value].columns, one_row, half);
+    operands_[value] =
+        NewBuffer({plan().values[value].columns, one_row, half, half && program_.paired});
     return operands_[value];
   }
   CudaOperand Write(Index value, bool half = false) {
@@ -248,7 +250,7 @@ class Fuser {
     op.q = Read(s.q);
     op.k = Read(s.k);
     op.v = Read(s.v);
-    op.queries = NewBuffer(s.heads * queries_columns_[s.cache], false, true);
+    op.queries = NewBuffer({.columns = s.heads * queries_columns_[s.cache], .half = true});
     const bool half = FeedsProduct(attention->out, following + 1);
     if (!half) return CannotRun(*steps_[following], "its output is not the input of a product");
     op.out = Write(attention->out, half);
@@ -330,16 +332,25 @@ struct OperandVisitor {
   void operator()(const CudaScore& op) { Put({op.in}); }
 };
 
+absl::Status CheckCaches(const Plan& plan) {
+  for (const PlanCache& cache : plan.caches) {
+    if (cache.type == plan.caches[0].type) continue;
+    return absl::UnimplementedError(
+        absl::StrCat("the CUDA kernels cannot run caches of different types, ", plan.caches[0].name,
+                     " and ", cache.name, " (use --device cpu)"));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status PlaceBuffers(CudaProgram& program) {
   const int64_t tokens = program.one_token ? 1 : program.plan->max_tokens;
   std::vector<BufferLifetime> lifetimes(program.buffers.size());
   for (size_t i = 0; i < lifetimes.size(); ++i) {
     const CudaBuffer& buffer = program.buffers[i];
-    GEMMA_ASSIGN_OR_RETURN(
-        lifetimes[i].size,
-        CheckedMul<uint64_t>(static_cast<uint64_t>(buffer.one_row ? 1 : tokens) *
-                                 (buffer.half ? sizeof(uint16_t) : sizeof(float)),
-                             static_cast<uint64_t>(buffer.columns)));
+    GEMMA_ASSIGN_OR_RETURN(lifetimes[i].size,
+                           CheckedMul<uint64_t>(static_cast<uint64_t>(buffer.one_row ? 1 : tokens) *
+                                                    ElementBytes(buffer),
+                                                static_cast<uint64_t>(buffer.columns)));
   }
   for (size_t step = 0; step < program.steps.size(); ++step) {
     OperandVisitor visitor;
@@ -354,8 +365,14 @@ absl::Status PlaceBuffers(CudaProgram& program) {
 
 }  // namespace
 
+bool AsksForPairs(const Plan& plan) {
+  return std::all_of(plan.caches.begin(), plan.caches.end(),
+                     [](const PlanCache& cache) { return cache.type == CacheType::kF32; });
+}
+
 absl::StatusOr<CudaProgram> FusePlan(const Plan& plan, bool one_token,
                                      const std::vector<int64_t>& queries_columns) {
+  GEMMA_RETURN_IF_ERROR(CheckCaches(plan));
   GEMMA_ASSIGN_OR_RETURN(CudaProgram program, Fuser(plan, one_token, queries_columns).Fuse());
   GEMMA_RETURN_IF_ERROR(PlaceBuffers(program));
   return program;

@@ -4,13 +4,15 @@
 // What is fused: two norms around a residual sum into one; a norm into the product that follows it
 // (one token); projections of one input; gelu(gate) * up into gate and up's product; a softcap into
 // the head; the preparation of queries, keys and values into attention. What is stored in 16 bits
-// (activation.h): inputs of products. Everything else is float32.
+// (activation.h): inputs of products, as pairs where the plan's caches are float32. Everything else
+// is float32.
 //
 // There are two programs for a plan: one for calls of one token, in which the last row is the only
 // one, and one for all others.
 #ifndef CC_DELEGATE_CUDA_PLAN_H_
 #define CC_DELEGATE_CUDA_PLAN_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <variant>
@@ -32,7 +34,13 @@ struct CudaBuffer {
   int64_t columns = 0;
   bool one_row = false;  // instead of one a token
   bool half = false;     // float16 with kActivationScale, else float32
+  bool paired = false;   // where half: two of them a number (activation.h)
 };
+
+// Bytes of one of its numbers.
+inline size_t ElementBytes(const CudaBuffer& buffer) {
+  return buffer.half && !buffer.paired ? sizeof(uint16_t) : sizeof(float);
+}
 
 struct CudaEmbed {
   Index weight = kAbsent;
@@ -101,6 +109,7 @@ struct CudaStep {
 struct CudaProgram {
   const Plan* plan = nullptr;
   bool one_token = false;
+  bool paired = false;  // inputs of products are pairs (activation.h)
   std::vector<CudaBuffer> buffers;
   std::vector<CudaStep> steps;
   std::vector<MemoryRange> places;  // by buffer, for max_tokens
@@ -111,9 +120,13 @@ struct CudaProgram {
   }
 };
 
-// `queries_columns`: of prepared queries, by cache of the plan (head_dim, or more for shared
-// caches). Unimplemented names a step that the CUDA kernels cannot run. The plan must outlive the
-// program.
+// Whether the plan asks for float32: all its caches have that type. (On a GPU this takes pairs of
+// float16, DeviceCache::paired and activation.h.)
+bool AsksForPairs(const Plan& plan);
+
+// `queries_columns`: of prepared queries, by cache of the plan (head_dim, or more for shared caches
+// and for pairs). Unimplemented names a step that the CUDA kernels cannot run. The plan must
+// outlive the program.
 absl::StatusOr<CudaProgram> FusePlan(const Plan& plan, bool one_token,
                                      const std::vector<int64_t>& queries_columns);
 

@@ -52,6 +52,7 @@ cuda::DeviceCache CudaSession::CacheShape(const PlanCache& cache, int rotated) {
   shape.capacity = static_cast<int32_t>(cache.capacity);
   shape.window = static_cast<int32_t>(cache.window);
   shape.rotated = rotated;
+  shape.paired = cache.type == CacheType::kF32;
   return shape;
 }
 
@@ -73,9 +74,9 @@ absl::StatusOr<std::unique_ptr<CudaSession>> CudaSession::Create(
   for (size_t i = 0; i < caches.size(); ++i) {
     cuda::DeviceCache cache = CacheShape(caches[i], rotated[i]);
     auto* const first = reinterpret_cast<uint16_t*>(base + places.offsets[i]);
-    const size_t half = static_cast<size_t>(cache.kv_heads) * static_cast<size_t>(cache.capacity) *
-                        static_cast<size_t>(cache.head_dim);
-    cache.values = rotated[i] > 0 ? first : first + half;
+    const size_t keys = static_cast<size_t>(cache.kv_heads) * static_cast<size_t>(cache.capacity) *
+                        static_cast<size_t>(cuda::ScoreColumns(cache));
+    cache.values = rotated[i] > 0 ? first : first + keys;
     cache.keys = rotated[i] > 0 ? nullptr : first;
     session->device_caches_.push_back(cache);
   }

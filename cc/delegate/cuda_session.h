@@ -1,5 +1,6 @@
-// A session whose keys and values lie in GPU memory, in float16 whatever type the plan names, with
-// what a decode step needs from the step before it, and the graphs of its decode steps.
+// A session whose keys and values lie in GPU memory, in float16, keys in pairs where the plan names
+// float32 (DeviceCache::paired), with what a decode step needs from the step before it, and the
+// graphs of its decode steps.
 #ifndef CC_DELEGATE_CUDA_SESSION_H_
 #define CC_DELEGATE_CUDA_SESSION_H_
 

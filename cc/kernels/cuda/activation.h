@@ -5,8 +5,15 @@
 // two and therefore exact, puts its range at about 4e-3 to 4e6 in full precision. What lies below
 // has an absolute error of at most 2e-6; what lies above becomes infinite, and so the logits NaN.
 // Queries, keys and values are float16 without a scale.
+//
+// Pairs: where a plan asks for float32, an activation is two such float16, its nearest one and
+// kPairScale times what that leaves: 22 bits. A matrix of pairs has two rows a token, 2 t for the
+// nearest numbers and 2 t + 1 for the rests, so products know nothing of pairs until they add the
+// results of both rows, the second times kPairUnit.
 #ifndef CC_KERNELS_CUDA_ACTIVATION_H_
 #define CC_KERNELS_CUDA_ACTIVATION_H_
+
+#include <cuda_fp16.h>
 
 #include "cc/kernels/cuda/language.h"
 
@@ -14,6 +21,11 @@ namespace gemma::cuda {
 
 inline constexpr float kActivationScale = 1.0f / 64;
 inline constexpr float kActivationUnit = 64;  // its inverse: a stored number times this is x
+inline constexpr float kPairScale = 2048;
+inline constexpr float kPairUnit = 1 / kPairScale;
+
+// What float16 leaves of x, exactly.
+GEMMA_DEVICE float HalfRest(float x) { return x - __half2float(__float2half_rn(x)); }
 
 // a / b with an error of up to 2 units in the last place, 0 for b beyond 2^126: few instructions.
 GEMMA_DEVICE float Quotient(float a, float b) {

@@ -16,17 +16,19 @@ constexpr int kMaxDecodeStages = 5;
 int RowsOfKvHead(const PrepareParams& p) { return p.tokens * (p.heads / p.cache.kv_heads); }
 
 bool UsesDecodeKernel(const PrepareParams& p, const Device& device) {
-  if (p.tokens > kMaxDecodeTokens || !HasDecodeKernel(p.cache.head_dim, p.cache.rotated))
+  if (p.tokens > kMaxDecodeTokens ||
+      !HasDecodeKernel(p.cache.head_dim, p.cache.rotated, p.cache.paired))
     return false;
   if (RowsOfKvHead(p) > kMaxDecodeRows) return false;
   const DecodeShared smallest =
-      DecodeSharedOf(p.cache.head_dim, p.cache.rotated, RowTiles(RowsOfKvHead(p)), p.tokens,
+      DecodeSharedOf(p.cache, RowTiles(RowsOfKvHead(p)), p.tokens,
                      DecodeSplits(device, p.cache.kv_heads), kMinDecodeStages);
   return static_cast<size_t>(smallest.bytes) <= device.shared_bytes;
 }
 
 bool UsesPromptKernel(const PrepareParams& p, const Device& device) {
-  return device.compute_major == 9 && HasPromptKernel(p.cache.head_dim, p.cache.rotated);
+  return device.compute_major == 9 &&
+         HasPromptKernel(p.cache.head_dim, p.cache.rotated, p.cache.paired);
 }
 
 absl::Status Check(const Attention& op, const Context& context) {
@@ -42,10 +44,10 @@ absl::Status Check(const Attention& op, const Context& context) {
                                                    " (an even number up to ", kMaxHeadDimension,
                                                    ")"));
   }
-  if (cache.rotated != 0 && !HasDecodeKernel(cache.head_dim, cache.rotated)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("attention: no shared cache for head size ", cache.head_dim, " with ",
-                     cache.rotated, " turned dimensions (use separate keys and values)"));
+  if (cache.rotated != 0 && (cache.paired || !HasDecodeKernel(cache.head_dim, cache.rotated))) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "attention: no shared cache for head size ", cache.head_dim, " with ", cache.rotated,
+        " turned dimensions", cache.paired ? " in pairs" : "", " (use separate keys and values)"));
   }
   if (p.tokens < 1)
     return absl::InvalidArgumentError(absl::StrCat("attention: ", p.tokens, " tokens"));
@@ -73,8 +75,7 @@ DecodeShared FitShared(const Attention& op, const Context& context, int splits, 
   const PrepareParams& p = op.prepare;
   const int row_tiles = RowTiles(RowsOfKvHead(p));
   for (ring_stages = kMaxDecodeStages; ring_stages >= kMinDecodeStages; --ring_stages) {
-    const DecodeShared shared =
-        DecodeSharedOf(p.cache.head_dim, p.cache.rotated, row_tiles, p.tokens, splits, ring_stages);
+    const DecodeShared shared = DecodeSharedOf(p.cache, row_tiles, p.tokens, splits, ring_stages);
     if (static_cast<size_t>(shared.bytes) <= context.device.shared_bytes) return shared;
   }
   return {};
@@ -106,8 +107,8 @@ int SharedCacheRotation(const float* frequencies, int head_dim, bool has_v, bool
 }
 
 absl::StatusOr<uint64_t> CacheBytes(const DeviceCache& cache) {
-  const uint64_t columns = cache.rotated > 0 ? static_cast<uint64_t>(ScoreColumns(cache))
-                                             : 2 * static_cast<uint64_t>(cache.head_dim);
+  const uint64_t columns = static_cast<uint64_t>(ScoreColumns(cache)) +
+                           (cache.rotated > 0 ? 0 : static_cast<uint64_t>(cache.head_dim));
   GEMMA_ASSIGN_OR_RETURN(const uint64_t rows,
                          CheckedMul<uint64_t>(static_cast<uint64_t>(cache.kv_heads),
                                               static_cast<uint64_t>(cache.capacity)));

@@ -28,7 +28,8 @@ size_t DecodeAttentionBytes(const Device& device, const DeviceCache& cache, int 
 struct Attention {
   PrepareParams prepare;  // projections, norms, cache, start; everything but `out` in device memory
   float scale = 1;
-  uint16_t* out = nullptr;  // float16 with kActivationScale [tokens, heads * head_dim]
+  // float16 with kActivationScale [tokens, heads * head_dim], pairs where the cache has pairs
+  uint16_t* out = nullptr;
   // Prepared queries [tokens, heads, ScoreColumns(cache)], where AttentionNeedsQueries.
   uint16_t* queries = nullptr;
   // Positions that a call may look back on, which the launch is shaped for.

@@ -14,6 +14,12 @@ constexpr int kThreads = kAttentionWarps * kWarp;
 constexpr int kColumnsALane = kMaxHeadDimension / kWarp;
 constexpr int kScoreColumnsALane = (kMaxHeadDimension + kMaxRotated) / kWarp;
 
+// Number c of a query or key: where paired, a sum.
+GEMMA_DEVICE float ScoreNumber(const DeviceCache& cache, const uint16_t* row, int c) {
+  const float nearest = HalfBitsToFloat(row[c]);
+  return cache.paired ? nearest + HalfBitsToFloat(row[cache.head_dim + c]) : nearest;
+}
+
 __global__ void __launch_bounds__(kThreads)
     AnyShapeKernel(const __grid_constant__ AttentionParams p) {
   GEMMA_SHARED_MEMORY(shared);
@@ -27,23 +33,24 @@ __global__ void __launch_bounds__(kThreads)
   WaitForPreviousKernel();
   LetNextKernelStart();
   const int64_t row = static_cast<int64_t>(token) * heads + head;
-  const int columns = ScoreColumns(cache);
+  const int stride = ScoreColumns(cache), columns = head_dim + cache.rotated;
+  const int value_stride = cache.paired ? head_dim : stride;
   const uint16_t* const keys = cache.rotated > 0 ? cache.values : cache.keys;
   float q[kScoreColumnsALane], sum[kColumnsALane] = {};
 #pragma unroll
   for (int i = 0; i < kScoreColumnsALane; ++i) {
     const int c = Lane() + kWarp * i;
-    q[i] = c < columns ? HalfBitsToFloat(p.q[row * columns + c]) : 0;
+    q[i] = c < columns ? ScoreNumber(cache, p.q + row * stride, c) : 0;
   }
   float largest = -INFINITY, total = 0;
   for (int key = FirstVisible(cache, position) + WarpIndex(); key <= position;
        key += kAttentionWarps) {
-    const int64_t slot = SlotOf(cache, kv_head, key) * columns;
+    const int64_t slot = SlotOf(cache, kv_head, key);
     float score = 0;
 #pragma unroll
     for (int i = 0; i < kScoreColumnsALane; ++i) {
       const int c = Lane() + kWarp * i;
-      if (c < columns) score += q[i] * HalfBitsToFloat(keys[slot + c]);
+      if (c < columns) score += q[i] * ScoreNumber(cache, keys + slot * stride, c);
     }
     score = WarpSum(score) * p.scale;
     const float next = fmaxf(largest, score);
@@ -54,7 +61,7 @@ __global__ void __launch_bounds__(kThreads)
     for (int i = 0; i < kColumnsALane; ++i) {
       const int c = Lane() + kWarp * i;
       if (c < head_dim)
-        sum[i] = sum[i] * rescale + weight * HalfBitsToFloat(cache.values[slot + c]);
+        sum[i] = sum[i] * rescale + weight * HalfBitsToFloat(cache.values[slot * value_stride + c]);
     }
   }
   float* const mine = merged + WarpIndex() * (head_dim + 2);
@@ -76,8 +83,11 @@ __global__ void __launch_bounds__(kThreads)
       const float* other = merged + w * (head_dim + 2);
       value += expf(other[head_dim] - top) * other[c];
     }
-    p.out[row * head_dim + c] =
-        static_cast<uint16_t>(PackHalf(kActivationScale * (value / all), 0));
+    value *= kActivationScale / all;
+    uint16_t* const to = p.out + (cache.paired ? 2 * token * heads + head : row) * head_dim + c;
+    to[0] = static_cast<uint16_t>(PackHalf(value, 0));
+    if (cache.paired)
+      to[heads * head_dim] = static_cast<uint16_t>(PackHalf(kPairScale * HalfRest(value), 0));
   }
 }
 

@@ -43,14 +43,15 @@ GEMMA_DEVICE TileRange TilesOfSplit(const DeviceCache& cache, int start, int tok
   return range;
 }
 
-template <int kHeadDim, int kRotated, int kRowTiles>
+template <int kHeadDim, int kRotated, bool kPaired, int kRowTiles>
 class DecodeBlock {
  public:
   static constexpr int kThreads = kAttentionWarps * kWarp;
   static constexpr int kRows = 16 * kRowTiles;
   static constexpr bool kShared = kRotated > 0;
   static constexpr int kScoreColumns = kHeadDim + kRotated;
-  static constexpr int kKeyRow = kScoreColumns * 2;  // bytes
+  static constexpr int kKeyColumns = (kPaired ? 2 : 1) * kScoreColumns;
+  static constexpr int kKeyRow = kKeyColumns * 2;  // bytes
   static constexpr int kValueRow = kShared ? kKeyRow : kHeadDim * 2;
   static constexpr int kValueOffset = kShared ? 0 : kKeyTile * kKeyRow;  // of the values in a stage
   static constexpr int kSteps = kScoreColumns / 16;    // tensor core steps of a score
@@ -191,10 +192,10 @@ class DecodeBlock {
       uint16_t* to = reinterpret_cast<uint16_t*>(Query(row));
       if (row < rows_) {
         const int token = row / group_, head = head_ * group_ + row % group_;
-        PrepareQuery<kHeadDim, kRotated>(
+        PrepareQuery<kHeadDim, kRotated, kPaired>(
             p, (static_cast<int64_t>(token) * p.heads + head) * kHeadDim, Rotations(token), to);
       } else {
-        for (int i = Lane(); i < kScoreColumns; i += kWarp) to[i] = 0;
+        for (int i = Lane(); i < kKeyColumns; i += kWarp) to[i] = 0;
       }
     }
     for (int i = static_cast<int>(threadIdx.x); i < kRows * kWeightRow / 4; i += kThreads) {
@@ -206,7 +207,7 @@ class DecodeBlock {
       if (position < tiles_.begin * kKeyTile || position >= tiles_.end * kKeyTile) continue;
       uint16_t* key = reinterpret_cast<uint16_t*>(NewKey(token));
       uint16_t* value = reinterpret_cast<uint16_t*>(NewValue(token));
-      PrepareKeyValue<kHeadDim, kRotated>(
+      PrepareKeyValue<kHeadDim, kRotated, kPaired>(
           p, (static_cast<int64_t>(token) * cache_.kv_heads + head_) * kHeadDim, Rotations(token),
           key, value);
       __syncwarp();
@@ -255,15 +256,23 @@ class DecodeBlock {
       const int chunk = 2 * step + (pair ? Lane() / 8 : Lane() / 8 % 2);
       const int row = tile_row + Lane() % 8;
       uint32_t b[4];
-      LoadMatrix(b, keys + row * kKeyRow + Swizzled<kKeyRow>(row, chunk));
+      const auto add = [&](int query_step) {
 #pragma unroll
-      for (int m = 0; m < kRowTiles; ++m) {
-        uint32_t a[4];
-        LoadQuery(m, step, a);
-        MultiplyAccumulateHalf(sums[m][0], a, b[0], b[1]);
-        if (!pair) continue;
-        LoadQuery(m, step + 1, a);
-        MultiplyAccumulateHalf(sums[m][1], a, b[2], b[3]);
+        for (int m = 0; m < kRowTiles; ++m) {
+          uint32_t a[4];
+          LoadQuery(m, query_step, a);
+          MultiplyAccumulateHalf(sums[m][0], a, b[0], b[1]);
+          if (!pair) continue;
+          LoadQuery(m, query_step + 1, a);
+          MultiplyAccumulateHalf(sums[m][1], a, b[2], b[3]);
+        }
+      };
+      LoadMatrix(b, keys + row * kKeyRow + Swizzled<kKeyRow>(row, chunk));
+      add(step);
+      if constexpr (kPaired) {
+        add(kSteps + step);  // the queries' rests
+        LoadMatrix(b, keys + row * kKeyRow + Swizzled<kKeyRow>(row, chunk + kScoreColumns / 8));
+        add(step);
       }
     }
     const int g = Lane() / 4, column = tile_row + Lane() % 4 * 2;
@@ -391,9 +400,14 @@ class DecodeBlock {
 
   GEMMA_DEVICE void StoreOut(int row, int column, float a, float b) const {
     const int token = row / group_, head = head_ * group_ + row % group_;
-    uint16_t* to =
-        p_.out + (static_cast<int64_t>(token) * p_.prepare.heads + head) * kHeadDim + column;
-    *reinterpret_cast<uint32_t*>(to) = PackHalf(kActivationScale * a, kActivationScale * b);
+    const int64_t out_row = kPaired ? 2 * token : token;
+    uint16_t* to = p_.out + (out_row * p_.prepare.heads + head) * kHeadDim + column;
+    a *= kActivationScale, b *= kActivationScale;
+    *reinterpret_cast<uint32_t*>(to) = PackHalf(a, b);
+    if constexpr (kPaired) {
+      *reinterpret_cast<uint32_t*>(to + p_.prepare.heads * kHeadDim) =
+          PackHalf(kPairScale * HalfRest(a), kPairScale * HalfRest(b));
+    }
   }
 
   // Whether all other splits of the head have left their partial sums.

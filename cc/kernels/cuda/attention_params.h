@@ -18,6 +18,9 @@ namespace gemma::cuda {
 //   [kv_heads, capacity, head_dim + R]: a position's v, then the R turned dimensions of k, first
 //   halves (0 to R / 2 - 1), then second halves; `keys` is null. The other dimensions of k are v *
 //   k_norm, and the query takes up the k_norm. 37.5 % less memory and reading for R = 128 of 512.
+// paired: keys and queries are sums of two float16, the nearest one and what it leaves: rows of
+//   2 * head_dim, first all nearest numbers, then the rests (which need no scale: keys are normed).
+//   Values are float16 all the same. Attention's output is pairs too (activation.h). rotated is 0.
 struct DeviceCache {
   uint16_t* keys = nullptr;
   uint16_t* values = nullptr;
@@ -26,10 +29,14 @@ struct DeviceCache {
   int32_t capacity = 0;
   int32_t window = 0;  // a query at p sees keys in (p - window, p]; 0: all keys in [0, p]
   int32_t rotated = 0;
+  bool paired = false;
 };
 
-// Elements of a query, and of what it is multiplied with: head_dim, and `rotated` more.
-constexpr int ScoreColumns(const DeviceCache& cache) { return cache.head_dim + cache.rotated; }
+// Elements of a query, and of what it is multiplied with: head_dim, and `rotated` more, or twice as
+// many where paired.
+constexpr int ScoreColumns(const DeviceCache& cache) {
+  return (cache.paired ? 2 : 1) * cache.head_dim + cache.rotated;
+}
 
 // From projections to queries and cache rows; what PrepareAttention in cc/kernels/operations.h
 // defines.
@@ -53,7 +60,7 @@ struct AttentionParams {
   PrepareParams prepare;        // decode kernels prepare their own queries, keys and values
   const uint16_t* q = nullptr;  // the others read prepared ones: [tokens, heads, ScoreColumns]
   float scale = 1;
-  uint16_t* out = nullptr;  // float16 with kActivationScale [tokens, heads * head_dim]
+  uint16_t* out = nullptr;  // float16 with kActivationScale [tokens, heads * head_dim], or pairs
   int32_t splits = 1;       // of the context (decode)
   int32_t ring_stages = 0;
   float* partials = nullptr;     // [kv_heads * splits][rows][head_dim + 2]
@@ -94,15 +101,16 @@ struct DecodeShared {
 inline constexpr int kScoreRow = kKeyTile + 4;         // floats
 inline constexpr int kWeightRow = (kKeyTile + 8) * 2;  // bytes
 
-constexpr DecodeShared DecodeSharedOf(int head_dim, int rotated, int row_tiles, int tokens,
+constexpr DecodeShared DecodeSharedOf(const DeviceCache& cache, int row_tiles, int tokens,
                                       int splits, int ring_stages) {
-  const int row_columns =
-      rotated > 0 ? head_dim + rotated : 2 * head_dim;  // of keys and values together
+  const int head_dim = cache.head_dim, rotated = cache.rotated;
+  // Of keys and values together.
+  const int row_columns = rotated > 0 ? head_dim + rotated : ScoreColumns(cache) + head_dim;
   const int rows = 16 * row_tiles;
   DecodeShared s;
   s.stage_bytes = kKeyTile * row_columns * 2;
   s.queries = ring_stages * s.stage_bytes;
-  s.query_row = (head_dim + rotated + 8) * 2;  // the 8 puts neighbouring rows into different banks
+  s.query_row = (ScoreColumns(cache) + 8) * 2;  // the 8 puts neighbouring rows into different banks
   s.scores = s.queries + rows * s.query_row;
   s.weights = s.scores + 2 * rows * kScoreRow * 4;
   s.rescale = s.weights + rows * kWeightRow;
@@ -116,13 +124,15 @@ constexpr DecodeShared DecodeSharedOf(int head_dim, int rotated, int row_tiles, 
 }
 
 // True when there is a decode kernel for these head sizes.
-constexpr bool HasDecodeKernel(int head_dim, int rotated) {
+constexpr bool HasDecodeKernel(int head_dim, int rotated, bool paired = false) {
+  if (paired) return head_dim == 64 || head_dim == 128 || head_dim == 256;
   if (rotated == 0) return head_dim == 64 || head_dim == 128 || head_dim == 256 || head_dim == 512;
   return (head_dim == 512 && rotated == 128) || (head_dim == 64 && rotated == 16);
 }
 
 // True when there is a kernel for many tokens for these head sizes (attention_prompt.cu).
-constexpr bool HasPromptKernel(int head_dim, int rotated) {
+constexpr bool HasPromptKernel(int head_dim, int rotated, bool paired) {
+  if (paired) return head_dim == 256;
   return (head_dim == 256 && rotated == 0) ||
          (head_dim == 512 && (rotated == 0 || rotated == kMaxRotated));
 }

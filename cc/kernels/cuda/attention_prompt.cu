@@ -22,13 +22,13 @@ constexpr int kRows = 64;                // of a warpgroup
 constexpr int kColumns = 256;            // of the values, of a warpgroup
 constexpr int kQueryTile = kRows * 128;  // bytes of 64 columns
 
-template <int kHeadDim, int kRotated>
+template <int kHeadDim, int kRotated, bool kPaired>
 struct PromptShape {
   static constexpr bool kShared = kRotated > 0;
   static constexpr bool kSameRows = kHeadDim > kColumns;  // for both warpgroups
   static constexpr int kBlockRows = kSameRows ? kRows : 2 * kRows;
-  static constexpr int kKeys = kSameRows ? 32 : 64;  // positions of a block of keys
-  static constexpr int kScoreTiles = (kHeadDim + kRotated) / 64;
+  static constexpr int kKeys = kSameRows || kPaired ? 32 : 64;  // positions of a block of keys
+  static constexpr int kScoreTiles = (kPaired ? 2 : 1) * (kHeadDim + kRotated) / 64;
   static constexpr int kKeyTile = kKeys * 128;                          // bytes of 64 columns
   static constexpr int kValues = kShared ? 0 : kScoreTiles * kKeyTile;  // in a stage
   static constexpr int kStage = kValues + (kShared ? kScoreTiles : kHeadDim / 64) * kKeyTile;
@@ -36,13 +36,14 @@ struct PromptShape {
   static constexpr int kQueries = kStages * kStage;
   static constexpr int kBarriers = kQueries + kBlockRows / kRows * kScoreTiles * kQueryTile;
   static constexpr int kBytes = kBarriers + 64;
+  static_assert(kBytes <= 227 << 10);
 };
 
-template <int kHeadDim, int kRotated>
+template <int kHeadDim, int kRotated, bool kPaired>
 class PromptBlock {
  public:
-  using S = PromptShape<kHeadDim, kRotated>;
-  static constexpr int kScoreColumns = kHeadDim + kRotated;
+  using S = PromptShape<kHeadDim, kRotated, kPaired>;
+  static constexpr int kScoreColumns = 64 * S::kScoreTiles;
 
   GEMMA_DEVICE PromptBlock(const AttentionParams& p, std::byte* shared)
       : p_(p),
@@ -174,16 +175,27 @@ class PromptBlock {
   }
 
   GEMMA_DEVICE void Score(const std::byte* keys) {
+    constexpr int kSteps = (kHeadDim + kRotated) / 16;
     const std::byte* const queries =
         shared_ + S::kQueries + (S::kSameRows ? 0 : Warpgroup() * S::kScoreTiles * kQueryTile);
     FenceProducts();
 #pragma unroll
-    for (int k = 0; k < kScoreColumns / 16; ++k) {
-      SharedProduct<S::kKeys>(scores_, TileDescriptor(queries + k / 4 * kQueryTile, k % 4),
-                              TileDescriptor(keys + k / 4 * S::kKeyTile, k % 4), k > 0 ? 1 : 0);
+    for (int k = 0; k < kSteps; ++k) {
+      AddScores(queries, keys, k, k, k > 0);
+      if constexpr (kPaired) {  // with each other's rests
+        AddScores(queries, keys, k, kSteps + k, true);
+        AddScores(queries, keys, kSteps + k, k, true);
+      }
     }
     CommitProducts();
     WaitProducts<0>();
+  }
+
+  // Step i of 16 columns of the queries times step j of the keys.
+  GEMMA_DEVICE void AddScores(const std::byte* queries, const std::byte* keys, int i, int j,
+                              bool accumulate) {
+    SharedProduct<S::kKeys>(scores_, TileDescriptor(queries + i / 4 * kQueryTile, i % 4),
+                            TileDescriptor(keys + j / 4 * S::kKeyTile, j % 4), accumulate ? 1 : 0);
   }
 
   // Some row of the warp does not see all of the block.
@@ -265,14 +277,18 @@ class PromptBlock {
       const float factor = kActivationScale / QuadSum(total_[i]);
       const int row = first_row + 8 * i;
       if (row >= rows_) continue;
-      const int64_t query =
-          static_cast<int64_t>(row / group_) * p_.prepare.heads + head_ * group_ + row % group_;
+      const int64_t out_row = (kPaired ? 2 : 1) * (row / group_);
+      const int64_t query = out_row * p_.prepare.heads + head_ * group_ + row % group_;
       uint16_t* const to =
           p_.out + query * kHeadDim + Lane() % 4 * 2 + (S::kSameRows ? Warpgroup() * kColumns : 0);
 #pragma unroll
       for (int n = 0; n < kColumns / 8; ++n) {
-        *reinterpret_cast<uint32_t*>(to + 8 * n) =
-            PackHalf(sums_[4 * n + 2 * i] * factor, sums_[4 * n + 2 * i + 1] * factor);
+        const float a = sums_[4 * n + 2 * i] * factor, b = sums_[4 * n + 2 * i + 1] * factor;
+        *reinterpret_cast<uint32_t*>(to + 8 * n) = PackHalf(a, b);
+        if constexpr (kPaired) {
+          *reinterpret_cast<uint32_t*>(to + p_.prepare.heads * kHeadDim + 8 * n) =
+              PackHalf(kPairScale * HalfRest(a), kPairScale * HalfRest(b));
+        }
       }
     }
   }
@@ -294,29 +310,30 @@ class PromptBlock {
   float sums_[kColumns / 2];
 };
 
-template <int kHeadDim, int kRotated>
+template <int kHeadDim, int kRotated, bool kPaired>
 __global__ void __launch_bounds__(kThreads, 1)
     PromptKernel(const __grid_constant__ AttentionParams p) {
 #if defined(GEMMA_CUDA_EMULATION) || defined(GEMMA_HOPPER)
   GEMMA_SHARED_MEMORY(shared);
   WaitForPreviousKernel();
-  PromptBlock<kHeadDim, kRotated>(p, shared).Run();
+  PromptBlock<kHeadDim, kRotated, kPaired>(p, shared).Run();
 #endif
 }
 
-template <int kHeadDim, int kRotated>
+template <int kHeadDim, int kRotated, bool kPaired = false>
 cudaError_t LaunchHead(const AttentionParams& p, const AttentionLaunch& launch) {
-  using S = PromptShape<kHeadDim, kRotated>;
+  using S = PromptShape<kHeadDim, kRotated, kPaired>;
   const int rows = p.prepare.tokens * (p.prepare.heads / p.prepare.cache.kv_heads);
   const LaunchShape shape{dim3(static_cast<unsigned>((rows + S::kBlockRows - 1) / S::kBlockRows),
                                static_cast<unsigned>(p.prepare.cache.kv_heads)),
                           kThreads, S::kBytes, launch.overlap, launch.stream};
-  return Launch(PromptKernel<kHeadDim, kRotated>, shape, p);
+  return Launch(PromptKernel<kHeadDim, kRotated, kPaired>, shape, p);
 }
 
 }  // namespace
 
 cudaError_t LaunchPromptAttention(const AttentionParams& p, const AttentionLaunch& launch) {
+  if (p.prepare.cache.paired) return LaunchHead<256, 0, true>(p, launch);
   if (p.prepare.cache.head_dim == 256) return LaunchHead<256, 0>(p, launch);
   return p.prepare.cache.rotated > 0 ? LaunchHead<512, 128>(p, launch)
                                      : LaunchHead<512, 0>(p, launch);

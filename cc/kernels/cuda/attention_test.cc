@@ -18,6 +18,9 @@ namespace {
 // Queries, keys, values and softmax weights are rounded to float16 (2^-12 each).
 constexpr double kRelative = 1e-3;
 constexpr double kEach = 1.2e-2;
+// In pairs: values and softmax weights alone.
+constexpr double kPairedRelative = 5e-4;
+constexpr double kPairedEach = 6e-3;
 
 struct Case {
   int heads = 2;
@@ -27,6 +30,7 @@ struct Case {
   int capacity = 0;      // 0: as small as allowed
   int turned_pairs = 0;  // rope frequencies that are not zero; 0: all
   bool shared = false;   // values come from k, normalized
+  bool paired = false;
 };
 
 // One layer's cache on both sides, fed chunk by chunk with random projections.
@@ -39,7 +43,8 @@ class Layer {
         capacity_(c.capacity != 0 ? c.capacity
                   : c.window == 0 ? max_context
                                   : std::min(max_context, c.window - 1 + max_tokens)),
-        scale_(1.0f / std::sqrt(static_cast<float>(c.head_dim))),
+        // Sharp attention, in which pairs are needed: unpaired, errors are up to 1e-2 then.
+        scale_(c.paired ? 1.0f : 1.0f / std::sqrt(static_cast<float>(c.head_dim))),
         q_norm_(RandomFloats(static_cast<size_t>(c.head_dim), 1, random_)),
         k_norm_(RandomFloats(static_cast<size_t>(c.head_dim), 1, random_)),
         frequencies_(Frequencies(c)),
@@ -48,8 +53,8 @@ class Layer {
         device_frequencies_(frequencies_),
         keys_(static_cast<size_t>(c.kv_heads * capacity_ * c.head_dim)),
         values_(keys_.size()) {
-    rotated_ = SharedCacheRotation(frequencies_.data(), c.head_dim, !c.shared, true);
-    device_keys_.emplace(rotated_ > 0 ? 0 : keys_.size());
+    if (!c.paired) rotated_ = SharedCacheRotation(frequencies_.data(), c.head_dim, !c.shared, true);
+    device_keys_.emplace(rotated_ > 0 ? 0 : (c.paired ? 2 : 1) * keys_.size());
     device_values_.emplace(static_cast<size_t>(c.kv_heads * capacity_ * (c.head_dim + rotated_)));
   }
 
@@ -63,9 +68,10 @@ class Layer {
                              k = RandomFloats(k_size, 2, random_),
                              v = RandomFloats(k_size, 2, random_);
     ExpectClose(absl::StrCat("heads ", c_.heads, "/", c_.kv_heads, " of ", c_.head_dim, " window ",
-                             c_.window, rotated_ > 0 ? " shared" : "", ", ", tokens, " at ", start),
-                OnDevice(q, k, v, start, tokens), Expected(q, k, v, start, tokens), kRelative,
-                kEach);
+                             c_.window, rotated_ > 0 ? " shared" : "", c_.paired ? " paired" : "",
+                             ", ", tokens, " at ", start),
+                OnDevice(q, k, v, start, tokens), Expected(q, k, v, start, tokens),
+                c_.paired ? kPairedRelative : kRelative, c_.paired ? kPairedEach : kEach);
   }
 
  private:
@@ -82,9 +88,16 @@ class Layer {
                               const std::vector<float>& v, int start, int tokens) {
     const DeviceArray<float> device_q(q), device_k(k), device_v(v);
     const DeviceArray<int64_t> device_start(std::vector<int64_t>{start});
-    DeviceArray<uint16_t> out(q.size());
-    DeviceArray<uint16_t> queries(
-        static_cast<size_t>(tokens * c_.heads * (c_.head_dim + rotated_)));
+    const DeviceCache cache = {device_keys_->get(),
+                               device_values_->get(),
+                               c_.kv_heads,
+                               c_.head_dim,
+                               capacity_,
+                               c_.window,
+                               rotated_,
+                               c_.paired};
+    DeviceArray<uint16_t> out((c_.paired ? 2 : 1) * q.size());
+    DeviceArray<uint16_t> queries(static_cast<size_t>(tokens * c_.heads * ScoreColumns(cache)));
     Attention op;
     op.prepare.q = device_q.get();
     op.prepare.k = device_k.get();
@@ -97,20 +110,15 @@ class Layer {
     op.prepare.heads = c_.heads;
     op.prepare.tokens = tokens;
     op.prepare.start = device_start.get();
-    op.prepare.cache = {device_keys_->get(),
-                        device_values_->get(),
-                        c_.kv_heads,
-                        c_.head_dim,
-                        capacity_,
-                        c_.window,
-                        rotated_};
+    op.prepare.cache = cache;
     op.scale = scale_;
     op.out = out.get();
     op.queries = queries.get();
     op.max_context = max_context_;
     op.start = start;
     RequireOk(RunAttention(op, context_.get()));
-    return FromActivations(out.Read());
+    return c_.paired ? FromPairs(out.Read(), static_cast<size_t>(c_.heads * c_.head_dim))
+                     : FromActivations(out.Read());
   }
 
   std::vector<float> Expected(const std::vector<float>& q, const std::vector<float>& k,
@@ -210,6 +218,29 @@ TEST(AttentionTest, PromptOnASharedCache) {
 
 TEST(AttentionTest, PromptOfWideHeads) {
   RunChunks({.heads = 4, .kv_heads = 2, .head_dim = 512, .window = 30}, {33, 20, 70});
+}
+
+// Decode kernels of one, two and four tiles of rows, and several splits.
+TEST(AttentionTest, Pairs) {
+  RunChunks({.heads = 4, .kv_heads = 1, .head_dim = 64, .paired = true}, kChunks);
+  RunChunks({.heads = 4, .kv_heads = 2, .head_dim = 128, .paired = true}, {1, 8, 8, 8, 8, 1, 2});
+  RunChunks({.heads = 4, .kv_heads = 1, .head_dim = 256, .window = 33, .paired = true},
+            {1, 8, 8, 1, 4, 8, 8, 2, 7});
+}
+
+TEST(AttentionTest, PromptInPairs) {
+  RunChunks({.heads = 4, .kv_heads = 2, .head_dim = 256, .window = 70, .paired = true},
+            {9, 100, 65, 1, 129, 17});
+  RunChunks(
+      {.heads = 3, .kv_heads = 1, .head_dim = 256, .window = 40, .capacity = 200, .paired = true},
+      {63, 129});
+}
+
+TEST(AttentionTest, AnyHeadSizeInPairs) {
+  RunChunks({.heads = 4, .kv_heads = 2, .head_dim = 20, .window = 9, .paired = true},
+            {1, 8, 5, 30});
+  RunChunks({.heads = 2, .kv_heads = 1, .head_dim = 512, .paired = true}, {5, 9, 1});
+  RunChunks({.heads = 4, .kv_heads = 2, .head_dim = 64, .window = 40, .paired = true}, {9, 40, 41});
 }
 
 TEST(AttentionTest, SaysWhichKernel) {

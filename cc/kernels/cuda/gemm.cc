@@ -11,7 +11,7 @@ namespace gemma::cuda {
 namespace {
 
 absl::Status Check(const Gemm& op) {
-  if (op.tokens < 1 || op.tokens > std::numeric_limits<int32_t>::max())
+  if (op.tokens < 1 || op.tokens > std::numeric_limits<int32_t>::max() / 2)
     return absl::InvalidArgumentError(absl::StrCat("gemm: ", op.tokens, " tokens"));
   if (op.outputs.empty() || op.outputs.size() > kMaxGemmParts) {
     return absl::InvalidArgumentError(
@@ -90,7 +90,8 @@ Sm90Kernel KernelOf(WeightLayout layout) {
 GemmParams CommonParams(const Gemm& op) {
   GemmParams params;
   params.columns = static_cast<int32_t>(op.outputs[0].weight.shape.columns);
-  params.tokens = static_cast<int32_t>(op.tokens);
+  params.tokens = static_cast<int32_t>(op.paired ? 2 * op.tokens : op.tokens);
+  params.paired = op.paired;
   params.gated = op.gated;
   params.half_out = op.half_out;
   params.softcap = op.softcap;

@@ -22,6 +22,7 @@ struct Gemm {
   };
 
   int64_t tokens = 0;
+  bool paired = false;  // `in`, and `out` if it is float16, are pairs (activation.h)
   // float16 with kActivationScale (activation.h), [tokens, columns], aligned to 16 bytes.
   const uint16_t* in = nullptr;
   std::vector<Output> outputs;  // projections that share the input: at most kMaxGemmParts

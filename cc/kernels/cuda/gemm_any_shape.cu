@@ -56,17 +56,21 @@ GEMMA_DEVICE void MultiplyTile(const uint16_t (*weights)[kPitch], const uint16_t
   }
 }
 
+// token: row of the results, in which rests have been added to the nearest numbers of pairs
 GEMMA_DEVICE void StoreOne(const GemmParams& p, const GemmPart& part, int row, int token,
                            float value, float up) {
   constexpr float kUnit = kActivationUnit / kWeightScale;
-  if (row >= part.first.rows || token >= p.tokens) return;
+  const int tokens = p.paired ? p.tokens / 2 : p.tokens;
+  if (row >= part.first.rows || token >= tokens) return;
   value *= kUnit;
   if (p.gated) value = GeluTanh(value) * (up * kUnit);
   if (p.softcap > 0) value = p.softcap * tanhf(value / p.softcap);
-  const int64_t at = static_cast<int64_t>(token) * part.first.rows + row;
+  const int64_t pitch = part.first.rows, at = static_cast<int64_t>(token) * pitch + row;
   if (p.half_out) {
-    static_cast<uint16_t*>(part.out)[at] =
-        static_cast<uint16_t>(PackHalf(kActivationScale * value, 0));
+    uint16_t* const out = static_cast<uint16_t*>(part.out) + (p.paired ? at + token * pitch : at);
+    value *= kActivationScale;
+    out[0] = static_cast<uint16_t>(PackHalf(value, 0));
+    if (p.paired) out[pitch] = static_cast<uint16_t>(PackHalf(kPairScale * HalfRest(value), 0));
   } else {
     static_cast<float*>(part.out)[at] = value;
   }
@@ -96,8 +100,14 @@ __global__ void __launch_bounds__(kThreads) GemmKernel(const __grid_constant__ G
   for (int n = 0; n < kTokens / 8; ++n) {
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      StoreOne(p, part, row + WarpIndex() * 16 + g + i / 2 * 8, token + n * 8 + 2 * t + i % 2,
-               sums[n][i], up[n][i]);
+      const int to_row = row + WarpIndex() * 16 + g + i / 2 * 8,
+                from_token = token + n * 8 + 2 * t + i % 2;
+      if (!p.paired) {
+        StoreOne(p, part, to_row, from_token, sums[n][i], up[n][i]);
+      } else if (i % 2 == 0) {
+        StoreOne(p, part, to_row, from_token / 2, sums[n][i] + kPairUnit * sums[n][i + 1],
+                 up[n][i] + kPairUnit * up[n][i + 1]);
+      }
     }
   }
 }

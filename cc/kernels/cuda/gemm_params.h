@@ -27,7 +27,8 @@ struct GemmParams {
   GemmPart parts[kMaxGemmParts];
   int32_t part_count = 0;
   int32_t columns = 0;
-  int32_t tokens = 0;
+  int32_t tokens = 0;            // rows of the input: where paired, two a token
+  bool paired = false;           // `in`, and `out` if it is float16, are pairs (activation.h)
   bool gated = false;            // out = gelu(first) * second
   bool half_out = false;         // float16 with kActivationScale, else float32
   float softcap = 0;             // out = softcap * tanh(out / softcap) where > 0

@@ -366,9 +366,29 @@ class GemmBlock {
     return kActivationUnit * (row < m.rows ? LoadElement<float>(m.scales, row) : 0);
   }
 
+  // A lane has both results of a pair, side by side.
+  GEMMA_DEVICE void AddRests() {
+#pragma unroll
+    for (int n = 0; n < kSums; n += 2) {
+      sums_[0][n] += kPairUnit * sums_[0][n + 1];
+      sums_[1][n] += kPairUnit * sums_[1][n + 1];
+    }
+  }
+
+  // Results to pairs, as what is stored for two tokens.
+  GEMMA_DEVICE void SplitResults() {
+    constexpr float kScale = kActivationScale;
+#pragma unroll
+    for (int n = 0; n < kSums; n += 2) {
+      sums_[0][n + 1] = kPairScale * kActivationUnit * HalfRest(kScale * sums_[0][n]);
+      sums_[1][n + 1] = kPairScale * kActivationUnit * HalfRest(kScale * sums_[1][n]);
+    }
+  }
+
   // Sums to results: the units, and what the product fuses.
   GEMMA_DEVICE void Finish(const TileRows& rows) {
     const GemmPart& part = *rows.part;
+    if (p_.gemm.paired) AddRests();
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
       const float unit0 = UnitOf(part.first, rows.RowOf(RowOfLane(0) + 8 * i));
@@ -396,12 +416,15 @@ class GemmBlock {
   GEMMA_DEVICE void Store(const TileRows& rows, int first_token) {
     Finish(rows);
     if (p_.gemm.half_out) {
+      if (p_.gemm.paired) SplitResults();
       const int last = rows.RowOf(RowOfLane(rows.gated ? 0 : 1) - Lane() / 4) + 16;
       if (last <= rows.part->first.rows && rows.part->first.rows % 4 == 0) {
         StoreWholeHalves(rows, first_token);
       } else {
         StoreAs<uint16_t>(rows, first_token);
       }
+    } else if (p_.gemm.paired) {
+      StoreSumsOfPairs(rows, first_token);
     } else {
       StoreAs<float>(rows, first_token);
     }
@@ -461,6 +484,27 @@ class GemmBlock {
           if (8 * n < left) StoreValue(to, sums_[b][4 * n + 2 * i]);
           if (8 * n + 1 < left) StoreValue(to + pitch, sums_[b][4 * n + 2 * i + 1]);
           to += 8 * pitch;
+        }
+      }
+    }
+  }
+
+  // As StoreAs: columns n and n + 1 belong to one token, and the first has the result.
+  GEMMA_DEVICE void StoreSumsOfPairs(const TileRows& rows, int first_token) const {
+    const int64_t pitch = rows.part->first.rows;
+    const int token = first_token / 2 + Lane() % 4, left = p_.gemm.tokens / 2 - token;
+#pragma unroll
+    for (int b = 0; b < 2; ++b) {
+      if (b == 1 && rows.gated) break;
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+        const int row = rows.RowOf(RowOfLane(b) + 8 * i);
+        if (row >= pitch) continue;
+        float* to = static_cast<float*>(rows.part->out) + token * pitch + row;
+#pragma unroll
+        for (int n = 0; n < kTokens / 8; ++n) {
+          if (4 * n < left) *to = sums_[b][4 * n + 2 * i];
+          to += 4 * pitch;
         }
       }
     }

@@ -15,6 +15,7 @@ namespace {
 // Weights are rounded to float16: 2^-12 of each at the root mean square, about.
 constexpr double kRelative = 5e-4;
 constexpr double kEach = 4e-3;
+constexpr double kExact = 2e-5;  // relative, of float32 sums
 
 std::string Name(const WeightShape& shape, int64_t tokens) {
   return absl::StrCat(WeightLayoutName(shape.layout), " ", shape.rows, "x", shape.columns,
@@ -35,22 +36,33 @@ uint32_t GroupOf(WeightLayout layout) { return HasGroups(layout) ? 32 : 0; }
 constexpr int kAmpere = 8;
 constexpr int kHopper = 9;
 
-void CheckPlain(const WeightShape& shape, int64_t tokens, int compute_major = kHopper) {
+ActivationValues RandomInput(bool paired, int64_t tokens, uint32_t columns, float scale,
+                             std::mt19937& random) {
+  const size_t size = static_cast<size_t>(tokens) * columns;
+  return paired ? RandomPairs(size, columns, scale, random)
+                : RandomActivations(size, scale, random);
+}
+
+void CheckPlain(const WeightShape& shape, int64_t tokens, int compute_major = kHopper,
+                bool paired = false) {
   std::mt19937 random(shape.rows * 31 + shape.columns + static_cast<uint32_t>(tokens));
   TestContext context(0, compute_major);
   const RandomWeight weight(shape, random);
-  const ActivationValues in =
-      RandomActivations(static_cast<size_t>(tokens) * shape.columns, 1, random);
+  const ActivationValues in = RandomInput(paired, tokens, shape.columns, 1, random);
   const DeviceArray<uint16_t> device_in(in.bits);
   DeviceArray<float> out(static_cast<size_t>(tokens) * shape.rows);
   Gemm op;
   op.tokens = tokens;
+  op.paired = paired;
   op.in = device_in.get();
   op.outputs = {{weight.on_device(), out.get()}};
   RequireOk(RunGemm(op, context.get()));
   const std::string kernel(GemmKernelName(op, 0, context->device));
-  ExpectClose(absl::StrCat(kernel, ": ", Name(shape, tokens)), out.Read(),
-              Reference(weight, in.values, tokens), kRelative, kEach);
+  // With weights that are float16 themselves nothing but sums is rounded, pairs or not.
+  const bool exact = shape.layout == WeightLayout::kF16;
+  ExpectClose(absl::StrCat(kernel, ": ", Name(shape, tokens), paired ? " in pairs" : ""),
+              out.Read(), Reference(weight, in.values, tokens), exact ? kExact : kRelative,
+              exact ? 10 * kExact : kEach);
 }
 
 const WeightLayout kLayouts[] = {
@@ -60,6 +72,18 @@ const WeightLayout kLayouts[] = {
 
 TEST(GemmTest, EveryLayout) {
   for (const WeightLayout layout : kLayouts) CheckPlain({layout, 300, 512, GroupOf(layout)}, 9);
+}
+
+// Tiles of 64 and 128 rows of the input, which are half as many tokens, and borders within them.
+TEST(GemmTest, Pairs) {
+  for (const WeightLayout layout : kLayouts) {
+    CheckPlain({layout, 300, 512, GroupOf(layout)}, 9, kHopper, true);
+    CheckPlain({layout, 72, 256, GroupOf(layout)}, 33, kAmpere, true);
+  }
+  for (const int64_t tokens : {1, 31, 32, 33, 64, 65})
+    CheckPlain({WeightLayout::kF16, 257, 512, 0}, tokens, kHopper, true);
+  CheckPlain({WeightLayout::kF16, 1400, 1024, 0}, 35, kHopper, true);  // blocks share tiles
+  CheckPlain({WeightLayout::kF16, 9, 33, 0}, 5, kHopper, true);        // any shape
 }
 
 // Tiles of 64 and 128 tokens and their borders.
@@ -167,26 +191,38 @@ TEST(GemmTest, OutputsShareAnInput) {
 }
 
 void CheckGated(WeightLayout gate_layout, WeightLayout up_layout, int64_t tokens,
-                uint32_t rows = 203) {
+                uint32_t rows = 203, bool paired = false) {
   std::mt19937 random(7);
   TestContext context;
   const uint32_t columns = 512;
   const RandomWeight gate({gate_layout, rows, columns, GroupOf(gate_layout)}, random),
       up({up_layout, rows, columns, GroupOf(up_layout)}, random);
-  const ActivationValues in = RandomActivations(static_cast<size_t>(tokens) * columns, 1, random);
+  const ActivationValues in = RandomInput(paired, tokens, columns, 1, random);
   const DeviceArray<uint16_t> device_in(in.bits);
-  DeviceArray<uint16_t> out(static_cast<size_t>(tokens) * rows);
+  DeviceArray<uint16_t> out((paired ? 2 : 1) * static_cast<size_t>(tokens) * rows);
   Gemm op;
   op.tokens = tokens;
+  op.paired = paired;
   op.in = device_in.get();
   op.outputs = {{gate.on_device(), out.get()}, {up.on_device(), nullptr}};
   op.gated = op.half_out = true;
   RequireOk(RunGemm(op, context.get()));
   std::vector<float> a = Reference(gate, in.values, tokens), b = Reference(up, in.values, tokens);
   reference::Compute(GatedGelu{a.data(), b.data(), static_cast<int64_t>(a.size()), a.data()});
-  ExpectClose(
-      absl::StrCat("gated ", WeightLayoutName(gate_layout), ", ", tokens, " tokens, float16 out"),
-      FromActivations(out.Read()), a, 1e-3, 1e-2);
+  const bool exact = gate_layout == WeightLayout::kF16;
+  ExpectClose(absl::StrCat("gated ", WeightLayoutName(gate_layout), ", ", tokens, " tokens, ",
+                           paired ? "pairs" : "float16", " out"),
+              paired ? FromPairs(out.Read(), rows) : FromActivations(out.Read()), a,
+              exact && paired ? 2 * kExact : 1e-3, exact && paired ? 20 * kExact : 1e-2);
+}
+
+TEST(GemmTest, GatedPairs) {
+  for (const uint32_t rows : {256u, 100u, 51u}) {
+    CheckGated(WeightLayout::kF16, WeightLayout::kF16, 5, rows, true);
+    CheckGated(WeightLayout::kF16, WeightLayout::kF16, 35, rows, true);
+  }
+  CheckGated(WeightLayout::kInt4, WeightLayout::kInt4, 33, 203, true);
+  CheckGated(WeightLayout::kF16, WeightLayout::kBF16, 10, 203, true);  // of different layouts
 }
 
 TEST(GemmTest, Gated) {

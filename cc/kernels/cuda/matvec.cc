@@ -63,10 +63,15 @@ bool NeedsInputTotals(const WeightShape& shape) {
          (shape.layout == WeightLayout::kInt4Min || shape.layout == WeightLayout::kInt5Min);
 }
 
+// Rows of the input.
+int64_t RowsOf(const Matvec& op) { return op.paired ? 2 * op.tokens : op.tokens; }
+
 absl::Status Check(const Matvec& op) {
-  if (op.tokens < 1 || op.tokens > kMaxMatvecTokens) {
-    return absl::InvalidArgumentError(absl::StrCat("matvec: ", op.tokens, " tokens (1 to ",
-                                                   kMaxMatvecTokens, "; use the GEMM for more)"));
+  const int64_t most = op.paired ? kMaxMatvecTokens / 2 : kMaxMatvecTokens;
+  if (op.tokens < 1 || op.tokens > most) {
+    return absl::InvalidArgumentError(absl::StrCat("matvec: ", op.tokens,
+                                                   op.paired ? " tokens of pairs" : " tokens",
+                                                   " (1 to ", most, "; use the GEMM for more)"));
   }
   if (op.outputs.empty() || op.outputs.size() > kMaxMatvecParts) {
     return absl::InvalidArgumentError(
@@ -110,7 +115,8 @@ MatvecPart GatedPart(const Matvec& op, int tile_rows) {
 MatvecParams CommonParams(const Matvec& op, const Context& context) {
   MatvecParams params;
   params.columns = static_cast<int32_t>(op.outputs[0].weight.shape.columns);
-  params.tokens = static_cast<int32_t>(op.tokens);
+  params.tokens = static_cast<int32_t>(RowsOf(op));
+  params.paired = op.paired;
   params.gated = op.gated;
   params.half_out = op.half_out;
   params.softcap = op.softcap;
@@ -176,8 +182,8 @@ absl::Status LaunchTiles(Layout layout, const Matvec& op, const Context& context
   if (slice < columns &&
       (op.half_out || op.gated || op.softcap > 0 || params.parts[0].first.float_scales)) {
     return absl::InvalidArgumentError(
-        absl::StrCat("matvec: ", op.tokens, " tokens of ", columns,
-                     " columns do not fit shared memory (use fewer tokens)"));
+        absl::StrCat("matvec: ", op.tokens, op.paired ? " tokens of pairs of " : " tokens of ",
+                     columns, " columns do not fit shared memory (use fewer tokens)"));
   }
   for (int first = 0; first < columns; first += slice) {
     SetColumns(layout, first, std::min(slice, columns - first), params);

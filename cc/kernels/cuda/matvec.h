@@ -18,7 +18,8 @@ struct Matvec {
     void* out = nullptr;  // [tokens, rows]
   };
 
-  int64_t tokens = 0;  // 1 to kMaxMatvecTokens
+  int64_t tokens = 0;   // 1 to kMaxMatvecTokens, to half of that where paired
+  bool paired = false;  // `in`, and `out` if it is float16, are pairs (activation.h)
   const uint16_t* in =
       nullptr;     // float16 (activation.h) [tokens, columns], aligned to 8 bytes; null with a norm
   FusedNorm norm;  // where x is not null: the input is computed from the residual stream (1 token)
@@ -33,7 +34,7 @@ struct Matvec {
 };
 
 // True when RunMatvec can compute a norm into this product: 1 token, a width that fits and shapes
-// with their own kernel.
+// with their own kernel. The input is paired or not as `paired` says.
 bool CanFuseNorm(const Matvec& op);
 
 // InvalidArgument for more tokens, outputs or columns than stated, or a norm that CanFuseNorm

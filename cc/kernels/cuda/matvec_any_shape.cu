@@ -21,6 +21,13 @@ GEMMA_DEVICE void DotRow(const MatvecParams& p, const Matrix& m, int row,
   for (int t = 0; t < kMaxMatvecTokens; ++t) sums[t] = WarpSum(sums[t]) * kActivationUnit;
 }
 
+// Sums of pairs, in the first half.
+GEMMA_DEVICE void AddRests(float (&sums)[kMaxMatvecTokens]) {
+  for (int t = 0; t < kMaxMatvecTokens / 2; ++t) {
+    sums[t] = sums[2 * t] + kPairUnit * sums[2 * t + 1];
+  }
+}
+
 __global__ void __launch_bounds__(kMatvecWarps* kWarp)
     AnyShapeKernel(const __grid_constant__ MatvecParams p) {
   WaitForPreviousKernel();
@@ -30,20 +37,17 @@ __global__ void __launch_bounds__(kMatvecWarps* kWarp)
   while (i < p.part_count && row >= p.parts[i].first.rows) row -= p.parts[i++].first.rows;
   if (i == p.part_count) return;
   const MatvecPart& part = p.parts[i];
-  float sums[kMaxMatvecTokens], up[kMaxMatvecTokens];
+  float sums[kMaxMatvecTokens], up[kMaxMatvecTokens] = {};
   DotRow(p, part.first, row, sums);
   if (p.gated) DotRow(p, part.second, row, up);
+  if (p.paired) {
+    AddRests(sums);
+    AddRests(up);
+  }
+  const int tokens = p.paired ? p.tokens / 2 : p.tokens;
   for (int t = 0; t < kMaxMatvecTokens; ++t) {
-    if (t >= p.tokens || Lane() != t) continue;
-    float value = sums[t];
-    if (p.gated) value = GeluTanh(value) * up[t];
-    if (p.softcap > 0) value = p.softcap * tanhf(value / p.softcap);
-    const int64_t at = int64_t{t} * part.first.rows + row;
-    if (p.half_out) {
-      static_cast<__half*>(part.out)[at] = __float2half_rn(value * kActivationScale);
-    } else {
-      static_cast<float*>(part.out)[at] = value;
-    }
+    if (t >= tokens || Lane() != t) continue;
+    StoreOutput(p, part, t, row, p.gated ? GeluTanh(sums[t]) * up[t] : Capped(p, sums[t]));
   }
 }
 

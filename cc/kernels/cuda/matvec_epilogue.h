@@ -30,7 +30,9 @@ GEMMA_DEVICE void StoreOutput(const MatvecParams& p, const MatvecPart& part, int
   const int64_t stride = p.out_stride == 0 ? part.first.rows : p.out_stride;
   const int64_t at = token * stride + row;
   if (p.half_out) {
-    static_cast<__half*>(part.out)[at] = __float2half_rn(value * kActivationScale);
+    __half* const out = static_cast<__half*>(part.out) + (p.paired ? at + token * stride : at);
+    out[0] = __float2half_rn(value * kActivationScale);
+    if (p.paired) out[stride] = __float2half_rn(HalfRest(value * kActivationScale) * kPairScale);
     return;
   }
   float* out = static_cast<float*>(part.out);
@@ -104,6 +106,7 @@ class TileSums {
     const bool begun_here = tile * p_.units_per_tile >= range_.begin;
     const bool ended_here = (tile + 1) * p_.units_per_tile <= range_.end;
     if (begun_here && !ended_here) AwaitBoundary();
+    float nearest = 0;  // of a pair's two results
 #pragma unroll
     for (int start = 0; start < kOutputs; start += kWarp) {
       const int index = start + Lane();
@@ -116,7 +119,7 @@ class TileSums {
       }
       if (!ended_here)
         sum += LoadFromL2(&p_.boundary_sums[(blockIdx.x + 1) * kBoundaryOutputs + index]);
-      Store(tile, index, sum);
+      Store(tile, index, sum, nearest);
     }
     if (!begun_here) PublishBoundary();
     if (begun_here && !ended_here) ClearBoundary();
@@ -141,16 +144,28 @@ class TileSums {
   }
 
   // The complete sum of output `index` = token * 32 + row of the tile. All lanes of the warp call
-  // this together.
-  GEMMA_DEVICE void Store(int tile, int index, float sum) const {
+  // this together, for all rows of the input in turn: `nearest` is what the first one of a pair
+  // leaves for the second one.
+  GEMMA_DEVICE void Store(int tile, int index, float sum, float& nearest) const {
     int tile_in_part;
     const MatvecPart& part = PartOf(p_, tile, tile_in_part);
-    const int r = index % kTileRows, token = index / kTileRows;
+    const int r = index % kTileRows;
+    int token = index / kTileRows;
     const Matrix& m = r < 16 ? part.first : part.second;
     const int row = tile_in_part * part.tile_step + (r < 16 ? r : r - 16 + part.second_row);
     const bool inside = token < p_.tokens && row < m.rows;
     sum *= Multiplier::kResultUnit;
     if (m.float_scales && inside) sum = ScaleRow(m, row, token, sum);
+    if constexpr (kTokens > 1) {
+      if (p_.paired) {
+        if (token % 2 == 0) {
+          nearest = sum;
+          return;
+        }
+        sum = nearest + kPairUnit * sum;
+        token /= 2;
+      }
+    }
     if (p_.gated) {
       const float up = __shfl_xor_sync(kAllLanes, sum, 16);
       if (inside && r < 16) StoreOutput(p_, part, token, row, GeluTanh(sum) * up);

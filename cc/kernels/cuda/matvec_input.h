@@ -74,7 +74,7 @@ class MatvecInput {
   // Waits for the kernel that makes the input. The caller synchronizes the threads before it reads
   // the view.
   GEMMA_DEVICE void Prepare() const {
-    if constexpr (kTokens == 1) {
+    if constexpr (kTokens <= 2) {
       if (p_.norm.x != nullptr) {
         PrepareNormed();
         return;
@@ -82,10 +82,8 @@ class MatvecInput {
     }
     WaitForPreviousKernel();
     LetNextKernelStart();
-    for (int t = 0; t < kTokens; ++t) {
-      for (int start = 0; start < pieces_; start += kAhead * kThreads)
-        CopyPieces(t, start + static_cast<int>(threadIdx.x));
-    }
+    for (int start = 0; start < kTokens * pieces_; start += kAhead * kThreads)
+      CopyPieces(start + static_cast<int>(threadIdx.x));
   }
 
  private:
@@ -93,11 +91,16 @@ class MatvecInput {
 
   static constexpr int kAhead = 3;  // pieces that a thread loads before it stores the first
 
-  GEMMA_DEVICE void CopyPieces(int token, int first) const {
+  // Pieces of all tokens, numbered one token after the other. The pieces of a token fill whole
+  // warps where their sums are wanted.
+  GEMMA_DEVICE int TokenOf(int index) const { return kTokens == 1 ? 0 : index / pieces_; }
+
+  GEMMA_DEVICE void CopyPieces(int first) const {
     uint2 words[kAhead][2];
 #pragma unroll
     for (int i = 0; i < kAhead; ++i) {
-      const int piece = first + i * kThreads;
+      const int index = first + i * kThreads;
+      const int token = TokenOf(index), piece = index - token * pieces_;
       const int column = p_.first_column + PieceColumn(piece);
       const bool inside = piece < pieces_ && token < p_.tokens && column < p_.columns;
       const uint16_t* from = p_.in + (inside ? token * p_.in_stride + column : 0);
@@ -112,7 +115,8 @@ class MatvecInput {
         v[4 * j] = HalfLowToFloat(words[i][j].x), v[4 * j + 1] = HalfHighToFloat(words[i][j].x);
         v[4 * j + 2] = HalfLowToFloat(words[i][j].y), v[4 * j + 3] = HalfHighToFloat(words[i][j].y);
       }
-      StorePiece(token, first + i * kThreads, v);
+      const int index = first + i * kThreads, token = TokenOf(index);
+      if (kTokens == 1 || token < kTokens) StorePiece(token, index - token * pieces_, v);
     }
   }
 
@@ -218,7 +222,25 @@ class MatvecInput {
       }
     }
     Scale(InverseRms(x) * kActivationScale, weight, x);
-    for (int i = 0; i < kPiecesAThread; ++i) StorePiece(0, Piece(i), x[i]);
+    for (int i = 0; i < kPiecesAThread; ++i) {
+      if constexpr (kTokens == 2) {
+        StorePair(Piece(i), x[i]);
+      } else {
+        StorePiece(0, Piece(i), x[i]);
+      }
+    }
+  }
+
+  // What is nearest is rounded here: StorePiece scales some columns before it rounds.
+  GEMMA_DEVICE void StorePair(int piece, const float (&v)[8]) const {
+    float nearest[8], rest[8];
+    for (int j = 0; j < 8; ++j) {
+      rest[j] = HalfRest(v[j]);
+      nearest[j] = v[j] - rest[j];
+      rest[j] *= kPairScale;
+    }
+    StorePiece(0, piece, nearest);
+    StorePiece(1, piece, rest);
   }
 
   GEMMA_DEVICE void StoreStream(int piece, const float (&v)[8]) const {

@@ -111,16 +111,18 @@ cudaError_t LaunchMatvecKernel(const MatvecParams& params, const MatvecLaunch& l
   return Launch(MatvecKernel<kLayout, kTokens, kWhole>, shape, params, shared);
 }
 
+template <Layout kLayout, bool kWhole>
+cudaError_t LaunchMatvecSlots(const MatvecParams& params, const MatvecLaunch& launch) {
+  const int slots = TokenSlots(params);
+  if (slots == 1) return LaunchMatvecKernel<kLayout, 1, kWhole>(params, launch);
+  if (slots == 2) return LaunchMatvecKernel<kLayout, 2, kWhole>(params, launch);
+  return LaunchMatvecKernel<kLayout, kMaxMatvecTokens, kWhole>(params, launch);
+}
+
 template <Layout kLayout>
 cudaError_t LaunchMatvec(const MatvecParams& params, const MatvecLaunch& launch) {
-  const int slots = TokenSlots(params);
-  if (!params.full_rows) {
-    return slots == 1 ? LaunchMatvecKernel<kLayout, 1, false>(params, launch)
-                      : LaunchMatvecKernel<kLayout, kMaxMatvecTokens, false>(params, launch);
-  }
-  if (slots == 1) return LaunchMatvecKernel<kLayout, 1, true>(params, launch);
-  if (slots == 2) return LaunchMatvecKernel<kLayout, 2, true>(params, launch);
-  return LaunchMatvecKernel<kLayout, kMaxMatvecTokens, true>(params, launch);
+  return params.full_rows ? LaunchMatvecSlots<kLayout, true>(params, launch)
+                          : LaunchMatvecSlots<kLayout, false>(params, launch);
 }
 
 }  // namespace gemma::cuda

@@ -13,7 +13,7 @@
 namespace gemma::cuda {
 
 inline constexpr int kMaxMatvecParts = 4;
-inline constexpr int kMaxMatvecTokens = 8;
+inline constexpr int kMaxMatvecTokens = 8;  // rows of the input, two a token where paired
 // A tile has 32 rows, in two halves of 16, which a warp multiplies one after the other: a half is
 // what the tensor cores take.
 inline constexpr int kTileRows = 32;
@@ -32,7 +32,7 @@ struct MatvecPart {
 };
 
 // x_out = (x + branch / rms(branch) * branch_weight) * scalar;  in = x_out / rms(x_out) * weight.
-// One token.
+// One token, as a number or a pair.
 struct FusedNorm {
   const float* x = nullptr;              // [columns]; null: no fused norm
   const float* branch = nullptr;         // [columns]; null: x_out = x
@@ -51,7 +51,8 @@ struct MatvecParams {
       0;  // where the launch's units begin: a multiple of 256; not 0 when inputs are cut to fit
   int32_t units_per_tile = 0;
   int32_t total_units = 0;
-  int32_t tokens = 0;
+  int32_t tokens = 0;         // rows of the input: where paired, two a token
+  bool paired = false;        // `in`, and `out` if it is float16, are pairs (activation.h)
   int32_t group = 0;          // columns that share a scale, of all parts; 0: see float_scales
   bool float_scales = false;  // one float32 scale (and min) a row, applied when the row is complete
   bool full_rows = false;  // whole tiles of whole units, and every row of a plane is aligned to 16
@@ -163,9 +164,9 @@ struct MatvecShared {
   int64_t bytes = 0;
 };
 constexpr int PartialSlots(int tokens) { return tokens <= 2 ? 4 : 2; }
-// Tokens that a kernel has room for. There are three for matrices of whole units, two for others.
+// Tokens that a kernel has room for.
 constexpr int TokenSlots(const MatvecParams& p) {
-  return p.tokens <= 1 ? 1 : p.tokens <= 2 && p.full_rows ? 2 : kMaxMatvecTokens;
+  return p.tokens <= 2 ? p.tokens : kMaxMatvecTokens;
 }
 constexpr int SumColumns(Layout l) { return l == Layout::kQ6_K ? 16 : 32; }
 

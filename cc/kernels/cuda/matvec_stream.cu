@@ -342,11 +342,13 @@ class TileAdder {
 
   GEMMA_DEVICE void Store(int tile, float sum) const {
     const int token = Lane() / kStreamTileRows, r = Lane() % kStreamTileRows;
-    const bool mine = token < kTokens && token < b_.p.tokens;
+    const bool paired = kTokens == 2 && b_.p.paired;
+    const bool mine = paired ? token == 0 : token < kTokens && token < b_.p.tokens;
     int tile_in_part;
     const MatvecPart& part = PartOf(b_.p, tile, tile_in_part);
     const int row = tile_in_part * part.tile_step + (r < 8 ? r : r - 8 + part.second_row);
     sum *= ResultUnit(kLayout);
+    if (paired) sum += kPairUnit * __shfl_xor_sync(kAllLanes, sum, kStreamTileRows);
     if (b_.p.gated) {
       const float up = __shfl_xor_sync(kAllLanes, sum, 8);
       if (mine && r < 8) StoreOutput(b_.p, part, token, row, GeluTanh(sum) * up);

@@ -32,21 +32,28 @@ std::vector<float> Reference(const RandomWeight& weight, const std::vector<float
   return out;
 }
 
-void CheckPlain(const WeightShape& shape, int64_t tokens) {
+ActivationValues RandomInput(bool paired, int64_t tokens, uint32_t columns, float scale,
+                             std::mt19937& random) {
+  const size_t size = static_cast<size_t>(tokens) * columns;
+  return paired ? RandomPairs(size, columns, scale, random)
+                : RandomActivations(size, scale, random);
+}
+
+void CheckPlain(const WeightShape& shape, int64_t tokens, bool paired = false) {
   std::mt19937 random(shape.rows * 31 + shape.columns + static_cast<uint32_t>(tokens));
   TestContext context;
   const RandomWeight weight(shape, random);
-  const ActivationValues in =
-      RandomActivations(static_cast<size_t>(tokens) * shape.columns, 1, random);
+  const ActivationValues in = RandomInput(paired, tokens, shape.columns, 1, random);
   const DeviceArray<uint16_t> device_in(in.bits);
   DeviceArray<float> out(static_cast<size_t>(tokens) * shape.rows);
   Matvec op;
   op.tokens = tokens;
+  op.paired = paired;
   op.in = device_in.get();
   op.outputs = {{weight.on_device(), out.get()}};
   ASSERT_TRUE(RunMatvec(op, context.get()).ok());
-  ExpectClose(Name(shape, tokens), out.Read(), Reference(weight, in.values, tokens), kRelative,
-              kEach);
+  ExpectClose(Name(shape, tokens) + (paired ? " in pairs" : ""), out.Read(),
+              Reference(weight, in.values, tokens), kRelative, kEach);
 }
 
 const WeightLayout kLayouts[] = {
@@ -61,6 +68,26 @@ TEST(MatvecTest, EveryLayout) {
     for (const int64_t tokens : {1, 2, 3, 5, 8})
       CheckPlain({layout, 72, 768, GroupOf(layout)}, tokens);
   }
+}
+
+// The same tolerance: the sums of pairs are as exact as those of float16. All kernels, matrices
+// that end within a unit, rows with one scale each, and inputs that are cut into slices.
+TEST(MatvecTest, Pairs) {
+  for (const WeightLayout layout : kLayouts) {
+    for (const int64_t tokens : {1, 2, 4}) {
+      CheckPlain({layout, 72, 768, GroupOf(layout)}, tokens, true);
+      CheckPlain({layout, 21, 1280, GroupOf(layout)}, tokens, true);
+    }
+  }
+  for (const WeightLayout layout : {WeightLayout::kInt4, WeightLayout::kInt4Min}) {
+    CheckPlain({layout, 48, 5376, 32}, 1, true);  // streamed
+    CheckPlain({layout, 64, 8192, 32}, 1, true);
+    CheckPlain({layout, 48, 768, 768}, 2, true);
+  }
+  CheckPlain({WeightLayout::kInt5, 40, 640, 32}, 1, true);
+  CheckPlain({WeightLayout::kInt4, 401, 5376, 32}, 3, true);
+  CheckPlain({WeightLayout::kInt4, 32, 21504, 32}, 4, true);
+  CheckPlain({WeightLayout::kBF16, 9, 33, 0}, 4, true);
 }
 
 // Tiles of 16 rows, units of 256 columns, blocks that share a tile: their borders.
@@ -140,26 +167,38 @@ TEST(MatvecTest, OutputsShareAnInput) {
 }
 
 void CheckGated(WeightLayout gate_layout, WeightLayout up_layout, int64_t tokens,
-                uint32_t rows = 203) {
+                uint32_t rows = 203, bool paired = false) {
   std::mt19937 random(7);
   TestContext context;
   const uint32_t columns = 1280;
   const RandomWeight gate({gate_layout, rows, columns, GroupOf(gate_layout)}, random),
       up({up_layout, rows, columns, GroupOf(up_layout)}, random);
-  const ActivationValues in = RandomActivations(static_cast<size_t>(tokens) * columns, 1, random);
+  const ActivationValues in = RandomInput(paired, tokens, columns, 1, random);
   const DeviceArray<uint16_t> device_in(in.bits);
-  DeviceArray<uint16_t> out(static_cast<size_t>(tokens) * rows);
+  DeviceArray<uint16_t> out((paired ? 2 : 1) * static_cast<size_t>(tokens) * rows);
   Matvec op;
   op.tokens = tokens;
+  op.paired = paired;
   op.in = device_in.get();
   op.outputs = {{gate.on_device(), out.get()}, {up.on_device(), nullptr}};
   op.gated = op.half_out = true;
   ASSERT_TRUE(RunMatvec(op, context.get()).ok());
   std::vector<float> a = Reference(gate, in.values, tokens), b = Reference(up, in.values, tokens);
   reference::Compute(GatedGelu{a.data(), b.data(), static_cast<int64_t>(a.size()), a.data()});
-  ExpectClose(
-      absl::StrCat("gated ", WeightLayoutName(gate_layout), ", ", tokens, " tokens, float16 out"),
-      FromActivations(out.Read()), a, 5e-4, 5e-3);
+  const std::string name = absl::StrCat("gated ", WeightLayoutName(gate_layout), ", ", tokens,
+                                        " tokens, ", paired ? "pairs" : "float16", " out");
+  if (paired) {
+    ExpectClose(name, FromPairs(out.Read(), rows), a, 2 * kRelative, 2 * kEach);
+  } else {
+    ExpectClose(name, FromActivations(out.Read()), a, 5e-4, 5e-3);
+  }
+}
+
+TEST(MatvecTest, GatedPairs) {
+  CheckGated(WeightLayout::kInt4, WeightLayout::kInt4, 1, 203, true);
+  CheckGated(WeightLayout::kInt4, WeightLayout::kInt4, 1, 200, true);  // streamed
+  CheckGated(WeightLayout::kQ4_K, WeightLayout::kQ4_K, 3, 203, true);
+  CheckGated(WeightLayout::kQ4_K, WeightLayout::kQ6_K, 2, 203, true);  // of different layouts
 }
 
 TEST(MatvecTest, Gated) {
@@ -190,33 +229,41 @@ TEST(MatvecTest, Softcap) {
 
 // x_out = (x + norm(branch)) * scalar, in = norm(x_out): the product is exact for the input as it
 // was rounded to float16.
+void CheckFusedNorm(uint32_t columns, uint32_t rows, bool paired) {
+  std::mt19937 random(columns);
+  TestContext context;
+  const RandomWeight weight({WeightLayout::kInt4, rows, columns, 32}, random);
+  const std::vector<float> x = RandomFloats(columns, 3, random),
+                           branch = RandomFloats(columns, 5, random),
+                           w1 = RandomFloats(columns, 1, random),
+                           w2 = RandomFloats(columns, 1, random);
+  const DeviceArray<float> device_x(x), device_branch(branch), device_w1(w1), device_w2(w2),
+      scalar(std::vector<float>{0.7f});
+  DeviceArray<float> x_out(columns), out(rows);
+  Matvec op;
+  op.tokens = 1;
+  op.paired = paired;
+  op.norm = {device_x.get(), device_branch.get(), device_w1.get(),
+             scalar.get(),   device_w2.get(),     x_out.get(),
+             1e-6f};
+  op.outputs = {{weight.on_device(), out.get()}};
+  ASSERT_TRUE(RunMatvec(op, context.get()).ok());
+  std::vector<float> stream(columns), in(columns);
+  reference::Compute(
+      RmsNorm{branch.data(), w1.data(), x.data(), 1, columns, columns, 1e-6f, 0.7f, stream.data()});
+  ExpectClose(absl::StrCat("fused norm ", columns, ": stream"), x_out.Read(), stream, 1e-6, 1e-5);
+  reference::Compute(
+      RmsNorm{stream.data(), w2.data(), nullptr, 1, columns, columns, 1e-6f, 1, in.data()});
+  ExpectClose(absl::StrCat("fused norm ", columns, ": product", paired ? " of pairs" : ""),
+              out.Read(), Reference(weight, in, 1), paired ? kRelative : 5e-4,
+              paired ? kEach : 3e-3);
+}
+
 TEST(MatvecTest, FusedNorm) {
-  for (const auto& [columns, rows] : {std::pair(640u, 88u), {5376u, 88u}, {5376u, 96u}}) {
-    std::mt19937 random(columns);
-    TestContext context;
-    const RandomWeight weight({WeightLayout::kInt4, rows, columns, 32}, random);
-    const std::vector<float> x = RandomFloats(columns, 3, random),
-                             branch = RandomFloats(columns, 5, random),
-                             w1 = RandomFloats(columns, 1, random),
-                             w2 = RandomFloats(columns, 1, random);
-    const DeviceArray<float> device_x(x), device_branch(branch), device_w1(w1), device_w2(w2),
-        scalar(std::vector<float>{0.7f});
-    DeviceArray<float> x_out(columns), out(rows);
-    Matvec op;
-    op.tokens = 1;
-    op.norm = {device_x.get(), device_branch.get(), device_w1.get(),
-               scalar.get(),   device_w2.get(),     x_out.get(),
-               1e-6f};
-    op.outputs = {{weight.on_device(), out.get()}};
-    ASSERT_TRUE(RunMatvec(op, context.get()).ok());
-    std::vector<float> stream(columns), in(columns);
-    reference::Compute(RmsNorm{branch.data(), w1.data(), x.data(), 1, columns, columns, 1e-6f, 0.7f,
-                               stream.data()});
-    ExpectClose(absl::StrCat("fused norm ", columns, ": stream"), x_out.Read(), stream, 1e-6, 1e-5);
-    reference::Compute(
-        RmsNorm{stream.data(), w2.data(), nullptr, 1, columns, columns, 1e-6f, 1, in.data()});
-    ExpectClose(absl::StrCat("fused norm ", columns, ": product"), out.Read(),
-                Reference(weight, in, 1), 5e-4, 3e-3);
+  for (const bool paired : {false, true}) {
+    CheckFusedNorm(640, 88, paired);
+    CheckFusedNorm(5376, 88, paired);
+    CheckFusedNorm(5376, 96, paired);
   }
 }
 
@@ -250,7 +297,12 @@ TEST(MatvecTest, RefusesInASentence) {
   op.outputs = {{weight.on_device(), nullptr}};
   EXPECT_EQ(RunMatvec(op, context.get()).message(),
             "matvec: 9 tokens (1 to 8; use the GEMM for more)");
+  op.tokens = 5;
+  op.paired = true;
+  EXPECT_EQ(RunMatvec(op, context.get()).message(),
+            "matvec: 5 tokens of pairs (1 to 4; use the GEMM for more)");
   op.tokens = 1;
+  op.paired = false;
   op.outputs.push_back({other.on_device(), nullptr});
   EXPECT_EQ(RunMatvec(op, context.get()).message(),
             "matvec: weights of 128 and 64 columns cannot share an input");

@@ -12,6 +12,7 @@ absl::Status RunNorm(const NormParams& op, const Context& context) {
         absl::StrCat("norm: ", op.columns, " columns (a multiple of 4 up to ",
                      (context.device.shared_bytes - 1024) / sizeof(float), ")"));
   }
+  if (op.branch.paired) return absl::InvalidArgumentError("norm: an input of pairs");
   if (op.rows < 1 || (op.x == nullptr && op.branch.data == nullptr)) {
     return absl::InvalidArgumentError(absl::StrCat("norm: ", op.rows, " rows or no input"));
   }
@@ -28,6 +29,8 @@ absl::Status RunEmbed(const WeightView& weight, EmbedParams op, const Context& c
 absl::Status RunPointwise(const PointwiseParams& op, const Context& context) {
   if (op.size < 1)
     return absl::InvalidArgumentError(absl::StrCat("pointwise: ", op.size, " elements"));
+  if (op.a.paired || op.b.paired || (op.out.paired && op.columns < 1))
+    return absl::InvalidArgumentError("pointwise: an input of pairs, or pairs without columns");
   return ToStatus(LaunchPointwise(op, context.overlap, context.stream), "pointwise");
 }
 

@@ -16,8 +16,13 @@ GEMMA_DEVICE float LoadOne(const Activations& from, int64_t i) {
   return static_cast<const float*>(from.data)[i];
 }
 
-GEMMA_DEVICE void StoreOne(const Activations& to, int64_t i, float value) {
-  if (to.half) {
+// columns: of a row
+GEMMA_DEVICE void StoreOne(const Activations& to, int64_t i, int64_t columns, float value) {
+  if (to.paired) {
+    __half* const nearest = static_cast<__half*>(to.data) + i + i / columns * columns;
+    nearest[0] = __float2half_rn(value * kActivationScale);
+    nearest[columns] = __float2half_rn(HalfRest(value * kActivationScale) * kPairScale);
+  } else if (to.half) {
     static_cast<__half*>(to.data)[i] = __float2half_rn(value * kActivationScale);
   } else {
     static_cast<float*>(to.data)[i] = value;
@@ -33,11 +38,14 @@ GEMMA_DEVICE float4 LoadFour(const Activations& from, int64_t i) {
                      HalfLowToFloat(v.y) * kUnit, HalfHighToFloat(v.y) * kUnit);
 }
 
+GEMMA_DEVICE uint2 PackFour(const float4& v, float scale) {
+  return make_uint2(PackHalf(v.x * scale, v.y * scale), PackHalf(v.z * scale, v.w * scale));
+}
+
+// Not of pairs.
 GEMMA_DEVICE void StoreFour(const Activations& to, int64_t i, const float4& v) {
   if (to.half) {
-    constexpr float kScale = kActivationScale;
-    *reinterpret_cast<uint2*>(static_cast<uint16_t*>(to.data) + i) =
-        make_uint2(PackHalf(v.x * kScale, v.y * kScale), PackHalf(v.z * kScale, v.w * kScale));
+    *reinterpret_cast<uint2*>(static_cast<uint16_t*>(to.data) + i) = PackFour(v, kActivationScale);
   } else {
     *reinterpret_cast<float4*>(static_cast<float*>(to.data) + i) = v;
   }
@@ -68,14 +76,28 @@ class NormRow {
     if (p_.out.data == nullptr) return;
     squares = BlockSum<kThreads>(squares, scratch_);
     const float factor = Factor(squares);
-    for (int i = First(); i < p_.columns; i += kStep)
-      StoreFour(p_.out, start_ + i, Scaled(Row(i), factor, p_.weight, i));
+    for (int i = First(); i < p_.columns; i += kStep) {
+      const float4 v = Scaled(Row(i), factor, p_.weight, i);
+      if (p_.out.paired) {
+        StorePairs(i, v);
+      } else {
+        StoreFour(p_.out, start_ + i, v);
+      }
+    }
   }
 
  private:
   static constexpr int kStep = 4 * kThreads;
   GEMMA_DEVICE static int First() { return 4 * static_cast<int>(threadIdx.x); }
   GEMMA_DEVICE float4& Row(int i) const { return *reinterpret_cast<float4*>(row_ + i); }
+  GEMMA_DEVICE void StorePairs(int i, const float4& v) const {
+    constexpr float kScale = kActivationScale;
+    uint16_t* const to = static_cast<uint16_t*>(p_.out.data) + 2 * start_ + i;
+    *reinterpret_cast<uint2*>(to) = PackFour(v, kScale);
+    const float4 rest = make_float4(HalfRest(v.x * kScale), HalfRest(v.y * kScale),
+                                    HalfRest(v.z * kScale), HalfRest(v.w * kScale));
+    *reinterpret_cast<uint2*>(to + p_.columns) = PackFour(rest, kPairScale);
+  }
   GEMMA_DEVICE float Factor(float squares) const {
     return 1.0f / sqrtf(squares / static_cast<float>(p_.columns) + p_.epsilon);
   }
@@ -167,10 +189,10 @@ __global__ void __launch_bounds__(kThreads)
   LetNextKernelStart();
   const int64_t i =
       (static_cast<int64_t>(blockIdx.x) * kThreads + static_cast<int64_t>(threadIdx.x)) * 4;
-  if (i + 4 <= p.size) {
+  if (i + 4 <= p.size && !p.out.paired) {
     StoreFour(p.out, i, ApplyFour(p, i));
   } else {
-    for (int64_t j = i; j < p.size; ++j) StoreOne(p.out, j, Apply(p, j));
+    for (int64_t j = i; j < p.size && j < i + 4; ++j) StoreOne(p.out, j, p.columns, Apply(p, j));
   }
 }
 

@@ -10,10 +10,12 @@
 
 namespace gemma::cuda {
 
-// A buffer of activations, float32 or float16 (activation.h).
+// A buffer of activations, float32, float16 or pairs of float16 (activation.h). Only outputs are
+// pairs.
 struct Activations {
   void* data = nullptr;
   bool half = false;
+  bool paired = false;  // pairs, where half
 };
 
 // x_out = (x + branch / rms(branch) * branch_weight) * scalar;  out = x_out / rms(x_out) * weight,
@@ -49,6 +51,7 @@ struct PointwiseParams {
   Activations b;
   Activations out;
   int64_t size = 0;
+  int64_t columns = 0;  // of a row, where `out` is pairs
   float cap = 0;
 };
 

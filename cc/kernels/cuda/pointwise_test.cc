@@ -61,6 +61,7 @@ struct NormCase {
   bool branch;
   bool half_branch;
   bool half_out;
+  bool paired_out = false;
 };
 
 void CheckNorm(const NormCase& c) {
@@ -75,7 +76,7 @@ void CheckNorm(const NormCase& c) {
   const DeviceArray<float> branch_floats(branch.values), device_x(x), device_w1(w1), device_w2(w2),
       scalar(std::vector<float>{0.3f});
   DeviceArray<float> x_out(size), out(size);
-  DeviceArray<uint16_t> out_bits(size);
+  DeviceArray<uint16_t> out_bits(c.paired_out ? 2 * size : size);
   NormParams op;
   op.x = device_x.get();
   if (c.branch) {
@@ -86,7 +87,8 @@ void CheckNorm(const NormCase& c) {
     op.x_out = x_out.get();
   }
   op.weight = device_w2.get();
-  op.out = c.half_out ? Activations{out_bits.get(), true} : Activations{out.get(), false};
+  op.out =
+      c.half_out ? Activations{out_bits.get(), true, c.paired_out} : Activations{out.get(), false};
   op.rows = c.rows;
   op.columns = c.columns;
   op.epsilon = 1e-6f;
@@ -101,7 +103,9 @@ void CheckNorm(const NormCase& c) {
   }
   reference::Compute(RmsNorm{stream.data(), w2.data(), nullptr, c.rows, c.columns, c.columns, 1e-6f,
                              1, expected.data()});
-  if (c.half_out) {
+  if (c.paired_out) {
+    ExpectClose(name + ": pairs", FromPairs(out_bits.Read(), width), expected, 1e-6, 1e-5);
+  } else if (c.half_out) {
     ExpectClose(name + ": float16", FromActivations(out_bits.Read()), expected, 4e-4, 4e-3);
   } else {
     ExpectClose(name, out.Read(), expected, 1e-6, 1e-5);
@@ -113,6 +117,8 @@ TEST(NormTest, OneAndTwo) {
   CheckNorm({3, 5376, true, false, true});
   CheckNorm({2, 1028, true, true, false});
   CheckNorm({5, 4, true, false, false});
+  CheckNorm({3, 5376, true, false, true, true});
+  CheckNorm({2, 640, false, false, true, true});
 }
 
 TEST(PointwiseTest, AllThree) {
@@ -146,6 +152,26 @@ TEST(PointwiseTest, AllThree) {
     reference::Compute(Softcap{a.values.data(), kSize, 2, expected.data()});
     ExpectClose("softcap", out.Read(), expected, 1e-6, 1e-5);
   }
+}
+
+TEST(PointwiseTest, ToPairs) {
+  std::mt19937 random(6);
+  TestContext context;
+  constexpr int64_t kRows = 3, kColumns = 201, kSize = kRows * kColumns;
+  const std::vector<float> a = RandomFloats(kSize, 3, random), b = RandomFloats(kSize, 3, random);
+  const DeviceArray<float> device_a(a), device_b(b);
+  DeviceArray<uint16_t> out(2 * kSize);
+  PointwiseParams op;
+  op.operation = Pointwise::kGatedGelu;
+  op.a = {device_a.get()};
+  op.b = {device_b.get()};
+  op.out = {out.get(), true, true};
+  op.size = kSize;
+  op.columns = kColumns;
+  ASSERT_TRUE(RunPointwise(op, context.get()).ok());
+  std::vector<float> expected(kSize);
+  reference::Compute(GatedGelu{a.data(), b.data(), kSize, expected.data()});
+  ExpectClose("gated gelu to pairs", FromPairs(out.Read(), kColumns), expected, 1e-6, 1e-5);
 }
 
 TEST(NormTest, RefusesInASentence) {

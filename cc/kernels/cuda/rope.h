@@ -111,6 +111,15 @@ struct HeadVector {
     }
   }
 
+  // The nearest float16, then kHeadDim further what they leave (DeviceCache::paired).
+  GEMMA_DEVICE void StorePaired(uint16_t* to) const {
+    HeadVector rest;
+    for (int j = 0; j < kPairs; ++j)
+      rest.low[j] = HalfRest(low[j]), rest.high[j] = HalfRest(high[j]);
+    Store(to);
+    rest.Store(to + kHeadDim);
+  }
+
   // The first `turned` pairs: their lower, then their upper halves.
   GEMMA_DEVICE void StoreTurned(uint16_t* to, int turned) const {
     for (int j = 0; j < kPairs; j += kAtOnce) {
@@ -137,7 +146,7 @@ struct HeadVector {
 // A prepared query of ScoreColumns elements to `to`, from element `offset` of p.q on. With a shared
 // cache (kRotated > 0) the columns are: head_dim that meet v (the turned ones zero, the others
 // times k_norm), then the turned ones.
-template <int kHeadDim, int kRotated>
+template <int kHeadDim, int kRotated, bool kPaired>
 GEMMA_DEVICE void PrepareQuery(const PrepareParams& p, int64_t offset, const Rotation* rotations,
                                uint16_t* to) {
   using Vector = HeadVector<kHeadDim>;
@@ -146,7 +155,9 @@ GEMMA_DEVICE void PrepareQuery(const PrepareParams& p, int64_t offset, const Rot
   q.Normalize(p.epsilon);
   q.Multiply(p.q_norm);
   q.Rotate(rotations, kTurnedPairs<kHeadDim, kRotated>);
-  if constexpr (kRotated == 0) {
+  if constexpr (kPaired) {
+    q.StorePaired(to);
+  } else if constexpr (kRotated == 0) {
     q.Store(to);
   } else {
     Vector kept = q;
@@ -161,7 +172,7 @@ GEMMA_DEVICE void PrepareQuery(const PrepareParams& p, int64_t offset, const Rot
 
 // The cache row of one kv head and token: key to `key` and value to `value`, or, with a shared
 // cache, both to `value`.
-template <int kHeadDim, int kRotated>
+template <int kHeadDim, int kRotated, bool kPaired>
 GEMMA_DEVICE void PrepareKeyValue(const PrepareParams& p, int64_t offset, const Rotation* rotations,
                                   uint16_t* key, uint16_t* value) {
   using Vector = HeadVector<kHeadDim>;
@@ -174,7 +185,9 @@ GEMMA_DEVICE void PrepareKeyValue(const PrepareParams& p, int64_t offset, const 
   k.Normalize(p.epsilon);
   k.Multiply(p.k_norm);
   k.Rotate(rotations, kTurnedPairs<kHeadDim, kRotated>);
-  if constexpr (kRotated == 0) {
+  if constexpr (kPaired) {
+    k.StorePaired(key);
+  } else if constexpr (kRotated == 0) {
     k.Store(key);
   } else {
     k.StoreTurned(value + kHeadDim, kRotated / 2);

@@ -140,6 +140,32 @@ std::vector<float> FromActivations(std::span<const uint16_t> bits) {
   return values;
 }
 
+ActivationValues RandomPairs(size_t size, size_t columns, float scale, std::mt19937& random) {
+  const std::vector<float> values = RandomFloats(size, scale, random);
+  ActivationValues result;
+  result.bits.resize(2 * size);
+  for (size_t i = 0; i < size; ++i) {
+    const float x = values[i] * kActivationScale;
+    const __half nearest = __float2half_rn(x);
+    const size_t at = i + i / columns * columns;
+    result.bits[at] = __half_as_ushort(nearest);
+    result.bits[at + columns] =
+        __half_as_ushort(__float2half_rn(kPairScale * (x - __half2float(nearest))));
+  }
+  result.values = FromPairs(result.bits, columns);
+  return result;
+}
+
+std::vector<float> FromPairs(std::span<const uint16_t> bits, size_t columns) {
+  const std::vector<float> numbers = FromActivations(bits);
+  std::vector<float> values(numbers.size() / 2);
+  for (size_t i = 0; i < values.size(); ++i) {
+    const size_t at = i + i / columns * columns;
+    values[i] = numbers[at] + kPairUnit * numbers[at + columns];
+  }
+  return values;
+}
+
 void ExpectClose(const std::string& name, std::span<const float> out,
                  std::span<const float> reference, double relative, double each) {
   ASSERT_EQ(out.size(), reference.size()) << name;

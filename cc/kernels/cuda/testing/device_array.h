@@ -92,6 +92,11 @@ struct ActivationValues {
 ActivationValues RandomActivations(size_t size, float scale, std::mt19937& random);
 std::vector<float> FromActivations(std::span<const uint16_t> bits);
 
+// As pairs (activation.h): each row of `columns` becomes two. FromPairs is the way back; values are
+// what the bits hold.
+ActivationValues RandomPairs(size_t size, size_t columns, float scale, std::mt19937& random);
+std::vector<float> FromPairs(std::span<const uint16_t> bits, size_t columns);
+
 // Compares with a reference: `relative` is the tolerance on |out - ref| / |ref|, as norms over
 // everything, and `each` on the largest single difference in units of the reference's root mean
 // square. Prints both and the share of the tolerance used; a test failure where it is above 1 or
