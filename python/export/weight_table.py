@@ -85,6 +85,15 @@ class WeightTable:
         """What the checkpoint stores; `computed` for the rope tables."""
         return "computed" if name in self._computed else self._checkpoint.describe(name).encoding
 
+    def stored_bytes(self, name: str) -> int:
+        """What the checkpoint stores of it; 0 for the rope tables."""
+        return 0 if name in self._computed else self._checkpoint.describe(name).bytes
+
+    def will_make(self, name: str) -> None:
+        """Says that `name` is the next weight to be made, so that the disk can begin with it."""
+        if name not in self._computed:
+            self._checkpoint.will_read(name)
+
     def make(self, name: str, form: Form) -> PackedWeight:
         """Reads, quantizes and packs one weight."""
         if name in self._computed:
