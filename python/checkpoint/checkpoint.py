@@ -85,7 +85,8 @@ class Checkpoint(abc.ABC):
         return tensor.parts.get(part)
 
     def will_read(self, name: str) -> None:
-        """Says that `name` is the next tensor to be read, so that the disk can begin with it."""
+        """Says that `name` is read soon, so that the disk can begin with it."""
+        return  # a hint, of no use to a checkpoint without a disk
 
     @abc.abstractmethod
     def close(self) -> None:

@@ -198,7 +198,9 @@ class _Watched(FakeCheckpoint):
         self.second_read = threading.Event()
 
     def read(self, name: str) -> StoredTensor:
-        alive = [memory.nbytes for memory in (given() for given in self.given) if memory is not None]
+        alive = [
+            memory.nbytes for memory in (given() for given in self.given) if memory is not None
+        ]
         stored = super().read(name)
         assert isinstance(stored, DenseTensor)
         memory = stored.values.numpy().copy()

@@ -39,9 +39,7 @@ class WriteBehind:
 
     def wait_for_room(self, count: int) -> None:
         """Waits until `count` bytes more may be given; call it before they are made."""
-        while self._given and (
-            self._given[0][2].done() or self._bytes + count > self._most_bytes
-        ):
+        while self._given and (self._given[0][2].done() or self._bytes + count > self._most_bytes):
             self._take_oldest()
 
     def put(self, key: str, data: memoryview) -> None:

@@ -169,7 +169,9 @@ def pairs_from_int4(name: str, tensor: TorchaoTensor) -> PairedTensor:
     if "act_pre_scale" in tensor.parts:
         raise UserError(f"{name}: an Int4Tensor with act_pre_scale is not read")
     scale, kept = _checked_scales(name, 4, group, scale, offset, shape)
-    return PairedTensor(group=group, pairs=qdata.contiguous().view(torch.uint8), scale=scale, offset=kept)
+    return PairedTensor(
+        group=group, pairs=qdata.contiguous().view(torch.uint8), scale=scale, offset=kept
+    )
 
 
 def _from_intx(name: str, tensor: TorchaoTensor) -> QuantizedTensor:
