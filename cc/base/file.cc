@@ -4,23 +4,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <atomic>
 #include <cerrno>
-#include <mutex>
 #include <system_error>
-#include <thread>
 #include <utility>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "cc/base/status_macros.h"
 
 namespace gemma {
 namespace {
-
-// Large reads are cut here, so that threads share them evenly.
-constexpr uint64_t kPieceBytes = 8 << 20;
 
 absl::Status ErrnoStatus(int error, const std::string& path) {
   const std::string message = absl::StrCat(path, ": ", std::generic_category().message(error));
@@ -46,17 +38,6 @@ absl::StatusOr<uint64_t> RegularFileSize(int descriptor, const std::string& path
     return absl::FailedPreconditionError(absl::StrCat(path, " is not a regular file"));
   }
   return static_cast<uint64_t>(info.st_size);
-}
-
-std::vector<FileRead> CutIntoPieces(std::span<const FileRead> reads) {
-  std::vector<FileRead> pieces;
-  for (const FileRead& read : reads) {
-    for (uint64_t done = 0; done < read.destination.size(); done += kPieceBytes) {
-      const uint64_t bytes = std::min<uint64_t>(kPieceBytes, read.destination.size() - done);
-      pieces.push_back({read.offset + done, read.destination.subspan(done, bytes)});
-    }
-  }
-  return pieces;
 }
 
 }  // namespace
@@ -114,34 +95,6 @@ absl::Status RandomAccessFile::ReadAt(uint64_t offset, std::span<std::byte> dest
 void RandomAccessFile::Prefetch(uint64_t offset, uint64_t bytes) const {
   posix_fadvise(descriptor_, static_cast<off_t>(offset), static_cast<off_t>(bytes),
                 POSIX_FADV_WILLNEED);
-}
-
-absl::Status ReadParallel(const RandomAccessFile& file, std::span<const FileRead> reads,
-                          int threads) {
-  const std::vector<FileRead> pieces = CutIntoPieces(reads);
-  std::atomic<size_t> next{0};
-  std::mutex mutex;
-  absl::Status first_error;
-  auto work = [&] {
-    for (size_t i = next++; i < pieces.size(); i = next++) {
-      absl::Status status = file.ReadAt(pieces[i].offset, pieces[i].destination);
-      if (status.ok()) continue;
-      next = pieces.size();
-      std::lock_guard lock(mutex);
-      if (first_error.ok()) first_error = std::move(status);
-    }
-  };
-  std::vector<std::thread> workers;
-  try {
-    while (static_cast<int>(workers.size()) + 1 < std::min<int64_t>(threads, std::ssize(pieces))) {
-      workers.emplace_back(work);
-    }
-  } catch (const std::system_error&) {
-    // No further thread to be had: those that there are, this one included, do the work.
-  }
-  work();
-  for (std::thread& worker : workers) worker.join();
-  return first_error;
 }
 
 absl::StatusOr<std::string> ReadFile(const std::string& path, uint64_t max_bytes) {

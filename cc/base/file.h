@@ -44,17 +44,6 @@ class RandomAccessFile {
   uint64_t size_ = 0;
 };
 
-// One piece of a file and the memory that it goes to.
-struct FileRead {
-  uint64_t offset = 0;
-  std::span<std::byte> destination;
-};
-
-// Carries out all reads with up to `threads` threads (large ones are cut into pieces); the first
-// error wins.
-absl::Status ReadParallel(const RandomAccessFile& file, std::span<const FileRead> reads,
-                          int threads);
-
 // The whole file as bytes. ResourceExhausted when it is larger than max_bytes.
 absl::StatusOr<std::string> ReadFile(const std::string& path, uint64_t max_bytes);
 

@@ -57,13 +57,14 @@ TEST_F(FileTest, RefusesWhatIsNotARegularFile) {
             absl::NotFoundError(folder_ + "/absent: No such file or directory"));
 }
 
-TEST_F(FileTest, ReadsInParallelByOffset) {
-  const std::string content = Pattern((20 << 20) + 13);
+TEST_F(FileTest, ReadsAtAnOffset) {
+  const std::string content = Pattern((1 << 20) + 13);
   const auto file = RandomAccessFile::Open(Write("pattern", content));
   ASSERT_TRUE(file.ok());
   std::vector<std::byte> whole(content.size()), tail(5), none;
-  const std::vector<FileRead> reads = {{0, whole}, {content.size() - 5, tail}, {7, none}};
-  ASSERT_TRUE(ReadParallel(*file, reads, 2).ok());
+  ASSERT_TRUE(file->ReadAt(0, whole).ok());
+  ASSERT_TRUE(file->ReadAt(content.size() - 5, tail).ok());
+  EXPECT_TRUE(file->ReadAt(7, none).ok());
   EXPECT_EQ(std::memcmp(whole.data(), content.data(), content.size()), 0);
   EXPECT_EQ(std::memcmp(tail.data(), content.data() + content.size() - 5, 5), 0);
 }
@@ -76,8 +77,6 @@ TEST_F(FileTest, ReportsReadsPastTheEnd) {
   EXPECT_EQ(file->ReadAt(2, buffer),
             absl::OutOfRangeError(path + " has 3 bytes, but 2 were asked for at offset 2"));
   EXPECT_FALSE(file->ReadAt(~uint64_t{0}, buffer).ok());
-  const std::vector<FileRead> reads = {{0, buffer}, {2, buffer}};
-  EXPECT_EQ(ReadParallel(*file, reads, 2).code(), absl::StatusCode::kOutOfRange);
 }
 
 TEST_F(FileTest, ReportsAFileThatShrank) {

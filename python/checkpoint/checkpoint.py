@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from python.checkpoint.generation import GenerationConfig
-from python.checkpoint.tensor import StoredTensor, TensorInfo
+from python.checkpoint.tensor import StoredTensor, TensorInfo, TorchaoTensor
 from python.model.gemma_config import GemmaConfig
 from python.model.names import expected_weights
 
@@ -75,6 +77,16 @@ class Checkpoint(abc.ABC):
     @abc.abstractmethod
     def read(self, name: str) -> StoredTensor:
         """The tensor. Raises FormatError if the file no longer holds it."""
+
+    def read_part(self, name: str, part: str) -> torch.Tensor | None:
+        """One part of a torchao tensor, such as its zero points; None where it has no such part."""
+        tensor = self.read(name)
+        assert isinstance(tensor, TorchaoTensor)
+        return tensor.parts.get(part)
+
+    def will_read(self, name: str) -> None:
+        """Says that `name` is read soon, so that the disk can begin with it."""
+        return  # a hint, of no use to a checkpoint without a disk
 
     @abc.abstractmethod
     def close(self) -> None:

@@ -12,6 +12,7 @@ import safetensors.torch
 import torch
 
 from python.checkpoint import ggml_types, gguf_bytes, synthetic, tiny_gguf
+from python.checkpoint.byte_source import ByteSource
 from python.checkpoint.checkpoint import GgufTokenizer, HuggingFaceTokenizer
 from python.checkpoint.ggml_types import GgmlType
 from python.checkpoint.gguf_bytes import ARRAY, F32, I32, U16, U32, number_pair, pair, text_pair
@@ -310,6 +311,37 @@ def test_splits_are_one(tmp_path: Path) -> None:
         assert isinstance(checkpoint, GgufCheckpoint)
         assert checkpoint.names() == tuple(expected_weights(_GEMMA3))
         assert isinstance(checkpoint.read(_UP), BlockTensor)
+
+
+@pytest.mark.parametrize("kind", ["hf", "gguf"])
+def test_the_announced_bytes_are_those_that_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    announced: list[tuple[Path, int, int]] = []
+    monkeypatch.setattr(
+        ByteSource, "will_read", lambda source, start, n: announced.append((source.path, start, n))
+    )
+    with open_checkpoint(
+        _folder(tmp_path / "hf") if kind == "hf" else _splits(tmp_path)
+    ) as checkpoint:
+        for name in (_UP, _NORM):
+            checkpoint.will_read(name)
+            stored = checkpoint.read(name)
+            ((path, start, count),) = announced
+            data = path.read_bytes()[start : start + count]
+            assert len(data) == count == checkpoint.describe(name).bytes
+            if isinstance(stored, BlockTensor):
+                assert data == stored.blocks.tobytes()
+            elif kind == "gguf" or name == _UP:
+                assert data == _dense(stored).view(torch.uint8).numpy().tobytes()
+            announced.clear()
+
+
+def test_announcing_changes_nothing(tmp_path: Path) -> None:
+    with open_checkpoint(_folder(tmp_path / "hf")) as checkpoint:
+        before = _dense(checkpoint.read(_UP))
+        checkpoint.will_read(_UP)
+        assert torch.equal(_dense(checkpoint.read(_UP)), before)
 
 
 def test_broken_splits(tmp_path: Path) -> None:

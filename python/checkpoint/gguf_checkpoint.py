@@ -66,6 +66,10 @@ class GgufCheckpoint(Checkpoint):
     def read(self, name: str) -> StoredTensor:
         return self._read(self._sources[name])
 
+    def will_read(self, name: str) -> None:
+        stored = self._sources[name]
+        self._owners[stored].will_read(stored)
+
     def close(self) -> None:
         for file in self._files:
             file.close()

@@ -63,6 +63,11 @@ class GgufFile:
         data = self._source.read_array(tensor.offset, tensor.bytes)
         return data.reshape(-1, tensor.shape[-1] // tensor.type.columns * tensor.type.bytes)
 
+    def will_read(self, name: str) -> None:
+        """Lets the disk begin to read the tensor."""
+        tensor = self.tensors[name]
+        self._source.will_read(tensor.offset, tensor.bytes)
+
     def close(self) -> None:
         self._source.close()
 

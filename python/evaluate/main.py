@@ -27,7 +27,7 @@ _DITHER = flags.DEFINE_boolean("dither", True, "Move the weights off the grid th
 _SEED = flags.DEFINE_integer("dither_seed", 1, "Same seed, same reference.", lower_bound=0)
 _TOKENS = flags.DEFINE_integer("tokens", 4096, "Of each text that is judged.", lower_bound=512)
 _CALIBRATION = flags.DEFINE_integer(
-    "calibration_tokens", 16_384, "Half of them from each text.", lower_bound=512
+    "calibration_tokens", 65_536, "Half of them in many languages.", lower_bound=1024
 )
 _THREADS = flags.DEFINE_integer("threads", 2, "Threads of torch.", lower_bound=1)
 _PEER = "q4_k_m"

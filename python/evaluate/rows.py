@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from python.quant import recipe as recipes
 from python.quant.recipe import QuantConfig, QuantRecipe, QuantRule
 
+_GROUP = 32
 _EMBEDDING = QuantRule(
     pattern=r"(embed_tokens|lm_head)\.weight",
-    config=QuantConfig(bits=8, group=None, symmetric=True, method="min_max"),
+    config=QuantConfig(bits=8, group=_GROUP, symmetric=True, method="min_max"),
 )
-_GROUP = 32
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
     """What is judged: the layers' matrices by `config`, or a named recipe, or a file type of
-    llama.cpp. The embedding is 8 bits by min-max in all of ours.
+    llama.cpp. The embedding of a `config` has 8 bits in groups of 32, by min-max.
     """
 
     title: str
@@ -51,6 +51,8 @@ ROWS: Mapping[str, Row] = {
     "hqq": _ours(4, "hqq", symmetric=False),
     "least_squares_asymmetric": _ours(4, "least_squares", symmetric=False),
     "gptq_asymmetric": _ours(4, "gptq", symmetric=False),
+    "default": Row(title="recipe default (min_max; an embedding with one scale a row)",
+                   named="default"),
     "sensitive": Row(title="recipe sensitive (INT8 where it matters, else INT4 by hqq)",
                      named="sensitive"),
     "min_max_8": _ours(8, "min_max", symmetric=True),

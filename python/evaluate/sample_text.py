@@ -1,11 +1,10 @@
-"""Makes python/evaluate/sampled_text.json: documents that the model writes by itself.
+"""Makes sampled_mixed.json and sampled_languages.json: documents that the model writes by itself.
 
-    ./bazelw run //python/evaluate:sample_text -- --work DIR --output FILE
+    ./bazelw run //python/evaluate:sample_text -- --openings mixed --work DIR --output FILE
 
 Sampled by transformers, not by our model, at temperature 1 from the weights as stored. Every second
-document starts from nothing; each of the others is begun by an opening of its own, so that several
-languages, code, tables and dialogue are among any few of them and no two share their beginning. The
-same seed, torch and number of threads give the same file.
+document starts from nothing; each of the others is begun by an opening of its own, so that no two
+share their beginning. The same seed, torch and number of threads give the same file.
 """
 
 import json
@@ -22,11 +21,14 @@ from python.checkpoint.open_checkpoint import open_checkpoint
 from python.console import main
 from python.console.errors import UserError
 from python.console.progress import Progress, define_progress_flag
-from python.evaluate import reference_model
+from python.evaluate import openings, reference_model
 from python.inference.text_tokenizer import TextTokenizer, tokenizer_of
 
 _WORK = flags.DEFINE_string("work", None, "A folder for the plain weights; 1 GB.", required=True)
 _OUTPUT = flags.DEFINE_string("output", None, "The JSON file to write.", required=True)
+_OPENINGS = flags.DEFINE_enum(
+    "openings", None, ["mixed", "languages"], "Which texts begin the documents.", required=True
+)
 _OVERWRITE = flags.DEFINE_boolean("overwrite", False, "Replace an earlier output.")
 _SEED = flags.DEFINE_integer("seed", 20, "Of torch's generator.", lower_bound=0)
 _LENGTH = flags.DEFINE_integer("tokens", 272, "Of each document.", lower_bound=2)
@@ -36,56 +38,7 @@ _PROGRESS = define_progress_flag()
 _CONTROL = (0, 1, 2, 3)
 _CONTROL_TEXTS = ("<start_of_image>", "<end_of_image>", "<start_of_turn>", "<end_of_turn>")
 
-OPENINGS = (
-    "The history of the lighthouse begins",
-    "import argparse\nimport sys\n\n\ndef main():\n",
-    "#include <vector>\n\nnamespace geometry {\n",
-    "Die Stadt liegt am Ufer",
-    "Le conseil municipal a décidé",
-    "这座城市的历史",
-    "# Theorem 2\n\nLet $f$ be a continuous function",
-    "Q: How do I repair a leaking tap?\nA:",
-    "She closed the door behind her and",
-    "class LinkedList:\n    def __init__(self):\n",
-    "function render(state) {\n  const",
-    "Im Jahr 1848 wurde",
-    "La receta tradicional lleva",
-    "日本の電車は",
-    "| Country | Population | Area |\n|---|---|---|\n|",
-    "Anna: Did you read the report?\nBen:",
-    "Photosynthesis is the process by which",
-    "def test_parser():\n    assert",
-    "SELECT customer_id, SUM(total)\nFROM",
-    "Der Zug nach München",
-    "O jogador marcou dois gols",
-    "Москва является",
-    "## Installation\n\nRun the following command",
-    "Dear Professor Lindqvist,\n\nThank you for",
-    "Shares of the airline fell",
-    "import numpy as np\n\n# Solve the heat equation\n",
-    "public class Account {\n    private",
-    "Nach dem Urteil des Gerichts",
-    "Il governo italiano ha",
-    "한국의 전통 음식은",
-    "Problem 7. A train leaves the station at",
-    "User: Explain how vaccines work.\nAssistant:",
-    "It was the coldest winter that anyone in the village",
-    "with open(path) as file:\n    for line in file:\n",
-    "fn parse(input: &str) -> Result<",
-    "Wer im Herbst Pilze sammelt,",
-    "El museo abrió sus puertas",
-    "भारत में शिक्षा",
-    "Abstract. We study the spectrum of",
-    "Step 1: Preheat the oven to",
-    "The court ruled on Thursday that",
-    "from dataclasses import dataclass\n\n\n@dataclass\nclass Order:\n",
-    "<!DOCTYPE html>\n<html>\n<head>\n<title>",
-    "Die Ergebnisse der Untersuchung zeigen,",
-    "Les chercheurs ont montré que",
-    "تقع المدينة في",
-    "The derivative of x^2 sin(x) is",
-    "Interviewer: What drew you to marine biology?\nGuest:",
-)  # fmt: skip
+OPENINGS = {"mixed": openings.MIXED, "languages": openings.LANGUAGES}
 
 
 def program() -> None:
@@ -101,9 +54,13 @@ def program() -> None:
         raise UserError("the checkpoint has no BOS token, with which every document begins")
     model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     model.eval()
-    openings = [[bos, *tokenizer.encode(text)] for opening in OPENINGS for text in ("", opening)]
+    begun = [
+        [bos, *tokenizer.encode(text)]
+        for opening in OPENINGS[_OPENINGS.value]
+        for text in ("", opening)
+    ]
     excluded = [*_CONTROL, *map(tokenizer.special, _CONTROL_TEXTS)]
-    documents = sample(model, openings, excluded, _LENGTH.value, _SEED.value, _PROGRESS.value)
+    documents = sample(model, begun, excluded, _LENGTH.value, _SEED.value, _PROGRESS.value)
     output = main.user_path(_OUTPUT.value)
     atomic_write.write_file(
         output, as_json(documents, tokenizer).encode(), overwrite=_OVERWRITE.value

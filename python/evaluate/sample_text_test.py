@@ -10,7 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from python.checkpoint import synthetic
-from python.evaluate import sample_text
+from python.evaluate import openings, sample_text
 from python.model.named_configs import tiny_gemma3
 
 
@@ -24,15 +24,15 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> torch.nn.Module:
 
 
 def test_openings_stay_and_nothing_excluded_follows(model: torch.nn.Module) -> None:
-    openings = [[2], [2, 7, 8, 9], [2, *range(20, 40)]]
+    begun = [[2], [2, 7, 8, 9], [2, *range(20, 40)]]
     excluded = [0, 1, 2, 3, 50]
-    first = sample_text.sample(model, openings, excluded, 16, 5, "none")
+    first = sample_text.sample(model, begun, excluded, 16, 5, "none")
     assert first.shape == (3, 16)
-    for row, opening in zip(first.tolist(), openings, strict=True):
+    for row, opening in zip(first.tolist(), begun, strict=True):
         assert row[: len(opening)] == opening[:16]
         assert not set(row[len(opening) :]) & set(excluded)
-    assert first.equal(sample_text.sample(model, openings, excluded, 16, 5, "none"))
-    assert not first.equal(sample_text.sample(model, openings, excluded, 16, 6, "none"))
+    assert first.equal(sample_text.sample(model, begun, excluded, 16, 5, "none"))
+    assert not first.equal(sample_text.sample(model, begun, excluded, 16, 6, "none"))
 
 
 def test_the_second_token_has_the_models_distribution(model: torch.nn.Module) -> None:
@@ -53,9 +53,7 @@ def test_the_second_token_has_the_models_distribution(model: torch.nn.Module) ->
     assert uniform > 1.3 * honest
 
 
-def test_openings_differ_and_the_file_is_one_text_a_line() -> None:
-    assert len(set(sample_text.OPENINGS)) == len(sample_text.OPENINGS)
-
+def test_the_file_is_one_text_a_line() -> None:
     class Letters:
         def decode(self, tokens: list[int]) -> str:
             return "".join(chr(token) for token in tokens)
@@ -65,9 +63,17 @@ def test_openings_differ_and_the_file_is_one_text_a_line() -> None:
     assert len(text.splitlines()) == 4
 
 
-def test_the_committed_file_is_of_these_openings() -> None:
-    documents = json.loads(Path(sample_text.__file__).with_name("sampled_text.json").read_text())
-    assert len(documents) == 2 * len(sample_text.OPENINGS)
-    for document, opening in zip(documents[1::2], sample_text.OPENINGS, strict=True):
+def test_openings_differ() -> None:
+    every = [*openings.MIXED, *openings.LANGUAGES]
+    assert len(set(every)) == len(every)
+
+
+@pytest.mark.parametrize("name", list(sample_text.OPENINGS))
+def test_the_committed_files_are_of_these_openings(name: str) -> None:
+    path = Path(sample_text.__file__).with_name(f"sampled_{name}.json")
+    documents = json.loads(path.read_text())
+    begun = sample_text.OPENINGS[name]
+    assert len(documents) == 2 * len(begun)
+    for document, opening in zip(documents[1::2], begun, strict=True):
         assert document.startswith(opening)
     assert len(set(documents)) == len(documents)

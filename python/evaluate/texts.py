@@ -2,7 +2,8 @@
 
 Two kinds: Python's own reference documentation, and documents that the model wrote by itself
 (`sample_text.py`). Of each, one part is for calibration and the rest is judged; no document of the
-model's is in both, and the documentation is cut in the middle.
+model's is in both, and the documentation is cut in the middle. The documents in many languages are
+for calibration alone: a script that it has not seen costs several times as much as the others.
 """
 
 import hashlib
@@ -17,7 +18,9 @@ from python.inference.text_tokenizer import TextTokenizer
 from python.quant.calibration_text import CalibrationText, sequences_of
 
 SEQUENCE = 256
-# So many of the model's documents, the first ones, are for calibration.
+_MIXED_FILE = "sampled_mixed.json"
+_LANGUAGES_FILE = "sampled_languages.json"
+# So many of the mixed documents, the first ones, are for calibration.
 _CALIBRATION_DOCUMENTS = 64
 
 
@@ -33,11 +36,19 @@ def judged_texts(tokenizer: TextTokenizer, bos: int | None, tokens: int) -> dict
 
 
 def calibration_text(tokenizer: TextTokenizer, bos: int | None, tokens: int) -> CalibrationText:
-    """Half of the tokens from each text. Raises UsageError where a text is shorter."""
-    digest = hashlib.sha256(("\n".join(_topics()) + _documents_json()).encode()).hexdigest()
-    documentation = _take("documentation", _documentation(tokenizer, bos)[0], tokens // 2)
-    sampled = _take("sampled", _sampled(tokenizer, bos)[0], tokens // 2)
-    return CalibrationText(tokens=torch.cat([documentation, sampled]), sha256=digest)
+    """A quarter of the tokens from each text that is judged, half from documents in many languages.
+
+    Raises UsageError where a text is shorter.
+    """
+    languages = _documents(_LANGUAGES_FILE)
+    parts = [
+        _take("documentation", _documentation(tokenizer, bos)[0], tokens // 4),
+        _take("sampled", _sampled(tokenizer, bos)[0], tokens // 4),
+        _take("languages", _beginnings(tokenizer, bos, languages), tokens // 2),
+    ]
+    everything = json.dumps([*_topics(), *_documents(_MIXED_FILE), *languages])
+    digest = hashlib.sha256(everything.encode()).hexdigest()
+    return CalibrationText(tokens=torch.cat(parts), sha256=digest)
 
 
 # Sequences [sequences, 256] for calibration, and to be judged.
@@ -51,14 +62,16 @@ def _documentation(tokenizer: TextTokenizer, bos: int | None) -> _Parts:
 
 
 def _sampled(tokenizer: TextTokenizer, bos: int | None) -> _Parts:
-    """One sequence from the beginning of each document; those that are too short have none."""
-    documents = json.loads(_documents_json())
-    parts = (documents[:_CALIBRATION_DOCUMENTS], documents[_CALIBRATION_DOCUMENTS:])
-    first, second = (
-        torch.cat([_sequences(tokenizer.encode(document), bos)[:1] for document in part])
-        for part in parts
+    documents = _documents(_MIXED_FILE)
+    return (
+        _beginnings(tokenizer, bos, documents[:_CALIBRATION_DOCUMENTS]),
+        _beginnings(tokenizer, bos, documents[_CALIBRATION_DOCUMENTS:]),
     )
-    return first, second
+
+
+def _beginnings(tokenizer: TextTokenizer, bos: int | None, documents: list[str]) -> torch.Tensor:
+    """One sequence from the beginning of each document; those that are too short have none."""
+    return torch.cat([_sequences(tokenizer.encode(text), bos)[:1] for text in documents])
 
 
 def _sequences(ids: list[int], bos: int | None) -> torch.Tensor:
@@ -86,5 +99,6 @@ def _topics() -> list[str]:
     return [topics[key] for key in sorted(topics)]
 
 
-def _documents_json() -> str:
-    return Path(__file__).with_name("sampled_text.json").read_text()
+def _documents(file: str) -> list[str]:
+    documents: list[str] = json.loads(Path(__file__).with_name(file).read_text())
+    return documents

@@ -45,6 +45,6 @@ def test_fewer_tokens_are_the_first_of_more(tokenizer: TextTokenizer) -> None:
 
 def test_more_than_there_is(tokenizer: TextTokenizer) -> None:
     with pytest.raises(UsageError, match=r"20480 tokens of text 'sampled' were asked, it has \d+"):
-        texts.calibration_text(tokenizer, _BOS, 40_960)
+        texts.calibration_text(tokenizer, _BOS, 81_920)
     with pytest.raises(UsageError, match="255 tokens of text 'documentation' were asked"):
         texts.judged_texts(tokenizer, _BOS, 255)

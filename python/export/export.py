@@ -1,7 +1,8 @@
 """From an open checkpoint to an artifact folder: plans, weights, tokenizer, manifest.
 
-What must stay true: the folder appears whole or not at all; one weight at a time is in memory; the
-same checkpoint, recipe and limits give the same bytes.
+What must stay true: the folder appears whole or not at all; one weight at a time is made, and while
+others wait to be written all together have no more bytes than the largest one as it is stored and
+as it is packed; the same checkpoint, recipe and limits give the same bytes.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import importlib.metadata
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -29,6 +31,7 @@ from python.export import plan as p
 from python.export.build_plans import build_plan
 from python.export.trace import Limits
 from python.export.weight_table import Form, WeightTable, with_forms
+from python.export.write_behind import WriteBehind
 from python.model.gemma_config import GemmaConfig, ScaleDtype
 from python.quant.recipe import QuantRecipe
 from python.text.tokenizer_file import (
@@ -238,10 +241,7 @@ def _write_weights(
     ):
         writer = ptd_writer.PtdWriter(file, blobs)
         writer.begin()
-        for weight in weights:
-            form = planned.forms[weight.name]
-            writer.write(weight.data_key, planned.table.make(weight.name, form).data.data)
-            report.advance(weight.name, bytes_done=form.bytes)
+        _make_weights(planned, weights, writer, report)
         written = writer.finish()
     return manifest.FileEntry(
         name=WEIGHTS_FILE,
@@ -249,6 +249,30 @@ def _write_weights(
         sha256=written.sha256,
         sections=written.sections,
     )
+
+
+def _make_weights(
+    planned: ExportPlan,
+    weights: Sequence[p.Weight],
+    writer: ptd_writer.PtdWriter,
+    report: Progress,
+) -> None:
+    """Makes weight after weight here; a thread hashes and writes them."""
+    table, names = planned.table, {weight.data_key: weight.name for weight in weights}
+    needed = {weight.name: table.stored_bytes(weight.name) + weight.bytes for weight in weights}
+    with WriteBehind(
+        writer.write,
+        most_bytes=max(needed.values()),
+        on_written=lambda key, count: report.advance(names[key], bytes_done=count),
+    ) as behind:
+        for weight, following in itertools.zip_longest(weights, weights[1:]):
+            behind.wait_for_room(needed[weight.name])
+            if following is not None:
+                table.will_make(following.name)
+            made = table.make(weight.name, planned.forms[weight.name])
+            behind.put(weight.data_key, made.data.data)
+            del made
+        behind.finish()
 
 
 def _write_bytes(folder: Path, name: str, data: bytes) -> manifest.FileEntry:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 import pathlib
 import typing
 from typing import Any
@@ -51,7 +52,7 @@ def to_json(record: Any) -> Any:
 
 
 def _record_from_json(cls: Any, document: dict[str, Any]) -> Any:
-    types = typing.get_type_hints(cls)
+    types = _types(cls)
     arguments = {}
     for field in dataclasses.fields(cls):
         value = document[field.metadata.get("json", field.name)]
@@ -61,6 +62,12 @@ def _record_from_json(cls: Any, document: dict[str, Any]) -> Any:
         else:
             arguments[field.name] = _value_from_json(types[field.name], value)
     return cls(**arguments)
+
+
+@functools.cache
+def _types(cls: Any) -> dict[str, Any]:
+    """The types of a record's fields; Python compiles their texts anew each time it is asked."""
+    return typing.get_type_hints(cls)
 
 
 def _value_from_json(type_: Any, value: Any) -> Any:

@@ -10,15 +10,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 
-import torch
-
 from python.checkpoint.checkpoint import Checkpoint
-from python.checkpoint.tensor import DenseTensor, TensorInfo, TorchaoTensor
+from python.checkpoint.tensor import DenseTensor, TensorInfo
 from python.console.errors import UserError
 from python.export import plan as p
 from python.model.gemma_config import GemmaConfig
 from python.model.rope import rope_frequencies
-from python.quant import layouts, pack, quantize
+from python.quant import layouts, pack, quantize, quantized
 from python.quant.layouts import PackedWeight
 from python.quant.recipe import QuantConfig, QuantRecipe
 
@@ -87,6 +85,15 @@ class WeightTable:
         """What the checkpoint stores; `computed` for the rope tables."""
         return "computed" if name in self._computed else self._checkpoint.describe(name).encoding
 
+    def stored_bytes(self, name: str) -> int:
+        """What the checkpoint stores of it; 0 for the rope tables."""
+        return 0 if name in self._computed else self._checkpoint.describe(name).bytes
+
+    def will_make(self, name: str) -> None:
+        """Says that `name` is the next weight to be made, so that the disk can begin with it."""
+        if name not in self._computed:
+            self._checkpoint.will_read(name)
+
     def make(self, name: str, form: Form) -> PackedWeight:
         """Reads, quantizes and packs one weight."""
         if name in self._computed:
@@ -129,15 +136,14 @@ class WeightTable:
             raise UserError(f"{name}: {str(error).removeprefix(f'{name}: ')}") from None
 
     def _torchao_form(self, info: TensorInfo) -> Form:
-        """Whether such a tensor is symmetric, its zero points alone tell."""
-        tensor = self._checkpoint.read(info.name)
-        assert isinstance(tensor, TorchaoTensor)
-        zero_point = tensor.parts.get("zero_point")
-        symmetric = zero_point is None or not bool(torch.any(zero_point != 0))
-        group = tensor.parts["scale"].numel()
+        """Whether such a tensor is symmetric, its zero points alone tell; they are all it reads."""
+        zero_point = self._checkpoint.read_part(info.name, "zero_point")
+        if zero_point is None or zero_point.numel() == 0:
+            raise UserError(f"zero_point of the {info.encoding} is missing")
         rows, columns = info.shape
+        group = rows * columns // zero_point.numel()
         bits = _TORCHAO_BITS[info.encoding]
-        return _integer_form(bits, symmetric, rows, columns, rows * columns // max(group, 1))
+        return _integer_form(bits, not quantized.any_nonzero(zero_point), rows, columns, group)
 
 
 def with_forms(plan: p.Plan, forms: Mapping[str, Form]) -> p.Plan:

@@ -24,6 +24,7 @@ from python.export.trace import Limits
 from python.export.weight_table import WeightTable, with_forms
 from python.model.config import tiny_gemma4
 from python.model.names import expected_weights
+from python.quant.min_max import quantize_min_max
 from python.quant.quantized import QuantizedTensor, to_torchao
 from python.quant.recipe import QuantRecipe, from_json, recipe
 
@@ -98,6 +99,7 @@ class _TorchaoCheckpoint(FakeCheckpoint):
 
     def __init__(self, torchao: TorchaoTensor) -> None:
         self._torchao = torchao
+        self.reads: list[str] = []
         super().__init__(CONFIG, _tensors())
 
     def describe(self, name: str) -> TensorInfo:
@@ -107,7 +109,12 @@ class _TorchaoCheckpoint(FakeCheckpoint):
         return dataclasses.replace(info, encoding=self._torchao.class_name)
 
     def read(self, name: str) -> StoredTensor:
+        self.reads.append(name)
         return self._torchao if name == UP else super().read(name)
+
+    def read_part(self, name: str, part: str) -> torch.Tensor | None:
+        self.reads.append(f"{name}:{part}")
+        return self._torchao.parts.get(part)
 
 
 @pytest.mark.parametrize(
@@ -124,10 +131,22 @@ def test_torchao_tensors(bits: int, group: int, offset: float | None, layout: st
         scale=scale,
         offset=None if offset is None else torch.full_like(scale, offset),
     )
-    table = WeightTable(_TorchaoCheckpoint(to_torchao(tensor)), CONFIG, recipe("none", 1))
+    checkpoint = _TorchaoCheckpoint(to_torchao(tensor))
+    table = WeightTable(checkpoint, CONFIG, recipe("none", 1))
     form = table.forms(PLAN.weights)[UP]
     assert (form.layout, form.group) == (layout, group)
+    assert checkpoint.reads == [f"{UP}:zero_point"]  # a small part of the tensor
     assert table.make(UP, form).layout == layout
+
+
+def test_a_torchao_tensor_without_zero_points_is_refused() -> None:
+    whole = to_torchao(quantize_min_max(torch.ones(512, 256), bits=4, group=32, symmetric=True))
+    parts = {name: part for name, part in whole.parts.items() if name != "zero_point"}
+    table = WeightTable(
+        _TorchaoCheckpoint(dataclasses.replace(whole, parts=parts)), CONFIG, recipe("none", 1)
+    )
+    with pytest.raises(UserError, match=f"^{UP}: zero_point of the Int4Tensor is missing"):
+        table.forms(PLAN.weights)
 
 
 def _recipe(**config: object) -> QuantRecipe:

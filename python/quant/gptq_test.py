@@ -11,7 +11,7 @@ from python.console.errors import UserError
 from python.quant import gptq
 from python.quant.clip_search import quantize_least_squares
 from python.quant.gptq import quantize_gptq
-from python.quant.input_statistics import InputStatistics, second_moments, statistics_of
+from python.quant.input_statistics import DAMPING, InputStatistics, second_moments, statistics_of
 from python.quant.quantized import QuantizedTensor
 
 
@@ -36,7 +36,7 @@ def test_the_factor_is_that_of_the_damped_inverse() -> None:
     x = _inputs(96)
     statistics = _statistics(x)
     h = (x.t() @ x).double()
-    h += 0.01 * h.diagonal().mean() * torch.eye(96)
+    h += DAMPING * h.diagonal().mean() * torch.eye(96)
     h = h[statistics.order][:, statistics.order]
     u = statistics.inverse_factor.double()
     assert torch.equal(u, u.triu())

@@ -23,9 +23,10 @@ from python.checkpoint.tensor import BlockTensor, DenseTensor, StoredTensor, Tor
 from python.console.errors import UserError
 from python.quant import layouts, quantized
 from python.quant.layouts import PackedWeight
-from python.quant.quantized import QuantizedTensor
+from python.quant.quantized import PairedTensor, QuantizedTensor
 
-_SLAB_COLUMNS = 1 << 22  # numbers in flight at a time
+_SLAB_COLUMNS = 1 << 20  # numbers in flight at a time: they stay within the cache
+_LOW_HALVES, _HIGH_HALVES = np.uint64(0x0F0F0F0F0F0F0F0F), np.uint64(0xF0F0F0F0F0F0F0F0)
 _PLAIN_LAYOUTS = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
 
 
@@ -33,7 +34,7 @@ def pack(name: str, tensor: StoredTensor | QuantizedTensor) -> PackedWeight:
     """The packed form; vectors become F32 [1, n]. Raises UserError, naming the weight."""
     try:
         if isinstance(tensor, TorchaoTensor):
-            tensor = quantized.from_torchao(name, tensor)
+            return _pack_torchao(name, tensor)
         if isinstance(tensor, QuantizedTensor):
             return _pack_quantized(tensor)
         if isinstance(tensor, BlockTensor):
@@ -65,19 +66,41 @@ def _pack_plain(tensor: DenseTensor) -> PackedWeight:
     )
 
 
+def _pack_torchao(name: str, tensor: TorchaoTensor) -> PackedWeight:
+    if tensor.class_name != "Int4Tensor":
+        return _pack_quantized(quantized.from_torchao(name, tensor))
+    paired = quantized.pairs_from_int4(name, tensor)
+    packed = _empty_int4(paired)
+    pairs, plane = paired.pairs.numpy(), packed.plane("nibble")
+    for rows in _slabs(paired.rows, paired.columns):
+        regroup_pairs(pairs[rows], plane[rows])
+    return _with_scales(packed, paired)
+
+
 def _pack_quantized(tensor: QuantizedTensor) -> PackedWeight:
     if tensor.bits == 8 and tensor.offset is not None:
         raise UserError(
             "is asymmetric with 8 bits, for which there is no layout (use symmetric, or 4 bits)"
         )
-    layout = "INT8" if tensor.bits == 8 else "INT4" if tensor.offset is None else "INT4_MIN"
-    packed = layouts.empty(layout, tensor.rows, tensor.columns, tensor.group)
     q = tensor.q.numpy()
     if tensor.bits == 8:
+        packed = layouts.empty("INT8", tensor.rows, tensor.columns, tensor.group)
         packed.plane("int8")[:] = q
     else:
+        packed = _empty_int4(tensor)
+        plane = packed.plane("nibble")
         for rows in _slabs(tensor.rows, tensor.columns):
-            packed.plane("nibble")[rows] = pack_nibbles((q[rows] + np.int8(8)).view(np.uint8))
+            plane[rows] = pack_nibbles((q[rows] + np.int8(8)).view(np.uint8))
+    return _with_scales(packed, tensor)
+
+
+def _empty_int4(tensor: QuantizedTensor | PairedTensor) -> PackedWeight:
+    layout = "INT4" if tensor.offset is None else "INT4_MIN"
+    return layouts.empty(layout, tensor.rows, tensor.columns, tensor.group)
+
+
+def _with_scales(packed: PackedWeight, tensor: QuantizedTensor | PairedTensor) -> PackedWeight:
+    """Fills the planes of scales and minima; the result states what the minima lost."""
     packed.plane("scale")[:] = tensor.scale.numpy()
     if tensor.offset is None:
         return packed
@@ -88,7 +111,7 @@ def _pack_quantized(tensor: QuantizedTensor) -> PackedWeight:
     return replace(packed, loss=_relative(change, tensor))
 
 
-def _relative(change: np.ndarray, tensor: QuantizedTensor) -> float:
+def _relative(change: np.ndarray, tensor: QuantizedTensor | PairedTensor) -> float:
     """Error of every weight of a group -> relative error of the whole."""
     if not change.any():
         return 0.0
@@ -141,10 +164,35 @@ def pack_nibbles(q: np.ndarray) -> np.ndarray:
 
     Of each 32 columns, byte j holds column j in its low half and j + 16 in its high half.
     """
-    halves = q.reshape(q.shape[0], -1, 2, 16)
-    packed = halves[:, :, 1] << 4
-    packed |= halves[:, :, 0]
-    return packed.reshape(q.shape[0], -1)
+    words = np.ascontiguousarray(q).view("<u8").reshape(-1, 4)  # 8 columns a word
+    packed = np.empty((len(words), 2), dtype="<u8")
+    for half in range(2):
+        out = packed[:, half]
+        np.left_shift(words[:, 2 + half], 4, out=out)
+        out |= words[:, half]
+    return packed.view(np.uint8).reshape(q.shape[0], -1)
+
+
+def regroup_pairs(pairs: np.ndarray, out: np.ndarray) -> None:
+    """Turns -8 to 7 in pairs of neighbours into 0 to 15 in the pairs of `pack_nibbles`.
+
+    pairs, out: uint8 [rows, columns / 2], contiguous; byte j of `pairs` holds column 2 j in its low
+    half and 2 j + 1 in its high half.
+    """
+    words = pairs.view("<u8").reshape(-1, 2)  # of 32 columns the first 16 and the last
+    first, last = words[:, 0], words[:, 1]
+    even = last << 4  # byte j: columns 2 j and 16 + 2 j
+    even &= _HIGH_HALVES
+    half = first & _LOW_HALVES
+    even |= half
+    odd = first >> 4  # byte j: columns 2 j + 1 and 17 + 2 j
+    odd &= _LOW_HALVES
+    np.bitwise_and(last, _HIGH_HALVES, out=half)
+    odd |= half
+    both = out.view("<u2").reshape(-1)
+    np.left_shift(odd.view(np.uint8), 8, out=both, dtype=np.uint16)
+    both |= even.view(np.uint8)
+    both ^= 0x8888  # q + 8 of a signed nibble: its highest bit turned
 
 
 def pack_bits(q: np.ndarray) -> np.ndarray:

@@ -69,6 +69,44 @@ class QuantizedTensor:
         return w.reshape(q.shape)
 
 
+@dataclass(frozen=True, kw_only=True)
+class PairedTensor:
+    """A 4-bit matrix whose q lies in pairs, as an Int4Tensor has them: what `QuantizedTensor` is
+    once its q is unpacked.
+
+    pairs: uint8 [rows, columns / 2], signed nibbles, the even column in the low half; scale,
+    offset: [rows, columns / group], those of the canonical form.
+    """
+
+    group: int
+    pairs: torch.Tensor
+    scale: torch.Tensor
+    offset: torch.Tensor | None
+
+    @property
+    def rows(self) -> int:
+        return self.pairs.shape[0]
+
+    @property
+    def columns(self) -> int:
+        return 2 * self.pairs.shape[1]
+
+    def unpack(self, start: int = 0, stop: int | None = None) -> QuantizedTensor:
+        """Rows start to stop in canonical form."""
+        rows = slice(start, stop)
+        return QuantizedTensor(
+            bits=4,
+            group=self.group,
+            q=_unpack_pairs(self.pairs[rows]),
+            scale=self.scale[rows],
+            offset=None if self.offset is None else self.offset[rows],
+        )
+
+    def dequantize(self, start: int = 0, stop: int | None = None) -> torch.Tensor:
+        """Rows start to stop as float32 [rows, columns]."""
+        return self.unpack(start, stop).dequantize()
+
+
 def scale_dtype(columns: int, group: int) -> torch.dtype:
     """The type in which scales are kept: float16 for groups, float32 for one scale a row."""
     return torch.float32 if group == columns else torch.float16
@@ -110,30 +148,29 @@ def from_torchao(name: str, tensor: TorchaoTensor) -> QuantizedTensor:
     """The inverse of `to_torchao`, of untrusted parts. Raises UserError for what the canonical form
     cannot hold.
     """
-    read = {"Int4Tensor": _from_int4, "IntxUnpackedToInt8Tensor": _from_intx}.get(tensor.class_name)
-    if read is None:
-        raise UserError(f"{name}: {tensor.class_name} is not read")
-    return read(name, tensor)
+    if tensor.class_name == "Int4Tensor":
+        return pairs_from_int4(name, tensor).unpack()
+    if tensor.class_name == "IntxUnpackedToInt8Tensor":
+        return _from_intx(name, tensor)
+    raise UserError(f"{name}: {tensor.class_name} is not read")
 
 
-def _from_int4(name: str, tensor: TorchaoTensor) -> QuantizedTensor:
+def pairs_from_int4(name: str, tensor: TorchaoTensor) -> PairedTensor:
+    """The untrusted parts of an Int4Tensor, checked, its q as they are stored. Raises UserError as
+    `from_torchao` does.
+    """
     group = _group(name, tensor)
     qdata = _part(name, tensor, "qdata", (torch.uint8, torch.int8), 2)
-    columns = 2 * qdata.shape[1]
+    shape = (qdata.shape[0], 2 * qdata.shape[1])
     scale = _part(name, tensor, "scale", (torch.float16, torch.bfloat16, torch.float32), 2).t()
     offset = _part(
         name, tensor, "zero_point", (torch.float16, torch.bfloat16, torch.float32), 2
     ).t()
     if "act_pre_scale" in tensor.parts:
         raise UserError(f"{name}: an Int4Tensor with act_pre_scale is not read")
-    return _checked(
-        name,
-        4,
-        group,
-        _unpack_pairs(qdata.view(torch.uint8)),
-        scale,
-        offset,
-        (qdata.shape[0], columns),
+    scale, kept = _checked_scales(name, 4, group, scale, offset, shape)
+    return PairedTensor(
+        group=group, pairs=qdata.contiguous().view(torch.uint8), scale=scale, offset=kept
     )
 
 
@@ -153,13 +190,25 @@ def _from_intx(name: str, tensor: TorchaoTensor) -> QuantizedTensor:
     if zero.shape != scale.shape:
         raise UserError(f"{name}: zero_point is {tuple(zero.shape)}, scale {tuple(scale.shape)}")
     offset = -zero.to(torch.float32) * scale.to(torch.float32)
-    return _checked(name, bits, group, q, scale, offset, tuple(q.shape))
+    if bits < 8:  # int8 holds nothing else than 8 bits
+        _check_range(name, q, bits)
+    scale, kept = _checked_scales(name, bits, group, scale, offset, tuple(q.shape))
+    return QuantizedTensor(bits=bits, group=group, q=q, scale=scale, offset=kept)
 
 
-def _checked(
-    name: str, bits: int, group: int, q: torch.Tensor, scale: torch.Tensor, offset: torch.Tensor,
+def _check_range(name: str, q: torch.Tensor, bits: int) -> None:
+    low, high = (int(value) for value in torch.aminmax(q))
+    if low < -(1 << bits - 1) or high >= 1 << bits - 1:
+        raise UserError(f"{name}: holds {low} to {high}, which are not {bits} bits")
+
+
+def _checked_scales(
+    name: str, bits: int, group: int, scale: torch.Tensor, offset: torch.Tensor,
     shape: tuple[int, ...],
-) -> QuantizedTensor:  # fmt: skip
+) -> tuple[torch.Tensor, torch.Tensor | None]:  # fmt: skip
+    """Scale and offset [rows, columns / group] in the canonical form's types; an offset of nothing
+    but zeros is None.
+    """
     rows, columns = shape
     if not 1 <= group <= columns or columns % group:
         raise UserError(f"{name}: group {group} does not divide {columns} columns")
@@ -169,30 +218,31 @@ def _checked(
                 f"{name}: {part_name} has {tuple(part.shape)}, {(rows, columns // group)} are "
                 "needed"
             )
-    low, high = (int(value) for value in torch.aminmax(q))
-    if low < -(1 << bits - 1) or high >= 1 << bits - 1:
-        raise UserError(f"{name}: holds {low} to {high}, which are not {bits} bits")
     kept = None
-    if offset.any():
+    if any_nonzero(offset):
         kept = _exactly(name, "zero_point", offset, offset_dtype(bits, columns, group))
-    return QuantizedTensor(
-        bits=bits,
-        group=group,
-        q=q,
-        scale=_exactly(name, "scale", scale, scale_dtype(columns, group)),
-        offset=kept,
-    )
+    return _exactly(name, "scale", scale, scale_dtype(columns, group)), kept
 
 
 def _exactly(name: str, part: str, values: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """The values in `dtype`; refused where that would change one of them."""
+    """The values in `dtype`; refused where that would change one of them, or one is no number."""
     converted = values.contiguous().to(dtype)
-    if not torch.equal(converted.to(torch.float32), values.to(torch.float32)):
+    if values.dtype == dtype:
+        kept = not torch.isnan(torch.aminmax(converted)[0])
+    else:
+        kept = torch.equal(converted.to(torch.float32), values.to(torch.float32))
+    if not kept:
         raise UserError(
             f"{name}: {part} has values that float16 cannot hold exactly; quantize the checkpoint "
             "again"
         )
     return converted
+
+
+def any_nonzero(values: torch.Tensor) -> bool:
+    """torch.any, in a twentieth of its time for float16; a NaN is not zero. `values` not empty."""
+    low, high = torch.aminmax(values)
+    return bool(low != 0) or bool(high != 0)
 
 
 def _group(name: str, tensor: TorchaoTensor) -> int:

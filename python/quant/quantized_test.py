@@ -96,6 +96,8 @@ def _change(
         (_change("scale", lambda v: v[:, :-1]), r"scale has \(5, 4\)"),
         (_change("zero_point", lambda v: v[:1]), "zero_point has"),
         (_change("scale", lambda v: v.float() + 1e-6), "scale has values that float16 cannot hold"),
+        (_change("scale", lambda v: v * torch.nan), "scale has values that float16 cannot hold"),
+        (_change("zero_point", lambda v: v * torch.nan), "zero_point has values that float16"),
         (lambda t: t.update(class_name="Float8Tensor"), "Float8Tensor is not read"),
     ],
 )

@@ -27,7 +27,8 @@ def test_named_recipes_decide_on_every_weight(name: str) -> None:
         if name == "none" or not recipe.is_quantizable(weight):
             assert config is None
         elif weight in ("embed_tokens.weight", "lm_head.weight"):
-            assert config == QuantConfig(bits=8, group=None, symmetric=True, method="min_max")
+            group = 32 if name in ("calibrated", "sensitive") else None
+            assert config == QuantConfig(bits=8, group=group, symmetric=True, method="min_max")
         else:
             assert config is not None
 
@@ -50,15 +51,16 @@ def test_sensitive_keeps_the_edges() -> None:
                 assert (config.bits, config.method, config.symmetric) == (4, "hqq", False)
 
 
-def test_calibrated_is_default_by_gptq() -> None:
+def test_calibrated_is_default_by_gptq_with_a_finer_embedding() -> None:
     chosen, plain = recipe.recipe("calibrated", _LAYERS), recipe.recipe("default", _LAYERS)
     assert chosen.needs_calibration() and not plain.needs_calibration()
     for weight in all_names():
         config, simple = chosen.config_for(weight), plain.config_for(weight)
         assert (config is None) == (simple is None)
         if config is not None and simple is not None:
-            assert (config.bits, config.group) == (simple.bits, simple.group)
-            assert config.symmetric == simple.symmetric
+            assert (config.bits, config.symmetric) == (simple.bits, simple.symmetric)
+            assert config.group == 32
+            assert simple.group == (32 if weight.startswith("layers.") else None)
             assert config.calibrated == weight.startswith("layers.")
 
 
