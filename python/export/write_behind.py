@@ -44,8 +44,10 @@ class WriteBehind:
 
     def put(self, key: str, data: memoryview) -> None:
         """Gives the next weight, which must not change any more."""
-        self._given.append((key, len(data), self._thread.submit(self._write, key, data)))
-        self._bytes += len(data)
+        handed = [data]
+        count = len(data)
+        self._given.append((key, count, self._thread.submit(self._write_one, key, handed)))
+        self._bytes += count
 
     def finish(self) -> None:
         """Waits until everything is written."""
@@ -62,6 +64,11 @@ class WriteBehind:
         trace: TracebackType | None,
     ) -> None:
         self._thread.shutdown(wait=True, cancel_futures=True)
+
+    def _write_one(self, key: str, handed: list[memoryview]) -> None:
+        # Taken out, for the executor keeps its arguments a little longer than until all is done:
+        # the weight is gone when the future says that it is written.
+        self._write(key, handed.pop())
 
     def _take_oldest(self) -> None:
         key, count, written = self._given[0]

@@ -2,7 +2,10 @@
 
 import threading
 import time
+import weakref
+from concurrent.futures import Future
 
+import numpy as np
 import pytest
 
 from python.export.write_behind import WriteBehind
@@ -68,6 +71,34 @@ def test_no_more_than_the_bound_waits() -> None:
             alive.append(count)
         behind.finish()
     assert not alive
+
+
+def test_what_is_reported_as_written_is_in_memory_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also while the thread is still busy with telling that it has finished."""
+    set_result = Future.set_result
+
+    def set_result_slowly(future: Future[None], result: None) -> None:
+        set_result(future, result)
+        time.sleep(0.01)
+
+    monkeypatch.setattr(Future, "set_result", set_result_slowly)
+    alive: dict[str, weakref.ref[np.ndarray]] = {}
+    reported: list[str] = []
+
+    def on_written(key: str, count: int) -> None:
+        assert alive[key]() is None
+        reported.append(key)
+
+    with WriteBehind(lambda key, data: None, most_bytes=8, on_written=on_written) as behind:
+        for number in range(20):
+            key = str(number)
+            behind.wait_for_room(8)
+            values = np.zeros(1)
+            alive[key] = weakref.ref(values)
+            behind.put(key, memoryview(values))
+            del values
+        behind.finish()
+    assert len(reported) == 20
 
 
 def test_an_error_of_the_thread_reaches_the_caller_and_stops_it() -> None:
