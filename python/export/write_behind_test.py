@@ -95,7 +95,7 @@ def test_what_is_reported_as_written_is_in_memory_no_more(monkeypatch: pytest.Mo
             behind.wait_for_room(8)
             values = np.zeros(1)
             alive[key] = weakref.ref(values)
-            behind.put(key, memoryview(values))
+            behind.put(key, values.data)
             del values
         behind.finish()
     assert len(reported) == 20
