@@ -15,11 +15,11 @@
 #include "absl/status/statusor.h"
 #include "cc/delegate/plan.h"
 #include "cc/delegate/session_state.h"
-#include "cc/kernels/cuda/attention_params.h"
-#include "cc/kernels/cuda/device.h"
-#include "cc/kernels/cuda/graph.h"
-#include "cc/kernels/cuda/host_buffer.h"
-#include "cc/kernels/cuda/step.h"
+#include "cc/kernels/cuda/attention/params.h"
+#include "cc/kernels/cuda/runtime/device.h"
+#include "cc/kernels/cuda/runtime/graph.h"
+#include "cc/kernels/cuda/runtime/host_buffer.h"
+#include "cc/kernels/cuda/sampling/step.h"
 
 namespace gemma {
 

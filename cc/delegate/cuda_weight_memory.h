@@ -6,7 +6,7 @@
 #include <memory>
 
 #include "cc/delegate/weight_memory.h"
-#include "cc/kernels/cuda/device.h"
+#include "cc/kernels/cuda/runtime/device.h"
 
 namespace gemma {
 

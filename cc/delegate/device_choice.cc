@@ -6,7 +6,7 @@
 #include "cc/base/status_macros.h"
 #include "cc/delegate/cpu_executor.h"
 #include "cc/delegate/cuda_executor.h"
-#include "cc/kernels/cuda/device.h"
+#include "cc/kernels/cuda/runtime/device.h"
 
 namespace gemma {
 namespace {
