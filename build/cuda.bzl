@@ -34,6 +34,8 @@ def _compile(ctx, source, context, compiler):
     arguments.add_all(_FLAGS)
     for architecture in ctx.attr._architectures[BuildSettingInfo].value:
         arguments.add_all(_code_generation(architecture))
+    if ctx.attr._debug_waits[BuildSettingInfo].value:
+        arguments.add("-DGEMMA_DEBUG_WAITS")
     arguments.add_all(["-ccbin", compiler, "--objdir-as-tempdir"])
     arguments.add("-Xcompiler=-fPIC,-frandom-seed=%s" % source.short_path)
     arguments.add_all(_include_flags(context))
@@ -63,6 +65,7 @@ _cuda_objects = rule(
         "deps": attr.label_list(providers = [CcInfo]),
         "srcs": attr.label_list(allow_files = [".cu"]),
         "_architectures": attr.label(default = "//build/cuda:architectures"),
+        "_debug_waits": attr.label(default = "//build/cuda:debug_waits"),
         "_nvcc": attr.label(default = "@cuda_toolkit//:nvcc", allow_single_file = True, cfg = "exec"),
         "_nvcc_files": attr.label(default = "@cuda_toolkit//:nvcc_files", cfg = "exec"),
     },

@@ -13,9 +13,8 @@
 #include "cc/delegate/cuda_session.h"
 #include "cc/delegate/cuda_weight_memory.h"
 #include "cc/kernels/cuda/attention/attention.h"
-#include "cc/kernels/cuda/gemm/gemm.h"
 #include "cc/kernels/cuda/runtime/graph.h"
-#include "cc/kernels/cuda/matvec/matvec.h"
+#include "cc/kernels/cuda/product/product.h"
 #include "cc/kernels/cuda/runtime/machine_code.h"
 #include "cc/kernels/cuda/sampling/sample.h"
 #include "cc/kernels/cuda/sampling/step.h"
@@ -74,16 +73,17 @@ CudaCallBuffers BuffersAt(std::byte* base, const BufferPlaces& places) {
           reinterpret_cast<float*>(base + places.top_logprobs)};
 }
 
-absl::StatusOr<Programs> FusePrograms(const Plan& plan, const std::vector<int>& rotated) {
+absl::StatusOr<Programs> FusePrograms(const Plan& plan, const std::vector<int>& rotated,
+                                      const cuda::Device& device) {
   std::vector<int64_t> queries_columns;
   for (size_t i = 0; i < plan.caches.size(); ++i)
     queries_columns.push_back(
         cuda::ScoreColumns(CudaSession::CacheShape(plan.caches[i], rotated[i])));
   Programs programs;
-  GEMMA_ASSIGN_OR_RETURN(programs.one_token, FusePlan(plan, true, queries_columns));
+  GEMMA_ASSIGN_OR_RETURN(programs.one_token, FusePlan(plan, true, queries_columns, device));
   programs.bytes = programs.one_token.bytes;
   if (plan.max_tokens > 1) {
-    GEMMA_ASSIGN_OR_RETURN(programs.many_tokens, FusePlan(plan, false, queries_columns));
+    GEMMA_ASSIGN_OR_RETURN(programs.many_tokens, FusePlan(plan, false, queries_columns, device));
     programs.bytes = std::max(programs.bytes, programs.many_tokens.bytes);
   }
   programs.buffers = programs.bytes;
@@ -95,9 +95,8 @@ absl::StatusOr<Programs> FusePrograms(const Plan& plan, const std::vector<int>& 
 // Scratch memory of all operations of the plan.
 cuda::Regions FindRegions(const Plan& plan, const std::vector<int>& rotated,
                           const cuda::Device& device) {
-  cuda::Regions regions = cuda::MatvecRegions(device);
+  cuda::Regions regions = cuda::ProductRegions(device, plan.max_tokens);
   cuda::AddRegions(cuda::SampleRegions(), regions);
-  if (plan.max_tokens > 1) cuda::AddRegions(cuda::GemmRegions(device), regions);
   for (const PlanStep& step : plan.steps) {
     const auto* prepare = std::get_if<PrepareAttentionStep>(&step.operation);
     if (prepare == nullptr) continue;
@@ -114,12 +113,7 @@ cuda::StepState MakeStep(const Call& call) {
   cuda::StepState step = {};
   step.position = call.start;
   step.token = call.tokens[0];
-  step.request = {call.sampling.temperature,
-                  static_cast<float>(call.sampling.top_k),
-                  call.sampling.top_p,
-                  call.sampling.min_p,
-                  static_cast<int64_t>(call.sampling.seed),
-                  static_cast<int64_t>(call.sampling.position)};
+  step.sampling = call.sampling;
   return step;
 }
 
@@ -429,7 +423,7 @@ absl::StatusOr<std::unique_ptr<CudaExecutor>> CudaExecutor::Create(const Options
   GEMMA_ASSIGN_OR_RETURN(shared.stream, cuda::OwnedStream::Create());
   shared.context.device = options.device;
   shared.context.stream = shared.stream.get();
-  shared.context.overlap = options.device.compute_major >= 9;
+  shared.context.overlap = options.device.features().overlap;
   shared.weights =
       std::make_unique<WeightStore>(std::make_unique<CudaWeightMemory>(shared.stream.get()));
   return executor;
@@ -454,7 +448,7 @@ absl::StatusOr<ExecutorMemory> CudaExecutor::PlanMemory(
     weights.insert(weights.end(), plan->weights.begin(), plan->weights.end());
     const std::vector<int> rotated(plan->caches.size(), 0);
     cuda::AddRegions(FindRegions(*plan, rotated, shared_.context.device), regions);
-    GEMMA_ASSIGN_OR_RETURN(const Programs programs, FusePrograms(*plan, rotated));
+    GEMMA_ASSIGN_OR_RETURN(const Programs programs, FusePrograms(*plan, rotated, shared_.context.device));
     memory.activations = std::max(memory.activations, programs.bytes);
   }
   GEMMA_ASSIGN_OR_RETURN(memory.weights, WeightStore::Bytes(weights));
@@ -545,7 +539,7 @@ absl::StatusOr<std::unique_ptr<PreparedPlan>> CudaExecutor::Prepare(
           "cache ", plan.caches[i].name, ": the methods disagree about how it is stored"));
     }
   }
-  GEMMA_ASSIGN_OR_RETURN(Programs programs, FusePrograms(plan, rotated));
+  GEMMA_ASSIGN_OR_RETURN(Programs programs, FusePrograms(plan, rotated, shared_.context.device));
   GEMMA_ASSIGN_OR_RETURN(const BufferPlaces places, PlaceCallBuffers(plan));
   GEMMA_RETURN_IF_ERROR(GrowWorkspace(FindRegions(plan, rotated, shared_.context.device)));
   GEMMA_RETURN_IF_ERROR(GrowActivations(programs.bytes));

@@ -5,31 +5,10 @@
 #include "absl/strings/str_cat.h"
 #include "cc/base/status_macros.h"
 #include "cc/kernels/cuda/attention/attention.h"
-#include "cc/kernels/cuda/gemm/gemm.h"
-#include "cc/kernels/cuda/matvec/matvec.h"
+#include "cc/kernels/cuda/product/product.h"
 #include "cc/kernels/cuda/sampling/sample.h"
 
 namespace gemma {
-namespace {
-
-// A gated or capped product keeps all its input in shared memory, beside a ring of weights.
-constexpr int64_t kMatvecInputBytes = 120 << 10;
-
-// Above this, weights with more columns than rows are slower as matrix-vector products (a third of
-// the speed on an H100 with 4 to 8 tokens): they have too few rows to occupy the GPU.
-constexpr int64_t kTallMatvecTokens = 2;
-
-// rows: of the input, two a token where paired
-bool TakesMatvec(const CudaLinear& op, int64_t rows, const WeightShape& shape, bool is_hopper) {
-  if (rows > cuda::kMaxMatvecTokens) return false;
-  if (rows > kTallMatvecTokens && shape.columns > shape.rows && is_hopper) return false;
-  const bool whole = op.gated || op.softcap > 0;
-  return rows == 1 || !whole ||
-         rows * shape.columns * static_cast<int64_t>(sizeof(uint16_t)) <= kMatvecInputBytes;
-}
-
-}  // namespace
-
 absl::Status CudaLauncher::Launch(const CudaStep& step) const {
   const auto* linear = std::get_if<CudaLinear>(&step.operation);
   const absl::Status status =
@@ -50,7 +29,7 @@ void* CudaLauncher::Address(const CudaOperand& operand) const {
 cuda::Activations CudaLauncher::Get(const CudaOperand& operand) const {
   if (operand.buffer == kAbsent) return {};
   const CudaBuffer& buffer = program_.buffers[operand.buffer];
-  return {Address(operand), buffer.half, buffer.paired};
+  return {Address(operand), NumberOf(buffer)};
 }
 
 const float* CudaLauncher::Vector(Index index) const {
@@ -82,18 +61,17 @@ absl::Status CudaLauncher::Run(const CudaNorm& op) const {
   return cuda::RunNorm(params, context_);
 }
 
-template <typename Op>
-Op CudaLauncher::Product(const CudaLinear& op, int64_t rows) const {
-  Op product;
+cuda::Product CudaLauncher::Product(const CudaLinear& op, int64_t rows) const {
+  cuda::Product product;
   product.tokens = rows;
-  product.paired = program_.paired;
   product.in = op.fused_norm ? nullptr : Halves(op.in);
+  product.in_number = InputNumber();
   for (size_t i = 0; i < op.weights.size(); ++i) {
     product.outputs.push_back(
         {Weight(op.weights[i]), i < op.outs.size() ? Address(op.outs[i]) : nullptr});
   }
   product.gated = op.gated;
-  product.half_out = program_.buffers[op.outs[0].buffer].half;
+  product.out_number = NumberOf(program_.buffers[op.outs[0].buffer]);
   product.softcap = op.softcap;
   return product;
 }
@@ -109,22 +87,18 @@ const CudaLinear* CudaLauncher::NextLinear(const CudaStep& step) const {
 
 absl::Status CudaLauncher::RunLinear(const CudaLinear& op, const CudaLinear* next) const {
   const int64_t rows = Rows(op.fused_norm ? op.norm.x : op.in);
-  const auto gemm = Product<cuda::Gemm>(op, rows);
-  if (!TakesMatvec(op, InputRows(rows), Weight(op.weights[0]).shape,
-                   cuda::IsHopperGemm(gemm, context_.device)))
-    return cuda::RunGemm(gemm, context_);
-  auto product = Product<cuda::Matvec>(op, rows);
+  cuda::Product product = Product(op, rows);
   if (op.fused_norm) {
     product.norm = {Floats(op.norm.x),      Floats(op.norm.branch), Vector(op.norm.branch_weight),
                     Vector(op.norm.scalar), Vector(op.norm.weight), Floats(op.norm.sum),
                     op.norm.epsilon};
   }
-  cuda::Matvec following;
+  cuda::Product following;
   if (next != nullptr) {
-    following = Product<cuda::Matvec>(*next, rows);
+    following = Product(*next, rows);
     product.next = &following;
   }
-  return cuda::RunMatvec(product, context_);
+  return cuda::RunProduct(product, context_);
 }
 
 absl::Status CudaLauncher::Run(const CudaAttention& op) const {
@@ -176,10 +150,10 @@ absl::Status CudaLauncher::Run(const CudaSample& op) const {
   cuda::StepState* const step = session_.step();
   const float* const logits = Floats(op.logits);
   const int64_t vocab = Columns(op.logits);
-  GEMMA_RETURN_IF_ERROR(cuda::RunSample(logits, vocab, &step->request, &step->token, context_));
+  GEMMA_RETURN_IF_ERROR(cuda::RunSample(logits, vocab, &step->sampling, &step->token, context_));
   return cuda::ToStatus(cuda::LaunchFinishStep({logits, static_cast<int32_t>(vocab),
                                                 static_cast<int32_t>(tokens_), step},
-                                               context_.overlap, context_.stream),
+                                               context_.launch()),
                         "cannot end a step");
 }
 
@@ -187,23 +161,14 @@ absl::Status CudaLauncher::Run(const CudaScore& op) const {
   const int64_t vocab = program_.plan->vocab_size;
   const CudaCallBuffers& buffers = model_.buffers;
   for (int64_t first = 0; first < tokens_; first += kCudaScoreRows) {
-    CudaLinear head;
-    head.weights = {op.weight};
-    head.softcap = op.softcap;
     const int64_t rows = std::min(kCudaScoreRows, tokens_ - first);
-    const uint16_t* const in = Halves(op.in) + InputRows(first) * Columns(op.in);
-    const auto run = [&](auto product, const auto& launch) {
-      product.tokens = rows;
-      product.paired = program_.paired;
-      product.in = in;
-      product.outputs = {{Weight(op.weight), buffers.logits}};
-      product.softcap = op.softcap;
-      return launch(product, context_);
-    };
-    GEMMA_RETURN_IF_ERROR(
-        TakesMatvec(head, InputRows(rows), Weight(op.weight).shape, /*is_hopper=*/false)
-            ? run(cuda::Matvec{}, cuda::RunMatvec)
-            : run(cuda::Gemm{}, cuda::RunGemm));
+    cuda::Product head;
+    head.tokens = rows;
+    head.in = Halves(op.in) + InputRows(first) * Columns(op.in);
+    head.in_number = InputNumber();
+    head.outputs = {{Weight(op.weight), buffers.logits}};
+    head.softcap = op.softcap;
+    GEMMA_RETURN_IF_ERROR(cuda::RunProduct(head, context_));
     cuda::ScoreParams score;
     score.logits = buffers.logits;
     score.targets = buffers.targets + first;

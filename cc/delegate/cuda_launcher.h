@@ -1,5 +1,4 @@
-// Launches the operations of a CudaProgram: finds the memory of every operand and chooses the
-// kernel by the number of tokens.
+// Launches the operations of a CudaProgram: finds the memory of every operand.
 #ifndef CC_DELEGATE_CUDA_LAUNCHER_H_
 #define CC_DELEGATE_CUDA_LAUNCHER_H_
 
@@ -12,6 +11,7 @@
 #include "cc/delegate/cuda_session.h"
 #include "cc/kernels/cuda/runtime/context.h"
 #include "cc/kernels/cuda/pointwise/pointwise.h"
+#include "cc/kernels/cuda/runtime/operands.h"
 #include "cc/kernels/weight_layout.h"
 
 namespace gemma {
@@ -79,9 +79,15 @@ class CudaLauncher {
   const WeightView& Weight(Index index) const { return model_.weights[index]; }
   const float* Vector(Index index) const;
 
-  // A product of `rows` rows by matvec or GEMM.
-  template <typename Op>
-  Op Product(const CudaLinear& op, int64_t rows) const;
+  // The product of `rows` tokens, without its norm.
+  cuda::Product Product(const CudaLinear& op, int64_t rows) const;
+  cuda::Number InputNumber() const {
+    return program_.paired ? cuda::Number::kFloat16Pair : cuda::Number::kFloat16;
+  }
+  static cuda::Number NumberOf(const CudaBuffer& buffer) {
+    if (!buffer.half) return cuda::Number::kFloat32;
+    return buffer.paired ? cuda::Number::kFloat16Pair : cuda::Number::kFloat16;
+  }
 
   const CudaProgram& program_;
   const Model& model_;

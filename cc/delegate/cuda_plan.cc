@@ -8,7 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "cc/base/checked_math.h"
 #include "cc/base/status_macros.h"
-#include "cc/kernels/cuda/matvec/matvec.h"
+#include "cc/kernels/cuda/product/product.h"
 
 namespace gemma {
 namespace {
@@ -22,8 +22,9 @@ absl::Status CannotRun(const PlanStep& step, const Parts&... parts) {
 // The last row is a view, not a copy: a value after SelectLast is the operand before it.
 class Fuser {
  public:
-  Fuser(const Plan& plan, bool one_token, const std::vector<int64_t>& queries_columns)
-      : queries_columns_(queries_columns), operands_(plan.values.size()) {
+  Fuser(const Plan& plan, bool one_token, const std::vector<int64_t>& queries_columns,
+        const cuda::Device& device)
+      : device_(device), queries_columns_(queries_columns), operands_(plan.values.size()) {
     program_.plan = &plan;
     program_.one_token = one_token;
     program_.paired = AsksForPairs(plan);
@@ -172,7 +173,7 @@ class Fuser {
     const auto* linear = Get<LinearStep>(next);
     const bool fuses = program_.one_token && linear != nullptr && linear->in == out &&
                        IsDead(out, next + 1) && norm.width == plan().values[out].columns &&
-                       CanFuse(*linear) &&
+                       CanFuse(*linear, next) &&
                        (norm.branch.buffer == kAbsent || norm.x.buffer != kAbsent);
     if (!fuses) {
       Append(step, norm, next);
@@ -186,15 +187,18 @@ class Fuser {
     return AddLinear(*steps_[next], *linear, std::move(fused));
   }
 
-  bool CanFuse(const LinearStep& linear) const {
-    cuda::Matvec op;
+  // The product at `step` can compute a norm of its input.
+  bool CanFuse(const LinearStep& linear, size_t step) const {
+    cuda::Product op;
     op.tokens = 1;
+    op.in_number = program_.paired ? cuda::Number::kFloat16Pair : cuda::Number::kFloat16;
+    op.gated = linear.weights.size() == 2 && Get<GatedGeluStep>(step + 1) != nullptr;
     for (const Index weight : linear.weights) {
       WeightView view;
       view.shape = plan().weights[weight].shape;
       op.outputs.push_back({view, nullptr});
     }
-    return cuda::CanFuseNorm(op);
+    return cuda::CanFuseNorm(op, device_);
   }
 
   absl::Status Add(const PlanStep& step, const LinearStep& s) {
@@ -206,7 +210,7 @@ class Fuser {
   }
 
   absl::Status AddLinear(const PlanStep& step, const LinearStep& s, CudaLinear linear) {
-    if (s.weights.size() > cuda::kMaxMatvecParts)
+    if (s.weights.size() > cuda::kMaxProductOutputs)
       return CannotRun(step, s.weights.size(), " products of one input");
     linear.weights = s.weights;
     const bool one_row = IsOneRow(linear.fused_norm ? linear.norm.x : linear.in);
@@ -301,6 +305,7 @@ class Fuser {
     return absl::OkStatus();
   }
 
+  const cuda::Device& device_;
   const std::vector<int64_t>& queries_columns_;
   CudaProgram program_;
   std::vector<const PlanStep*> steps_;
@@ -371,9 +376,10 @@ bool AsksForPairs(const Plan& plan) {
 }
 
 absl::StatusOr<CudaProgram> FusePlan(const Plan& plan, bool one_token,
-                                     const std::vector<int64_t>& queries_columns) {
+                                     const std::vector<int64_t>& queries_columns,
+                                     const cuda::Device& device) {
   GEMMA_RETURN_IF_ERROR(CheckCaches(plan));
-  GEMMA_ASSIGN_OR_RETURN(CudaProgram program, Fuser(plan, one_token, queries_columns).Fuse());
+  GEMMA_ASSIGN_OR_RETURN(CudaProgram program, Fuser(plan, one_token, queries_columns, device).Fuse());
   GEMMA_RETURN_IF_ERROR(PlaceBuffers(program));
   return program;
 }

@@ -21,6 +21,7 @@
 #include "absl/status/statusor.h"
 #include "cc/delegate/activation_plan.h"
 #include "cc/delegate/plan.h"
+#include "cc/kernels/cuda/runtime/device.h"
 
 namespace gemma {
 
@@ -121,14 +122,15 @@ struct CudaProgram {
 };
 
 // Whether the plan asks for float32: all its caches have that type. (On a GPU this takes pairs of
-// float16, DeviceCache::paired and activation.h.)
+// float16, CacheForm::kPairs and activation.h.)
 bool AsksForPairs(const Plan& plan);
 
 // `queries_columns`: of prepared queries, by cache of the plan (head_dim, or more for shared caches
 // and for pairs). Unimplemented names a step that the CUDA kernels cannot run. The plan must
-// outlive the program.
+// outlive the program. `device` decides what can be fused.
 absl::StatusOr<CudaProgram> FusePlan(const Plan& plan, bool one_token,
-                                     const std::vector<int64_t>& queries_columns);
+                                     const std::vector<int64_t>& queries_columns,
+                                     const cuda::Device& device);
 
 }  // namespace gemma
 

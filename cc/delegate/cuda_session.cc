@@ -12,13 +12,13 @@ using cuda::ToStatus;
 
 constexpr uint64_t kAlignment = 256;
 
-bool SameRequest(const cuda::SampleRequest& a, const cuda::SampleRequest& b) {
+bool SameSampling(const Sampling& a, const Sampling& b) {
   return a.temperature == b.temperature && a.top_k == b.top_k && a.top_p == b.top_p &&
          a.min_p == b.min_p && a.seed == b.seed && a.position == b.position;
 }
 
 bool SameStep(const StepState& a, const StepState& b) {
-  return a.position == b.position && a.token == b.token && SameRequest(a.request, b.request) &&
+  return a.position == b.position && a.token == b.token && SameSampling(a.sampling, b.sampling) &&
          a.broken_logits == b.broken_logits;
 }
 
@@ -52,7 +52,9 @@ cuda::DeviceCache CudaSession::CacheShape(const PlanCache& cache, int rotated) {
   shape.capacity = static_cast<int32_t>(cache.capacity);
   shape.window = static_cast<int32_t>(cache.window);
   shape.rotated = rotated;
-  shape.paired = cache.type == CacheType::kF32;
+  shape.form = cache.type == CacheType::kF32 ? cuda::CacheForm::kPairs
+               : rotated > 0                 ? cuda::CacheForm::kShared
+                                             : cuda::CacheForm::kSeparate;
   return shape;
 }
 

@@ -9,11 +9,6 @@ namespace {
 
 constexpr uint32_t kBlock = 256;  // columns of a K layout's block
 
-bool IsKLayout(WeightLayout layout) {
-  return layout == WeightLayout::kQ4_K || layout == WeightLayout::kQ5_K ||
-         layout == WeightLayout::kQ6_K;
-}
-
 absl::Status CheckGroup(const WeightShape& shape) {
   const uint32_t group = shape.group;
   if (!HasGroups(shape.layout)) {
@@ -44,7 +39,7 @@ absl::Status CheckShape(const WeightShape& shape) {
     return absl::InvalidArgumentError(
         absl::StrCat("shape ", shape.rows, " x ", shape.columns, " is empty"));
   }
-  if (IsKLayout(shape.layout) && shape.columns % kBlock != 0) {
+  if (HasBlocks(shape.layout) && shape.columns % kBlock != 0) {
     return absl::InvalidArgumentError(absl::StrCat("layout ", WeightLayoutName(shape.layout),
                                                    " needs columns in blocks of ", kBlock,
                                                    ", which does not divide ", shape.columns));
@@ -77,58 +72,47 @@ class Planner {
   WeightPlanes& planes_;
 };
 
-absl::Status PlaceGrouped(WeightLayout layout, Planner& planner, WeightPlanes& planes) {
-  const uint64_t columns = planner.columns();
-  const bool has_bits = layout == WeightLayout::kInt5 || layout == WeightLayout::kInt5Min;
-  const bool has_mins = layout == WeightLayout::kInt4Min || layout == WeightLayout::kInt5Min;
-  GEMMA_RETURN_IF_ERROR(
-      planner.Place(planes.values, layout == WeightLayout::kInt8 ? columns : columns / 2));
-  if (has_bits) GEMMA_RETURN_IF_ERROR(planner.Place(planes.bits, columns / 8));
-  GEMMA_RETURN_IF_ERROR(planner.PlaceScales(planes.scales));
-  if (has_mins) GEMMA_RETURN_IF_ERROR(planner.PlaceScales(planes.mins));
-  return absl::OkStatus();
+// Of `bits` bits a column.
+uint64_t RowBytes(const Planner& planner, int bits) {
+  return planner.columns() * static_cast<uint64_t>(bits) / 8;
 }
 
-absl::Status PlaceBlocks(WeightLayout layout, Planner& planner, WeightPlanes& planes) {
-  const uint64_t columns = planner.columns();
-  GEMMA_RETURN_IF_ERROR(planner.Place(planes.values, columns / 2));
-  if (layout == WeightLayout::kQ6_K) {
-    GEMMA_RETURN_IF_ERROR(planner.Place(planes.pairs, columns / 4));
-    GEMMA_RETURN_IF_ERROR(planner.Place(planes.scales, columns / 16));
-    return planner.Place(planes.blocks, columns / kBlock * 2);
+absl::Status PlaceValues(const LayoutTraits& traits, Planner& planner, WeightPlanes& planes) {
+  GEMMA_RETURN_IF_ERROR(planner.Place(planes.values, RowBytes(planner, traits.value_bits)));
+  if (traits.extra_bits == 0) return absl::OkStatus();
+  return planner.Place(traits.extra_bits == 1 ? planes.bits : planes.pairs,
+                       RowBytes(planner, traits.extra_bits));
+}
+
+absl::Status PlaceFactors(const LayoutTraits& traits, Planner& planner, WeightPlanes& planes) {
+  const uint64_t blocks = planner.columns() / kBlock;
+  switch (traits.scales) {
+    case Scales::kNone:
+      return absl::OkStatus();
+    case Scales::kGroups:
+      GEMMA_RETURN_IF_ERROR(planner.PlaceScales(planes.scales));
+      return traits.mins ? planner.PlaceScales(planes.mins) : absl::OkStatus();
+    case Scales::kPacked:
+      GEMMA_RETURN_IF_ERROR(planner.Place(planes.scales, blocks * 12));
+      return planner.Place(planes.blocks, blocks * 4);
+    case Scales::kInt8:
+      GEMMA_RETURN_IF_ERROR(planner.Place(planes.scales, blocks * 16));
+      return planner.Place(planes.blocks, blocks * 2);
   }
-  if (layout == WeightLayout::kQ5_K) {
-    GEMMA_RETURN_IF_ERROR(planner.Place(planes.bits, columns / 8));
-  }
-  GEMMA_RETURN_IF_ERROR(planner.Place(planes.scales, columns / kBlock * 12));
-  return planner.Place(planes.blocks, columns / kBlock * 4);
+  return absl::OkStatus();
 }
 
 }  // namespace
 
-absl::string_view WeightLayoutName(WeightLayout layout) {
-  constexpr absl::string_view kNames[kWeightLayouts] = {
-      "F32", "F16", "BF16", "INT8", "INT4", "INT4_MIN", "INT5", "INT5_MIN", "Q4_K", "Q5_K", "Q6_K"};
-  const int index = static_cast<int>(layout);
-  return index < kWeightLayouts ? kNames[index] : "unknown";
-}
-
-bool HasGroups(WeightLayout layout) {
-  return layout >= WeightLayout::kInt8 && layout <= WeightLayout::kInt5Min;
-}
+absl::string_view WeightLayoutName(WeightLayout layout) { return TraitsOf(layout).name; }
 
 absl::StatusOr<WeightPlanes> LayOutWeight(const WeightShape& shape) {
   GEMMA_RETURN_IF_ERROR(CheckShape(shape));
   WeightPlanes planes;
   Planner planner(shape, planes);
-  if (HasGroups(shape.layout)) {
-    GEMMA_RETURN_IF_ERROR(PlaceGrouped(shape.layout, planner, planes));
-  } else if (IsKLayout(shape.layout)) {
-    GEMMA_RETURN_IF_ERROR(PlaceBlocks(shape.layout, planner, planes));
-  } else {
-    const uint64_t element = shape.layout == WeightLayout::kF32 ? 4 : 2;
-    GEMMA_RETURN_IF_ERROR(planner.Place(planes.values, planner.columns() * element));
-  }
+  const LayoutTraits traits = TraitsOf(shape.layout);
+  GEMMA_RETURN_IF_ERROR(PlaceValues(traits, planner, planes));
+  GEMMA_RETURN_IF_ERROR(PlaceFactors(traits, planner, planes));
   return planes;
 }
 

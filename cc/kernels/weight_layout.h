@@ -11,30 +11,12 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "cc/kernels/layout.h"
 
 namespace gemma {
 
-// The numbers are those of `Layout` in cc/delegate/plan.fbs.
-enum class WeightLayout : uint8_t {
-  kF32 = 0,
-  kF16 = 1,
-  kBF16 = 2,
-  kInt8 = 3,
-  kInt4 = 4,
-  kInt4Min = 5,
-  kInt5 = 6,
-  kInt5Min = 7,
-  kQ4_K = 8,
-  kQ5_K = 9,
-  kQ6_K = 10,
-};
-inline constexpr int kWeightLayouts = 11;
-
 // "F32", "INT4_MIN", "Q4_K"...; "unknown" for a number outside of the enum.
 absl::string_view WeightLayoutName(WeightLayout layout);
-
-// True for INT8 to INT5_MIN: the layouts whose group size is the weight's own choice.
-bool HasGroups(WeightLayout layout);
 
 struct WeightShape {
   WeightLayout layout = WeightLayout::kF32;
@@ -52,8 +34,8 @@ struct WeightPlanes {
   uint64_t values = kAbsent;  // F32, F16, BF16, int8, or nibbles
   uint64_t bits = kAbsent;    // bit 4 of q: INT5, INT5_MIN, Q5_K
   uint64_t pairs = kAbsent;   // bits 4-5 of q: Q6_K
-  uint64_t scales =
-      kAbsent;  // float16 or float32 (see float_scales); Q4_K, Q5_K: 12 packed bytes; Q6_K: int8
+  // float16 or float32 (see float_scales); Q4_K, Q5_K: 12 packed bytes; Q6_K: int8
+  uint64_t scales = kAbsent;
   uint64_t mins = kAbsent;    // like scales: INT4_MIN, INT5_MIN
   uint64_t blocks = kAbsent;  // float16 (d, dmin) of Q4_K and Q5_K; float16 d of Q6_K
   uint64_t bytes = 0;         // the blob's size: where the last plane ends

@@ -206,7 +206,7 @@ inline void AttendManyTokens(const Attention& op, const Workspace& workspace, Sl
 
 template <CacheType kType>
 inline void Attend(const Attention& op, const Workspace& workspace, Slice slice) {
-  if (op.tokens > kMaxUnpackedTokens) {
+  if (op.tokens > kMaxDecodeTokens) {
     AttendManyTokens<kType>(op, workspace, slice);
   } else {
     AttendFewTokens<kType>(op, workspace, slice);

@@ -16,26 +16,8 @@ constexpr int64_t ChunksOf(int64_t columns) {
   return (columns + kChunkColumns - 1) / kChunkColumns;
 }
 
-constexpr bool HasNibbles(WeightLayout layout) { return layout >= WeightLayout::kInt4; }
-constexpr bool HasFifthBit(WeightLayout layout) {
-  return layout == WeightLayout::kInt5 || layout == WeightLayout::kInt5Min ||
-         layout == WeightLayout::kQ5_K;
-}
-constexpr int CodeOffset(WeightLayout layout) {
-  switch (layout) {
-    case WeightLayout::kInt4:
-      return 8;
-    case WeightLayout::kInt5:
-      return 16;
-    case WeightLayout::kQ6_K:
-      return 32;
-    default:
-      return 0;
-  }
-}
-
 constexpr int CodeBits(WeightLayout layout) {
-  return layout == WeightLayout::kQ6_K ? 6 : HasFifthBit(layout) ? 5 : 4;
+  return TraitsOf(layout).value_bits + TraitsOf(layout).extra_bits;
 }
 
 // A code a byte. Of four-bit codes, the upper half of the byte is arbitrary.
@@ -102,9 +84,9 @@ inline void ArrangeInput(const float* in, int64_t columns, ChunkInput* out) {
       ArrangeHalfBlock<kBits>(in + column + b * kBlockColumns, out->low[0] + b * 4);
       ArrangeHalfBlock<kBits>(in + column + b * kBlockColumns + 16, out->high[0] + b * 4);
     }
-    constexpr float kOffset = CodeOffset(kLayout);
+    constexpr float kOffset = ZeroPoint(kLayout);
     const F low = StartOf<kBits>(out->low, kOffset), high = StartOf<kBits>(out->high, kOffset);
-    Store(out->start_low, kLayout == WeightLayout::kQ6_K ? low : low + high);
+    Store(out->start_low, ScalesPerBlock(kLayout) == 2 ? low : low + high);
     Store(out->start_high, high);
   }
 }
@@ -139,7 +121,7 @@ inline void DotChunk(const ChunkPointers& at, const ChunkInput* input, int64_t s
   for (int t = 0; t < kTokens; ++t) {
     const ChunkInput& in = input[t * stride];
     const F low_sum = DotBytesOfWords(low, in.low, Load(in.start_low));
-    if constexpr (kLayout == WeightLayout::kQ6_K) {
+    if constexpr (ScalesPerBlock(kLayout) == 2) {
       const F high_sum = DotBytesOfWords(high, in.high, Load(in.start_high));
       sums[t][row] = Fma(high_sum, SpreadScales<2>(scales + 1), Fma(low_sum, scale, sums[t][row]));
     } else {
@@ -158,8 +140,8 @@ inline void DotLastChunk(const ChunkPointers& at, int64_t blocks, const ChunkInp
                                  pairs[kChunkBlocks * 8] = {};
   float padded_scales[kChunkBlocks * kScales] = {};
   std::memcpy(nibbles, at.nibbles, blocks * 16);
-  if constexpr (HasFifthBit(kLayout)) std::memcpy(bits, at.bits, blocks * 4);
-  if constexpr (kLayout == WeightLayout::kQ6_K) std::memcpy(pairs, at.pairs, blocks * 8);
+  if constexpr (HasBitPlane(kLayout)) std::memcpy(bits, at.bits, blocks * 4);
+  if constexpr (HasPairPlane(kLayout)) std::memcpy(pairs, at.pairs, blocks * 8);
   std::memcpy(padded_scales, scales, blocks * kScales * sizeof(float));
   DotChunk<kLayout, kRows, kTokens>({nibbles, bits, pairs}, input, stride, padded_scales, row,
                                     sums);

@@ -143,7 +143,7 @@ absl::StatusOr<Workspace> Workspace::Create(const Limits& limits) {
 void Workspace::Free::operator()(std::byte* memory) const { std::free(memory); }
 
 int64_t AttentionParts(const Attention& op) {
-  if (op.tokens > kMaxUnpackedTokens) return 1;
+  if (op.tokens > kMaxDecodeTokens) return 1;
   const int64_t window = op.cache.window;
   const int64_t first = window == 0 ? 0 : std::max<int64_t>(0, op.start - window + 1);
   const int64_t keys = op.start + op.tokens - first;

@@ -63,11 +63,8 @@ class Workspace {
   size_t thread_floats_ = 0;
 };
 
-// Above this many tokens `linear` reads its input packed.
-inline constexpr int64_t kMaxUnpackedTokens = 8;
-
 // True when `pack_input` must run (and a barrier follow) before `linear`.
-inline bool LinearPacksInput(int64_t tokens) { return tokens > kMaxUnpackedTokens; }
+inline bool LinearPacksInput(int64_t tokens) { return tokens > kMaxDecodeTokens; }
 
 // The number of pieces into which `attention` cuts the context; above 1, a barrier and
 // `merge_attention` must follow.

@@ -127,7 +127,7 @@ inline void DotNibbles(const WeightView& weight, int64_t row, const TokenInputs<
   for (int t = 0; t < kTokens; ++t) {
 #pragma GCC unroll 4
     for (int r = 0; r < kRows; ++r) {
-      sums[t][r] = HasMins(kLayout)
+      sums[t][r] = AddsMins(kLayout)
                        ? DotLanes(factors.mins + r * blocks, tokens.block_sums + t * blocks, blocks)
                        : Set(0);
     }
@@ -157,7 +157,7 @@ using InputOf = std::conditional_t<HasNibbles(kLayout), ChunkInput, float>;
 template <WeightLayout kLayout, int kRows, int kTokens>
 inline void DotRows(const WeightView& weight, int64_t row,
                     const TokenInputs<InputOf<kLayout>>& tokens, const Factors<kLayout>& factors) {
-  if constexpr (IsPlain(kLayout)) {
+  if constexpr (IsFloat(kLayout)) {
     DotElements<kLayout, kRows, kTokens>(weight, row, tokens);
   } else if constexpr (HasNibbles(kLayout)) {
     DotNibbles<kLayout, kRows, kTokens>(weight, row, tokens, factors);
@@ -221,7 +221,7 @@ inline TokenInputs<InputOf<kLayout>> PrepareTokens(const Linear& op,
     const float* in = op.in + t * columns;
     if constexpr (HasNibbles(kLayout))
       ArrangeInput<kLayout>(in, columns, scratch.arranged + t * ChunksOf(columns));
-    if constexpr (HasMins(kLayout)) SumBlocks(in, columns, scratch.block_sums + t * blocks);
+    if constexpr (AddsMins(kLayout)) SumBlocks(in, columns, scratch.block_sums + t * blocks);
   }
   if constexpr (HasNibbles(kLayout)) {
     return {scratch.arranged, ChunksOf(columns), scratch.block_sums, blocks, op.out, rows};
@@ -240,7 +240,7 @@ inline void MultiplyFewTokensOf(const Linear& op, float* memory, Range share) {
     const int64_t count = std::min<int64_t>(kDotRows, share.end - row);
     const Factors<kLayout> factors(scratch.factors[(row - share.begin) / kDotRows % 2], columns,
                                    count);
-    if constexpr (!IsPlain(kLayout)) {
+    if constexpr (!IsFloat(kLayout)) {
       if (count > 0) ReadFactors(op.weight, row, count, factors);
     }
     return factors;

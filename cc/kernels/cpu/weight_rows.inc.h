@@ -10,13 +10,12 @@
 constexpr int kBlockColumns = 32;
 constexpr int kVectors = kBlockColumns / kLanes;
 
-constexpr bool IsPlain(WeightLayout layout) { return layout <= WeightLayout::kBF16; }
-constexpr bool HasMins(WeightLayout layout) {
-  return layout == WeightLayout::kInt4Min || layout == WeightLayout::kInt5Min ||
-         layout == WeightLayout::kQ4_K || layout == WeightLayout::kQ5_K;
-}
+// Whether a number has a min beside its scale.
+constexpr bool AddsMins(WeightLayout layout) { return HasMins(layout) || HasPackedScales(layout); }
 // Scales of a block of 32 columns.
-constexpr int ScalesPerBlock(WeightLayout layout) { return layout == WeightLayout::kQ6_K ? 2 : 1; }
+constexpr int ScalesPerBlock(WeightLayout layout) {
+  return TraitsOf(layout).scales == Scales::kInt8 ? 2 : 1;
+}
 
 template <WeightLayout kLayout>
 struct Elements;
@@ -57,14 +56,9 @@ inline CodeRow CodesOf(const WeightView& weight, int64_t row) {
   const auto* data = reinterpret_cast<const uint8_t*>(weight.data);
   const WeightPlanes& planes = weight.planes;
   CodeRow codes = {};
-  codes.values =
-      data + planes.values + row * (kLayout == WeightLayout::kInt8 ? columns : columns / 2);
-  if constexpr (kLayout == WeightLayout::kInt5 || kLayout == WeightLayout::kInt5Min ||
-                kLayout == WeightLayout::kQ5_K) {
-    codes.bits = data + planes.bits + row * (columns / 8);
-  }
-  if constexpr (kLayout == WeightLayout::kQ6_K)
-    codes.pairs = data + planes.pairs + row * (columns / 4);
+  codes.values = data + planes.values + row * columns * TraitsOf(kLayout).value_bits / 8;
+  if constexpr (HasBitPlane(kLayout)) codes.bits = data + planes.bits + row * (columns / 8);
+  if constexpr (HasPairPlane(kLayout)) codes.pairs = data + planes.pairs + row * (columns / 4);
   return codes;
 }
 
@@ -101,36 +95,31 @@ inline __m256i PairBytes(const uint8_t* pairs) {
 // The block's 32 codes as signed bytes.
 template <WeightLayout kLayout>
 inline __m256i CodeBytes(const CodeRow& row, int64_t block) {
-  if constexpr (kLayout == WeightLayout::kInt8) {
+  constexpr int8_t kZero = ZeroPoint(kLayout);
+  if constexpr (!HasNibbles(kLayout)) {
     return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(row.values + block * 32));
   } else {
-    const __m256i low = NibbleBytes(row.values + block * 16);
-    if constexpr (kLayout == WeightLayout::kInt4) {
-      return _mm256_sub_epi8(low, _mm256_set1_epi8(8));
-    } else if constexpr (kLayout == WeightLayout::kInt5) {
+    __m256i codes = NibbleBytes(row.values + block * 16);
+    if constexpr (HasBitPlane(kLayout) && kZero == 16) {
       // Where bit 4 is clear the code is low - 16: the nibble with its upper half set.
       return _mm256_or_si256(
-          low, _mm256_and_si256(BitMask(row.bits + block * 4, false), _mm256_set1_epi8(-16)));
-    } else if constexpr (kLayout == WeightLayout::kInt5Min || kLayout == WeightLayout::kQ5_K) {
-      return _mm256_or_si256(
-          low, _mm256_and_si256(BitMask(row.bits + block * 4, true), _mm256_set1_epi8(16)));
-    } else if constexpr (kLayout == WeightLayout::kQ6_K) {
-      return _mm256_sub_epi8(_mm256_or_si256(low, PairBytes(row.pairs + block * 8)),
-                             _mm256_set1_epi8(32));
-    } else {
-      return low;
+          codes, _mm256_and_si256(BitMask(row.bits + block * 4, false), _mm256_set1_epi8(-16)));
     }
+    if constexpr (HasBitPlane(kLayout)) {
+      codes = _mm256_or_si256(
+          codes, _mm256_and_si256(BitMask(row.bits + block * 4, true), _mm256_set1_epi8(16)));
+    }
+    if constexpr (HasPairPlane(kLayout))
+      codes = _mm256_or_si256(codes, PairBytes(row.pairs + block * 8));
+    return kZero == 0 ? codes : _mm256_sub_epi8(codes, _mm256_set1_epi8(kZero));
   }
 }
 
 template <WeightLayout kLayout>
 inline void Codes(const CodeRow& row, int64_t block, F (&out)[kVectors]) {
 #if defined(GEMMA_SIMD_LOOKS_UP_NIBBLES)
-  if constexpr (kLayout == WeightLayout::kInt4 || kLayout == WeightLayout::kInt4Min ||
-                kLayout == WeightLayout::kQ4_K) {
-    return LookUpNibbles(row.values + block * 16, Ramp(kLayout == WeightLayout::kInt4 ? -8 : 0),
-                         out);
-  }
+  if constexpr (HasNibbles(kLayout) && TraitsOf(kLayout).extra_bits == 0)
+    return LookUpNibbles(row.values + block * 16, Ramp(-ZeroPoint(kLayout)), out);
 #endif
   Widen(CodeBytes<kLayout>(row, block), out);
 }
@@ -139,21 +128,16 @@ inline void Codes(const CodeRow& row, int64_t block, F (&out)[kVectors]) {
 
 template <WeightLayout kLayout>
 inline int Code(const CodeRow& row, int64_t block, int column) {
-  if constexpr (kLayout == WeightLayout::kInt8) {
+  if constexpr (!HasNibbles(kLayout)) {
     return static_cast<int8_t>(row.values[block * 32 + column]);
   } else {
     const int byte = row.values[block * 16 + column % 16];
-    const int low = column < 16 ? byte & 15 : byte >> 4;
-    if constexpr (kLayout == WeightLayout::kInt4) {
-      return low - 8;
-    } else if constexpr (kLayout == WeightLayout::kQ6_K) {
-      return (low | (row.pairs[block * 8 + column % 8] >> (column / 8 * 2) & 3) << 4) - 32;
-    } else if constexpr (kLayout == WeightLayout::kInt4Min || kLayout == WeightLayout::kQ4_K) {
-      return low;
-    } else {
-      const int bit = row.bits[block * 4 + column / 8] >> (column % 8) & 1;
-      return (low | bit << 4) - (kLayout == WeightLayout::kInt5 ? 16 : 0);
-    }
+    int code = column < 16 ? byte & 15 : byte >> 4;
+    if constexpr (HasBitPlane(kLayout))
+      code |= (row.bits[block * 4 + column / 8] >> (column % 8) & 1) << 4;
+    if constexpr (HasPairPlane(kLayout))
+      code |= (row.pairs[block * 8 + column % 8] >> (column / 8 * 2) & 3) << 4;
+    return code - ZeroPoint(kLayout);
   }
 }
 
@@ -177,7 +161,7 @@ inline void HalvesToFloats(const std::byte* halves, int64_t count, float* out) {
 }
 
 // The factors of some rows that follow one another: [rows][columns / 32] scales (Q6_K: columns /
-// 16) and, for layouts that HasMins, as many mins. Planes have no gaps between rows, so several
+// 16) and, for layouts where AddsMins, as many mins. Planes have no gaps between rows, so several
 // rows are read as one.
 template <WeightLayout kLayout>
 struct Factors {
@@ -191,7 +175,7 @@ struct Factors {
     const int64_t blocks = rows * (columns / kBlockColumns);
     scales = memory;
     mins = scales + blocks * kScales;
-    halves = mins + (HasMins(kLayout) ? blocks : 0);
+    halves = mins + (AddsMins(kLayout) ? blocks : 0);
   }
 
   // On to the factors that lie `blocks` blocks further.
@@ -310,13 +294,13 @@ inline void ReadSignedScales(const WeightView& weight, int64_t row, int64_t rows
 template <WeightLayout kLayout>
 inline void ReadFactors(const WeightView& weight, int64_t row, int64_t rows,
                         const Factors<kLayout>& out) {
-  if constexpr (kLayout == WeightLayout::kQ6_K) {
+  if constexpr (TraitsOf(kLayout).scales == Scales::kInt8) {
     ReadSignedScales(weight, row, rows, out);
-  } else if constexpr (kLayout == WeightLayout::kQ4_K || kLayout == WeightLayout::kQ5_K) {
+  } else if constexpr (HasPackedScales(kLayout)) {
     ReadPackedScales(weight, row, rows, out);
   } else {
     ReadScalePlane(weight, weight.planes.scales, row, rows, out.scales);
-    if constexpr (HasMins(kLayout)) ReadScalePlane(weight, weight.planes.mins, row, rows, out.mins);
+    if constexpr (AddsMins(kLayout)) ReadScalePlane(weight, weight.planes.mins, row, rows, out.mins);
   }
 }
 
@@ -327,7 +311,7 @@ template <WeightLayout kLayout, typename Consume>
 inline void DequantizeColumns(const WeightView& weight, int64_t row, int64_t begin, int64_t end,
                               float* factors, Consume consume) {
   const int64_t columns = weight.shape.columns;
-  if constexpr (IsPlain(kLayout)) {
+  if constexpr (IsFloat(kLayout)) {
     using Type = typename Elements<kLayout>::Type;
     const Type* p =
         reinterpret_cast<const Type*>(weight.plane(weight.planes.values)) + row * columns;
@@ -348,7 +332,7 @@ inline void DequantizeColumns(const WeightView& weight, int64_t row, int64_t beg
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) {
         F value = q[v] * Set(of_row.scales[block * kScales + v * kScales / kVectors]);
-        if constexpr (HasMins(kLayout)) value = value + Set(of_row.mins[block]);
+        if constexpr (AddsMins(kLayout)) value = value + Set(of_row.mins[block]);
         consume((block - first) * kVectors + v, value);
       }
     }
@@ -356,31 +340,12 @@ inline void DequantizeColumns(const WeightView& weight, int64_t row, int64_t beg
 }
 
 // Calls function.template operator()<layout>() for the weight's layout.
-template <typename Function>
+template <int kIndex = 0, typename Function>
 inline void WithLayout(WeightLayout layout, Function function) {
-  switch (layout) {
-    case WeightLayout::kF32:
-      return function.template operator()<WeightLayout::kF32>();
-    case WeightLayout::kF16:
-      return function.template operator()<WeightLayout::kF16>();
-    case WeightLayout::kBF16:
-      return function.template operator()<WeightLayout::kBF16>();
-    case WeightLayout::kInt8:
-      return function.template operator()<WeightLayout::kInt8>();
-    case WeightLayout::kInt4:
-      return function.template operator()<WeightLayout::kInt4>();
-    case WeightLayout::kInt4Min:
-      return function.template operator()<WeightLayout::kInt4Min>();
-    case WeightLayout::kInt5:
-      return function.template operator()<WeightLayout::kInt5>();
-    case WeightLayout::kInt5Min:
-      return function.template operator()<WeightLayout::kInt5Min>();
-    case WeightLayout::kQ4_K:
-      return function.template operator()<WeightLayout::kQ4_K>();
-    case WeightLayout::kQ5_K:
-      return function.template operator()<WeightLayout::kQ5_K>();
-    case WeightLayout::kQ6_K:
-      return function.template operator()<WeightLayout::kQ6_K>();
+  if constexpr (kIndex < kWeightLayouts) {
+    constexpr WeightLayout kLayout = static_cast<WeightLayout>(kIndex);
+    if (layout == kLayout) return function.template operator()<kLayout>();
+    WithLayout<kIndex + 1>(layout, function);
   }
 }
 

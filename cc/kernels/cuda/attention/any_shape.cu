@@ -17,7 +17,7 @@ constexpr int kScoreColumnsALane = (kMaxHeadDimension + kMaxRotated) / kWarp;
 // Number c of a query or key: where paired, a sum.
 GEMMA_DEVICE float ScoreNumber(const DeviceCache& cache, const uint16_t* row, int c) {
   const float nearest = HalfBitsToFloat(row[c]);
-  return cache.paired ? nearest + HalfBitsToFloat(row[cache.head_dim + c]) : nearest;
+  return cache.form == CacheForm::kPairs ? nearest + HalfBitsToFloat(row[cache.head_dim + c]) : nearest;
 }
 
 __global__ void __launch_bounds__(kThreads)
@@ -34,8 +34,8 @@ __global__ void __launch_bounds__(kThreads)
   LetNextKernelStart();
   const int64_t row = static_cast<int64_t>(token) * heads + head;
   const int stride = ScoreColumns(cache), columns = head_dim + cache.rotated;
-  const int value_stride = cache.paired ? head_dim : stride;
-  const uint16_t* const keys = cache.rotated > 0 ? cache.values : cache.keys;
+  const int value_stride = cache.form == CacheForm::kPairs ? head_dim : stride;
+  const uint16_t* const keys = cache.form == CacheForm::kShared ? cache.values : cache.keys;
   float q[kScoreColumnsALane], sum[kColumnsALane] = {};
 #pragma unroll
   for (int i = 0; i < kScoreColumnsALane; ++i) {
@@ -84,20 +84,20 @@ __global__ void __launch_bounds__(kThreads)
       value += expf(other[head_dim] - top) * other[c];
     }
     value *= kActivationScale / all;
-    uint16_t* const to = p.out + (cache.paired ? 2 * token * heads + head : row) * head_dim + c;
+    uint16_t* const to = p.out + (cache.form == CacheForm::kPairs ? 2 * token * heads + head : row) * head_dim + c;
     to[0] = static_cast<uint16_t>(PackHalf(value, 0));
-    if (cache.paired)
+    if (cache.form == CacheForm::kPairs)
       to[heads * head_dim] = static_cast<uint16_t>(PackHalf(kPairScale * HalfRest(value), 0));
   }
 }
 
 }  // namespace
 
-cudaError_t LaunchAttentionAnyShape(const AttentionParams& p, const AttentionLaunch& launch) {
+cudaError_t LaunchAttentionAnyShape(const AttentionParams& p, const LaunchOptions& launch) {
   const DeviceCache& cache = p.prepare.cache;
   const LaunchShape shape{dim3(static_cast<unsigned>(p.prepare.tokens * p.prepare.heads)), kThreads,
                           sizeof(float) * kAttentionWarps * static_cast<size_t>(cache.head_dim + 2),
-                          launch.overlap, launch.stream};
+                          launch};
   return Launch(AnyShapeKernel, shape, p);
 }
 

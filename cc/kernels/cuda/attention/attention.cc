@@ -20,9 +20,7 @@ int DecodeSplits(const Device& device, int kv_heads) {
 int RowsOfKvHead(const PrepareParams& p) { return p.tokens * (p.heads / p.cache.kv_heads); }
 
 bool UsesDecodeKernel(const PrepareParams& p, const Device& device) {
-  if (p.tokens > kMaxDecodeTokens ||
-      !HasDecodeKernel(p.cache.head_dim, p.cache.rotated, p.cache.paired))
-    return false;
+  if (p.tokens > kMaxDecodeTokens || !HasDecodeKernel(p.cache)) return false;
   if (RowsOfKvHead(p) > kMaxDecodeRows) return false;
   const DecodeShared smallest =
       DecodeSharedOf(p.cache, RowTiles(RowsOfKvHead(p)), p.tokens,
@@ -31,8 +29,7 @@ bool UsesDecodeKernel(const PrepareParams& p, const Device& device) {
 }
 
 bool UsesPromptKernel(const PrepareParams& p, const Device& device) {
-  return device.compute_major == 9 &&
-         HasPromptKernel(p.cache.head_dim, p.cache.rotated, p.cache.paired);
+  return device.features().wgmma && HasPromptKernel(p.cache);
 }
 
 absl::Status Check(const Attention& op, const Context& context) {
@@ -43,15 +40,15 @@ absl::Status Check(const Attention& op, const Context& context) {
     return absl::InvalidArgumentError(absl::StrCat("attention: ", p.heads, " heads do not share ",
                                                    cache.kv_heads, " key/value heads evenly"));
   }
-  if (cache.head_dim < 2 || cache.head_dim % 2 != 0 || cache.head_dim > kMaxHeadDimension) {
+  if (cache.head_dim < 2 || cache.head_dim % 2 != 0 || cache.head_dim > kMaxHeadDim) {
     return absl::InvalidArgumentError(absl::StrCat("attention: head size ", cache.head_dim,
-                                                   " (an even number up to ", kMaxHeadDimension,
+                                                   " (an even number up to ", kMaxHeadDim,
                                                    ")"));
   }
-  if (cache.rotated != 0 && (cache.paired || !HasDecodeKernel(cache.head_dim, cache.rotated))) {
+  if ((cache.form == CacheForm::kShared || cache.rotated != 0) && !HasDecodeKernel(cache)) {
     return absl::InvalidArgumentError(absl::StrCat(
         "attention: no shared cache for head size ", cache.head_dim, " with ", cache.rotated,
-        " turned dimensions", cache.paired ? " in pairs" : "", " (use separate keys and values)"));
+        " rotated dimensions (use separate keys and values)"));
   }
   if (p.tokens < 1)
     return absl::InvalidArgumentError(absl::StrCat("attention: ", p.tokens, " tokens"));
@@ -98,7 +95,7 @@ absl::Status RunDecode(const Attention& op, const Context& context) {
                          context.workspace->Find<float>(Partials(context.device, op.prepare)));
   GEMMA_ASSIGN_OR_RETURN(params.counters, context.workspace->Find<uint32_t>(kCounters));
   const DecodeShared shared = FitShared(op, context, params.splits, params.ring_stages);
-  return ToStatus(LaunchDecodeAttention(params, shared, {context.overlap, context.stream}),
+  return ToStatus(LaunchDecodeAttention(params, shared, context.launch()),
                   "attention");
 }
 
@@ -108,15 +105,17 @@ int SharedCacheRotation(const float* frequencies, int head_dim, bool has_v, bool
   if (has_v || !normalize_v) return 0;
   int turned = head_dim / 2;
   while (turned > 0 && frequencies[turned - 1] == 0) --turned;
-  for (const int rotated : {16, 128}) {
-    if (2 * turned <= rotated && HasDecodeKernel(head_dim, rotated)) return rotated;
+  for (const HeadSizes& sizes : kHeadSizes) {
+    if (sizes.form == CacheForm::kShared && sizes.head_dim == head_dim &&
+        2 * turned <= sizes.rotated)
+      return sizes.rotated;
   }
   return 0;
 }
 
 absl::StatusOr<uint64_t> CacheBytes(const DeviceCache& cache) {
   const uint64_t columns = static_cast<uint64_t>(ScoreColumns(cache)) +
-                           (cache.rotated > 0 ? 0 : static_cast<uint64_t>(cache.head_dim));
+                           (cache.form == CacheForm::kShared ? 0 : static_cast<uint64_t>(cache.head_dim));
   GEMMA_ASSIGN_OR_RETURN(const uint64_t rows,
                          CheckedMul<uint64_t>(static_cast<uint64_t>(cache.kv_heads),
                                               static_cast<uint64_t>(cache.capacity)));
@@ -147,7 +146,7 @@ absl::string_view AttentionKernelName(const Attention& op, const Device& device)
 absl::Status RunAttention(const Attention& op, const Context& context) {
   GEMMA_RETURN_IF_ERROR(Check(op, context));
   if (!AttentionNeedsQueries(op, context.device)) return RunDecode(op, context);
-  const AttentionLaunch launch{context.overlap, context.stream};
+  const LaunchOptions launchcontext.launch();
   GEMMA_RETURN_IF_ERROR(
       ToStatus(LaunchPrepareAttention(op.prepare, op.queries, launch), "attention: queries"));
   AttentionParams params;

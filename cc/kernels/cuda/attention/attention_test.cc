@@ -94,8 +94,10 @@ class Layer {
                                c_.head_dim,
                                capacity_,
                                c_.window,
-                               rotated_,
-                               c_.paired};
+                               c_.paired      ? CacheForm::kPairs
+                               : rotated_ > 0 ? CacheForm::kShared
+                                              : CacheForm::kSeparate,
+                               rotated_};
     DeviceArray<uint16_t> out((c_.paired ? 2 : 1) * q.size());
     DeviceArray<uint16_t> queries(static_cast<size_t>(tokens * c_.heads * ScoreColumns(cache)));
     Attention op;

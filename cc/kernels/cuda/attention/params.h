@@ -7,20 +7,27 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "cc/kernels/cuda/device/launch_options.h"
+#include "cc/kernels/limits.h"
+
 namespace gemma::cuda {
 
-// Keys and values of one layer in device memory, float16; position p lies in slot p mod capacity.
-//
-// rotated = 0: keys and values are each [kv_heads, capacity, head_dim].
-// rotated = R: keys follow from the values, because both come from one projection: k = rope(v *
-// k_norm), where rope turns
-//   only R of the head_dim dimensions (frequencies past R / 2 are zero). `values` is then
-//   [kv_heads, capacity, head_dim + R]: a position's v, then the R turned dimensions of k, first
-//   halves (0 to R / 2 - 1), then second halves; `keys` is null. The other dimensions of k are v *
-//   k_norm, and the query takes up the k_norm. 37.5 % less memory and reading for R = 128 of 512.
-// paired: keys and queries are sums of two float16, the nearest one and what it leaves: rows of
-//   2 * head_dim, first all nearest numbers, then the rests (which need no scale: keys are normed).
-//   Values are float16 all the same. Attention's output is pairs too (activation.h). rotated is 0.
+// How a layer's keys and values lie in device memory.
+enum class CacheForm : uint8_t {
+  // Keys and values are each [kv_heads, capacity, head_dim], float16.
+  kSeparate,
+  // The layer has no v projection, so k = rope(v * k_norm), and only R = rotated of head_dim
+  // dimensions rotate (frequencies past R / 2 are zero). `values` is [kv_heads, capacity,
+  // head_dim + R]: v, then those R dimensions of k, first halves (0 to R / 2 - 1), then second
+  // halves; `keys` is null. The other dimensions of k are v * k_norm, and the query takes up the
+  // k_norm. Saves 37.5 % of memory and reading at R = 128 of 512.
+  kShared,
+  // Keys and queries are pairs hi + lo (number.h; lo without a scale, since keys are normed): rows of
+  // 2 * head_dim, hi, then lo. Values are float16 all the same. Attention's output is pairs too.
+  kPairs,
+};
+
+// Keys and values of one layer in device memory; position p lies in slot p mod capacity.
 struct DeviceCache {
   uint16_t* keys = nullptr;
   uint16_t* values = nullptr;
@@ -28,23 +35,74 @@ struct DeviceCache {
   int32_t head_dim = 0;
   int32_t capacity = 0;
   int32_t window = 0;  // a query at p sees keys in (p - window, p]; 0: all keys in [0, p]
-  int32_t rotated = 0;
-  bool paired = false;
+  CacheForm form = CacheForm::kSeparate;
+  int32_t rotated = 0;  // of kShared
 };
 
 // Elements of a query, and of what it is multiplied with: head_dim, and `rotated` more, or twice as
-// many where paired.
+// many of pairs.
 constexpr int ScoreColumns(const DeviceCache& cache) {
-  return (cache.paired ? 2 : 1) * cache.head_dim + cache.rotated;
+  return (cache.form == CacheForm::kPairs ? 2 : 1) * cache.head_dim + cache.rotated;
+}
+
+// The head sizes that have kernels of their own: predicates and dispatch follow from this table.
+// Other sizes take the fallback kernels (any_shape.cu).
+struct HeadSizes {
+  int head_dim;
+  CacheForm form;
+  int rotated;
+  bool prompts;  // a kernel for many tokens too (prompt.cu)
+};
+inline constexpr HeadSizes kHeadSizes[] = {
+    {64, CacheForm::kSeparate, 0, false},  {128, CacheForm::kSeparate, 0, false},
+    {256, CacheForm::kSeparate, 0, true},  {512, CacheForm::kSeparate, 0, true},
+    {64, CacheForm::kShared, 16, false},   {512, CacheForm::kShared, 128, true},
+    {64, CacheForm::kPairs, 0, false},     {128, CacheForm::kPairs, 0, false},
+    {256, CacheForm::kPairs, 0, true},
+};
+inline constexpr int kHeadSizesCount = sizeof(kHeadSizes) / sizeof(kHeadSizes[0]);
+
+constexpr bool HasSizes(const DeviceCache& cache, const HeadSizes& sizes) {
+  return cache.head_dim == sizes.head_dim && cache.form == sizes.form &&
+         cache.rotated == sizes.rotated;
+}
+constexpr bool HasDecodeKernel(const DeviceCache& cache) {
+  for (const HeadSizes& sizes : kHeadSizes) {
+    if (HasSizes(cache, sizes)) return true;
+  }
+  return false;
+}
+constexpr bool HasPromptKernel(const DeviceCache& cache) {
+  for (const HeadSizes& sizes : kHeadSizes) {
+    if (HasSizes(cache, sizes)) return sizes.prompts;
+  }
+  return false;
+}
+
+// Calls launch.operator()<head_dim, rotated, is_pairs>() for the cache's row of kHeadSizes, of those
+// for prompts alone where kPrompts. cudaErrorInvalidValue where there is none.
+template <bool kPrompts, int kIndex = 0, typename LaunchHead>
+cudaError_t WithHeadSizes(const DeviceCache& cache, LaunchHead launch) {
+  if constexpr (kIndex == kHeadSizesCount) {
+    return cudaErrorInvalidValue;
+  } else {
+    constexpr HeadSizes kSizes = kHeadSizes[kIndex];
+    if constexpr (kSizes.prompts || !kPrompts) {
+      if (HasSizes(cache, kSizes)) {
+        return launch.template
+        operator()<kSizes.head_dim, kSizes.rotated, kSizes.form == CacheForm::kPairs>();
+      }
+    }
+    return WithHeadSizes<kPrompts, kIndex + 1>(cache, launch);
+  }
 }
 
 // From projections to queries and cache rows; what PrepareAttention in cc/kernels/operations.h
 // defines.
 struct PrepareParams {
-  const void* q = nullptr;        // [tokens, heads * head_dim]; see half_in
-  const void* k = nullptr;        // [tokens, kv_heads * head_dim]
-  const void* v = nullptr;        // as k; null: values come from k
-  bool half_in = false;           // projections are float16 with kActivationScale, else float32
+  const float* q = nullptr;       // [tokens, heads * head_dim]
+  const float* k = nullptr;       // [tokens, kv_heads * head_dim]
+  const float* v = nullptr;       // as k; null: values come from k
   const float* q_norm = nullptr;  // [head_dim]
   const float* k_norm = nullptr;  // [head_dim]
   const float* frequencies = nullptr;  // [head_dim / 2]
@@ -67,16 +125,8 @@ struct AttentionParams {
   uint32_t* counters = nullptr;  // [kv_heads], 0 between launches
 };
 
-struct AttentionLaunch {
-  bool overlap = false;
-  cudaStream_t stream = nullptr;
-};
-
 inline constexpr int kAttentionWarps = 8;
-inline constexpr int kMaxDecodeTokens = 8;
 inline constexpr int kKeyTile = 32;  // positions that a block works on at once
-inline constexpr int kMaxHeadDimension = 512;
-inline constexpr int kMaxRotated = 128;
 inline constexpr int kMaxKvHeads = 256;
 inline constexpr int kMaxSplits = 256;
 // A split is worth its overhead from this many tiles on.
@@ -124,27 +174,13 @@ constexpr DecodeShared DecodeSharedOf(const DeviceCache& cache, int row_tiles, i
   return s;
 }
 
-// True when there is a decode kernel for these head sizes.
-constexpr bool HasDecodeKernel(int head_dim, int rotated, bool paired = false) {
-  if (paired) return head_dim == 64 || head_dim == 128 || head_dim == 256;
-  if (rotated == 0) return head_dim == 64 || head_dim == 128 || head_dim == 256 || head_dim == 512;
-  return (head_dim == 512 && rotated == 128) || (head_dim == 64 && rotated == 16);
-}
-
-// True when there is a kernel for many tokens for these head sizes (prompt.cu).
-constexpr bool HasPromptKernel(int head_dim, int rotated, bool paired) {
-  if (paired) return head_dim == 256;
-  return (head_dim == 256 && rotated == 0) ||
-         (head_dim == 512 && (rotated == 0 || rotated == kMaxRotated));
-}
-
 cudaError_t LaunchDecodeAttention(const AttentionParams&, const DecodeShared&,
-                                  const AttentionLaunch&);
-cudaError_t LaunchPrepareAttention(const PrepareParams&, uint16_t* q_out, const AttentionLaunch&);
-// Compute capability 9.0, and sizes for which HasPromptKernel.
-cudaError_t LaunchPromptAttention(const AttentionParams&, const AttentionLaunch&);
-// Any head size up to kMaxHeadDimension; a block for every query head and token.
-cudaError_t LaunchAttentionAnyShape(const AttentionParams&, const AttentionLaunch&);
+                                  const LaunchOptions&);
+cudaError_t LaunchPrepareAttention(const PrepareParams&, uint16_t* q_out, const LaunchOptions&);
+// Tensor cores of Hopper, and sizes for which HasPromptKernel.
+cudaError_t LaunchPromptAttention(const AttentionParams&, const LaunchOptions&);
+// Any head size up to kMaxHeadDim; a block for every query head and token.
+cudaError_t LaunchAttentionAnyShape(const AttentionParams&, const LaunchOptions&);
 
 }  // namespace gemma::cuda
 

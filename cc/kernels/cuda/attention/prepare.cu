@@ -38,11 +38,10 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-template <int kHeadDim, int kRotated, bool kPaired = false>
-cudaError_t LaunchHead(const PrepareParams& p, uint16_t* q_out, const AttentionLaunch& launch) {
+template <int kHeadDim, int kRotated, bool kPaired>
+cudaError_t LaunchHead(const PrepareParams& p, uint16_t* q_out, const LaunchOptions& launch) {
   const LaunchShape shape{dim3(static_cast<unsigned>(p.tokens)), kThreads,
-                          sizeof(Rotation) * kTurnedPairs<kHeadDim, kRotated>, launch.overlap,
-                          launch.stream};
+                          sizeof(Rotation) * kTurnedPairs<kHeadDim, kRotated>, launch};
   return Launch(PrepareKernel<kHeadDim, kRotated, kPaired>, shape, p, q_out);
 }
 
@@ -57,15 +56,15 @@ __global__ void __launch_bounds__(kThreads)
     const bool is_query = i < p.heads, is_value = i >= p.heads + p.cache.kv_heads;
     const int head = is_query ? i : (i - p.heads) % p.cache.kv_heads;
     const int heads = is_query ? p.heads : p.cache.kv_heads;
-    const void* from = is_query ? p.q : is_value && p.v != nullptr ? p.v : p.k;
+    const float* from = is_query ? p.q : is_value && p.v != nullptr ? p.v : p.k;
     const int64_t offset = (token * heads + head) * head_dim;
-    auto load = [&](int j) { return LoadProjection(from, offset + j, p.half_in); };
+    auto load = [&](int j) { return from[offset + j]; };
     float squares = 0;
     for (int j = Lane(); j < head_dim; j += kWarp) squares += load(j) * load(j);
     float factor = 1.0f / sqrtf(WarpSum(squares) / static_cast<float>(head_dim) + p.epsilon);
     if (is_value && !p.normalize_v) factor = 1;
     const int64_t slot = SlotOf(p.cache, head, position);
-    const bool paired = p.cache.paired && !is_value;
+    const bool paired = p.cache.form == CacheForm::kPairs && !is_value;
     const int columns = paired ? 2 * head_dim : head_dim;
     uint16_t* to = is_query   ? q_out + (token * heads + head) * columns
                    : is_value ? p.cache.values + slot * columns
@@ -92,30 +91,14 @@ __global__ void __launch_bounds__(kThreads)
 }  // namespace
 
 cudaError_t LaunchPrepareAttention(const PrepareParams& p, uint16_t* q_out,
-                                   const AttentionLaunch& launch) {
-  if (p.cache.rotated > 0) {
-    return p.cache.head_dim == 512 ? LaunchHead<512, 128>(p, q_out, launch)
-                                   : LaunchHead<64, 16>(p, q_out, launch);
+                                   const LaunchOptions& launch) {
+  if (HasDecodeKernel(p.cache)) {
+    return WithHeadSizes</*kPrompts=*/false>(
+        p.cache, [&]<int kHeadDim, int kRotated, bool kPaired>() {
+          return LaunchHead<kHeadDim, kRotated, kPaired>(p, q_out, launch);
+        });
   }
-  if (p.cache.paired) {
-    if (p.cache.head_dim == 64) return LaunchHead<64, 0, true>(p, q_out, launch);
-    if (p.cache.head_dim == 256) return LaunchHead<256, 0, true>(p, q_out, launch);
-  } else {
-    switch (p.cache.head_dim) {
-      case 64:
-        return LaunchHead<64, 0>(p, q_out, launch);
-      case 128:
-        return LaunchHead<128, 0>(p, q_out, launch);
-      case 256:
-        return LaunchHead<256, 0>(p, q_out, launch);
-      case 512:
-        return LaunchHead<512, 0>(p, q_out, launch);
-      default:
-        break;
-    }
-  }
-  const LaunchShape shape{dim3(static_cast<unsigned>(p.tokens)), kThreads, 0, launch.overlap,
-                          launch.stream};
+  const LaunchShape shape{dim3(static_cast<unsigned>(p.tokens)), kThreads, 0, launch};
   return Launch(PrepareAnyShapeKernel, shape, p, q_out);
 }
 

@@ -320,23 +320,23 @@ __global__ void __launch_bounds__(kThreads, 1)
 #endif
 }
 
-template <int kHeadDim, int kRotated, bool kPaired = false>
-cudaError_t LaunchHead(const AttentionParams& p, const AttentionLaunch& launch) {
+template <int kHeadDim, int kRotated, bool kPaired>
+cudaError_t LaunchHead(const AttentionParams& p, const LaunchOptions& launch) {
   using S = PromptShape<kHeadDim, kRotated, kPaired>;
   const int rows = p.prepare.tokens * (p.prepare.heads / p.prepare.cache.kv_heads);
   const LaunchShape shape{dim3(static_cast<unsigned>((rows + S::kBlockRows - 1) / S::kBlockRows),
                                static_cast<unsigned>(p.prepare.cache.kv_heads)),
-                          kThreads, S::kBytes, launch.overlap, launch.stream};
+                          kThreads, S::kBytes, launch};
   return Launch(PromptKernel<kHeadDim, kRotated, kPaired>, shape, p);
 }
 
 }  // namespace
 
-cudaError_t LaunchPromptAttention(const AttentionParams& p, const AttentionLaunch& launch) {
-  if (p.prepare.cache.paired) return LaunchHead<256, 0, true>(p, launch);
-  if (p.prepare.cache.head_dim == 256) return LaunchHead<256, 0>(p, launch);
-  return p.prepare.cache.rotated > 0 ? LaunchHead<512, 128>(p, launch)
-                                     : LaunchHead<512, 0>(p, launch);
+cudaError_t LaunchPromptAttention(const AttentionParams& p, const LaunchOptions& launch) {
+  return WithHeadSizes</*kPrompts=*/true>(
+      p.prepare.cache, [&]<int kHeadDim, int kRotated, bool kPaired>() {
+        return LaunchHead<kHeadDim, kRotated, kPaired>(p, launch);
+      });
 }
 
 }  // namespace gemma::cuda

@@ -34,12 +34,6 @@ GEMMA_DEVICE Rotation RotationOf(int64_t position, float frequency) {
   return r;
 }
 
-// Element of a projection: float16 with kActivationScale, or float32.
-GEMMA_DEVICE float LoadProjection(const void* from, int64_t index, bool half) {
-  if (half) return kActivationUnit * HalfBitsToFloat(static_cast<const uint16_t*>(from)[index]);
-  return static_cast<const float*>(from)[index];
-}
-
 // A vector of kHeadDim numbers over the lanes of a warp: a lane holds pairs (i, i + kHeadDim / 2),
 // of neighbouring i two by two where the size allows, so that memory is read and written in words.
 template <int kHeadDim>
@@ -54,24 +48,20 @@ struct HeadVector {
   }
   GEMMA_DEVICE static bool Inside(int j) { return kHeadDim % 64 == 0 || Index(j) < kHeadDim / 2; }
 
-  GEMMA_DEVICE void Load(const void* from, int64_t offset, bool half) {
+  GEMMA_DEVICE void Load(const float* from) {
     for (int j = 0; j < kPairs; j += kAtOnce) {
       low[j] = high[j] = 0;
       if (!Inside(j)) continue;
-      LoadSome(from, offset + Index(j), half, low + j);
-      LoadSome(from, offset + Index(j) + kHeadDim / 2, half, high + j);
+      LoadSome(from + Index(j), low + j);
+      LoadSome(from + Index(j) + kHeadDim / 2, high + j);
     }
   }
 
-  GEMMA_DEVICE static void LoadSome(const void* from, int64_t index, bool half, float* to) {
+  GEMMA_DEVICE static void LoadSome(const float* from, float* to) {
     if constexpr (kAtOnce == 1) {
-      to[0] = LoadProjection(from, index, half);
-    } else if (half) {
-      const uint32_t pair = static_cast<const uint32_t*>(from)[index / 2];
-      to[0] = kActivationUnit * HalfLowToFloat(pair),
-      to[1] = kActivationUnit * HalfHighToFloat(pair);
+      to[0] = from[0];
     } else {
-      const float2 pair = static_cast<const float2*>(from)[index / 2];
+      const float2 pair = *reinterpret_cast<const float2*>(from);
       to[0] = pair.x, to[1] = pair.y;
     }
   }
@@ -151,7 +141,7 @@ GEMMA_DEVICE void PrepareQuery(const PrepareParams& p, int64_t offset, const Rot
                                uint16_t* to) {
   using Vector = HeadVector<kHeadDim>;
   Vector q;
-  q.Load(p.q, offset, p.half_in);
+  q.Load(p.q + offset);
   q.Normalize(p.epsilon);
   q.Multiply(p.q_norm);
   q.Rotate(rotations, kTurnedPairs<kHeadDim, kRotated>);
@@ -177,11 +167,11 @@ GEMMA_DEVICE void PrepareKeyValue(const PrepareParams& p, int64_t offset, const 
                                   uint16_t* key, uint16_t* value) {
   using Vector = HeadVector<kHeadDim>;
   Vector v;
-  v.Load(p.v == nullptr ? p.k : p.v, offset, p.half_in);
+  v.Load((p.v == nullptr ? p.k : p.v) + offset);
   if (p.normalize_v) v.Normalize(p.epsilon);
   v.Store(value);
   Vector k;
-  k.Load(p.k, offset, p.half_in);
+  k.Load(p.k + offset);
   k.Normalize(p.epsilon);
   k.Multiply(p.k_norm);
   k.Rotate(rotations, kTurnedPairs<kHeadDim, kRotated>);

@@ -5,7 +5,6 @@
 
 #include "cc/base/status_macros.h"
 #include "cc/kernels/cuda/benchmark/device_work.h"
-#include "cc/kernels/cuda/gemm/gemm.h"
 
 namespace gemma::cuda {
 namespace {
@@ -36,13 +35,13 @@ size_t ArenaBytes(const DecoderShape& s) {
 
 Regions DecoderRegions(const Device& device) {
   const DecoderShape shape;
-  Regions regions = MatvecRegions(device);
-  AddRegions(GemmRegions(device), regions);
+  Regions regions = ProductRegions(device, kMaxDecodeTokens + 1);
   AddRegions(SampleRegions(), regions);
   for (const int rotated : {0, shape.rotated}) {
     DeviceCache cache;
     cache.kv_heads = shape.full_kv_heads;
     cache.head_dim = shape.full_head_dim;
+    cache.form = rotated > 0 ? CacheForm::kShared : CacheForm::kSeparate;
     cache.rotated = rotated;
     AddRegions(AttentionRegions(device, cache, shape.heads, kMaxDecodeTokens), regions);
   }
@@ -87,7 +86,7 @@ absl::StatusOr<const float*> Decoder::TakeFloats(int count, float low, float hig
   float* floats = nullptr;
   GEMMA_RETURN_IF_ERROR(TakeArray(static_cast<size_t>(count), arena_, floats));
   GEMMA_RETURN_IF_ERROR(ToStatus(
-      FillNumbers(floats, static_cast<size_t>(count), Number::kF32, low, high, seed_++, stream),
+      FillNumbers(floats, static_cast<size_t>(count), Stored::kF32, low, high, seed_++, stream),
       "random norms"));
   return floats;
 }
@@ -100,15 +99,16 @@ absl::StatusOr<DeviceCache> Decoder::TakeCache(bool full, Stream stream) {
   cache.capacity = full ? shape_.max_context
                         : std::min(shape_.max_context, shape_.window - 1 + shape_.max_tokens);
   cache.rotated = full ? shape_.rotated : 0;
+  cache.form = cache.rotated > 0 ? CacheForm::kShared : CacheForm::kSeparate;
   const size_t rows = static_cast<size_t>(cache.kv_heads) * static_cast<size_t>(cache.capacity);
   const size_t values = rows * static_cast<size_t>(ScoreColumns(cache));
   GEMMA_RETURN_IF_ERROR(TakeArray(values, arena_, cache.values));
   GEMMA_RETURN_IF_ERROR(ToStatus(
-      FillNumbers(cache.values, values, Number::kBF16, -1, 1, seed_++, stream), "random cache"));
+      FillNumbers(cache.values, values, Stored::kBF16, -1, 1, seed_++, stream), "random cache"));
   if (cache.rotated > 0) return cache;
   GEMMA_RETURN_IF_ERROR(TakeArray(values, arena_, cache.keys));
   GEMMA_RETURN_IF_ERROR(ToStatus(
-      FillNumbers(cache.keys, values, Number::kBF16, -1, 1, seed_++, stream), "random cache"));
+      FillNumbers(cache.keys, values, Stored::kBF16, -1, 1, seed_++, stream), "random cache"));
   return cache;
 }
 
@@ -153,10 +153,11 @@ absl::Status Decoder::TakeBuffers(Stream stream) {
   GEMMA_RETURN_IF_ERROR(TakeArray(static_cast<size_t>(shape_.vocab), arena_, logits_));
   GEMMA_RETURN_IF_ERROR(TakeArray(1, arena_, position_));
   GEMMA_RETURN_IF_ERROR(TakeArray(1, arena_, token_));
-  GEMMA_RETURN_IF_ERROR(TakeArray(1, arena_, request_));
-  const SampleRequest request{1.0f, 64, 0.95f, 0, 1, 1};
+  GEMMA_RETURN_IF_ERROR(TakeArray(1, arena_, sampling_));
+  const Sampling request{
+      .temperature = 1, .top_k = 64, .top_p = 0.95f, .min_p = 0, .seed = 1, .position = 1};
   GEMMA_RETURN_IF_ERROR(
-      ToStatus(cudaMemcpyAsync(request_, &request, sizeof(request), cudaMemcpyHostToDevice, stream),
+      ToStatus(cudaMemcpyAsync(sampling_, &request, sizeof(request), cudaMemcpyHostToDevice, stream),
                "copy"));
   return ToStatus(cudaMemsetAsync(token_, 0, sizeof(*token_), stream), "clear");
 }
@@ -178,8 +179,8 @@ absl::Status Decoder::SetPosition(int64_t position) {
                   "copy");
 }
 
-Matvec Decoder::ProductOf(const std::vector<WeightView>& weights) {
-  Matvec product;
+Product Decoder::ProductOf(const std::vector<WeightView>& weights) {
+  Product product;
   product.tokens = 1;
   for (const WeightView& weight : weights) product.outputs.push_back({weight, nullptr});
   return product;
@@ -187,9 +188,9 @@ Matvec Decoder::ProductOf(const std::vector<WeightView>& weights) {
 
 absl::Status Decoder::RunLayer(const Layer& layer, const Layer* before, const Layer* after,
                                const Context& context, const Parts& parts) {
-  Matvec qkv = ProductOf(layer.projections), o = ProductOf({layer.o});
-  Matvec gate_up = ProductOf({layer.gate, layer.up}), down = ProductOf({layer.down});
-  const Matvec next = after == nullptr ? ProductOf({embedding_}) : ProductOf(after->projections);
+  Product qkv = ProductOf(layer.projections), o = ProductOf({layer.o});
+  Product gate_up = ProductOf({layer.gate, layer.up}), down = ProductOf({layer.down});
+  const Product next = after == nullptr ? ProductOf({embedding_}) : ProductOf(after->projections);
   qkv.next = &o;
   o.next = &gate_up;
   gate_up.next = &down;
@@ -205,7 +206,7 @@ absl::Status Decoder::RunLayer(const Layer& layer, const Layer* before, const La
               kEpsilon};
   if (before != nullptr) current_ = 1 - current_;
   for (size_t i = 0; i < layer.projections.size(); ++i) qkv.outputs[i].out = qkv_[i];
-  if (parts.linears) GEMMA_RETURN_IF_ERROR(RunMatvec(qkv, context));
+  if (parts.linears) GEMMA_RETURN_IF_ERROR(RunProduct(qkv, context));
 
   Attention attention;
   attention.prepare.q = qkv_[0];
@@ -227,18 +228,19 @@ absl::Status Decoder::RunLayer(const Layer& layer, const Layer* before, const La
 
   o.in = attended_;
   o.outputs[0].out = branch_;
-  GEMMA_RETURN_IF_ERROR(RunMatvec(o, context));
+  GEMMA_RETURN_IF_ERROR(RunProduct(o, context));
 
   gate_up.norm = {stream_[current_],     branch_, layer.norms[1], nullptr, layer.norms[2],
                   stream_[1 - current_], kEpsilon};
   current_ = 1 - current_;
   gate_up.outputs[0].out = gated_;
-  gate_up.gated = gate_up.half_out = true;
-  GEMMA_RETURN_IF_ERROR(RunMatvec(gate_up, context));
+  gate_up.gated = true;
+  gate_up.out_number = Number::kFloat16;
+  GEMMA_RETURN_IF_ERROR(RunProduct(gate_up, context));
 
   down.in = gated_;
   down.outputs[0].out = branch_;
-  return RunMatvec(down, context);
+  return RunProduct(down, context);
 }
 
 absl::Status Decoder::DecodeStep(const Context& context, const Parts& parts) {
@@ -256,15 +258,15 @@ absl::Status Decoder::DecodeStep(const Context& context, const Parts& parts) {
     before = &layers_[i];
   }
   if (!parts.head) return absl::OkStatus();
-  Matvec head;
+  Product head;
   head.tokens = 1;
   head.norm = {stream_[current_],     branch_, before->norms[3], before->scalar, final_norm_,
                stream_[1 - current_], kEpsilon};
   head.outputs = {{embedding_, logits_}};
   head.softcap = 30;
-  GEMMA_RETURN_IF_ERROR(RunMatvec(head, context));
+  GEMMA_RETURN_IF_ERROR(RunProduct(head, context));
   if (!parts.sample) return absl::OkStatus();
-  return RunSample(logits_, shape_.vocab, request_, token_, context);
+  return RunSample(logits_, shape_.vocab, sampling_, token_, context);
 }
 
 }  // namespace gemma::cuda

@@ -13,7 +13,7 @@
 #include "absl/status/statusor.h"
 #include "cc/kernels/cuda/attention/attention.h"
 #include "cc/kernels/cuda/benchmark/measure.h"
-#include "cc/kernels/cuda/matvec/matvec.h"
+#include "cc/kernels/cuda/product/product.h"
 #include "cc/kernels/cuda/pointwise/pointwise.h"
 #include "cc/kernels/cuda/sampling/sample.h"
 
@@ -85,7 +85,7 @@ class Decoder {
   size_t SharedBytes(const Context& context) const;
 
   // A product of these weights alone.
-  static Matvec ProductOf(const std::vector<WeightView>& weights);
+  static Product ProductOf(const std::vector<WeightView>& weights);
   absl::Status RunLayer(const Layer& layer, const Layer* before, const Layer* after,
                         const Context& context, const Parts& parts);
 
@@ -105,7 +105,7 @@ class Decoder {
   float* logits_ = nullptr;
   int64_t* position_ = nullptr;
   int64_t* token_ = nullptr;
-  SampleRequest* request_ = nullptr;
+  Sampling* sampling_ = nullptr;
 };
 
 }  // namespace gemma::cuda

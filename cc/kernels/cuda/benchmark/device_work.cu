@@ -20,14 +20,14 @@ __global__ void FillBytesKernel(uint32_t* to, size_t words, uint32_t seed) {
   }
 }
 
-__global__ void FillNumbersKernel(void* to, size_t count, Number type, float low, float high,
+__global__ void FillNumbersKernel(void* to, size_t count, Stored type, float low, float high,
                                   uint32_t seed) {
   for (size_t i = static_cast<size_t>(blockIdx.x) * kThreads + threadIdx.x; i < count;
        i += static_cast<size_t>(gridDim.x) * kThreads) {
     const float value = low + (high - low) * (static_cast<float>(Hash(i, seed) >> 8) * 0x1p-24f);
-    if (type == Number::kF32) static_cast<float*>(to)[i] = value;
-    if (type == Number::kF16) static_cast<__half*>(to)[i] = __float2half(value);
-    if (type == Number::kBF16) static_cast<__nv_bfloat16*>(to)[i] = __float2bfloat16(value);
+    if (type == Stored::kF32) static_cast<float*>(to)[i] = value;
+    if (type == Stored::kF16) static_cast<__half*>(to)[i] = __float2half(value);
+    if (type == Stored::kBF16) static_cast<__nv_bfloat16*>(to)[i] = __float2bfloat16(value);
   }
 }
 
@@ -54,7 +54,7 @@ cudaError_t FillBytes(void* to, size_t bytes, uint32_t seed, cudaStream_t stream
                 static_cast<uint32_t*>(to), bytes / 4, seed);
 }
 
-cudaError_t FillNumbers(void* to, size_t count, Number type, float low, float high, uint32_t seed,
+cudaError_t FillNumbers(void* to, size_t count, Stored type, float low, float high, uint32_t seed,
                         cudaStream_t stream) {
   return Launch(FillNumbersKernel, {dim3(2048), kThreads, 0, false, stream}, to, count, type, low,
                 high, seed);

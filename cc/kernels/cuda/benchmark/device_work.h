@@ -12,8 +12,8 @@ namespace gemma::cuda {
 // Random bytes.
 cudaError_t FillBytes(void* to, size_t bytes, uint32_t seed, cudaStream_t stream);
 // Uniform in [low, high), as float16, bfloat16 or float32.
-enum class Number { kF16, kBF16, kF32 };
-cudaError_t FillNumbers(void* to, size_t count, Number type, float low, float high, uint32_t seed,
+enum class Stored { kF16, kBF16, kF32 };
+cudaError_t FillNumbers(void* to, size_t count, Stored type, float low, float high, uint32_t seed,
                         cudaStream_t stream);
 
 // Reads all bytes once (a multiple of 16) and leaves a checksum.

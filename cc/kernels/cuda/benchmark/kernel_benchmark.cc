@@ -16,7 +16,7 @@
 #include "cc/kernels/cuda/benchmark/decoder.h"
 #include "cc/kernels/cuda/benchmark/measure.h"
 #include "cc/kernels/cuda/benchmark/prompt.h"
-#include "cc/kernels/cuda/gemm/gemm.h"
+#include "cc/kernels/cuda/product/product.h"
 
 namespace gemma::cuda {
 namespace {
@@ -61,14 +61,14 @@ absl::StatusOr<WeightLayout> LayoutNamed(const std::string& name) {
   return absl::InvalidArgumentError(absl::StrCat("unknown layout ", name));
 }
 
-struct Product {
+struct ProductShape {
   const char* name;
   std::vector<uint32_t> rows;
   uint32_t columns;
   bool gated;
 };
 
-const Product kProducts[] = {
+const ProductShape kProducts[] = {
     {"q+k+v", {8192, 4096, 4096}, 5376, false},
     {"q+k (full)", {16384, 2048}, 5376, false},
     {"o", {5376}, 8192, false},
@@ -83,17 +83,18 @@ struct Operands {
 };
 
 // Enough copies of the weights that none is still in the L2 cache when its turn comes again.
-absl::StatusOr<std::vector<Matvec>> MakeCopies(const Product& product, WeightLayout layout,
+absl::StatusOr<std::vector<Product>> MakeCopies(const ProductShape& product, WeightLayout layout,
                                                uint32_t group, int tokens, const Operands& operands,
                                                Arena& arena, Stream stream, double& bytes) {
-  std::vector<Matvec> copies;
+  std::vector<Product> copies;
   bytes = 0;
   double total = 0;
   while (copies.size() < 3 || total < 600e6) {
-    Matvec op;
+    Product op;
     op.tokens = tokens;
     op.in = operands.in;
-    op.gated = op.half_out = product.gated;
+    op.gated = product.gated;
+  op.out_number = product.gated ? Number::kFloat16 : Number::kFloat32;
     float* out = operands.out;
     bytes = 0;
     for (const uint32_t rows : product.rows) {
@@ -110,7 +111,7 @@ absl::StatusOr<std::vector<Matvec>> MakeCopies(const Product& product, WeightLay
   return copies;
 }
 
-absl::Status MeasureProduct(const Product& product, WeightLayout layout, uint32_t group, int tokens,
+absl::Status MeasureProduct(const ProductShape& product, WeightLayout layout, uint32_t group, int tokens,
                             const Options& options, Bench& bench) {
   GEMMA_ASSIGN_OR_RETURN(Arena arena, Arena::Create(size_t{6} << 30));
   GEMMA_ASSIGN_OR_RETURN(void* in, arena.Take(size_t{8} * 21504 * 2));
@@ -119,7 +120,7 @@ absl::Status MeasureProduct(const Product& product, WeightLayout layout, uint32_
   const Operands operands{static_cast<const uint16_t*>(in), static_cast<float*>(out)};
   double bytes = 0;
   GEMMA_ASSIGN_OR_RETURN(
-      std::vector<Matvec> copies,
+      std::vector<Product> copies,
       MakeCopies(product, layout, group, tokens, operands, arena, bench.context.stream, bytes));
   std::printf("%-12s %-9s %d token%s", product.name, std::string(WeightLayoutName(layout)).c_str(),
               tokens, tokens == 1 ? " " : "s");
@@ -131,9 +132,9 @@ absl::Status MeasureProduct(const Product& product, WeightLayout layout, uint32_
                            TimeGraph(
                                [&]() -> absl::Status {
                                  for (size_t i = 0; i < static_cast<size_t>(launches); ++i) {
-                                   Matvec op = copies[i % copies.size()];
+                                   Product op = copies[i % copies.size()];
                                    op.next = &copies[(i + 1) % copies.size()];
-                                   GEMMA_RETURN_IF_ERROR(RunMatvec(op, context));
+                                   GEMMA_RETURN_IF_ERROR(RunProduct(op, context));
                                  }
                                  return absl::OkStatus();
                                },
@@ -151,13 +152,13 @@ absl::Status BenchMatvec(const Options& options) {
   for (const std::string& name : options.layouts) {
     GEMMA_ASSIGN_OR_RETURN(const WeightLayout layout, LayoutNamed(name));
     for (const int tokens : options.tokens) {
-      for (const Product& product : kProducts) {
+      for (const ProductShape& product : kProducts) {
         GEMMA_RETURN_IF_ERROR(
             MeasureProduct(product, layout, HasGroups(layout) ? 32 : 0, tokens, options, *bench));
       }
     }
   }
-  const Product head = {"head", {262144}, 5376, false};
+  const ProductShape head = {"head", {262144}, 5376, false};
   return MeasureProduct(head, WeightLayout::kInt8, 5376, 1, options, *bench);
 }
 

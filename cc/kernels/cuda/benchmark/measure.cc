@@ -47,7 +47,7 @@ absl::StatusOr<Timing> Time(const std::function<cudaError_t()>& launch, Stream s
   return Timing{median, (times.back() - times.front()) / median};
 }
 
-absl::Status FillPlane(const WeightView& weight, uint64_t plane, Number type, size_t count,
+absl::Status FillPlane(const WeightView& weight, uint64_t plane, Stored type, size_t count,
                        float low, float high, uint32_t seed, Stream stream) {
   if (plane == WeightPlanes::kAbsent) return absl::OkStatus();
   void* to = const_cast<std::byte*>(weight.plane(plane));
@@ -61,20 +61,20 @@ absl::Status FillScales(const WeightView& weight, uint32_t seed, Stream stream) 
     const float scale = shape.layout == WeightLayout::kInt8 ? 2e-4f : 4e-3f;
     const size_t count =
         planes.float_scales ? shape.rows : size_t{shape.rows} * (shape.columns / shape.group);
-    const Number type = planes.float_scales ? Number::kF32 : Number::kF16;
+    const Stored type = planes.float_scales ? Stored::kF32 : Stored::kF16;
     GEMMA_RETURN_IF_ERROR(
         FillPlane(weight, planes.scales, type, count, 0.5f * scale, 1.5f * scale, seed, stream));
     return FillPlane(weight, planes.mins, type, count, -9 * scale, -7 * scale, seed, stream);
   }
   if (planes.blocks != WeightPlanes::kAbsent) {
     const size_t numbers = shape.layout == WeightLayout::kQ6_K ? 1 : 2;
-    return FillPlane(weight, planes.blocks, Number::kF16,
+    return FillPlane(weight, planes.blocks, Stored::kF16,
                      size_t{shape.rows} * (shape.columns / 256) * numbers, 5e-5f, 1.5e-4f, seed,
                      stream);
   }
-  const Number type = shape.layout == WeightLayout::kF32   ? Number::kF32
-                      : shape.layout == WeightLayout::kF16 ? Number::kF16
-                                                           : Number::kBF16;
+  const Stored type = shape.layout == WeightLayout::kF32   ? Stored::kF32
+                      : shape.layout == WeightLayout::kF16 ? Stored::kF16
+                                                           : Stored::kBF16;
   return FillPlane(weight, planes.values, type, size_t{shape.rows} * shape.columns, -0.03f, 0.03f,
                    seed, stream);
 }

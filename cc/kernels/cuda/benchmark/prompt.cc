@@ -11,7 +11,7 @@
 #include "cc/base/status_macros.h"
 #include "cc/kernels/cuda/attention/attention.h"
 #include "cc/kernels/cuda/benchmark/measure.h"
-#include "cc/kernels/cuda/gemm/gemm.h"
+#include "cc/kernels/cuda/product/product.h"
 #include "cuda_fp16.h"
 
 namespace gemma::cuda {
@@ -32,25 +32,26 @@ absl::Status FillRandom(void* memory, size_t elements) {
   return absl::OkStatus();
 }
 
-struct Product {
+struct ProductShape {
   const char* name;
   std::vector<uint32_t> rows;
   uint32_t columns;
   bool gated;
 };
 
-const Product kLayer[] = {
+const ProductShape kLayer[] = {
     {"q+k+v", {8192, 4096, 4096}, 5376, false},
     {"o", {5376}, 8192, false},
     {"gate+up", {21504, 21504}, 5376, true},
     {"down", {5376}, 21504, false},
 };
 
-absl::StatusOr<Gemm> MakeGemm(const Product& product, WeightLayout layout, int tokens, Arena& arena,
+absl::StatusOr<Product> MakeGemm(const ProductShape& product, WeightLayout layout, int tokens, Arena& arena,
                               Stream stream) {
-  Gemm op;
+  Product op;
   op.tokens = tokens;
-  op.gated = op.half_out = product.gated;
+  op.gated = product.gated;
+  op.out_number = product.gated ? Number::kFloat16 : Number::kFloat32;
   const size_t in_size = static_cast<size_t>(tokens) * product.columns;
   GEMMA_ASSIGN_OR_RETURN(void* in, arena.Take(in_size * 2));
   GEMMA_RETURN_IF_ERROR(FillRandom(in, in_size));
@@ -85,6 +86,7 @@ absl::StatusOr<Attention> MakeAttention(const AttentionLayer& layer, int tokens,
   cache.head_dim = layer.head_dim;
   cache.window = layer.window;
   cache.rotated = layer.rotated;
+  cache.form = layer.rotated > 0 ? CacheForm::kShared : CacheForm::kSeparate;
   cache.capacity = layer.window > 0 ? layer.window - 1 + tokens : start + tokens;
   auto take = [&](size_t bytes, auto*& pointer) -> absl::Status {
     GEMMA_ASSIGN_OR_RETURN(void* memory, arena.Take(bytes));
@@ -96,11 +98,11 @@ absl::StatusOr<Attention> MakeAttention(const AttentionLayer& layer, int tokens,
   const size_t columns = static_cast<size_t>(ScoreColumns(cache));
   if (layer.rotated == 0) GEMMA_RETURN_IF_ERROR(take(rows * d * 2, cache.keys));
   GEMMA_RETURN_IF_ERROR(take(rows * columns * 2, cache.values));
-  uint16_t *q, *k;
+  float *q, *k;
   float *norm, *frequencies;
   int64_t* device_start;
-  GEMMA_RETURN_IF_ERROR(take(n * kHeads * d * 2, q));
-  GEMMA_RETURN_IF_ERROR(take(n * static_cast<size_t>(layer.kv_heads) * d * 2, k));
+  GEMMA_RETURN_IF_ERROR(take(n * kHeads * d * 4, q));
+  GEMMA_RETURN_IF_ERROR(take(n * static_cast<size_t>(layer.kv_heads) * d * 4, k));
   GEMMA_RETURN_IF_ERROR(take(d * 4, norm));
   GEMMA_RETURN_IF_ERROR(take(d * 2, frequencies));
   GEMMA_RETURN_IF_ERROR(take(8, device_start));
@@ -113,7 +115,7 @@ absl::StatusOr<Attention> MakeAttention(const AttentionLayer& layer, int tokens,
   GEMMA_RETURN_IF_ERROR(
       ToStatus(cudaMemcpy(device_start, &position, 8, cudaMemcpyHostToDevice), "copy"));
   p.q = q, p.k = k, p.v = layer.rotated == 0 ? k : nullptr;
-  p.half_in = p.normalize_v = true;
+  p.normalize_v = true;
   p.q_norm = p.k_norm = norm;
   p.frequencies = frequencies;
   p.epsilon = 1e-6f;
@@ -140,13 +142,13 @@ absl::Status MeasureLayerProducts(WeightLayout layout, int tokens, int repetitio
   GEMMA_ASSIGN_OR_RETURN(Arena arena, Arena::Create(size_t{12} << 30));
   double total_us = 0, total_flops = 0;
   const std::string name(WeightLayoutName(layout));
-  for (const Product& product : kLayer) {
-    GEMMA_ASSIGN_OR_RETURN(const Gemm op, MakeGemm(product, layout, tokens, arena, context.stream));
+  for (const ProductShape& product : kLayer) {
+    GEMMA_ASSIGN_OR_RETURN(const Product op, MakeGemm(product, layout, tokens, arena, context.stream));
     constexpr int kLaunches = 10;
     GEMMA_ASSIGN_OR_RETURN(const Timing timing, TimeGraph(
                                                     [&]() -> absl::Status {
                                                       for (int i = 0; i < kLaunches; ++i)
-                                                        GEMMA_RETURN_IF_ERROR(RunGemm(op, context));
+                                                        GEMMA_RETURN_IF_ERROR(RunProduct(op, context));
                                                       return absl::OkStatus();
                                                     },
                                                     context.stream, repetitions));
@@ -155,7 +157,7 @@ absl::Status MeasureLayerProducts(WeightLayout layout, int tokens, int repetitio
     const double us = timing.median_us / kLaunches, flops = 2.0 * tokens * rows * product.columns;
     std::printf("%-8s %-9s %5d tokens  %9.1f us  %6.1f TFLOP/s  (%s)\n", product.name, name.c_str(),
                 tokens, us, flops / us / 1e6,
-                std::string(GemmKernelName(op, 0, context.device)).c_str());
+                std::string(PlanProduct(op, context.device)[0].kernel).c_str());
     total_us += us, total_flops += flops;
   }
   std::printf("%-8s %-9s %5d tokens  %9.1f us  %6.1f TFLOP/s\n", "layer", name.c_str(), tokens,
@@ -181,7 +183,7 @@ absl::Status MeasurePromptAttention(int tokens, int start, int repetitions,
     GEMMA_ASSIGN_OR_RETURN(
         const Timing prepare, time([&] {
           return ToStatus(
-              LaunchPrepareAttention(op.prepare, op.queries, {context.overlap, context.stream}),
+              LaunchPrepareAttention(op.prepare, op.queries, context.launch()),
               "prepare");
         }));
     const double us = all.median_us / kLaunches, prepare_us = prepare.median_us / kLaunches;

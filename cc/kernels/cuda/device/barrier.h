@@ -79,10 +79,28 @@ GEMMA_DEVICE void ArriveAfterCopies(Barrier& barrier) {
 #endif
 }
 
+#if !defined(GEMMA_CUDA_EMULATION) && defined(GEMMA_DEBUG_WAITS)
+// Whether the phase of this parity has ended.
+GEMMA_DEVICE bool TestBarrier(Barrier& barrier, int parity) {
+  int done;
+  asm volatile(
+      "{\n.reg .pred done;\n"
+      "mbarrier.test_wait.parity.shared::cta.b64 done, [%1], %2;\n"
+      "selp.s32 %0, 1, 0, done;\n}"
+      : "=r"(done)
+      : "r"(SharedAddress(&barrier)), "r"(parity)
+      : "memory");
+  return done != 0;
+}
+#endif
+
 // Waits until the phase of this parity has ended.
 GEMMA_DEVICE void WaitBarrier(Barrier& barrier, int parity) {
 #ifdef GEMMA_CUDA_EMULATION
   while (static_cast<int>(barrier.state & 1) == parity) emulation::WaitForChange(barrier.state);
+#elif defined(GEMMA_DEBUG_WAITS)
+  Spin spin;
+  while (!TestBarrier(barrier, parity)) spin.Pause();
 #elif __CUDA_ARCH__ >= 900
   asm volatile(
       "{\n.reg .pred done;\n"

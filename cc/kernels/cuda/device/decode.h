@@ -18,22 +18,8 @@ namespace gemma::cuda {
 inline constexpr float kQuantum = 1.0f / (1 << 24);  // the smallest float16
 inline constexpr float kHighNibble = 16;
 
-// What the caller subtracts from q to get the factor of the scale.
-constexpr float ZeroPoint(Layout l) {
-  switch (l) {
-    case Layout::kInt4:
-      return 8;
-    case Layout::kInt5:
-      return 16;
-    case Layout::kQ6_K:
-      return 32;
-    default:
-      return 0;
-  }
-}
-
 // A float32 weight is the exact sum of three bfloat16.
-constexpr int FragmentParts(Layout l) { return l == Layout::kF32 ? 3 : 1; }
+constexpr int FragmentParts(WeightLayout l) { return l == WeightLayout::kF32 ? 3 : 1; }
 
 // Scale and min of group `g` (0 to 7) of a Q4_K or Q5_K block: the packed 12 bytes hold groups 0-3
 // in the low 6 bits of bytes 0-3 and 4-7, groups 4-7 in the halves of bytes 8-11 with their top 2
@@ -106,9 +92,9 @@ GEMMA_DEVICE void SpreadInt8(uint32_t first, uint32_t second, int r, Fragments& 
 }
 
 // Four columns of a half-block as floats: word pairs of BF16, F16 or F32 bytes.
-template <Layout kLayout>
+template <WeightLayout kLayout>
 GEMMA_DEVICE void FourFloats(const std::byte* from, float (&f)[4]) {
-  if constexpr (kLayout == Layout::kF32) {
+  if constexpr (kLayout == WeightLayout::kF32) {
     const float4 v = *reinterpret_cast<const float4*>(from);
     f[0] = v.x, f[1] = v.y, f[2] = v.z, f[3] = v.w;
   } else {
@@ -117,7 +103,7 @@ GEMMA_DEVICE void FourFloats(const std::byte* from, float (&f)[4]) {
     for (int i = 0; i < 4; ++i) {
       const uint16_t bits = static_cast<uint16_t>(words[i / 2] >> (i % 2 * 16));
       f[i] =
-          kLayout == Layout::kF16 ? HalfBitsToFloat(bits) : __uint_as_float(uint32_t{bits} << 16);
+          kLayout == WeightLayout::kF16 ? HalfBitsToFloat(bits) : __uint_as_float(uint32_t{bits} << 16);
     }
   }
 }
@@ -155,7 +141,7 @@ GEMMA_DEVICE int LoadQuantized(const Matrix& m, int64_t row, int column) {
   int q = j < 16 ? byte & 15 : byte >> 4;
   if (HasBitPlane(m.layout))
     q |= static_cast<int>(LoadElement<uint32_t>(m.extra, block) >> j & 1) << 4;
-  if (m.layout == Layout::kQ6_K)
+  if (HasPairPlane(m.layout))
     q |= (LoadElement<uint8_t>(m.extra, block * 8 + j % 8) >> (j / 8 * 2) & 3) << 4;
   return q;
 }
@@ -184,41 +170,50 @@ GEMMA_DEVICE float LoadPackedValue(const Matrix& m, int64_t row, int column) {
 #endif
 }
 
-// The weight at [row, column], to the last bit what docs/formats.md defines.
-GEMMA_DEVICE float LoadValue(const Matrix& m, int64_t row, int column) {
-  const int64_t index = row * m.columns + column;
+GEMMA_DEVICE float LoadFloat(const Matrix& m, int64_t index) {
   switch (m.layout) {
-    case Layout::kF32:
+    case WeightLayout::kF32:
       return LoadElement<float>(m.values, index);
-    case Layout::kF16:
+    case WeightLayout::kF16:
       return HalfBitsToFloat(LoadElement<uint16_t>(m.values, index));
-    case Layout::kBF16:
-      return __uint_as_float(uint32_t{LoadElement<uint16_t>(m.values, index)} << 16);
-    case Layout::kInt8:
-      return LoadScale(m.scales, m, row, column) *
-             static_cast<float>(LoadElement<int8_t>(m.values, index));
-    case Layout::kQ4_K:
-    case Layout::kQ5_K:
-      return LoadPackedValue(m, row, column);
-    case Layout::kQ6_K: {
-      const float d = HalfBitsToFloat(LoadElement<uint16_t>(m.blocks, index / 256));
-      const float scale = static_cast<float>(LoadElement<int8_t>(m.scales, index / 16));
-      return (d * scale) * static_cast<float>(LoadQuantized(m, row, column) - 32);
-    }
     default:
-      break;
+      return __uint_as_float(uint32_t{LoadElement<uint16_t>(m.values, index)} << 16);
   }
+}
+
+GEMMA_DEVICE float LoadGroupedValue(const Matrix& m, int64_t row, int column) {
   const float scale = LoadScale(m.scales, m, row, column);
-  const int q = LoadQuantized(m, row, column);
-  if (m.layout == Layout::kInt4) return scale * static_cast<float>(q - 8);
-  if (m.layout == Layout::kInt5) return scale * static_cast<float>(q - 16);
-  const float scaled = scale * static_cast<float>(q);
+  if (!HasNibbles(m.layout)) {
+    const int8_t q = LoadElement<int8_t>(m.values, row * m.columns + column);
+    return scale * static_cast<float>(q);
+  }
+  const float scaled =
+      scale * static_cast<float>(LoadQuantized(m, row, column) - ZeroPoint(m.layout));
+  if (!HasMins(m.layout)) return scaled;
   const float min = LoadScale(m.mins, m, row, column);
 #ifdef GEMMA_CUDA_EMULATION
   return scaled + min;
 #else
   return __fadd_rn(scaled, min);
 #endif
+}
+
+// The weight at [row, column], to the last bit what docs/formats.md defines.
+GEMMA_DEVICE float LoadValue(const Matrix& m, int64_t row, int column) {
+  const int64_t index = row * m.columns + column;
+  switch (TraitsOf(m.layout).scales) {
+    case Scales::kNone:
+      return LoadFloat(m, index);
+    case Scales::kGroups:
+      return LoadGroupedValue(m, row, column);
+    case Scales::kPacked:
+      return LoadPackedValue(m, row, column);
+    case Scales::kInt8:
+      break;
+  }
+  const float d = HalfBitsToFloat(LoadElement<uint16_t>(m.blocks, index / 256));
+  const float scale = static_cast<float>(LoadElement<int8_t>(m.scales, index / 16));
+  return (d * scale) * static_cast<float>(LoadQuantized(m, row, column) - ZeroPoint(m.layout));
 }
 
 }  // namespace gemma::cuda

@@ -315,6 +315,24 @@ GEMMA_DEVICE void SpinPause() {
 #endif
 }
 
+// A loop that waits for another block calls Pause. Built with --//build/cuda:debug_waits it traps
+// after about two seconds, so that a lost flag is an error and not a hang.
+class Spin {
+ public:
+  GEMMA_DEVICE void Pause() {
+    SpinPause();
+#if defined(GEMMA_DEBUG_WAITS) && !defined(GEMMA_CUDA_EMULATION)
+    if (clock64() - begin_ > kLongestWait) __trap();
+#endif
+  }
+
+ private:
+#if defined(GEMMA_DEBUG_WAITS) && !defined(GEMMA_CUDA_EMULATION)
+  static constexpr long long kLongestWait = 4'000'000'000;  // cycles
+  const long long begin_ = clock64();
+#endif
+};
+
 // ---- sums over a warp ----
 
 GEMMA_DEVICE float WarpSum(float value) {

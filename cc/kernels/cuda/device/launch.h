@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "cc/kernels/cuda/device/language.h"
+#include "cc/kernels/cuda/device/launch_options.h"
 
 namespace gemma::cuda {
 
@@ -12,17 +13,14 @@ struct LaunchShape {
   dim3 grid;
   int threads = 0;
   size_t shared_bytes = 0;
-  // Programmatic dependent launch: the kernel may start before the one ahead of it in the stream
-  // has ended, so it must call WaitForPreviousKernel before it touches anything that an earlier
-  // kernel of the stream writes or reads.
-  bool overlap = false;
-  cudaStream_t stream = nullptr;
+  LaunchOptions options;
 };
 
-// More than half of a multiprocessor's shared memory (228 KB, each block takes 1 KB more than it
-// asks for): a block that asks for so much shares it with no other of its kind. Smaller GPUs have
-// less, and fewer of these blocks fit anyway.
-inline constexpr size_t kExclusiveSharedBytes = 114 << 10;
+// Shared memory of blocks that need `bytes` and share a multiprocessor with no other of their kind.
+inline size_t Exclusive(int64_t bytes, const LaunchOptions& options) {
+  const size_t needed = static_cast<size_t>(bytes);
+  return needed < options.exclusive_bytes ? options.exclusive_bytes : needed;
+}
 
 template <typename... Params, typename... Args>
 cudaError_t Launch(void (*kernel)(Params...), const LaunchShape& shape, Args&&... args) {
@@ -48,9 +46,9 @@ cudaError_t Launch(void (*kernel)(Params...), const LaunchShape& shape, Args&&..
   config.gridDim = shape.grid;
   config.blockDim = dim3(static_cast<unsigned>(shape.threads));
   config.dynamicSmemBytes = shape.shared_bytes;
-  config.stream = shape.stream;
+  config.stream = shape.options.stream;
   config.attrs = &attribute;
-  config.numAttrs = shape.overlap ? 1 : 0;
+  config.numAttrs = shape.options.overlap ? 1 : 0;
   return cudaLaunchKernelEx(&config, kernel, std::forward<Args>(args)...);
 #endif
 }

@@ -60,17 +60,17 @@ GEMMA_DEVICE void MultiplyTile(const uint16_t (*weights)[kPitch], const uint16_t
 GEMMA_DEVICE void StoreOne(const GemmParams& p, const GemmPart& part, int row, int token,
                            float value, float up) {
   constexpr float kUnit = kActivationUnit / kWeightScale;
-  const int tokens = p.paired ? p.tokens / 2 : p.tokens;
+  const int tokens = IsPair(p.in_number) ? p.tokens / 2 : p.tokens;
   if (row >= part.first.rows || token >= tokens) return;
   value *= kUnit;
   if (p.gated) value = GeluTanh(value) * (up * kUnit);
   if (p.softcap > 0) value = p.softcap * tanhf(value / p.softcap);
   const int64_t pitch = part.first.rows, at = static_cast<int64_t>(token) * pitch + row;
-  if (p.half_out) {
-    uint16_t* const out = static_cast<uint16_t*>(part.out) + (p.paired ? at + token * pitch : at);
+  if (IsHalf(p.out_number)) {
+    uint16_t* const out = static_cast<uint16_t*>(part.out) + (IsPair(p.in_number) ? at + token * pitch : at);
     value *= kActivationScale;
     out[0] = static_cast<uint16_t>(PackHalf(value, 0));
-    if (p.paired) out[pitch] = static_cast<uint16_t>(PackHalf(kPairScale * HalfRest(value), 0));
+    if (IsPair(p.in_number)) out[pitch] = static_cast<uint16_t>(PackHalf(kPairScale * HalfRest(value), 0));
   } else {
     static_cast<float*>(part.out)[at] = value;
   }
@@ -102,7 +102,7 @@ __global__ void __launch_bounds__(kThreads) GemmKernel(const __grid_constant__ G
     for (int i = 0; i < 4; ++i) {
       const int to_row = row + WarpIndex() * 16 + g + i / 2 * 8,
                 from_token = token + n * 8 + 2 * t + i % 2;
-      if (!p.paired) {
+      if (!IsPair(p.in_number)) {
         StoreOne(p, part, to_row, from_token, sums[n][i], up[n][i]);
       } else if (i % 2 == 0) {
         StoreOne(p, part, to_row, from_token / 2, sums[n][i] + kPairUnit * sums[n][i + 1],
@@ -114,7 +114,7 @@ __global__ void __launch_bounds__(kThreads) GemmKernel(const __grid_constant__ G
 
 }  // namespace
 
-cudaError_t LaunchGemmAnyShape(const GemmParams& p, const GemmLaunch& launch) {
+cudaError_t LaunchGemmAnyShape(const GemmParams& p, const LaunchOptions& launch) {
   int rows = 0;
   for (int i = 0; i < p.part_count; ++i) {
     if (rows < p.parts[i].first.rows) rows = p.parts[i].first.rows;
@@ -122,7 +122,7 @@ cudaError_t LaunchGemmAnyShape(const GemmParams& p, const GemmLaunch& launch) {
   const dim3 grid(static_cast<unsigned>((rows + kRows - 1) / kRows),
                   static_cast<unsigned>((p.tokens + kTokens - 1) / kTokens),
                   static_cast<unsigned>(p.part_count));
-  return Launch(GemmKernel, {grid, kThreads, sizeof(GemmShared), launch.overlap, launch.stream}, p);
+  return Launch(GemmKernel, {grid, kThreads, sizeof(GemmShared), launch}, p);
 }
 
 }  // namespace gemma::cuda

@@ -10,96 +10,56 @@
 namespace gemma::cuda {
 namespace {
 
-absl::Status Check(const Gemm& op) {
-  if (op.tokens < 1 || op.tokens > std::numeric_limits<int32_t>::max() / 2)
-    return absl::InvalidArgumentError(absl::StrCat("gemm: ", op.tokens, " tokens"));
-  if (op.outputs.empty() || op.outputs.size() > kMaxGemmParts) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("gemm: ", op.outputs.size(), " outputs (1 to ", kMaxGemmParts, ")"));
-  }
-  const WeightShape& first = op.outputs[0].weight.shape;
-  for (const Gemm::Output& output : op.outputs) {
-    if (output.weight.shape.columns != first.columns) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("gemm: weights of ", output.weight.shape.columns, " and ", first.columns,
-                       " columns cannot share an input"));
-    }
-  }
-  if (op.gated && (op.outputs.size() != 2 || op.outputs[1].weight.shape.rows != first.rows))
-    return absl::InvalidArgumentError("gemm: a gated product needs two weights of equal shape");
-  return absl::OkStatus();
+static_assert(kMaxProductOutputs == kMaxGemmParts);
+
+absl::Status Check(const Product& op) {
+  if (op.norm.x != nullptr) return absl::InvalidArgumentError("gemm: cannot fuse a norm");
+  return CheckProduct("gemm", op);
 }
 
-bool IsHopper(const Device& device) { return device.compute_major == 9; }
+bool HasSm90(const Device& device) {
+  return device.features().wgmma && device.shared_bytes >= kGemmSharedBytes;
+}
 
 // The Hopper kernel copies 16 bytes of values and 4 of scales at a time.
 bool FitsSm90(const WeightShape& shape, uint64_t input_address) {
-  if (shape.layout == WeightLayout::kF32 || input_address % 16 != 0) return false;
-  if (shape.columns % (IsFloat(static_cast<Layout>(shape.layout)) ? 8 : 32) != 0) return false;
+  if (!HasSm90Kernel(shape.layout) || input_address % 16 != 0) return false;
+  if (shape.columns % (IsFloat(shape.layout) ? 8 : 32) != 0) return false;
   if (!HasGroups(shape.layout)) return true;
-  if (shape.group == shape.columns) return !HasMins(static_cast<Layout>(shape.layout));
+  if (shape.group == shape.columns) return !HasMins(shape.layout);
   const bool group_fits = shape.group == 32 || shape.group == 64 || shape.group == 128;
   return group_fits && shape.columns / shape.group % 2 == 0;
 }
 
-bool SameKind(const WeightShape& a, const WeightShape& b) {
-  return a.layout == b.layout && a.group == b.group;
-}
-
-bool UsesSm90(const Gemm& op, size_t output, const Device& device) {
+bool UsesSm90(const Product& op, size_t output, const Device& device) {
   const WeightShape& shape = op.outputs[output].weight.shape;
-  return IsHopper(device) && FitsSm90(shape, reinterpret_cast<uintptr_t>(op.in)) &&
+  return HasSm90(device) && FitsSm90(shape, reinterpret_cast<uintptr_t>(op.in)) &&
          (!op.gated || SameKind(op.outputs[0].weight.shape, op.outputs[1].weight.shape));
 }
 
-using LaunchFunction = cudaError_t (*)(const GemmSm90Params&, const TileMap&, int,
-                                       const GemmLaunch&);
-struct Sm90Kernel {
-  const char* name;
-  LaunchFunction launch;
-};
-
-Sm90Kernel KernelOf(WeightLayout layout) {
-  switch (layout) {
-    case WeightLayout::kF32:
-      break;
-    case WeightLayout::kF16:
-      return {"Hopper F16", LaunchGemmSm90<Layout::kF16>};
-    case WeightLayout::kBF16:
-      return {"Hopper BF16", LaunchGemmSm90<Layout::kBF16>};
-    case WeightLayout::kInt8:
-      return {"Hopper INT8", LaunchGemmSm90<Layout::kInt8>};
-    case WeightLayout::kInt4:
-      return {"Hopper INT4", LaunchGemmSm90<Layout::kInt4>};
-    case WeightLayout::kInt4Min:
-      return {"Hopper INT4_MIN", LaunchGemmSm90<Layout::kInt4Min>};
-    case WeightLayout::kInt5:
-      return {"Hopper INT5", LaunchGemmSm90<Layout::kInt5>};
-    case WeightLayout::kInt5Min:
-      return {"Hopper INT5_MIN", LaunchGemmSm90<Layout::kInt5Min>};
-    case WeightLayout::kQ4_K:
-      return {"Hopper Q4_K", LaunchGemmSm90<Layout::kQ4_K>};
-    case WeightLayout::kQ5_K:
-      return {"Hopper Q5_K", LaunchGemmSm90<Layout::kQ5_K>};
-    case WeightLayout::kQ6_K:
-      return {"Hopper Q6_K", LaunchGemmSm90<Layout::kQ6_K>};
+constexpr auto kLaunchers = ForEachLayout([]<WeightLayout kLayout>() {
+  using Launcher = cudaError_t (*)(const GemmSm90Params&, const TileMap&, int,
+                                   const LaunchOptions&);
+  if constexpr (HasSm90Kernel(kLayout)) {
+    return static_cast<Launcher>(&LaunchGemmSm90<kLayout>);
+  } else {
+    return Launcher{};
   }
-  return {"any shape", nullptr};
-}
+});
 
-GemmParams CommonParams(const Gemm& op) {
+GemmParams CommonParams(const Product& op) {
   GemmParams params;
   params.columns = static_cast<int32_t>(op.outputs[0].weight.shape.columns);
-  params.tokens = static_cast<int32_t>(op.paired ? 2 * op.tokens : op.tokens);
-  params.paired = op.paired;
+  params.tokens = static_cast<int32_t>(op.rows());
+  params.in_number = op.in_number;
+  params.out_number = op.out_number;
   params.gated = op.gated;
-  params.half_out = op.half_out;
   params.softcap = op.softcap;
   params.in = op.in;
   return params;
 }
 
-void AddPart(const Gemm::Output& first, const Gemm::Output& second, GemmParams& params) {
+void AddPart(const Product::Output& first, const Product::Output& second, GemmParams& params) {
   params.parts[params.part_count++] = {MatrixFrom(first.weight), MatrixFrom(second.weight),
                                        first.out};
 }
@@ -109,7 +69,7 @@ int TileTokens(int tokens) { return tokens <= kFewTokens ? kFewTokens : kGemmTok
 // A run of fewer columns is not worth the exchange of its sums.
 constexpr int kMinRunColumns = 512;
 
-GemmSchedule ScheduleOf(Layout layout, const GemmParams& params, int row_tiles,
+GemmSchedule ScheduleOf(WeightLayout layout, const GemmParams& params, int row_tiles,
                         const Device& device) {
   const int columns = GemmStageOf(layout).columns, tile_tokens = TileTokens(params.tokens);
   GemmSchedule s;
@@ -137,14 +97,14 @@ Region PartialFlags(const Device& device) {
 }
 
 absl::Status LaunchSm90(const GemmParams& params, const Context& context) {
-  const WeightLayout layout = static_cast<WeightLayout>(params.parts[0].first.layout);
+  const WeightLayout layout = params.parts[0].first.layout;
   GemmSm90Params sm90;
   sm90.gemm = params;
   const int rows = params.gated ? kGemmRows / 2 : kGemmRows;
   int row_tiles = 0;
   for (int i = 0; i < params.part_count; ++i)
     sm90.tile_end[i] = row_tiles += (params.parts[i].first.rows + rows - 1) / rows;
-  sm90.schedule = ScheduleOf(static_cast<Layout>(layout), params, row_tiles, context.device);
+  sm90.schedule = ScheduleOf(layout, params, row_tiles, context.device);
   GEMMA_ASSIGN_OR_RETURN(sm90.partials,
                          context.workspace->Find<float>(PartialSums(context.device)));
   GEMMA_ASSIGN_OR_RETURN(sm90.flags,
@@ -154,12 +114,12 @@ absl::Status LaunchSm90(const GemmParams& params, const Context& context) {
   GEMMA_RETURN_IF_ERROR(
       ToStatus(MakeTileMap(params.in, params.tokens, params.columns, tile_tokens, map),
                "gemm: cannot describe the input to the copy engine"));
-  return ToStatus(
-      KernelOf(layout).launch(sm90, map, tile_tokens, {context.overlap, context.stream}), "gemm");
+  const auto launch = kLaunchers[static_cast<size_t>(layout)];
+  return ToStatus(launch(sm90, map, tile_tokens, context.launch()), "gemm");
 }
 
 // Outputs of one kind, which one launch serves, from `first` on; marks them as done.
-GemmParams PartsLike(const Gemm& op, size_t first, bool sm90, const Device& device,
+GemmParams PartsLike(const Product& op, size_t first, bool sm90, const Device& device,
                      std::vector<bool>& done) {
   GemmParams params = CommonParams(op);
   if (op.gated) {
@@ -181,23 +141,32 @@ GemmParams PartsLike(const Gemm& op, size_t first, bool sm90, const Device& devi
 }  // namespace
 
 Regions GemmRegions(const Device& device) {
-  if (!IsHopper(device)) return {};
+  if (!HasSm90(device)) return {};
   return {PartialSums(device), PartialFlags(device)};
 }
 
-absl::string_view GemmKernelName(const Gemm& op, size_t output, const Device& device) {
-  if (!UsesSm90(op, output, device)) return "any shape";
-  return KernelOf(op.outputs[output].weight.shape.layout).name;
+std::vector<PlannedLaunch> PlanGemm(const Product& op, const Device& device) {
+  std::vector<PlannedLaunch> launches;
+  for (size_t i = 0; i < op.outputs.size(); ++i) {
+    if (UsesSm90(op, i, device)) {
+      const WeightLayout layout = op.outputs[i].weight.shape.layout;
+      const GemmRings rings = GemmRingsOf(layout, TileTokens(static_cast<int>(op.rows())));
+      launches.push_back({"gemm Hopper", static_cast<size_t>(rings.bytes)});
+    } else {
+      launches.push_back({"gemm any shape", 0});
+    }
+  }
+  return launches;
 }
 
-bool IsHopperGemm(const Gemm& op, const Device& device) {
+bool IsHopperGemm(const Product& op, const Device& device) {
   for (size_t i = 0; i < op.outputs.size(); ++i) {
     if (!UsesSm90(op, i, device)) return false;
   }
   return !op.outputs.empty();
 }
 
-absl::Status RunGemm(const Gemm& op, const Context& context) {
+absl::Status RunGemm(const Product& op, const Context& context) {
   GEMMA_RETURN_IF_ERROR(Check(op));
   std::vector<bool> done(op.outputs.size(), false);
   for (size_t i = 0; i < op.outputs.size(); ++i) {
@@ -208,7 +177,7 @@ absl::Status RunGemm(const Gemm& op, const Context& context) {
       GEMMA_RETURN_IF_ERROR(LaunchSm90(params, context));
     } else {
       GEMMA_RETURN_IF_ERROR(
-          ToStatus(LaunchGemmAnyShape(params, {context.overlap, context.stream}), "gemm"));
+          ToStatus(LaunchGemmAnyShape(params, context.launch()), "gemm"));
     }
   }
   return absl::OkStatus();

@@ -51,13 +51,13 @@ void CheckPlain(const WeightShape& shape, int64_t tokens, int compute_major = kH
   const ActivationValues in = RandomInput(paired, tokens, shape.columns, 1, random);
   const DeviceArray<uint16_t> device_in(in.bits);
   DeviceArray<float> out(static_cast<size_t>(tokens) * shape.rows);
-  Gemm op;
+  Product op;
   op.tokens = tokens;
-  op.paired = paired;
+  op.in_number = paired ? Number::kFloat16Pair : Number::kFloat16;
   op.in = device_in.get();
   op.outputs = {{weight.on_device(), out.get()}};
   RequireOk(RunGemm(op, context.get()));
-  const std::string kernel(GemmKernelName(op, 0, context->device));
+  const std::string kernel(PlanGemm(op, context->device)[0].kernel);
   // With weights that are float16 themselves nothing but sums is rounded, pairs or not.
   const bool exact = shape.layout == WeightLayout::kF16;
   ExpectClose(absl::StrCat(kernel, ": ", Name(shape, tokens), paired ? " in pairs" : ""),
@@ -138,7 +138,7 @@ TEST(GemmTest, IsDeterministic) {
   std::vector<std::vector<float>> results;
   for (int run = 0; run < 3; ++run) {
     DeviceArray<float> out(160 * 20);
-    Gemm op;
+    Product op;
     op.tokens = 20;
     op.in = in.get();
     op.outputs = {{weight.on_device(), out.get()}};
@@ -153,19 +153,20 @@ TEST(GemmTest, SaysWhichKernel) {
   std::mt19937 random(1);
   const RandomWeight q4k({WeightLayout::kQ4_K, 16, 256, 0}, random),
       f32({WeightLayout::kF32, 16, 256, 0}, random);
-  Gemm op;
+  Product op;
   op.tokens = 9;
   op.outputs = {{q4k.on_device(), nullptr}, {f32.on_device(), nullptr}};
   Device device;
   device.compute_major = kHopper;
-  EXPECT_EQ(GemmKernelName(op, 0, device), "Hopper Q4_K");
-  EXPECT_EQ(GemmKernelName(op, 1, device), "any shape");
+  device.shared_bytes = 227 << 10;
+  EXPECT_EQ(PlanGemm(op, device)[0].kernel, "gemm Hopper");
+  EXPECT_EQ(PlanGemm(op, device)[1].kernel, "gemm any shape");
   EXPECT_FALSE(IsHopperGemm(op, device));
   op.gated = true;  // of different layouts
-  EXPECT_EQ(GemmKernelName(op, 0, device), "any shape");
+  EXPECT_EQ(PlanGemm(op, device)[0].kernel, "gemm any shape");
   op.gated = false;
   device.compute_major = kAmpere;
-  EXPECT_EQ(GemmKernelName(op, 0, device), "any shape");
+  EXPECT_EQ(PlanGemm(op, device)[0].kernel, "gemm any shape");
 }
 
 TEST(GemmTest, OutputsShareAnInput) {
@@ -179,7 +180,7 @@ TEST(GemmTest, OutputsShareAnInput) {
   const ActivationValues in = RandomActivations(columns * tokens, 1, random);
   const DeviceArray<uint16_t> device_in(in.bits);
   DeviceArray<float> q_out(136 * tokens), k_out(24 * tokens), v_out(24 * tokens);
-  Gemm op;
+  Product op;
   op.tokens = tokens;
   op.in = device_in.get();
   op.outputs = {
@@ -200,12 +201,13 @@ void CheckGated(WeightLayout gate_layout, WeightLayout up_layout, int64_t tokens
   const ActivationValues in = RandomInput(paired, tokens, columns, 1, random);
   const DeviceArray<uint16_t> device_in(in.bits);
   DeviceArray<uint16_t> out((paired ? 2 : 1) * static_cast<size_t>(tokens) * rows);
-  Gemm op;
+  Product op;
   op.tokens = tokens;
-  op.paired = paired;
+  op.in_number = paired ? Number::kFloat16Pair : Number::kFloat16;
   op.in = device_in.get();
   op.outputs = {{gate.on_device(), out.get()}, {up.on_device(), nullptr}};
-  op.gated = op.half_out = true;
+  op.gated = true;
+  op.out_number = op.in_number;
   RequireOk(RunGemm(op, context.get()));
   std::vector<float> a = Reference(gate, in.values, tokens), b = Reference(up, in.values, tokens);
   reference::Compute(GatedGelu{a.data(), b.data(), static_cast<int64_t>(a.size()), a.data()});
@@ -242,11 +244,11 @@ TEST(GemmTest, HalfOut) {
     const ActivationValues in = RandomActivations(512 * 70, 1, random);
     const DeviceArray<uint16_t> device_in(in.bits);
     DeviceArray<uint16_t> out(rows * 70);
-    Gemm op;
+    Product op;
     op.tokens = 70;
     op.in = device_in.get();
     op.outputs = {{weight.on_device(), out.get()}};
-    op.half_out = true;
+    op.out_number = op.in_number;
     RequireOk(RunGemm(op, context.get()));
     ExpectClose(absl::StrCat("float16 out, ", rows, " rows"), FromActivations(out.Read()),
                 Reference(weight, in.values, 70), kRelative, kEach);
@@ -260,7 +262,7 @@ TEST(GemmTest, Softcap) {
   const ActivationValues in = RandomActivations(512 * 9, 60, random);
   const DeviceArray<uint16_t> device_in(in.bits);
   DeviceArray<float> out(300 * 9);
-  Gemm op;
+  Product op;
   op.tokens = 9;
   op.in = device_in.get();
   op.outputs = {{weight.on_device(), out.get()}};
@@ -276,7 +278,7 @@ TEST(GemmTest, RefusesInASentence) {
   TestContext context;
   const RandomWeight weight({WeightLayout::kInt4, 16, 64, 32}, random),
       other({WeightLayout::kInt4, 16, 128, 32}, random);
-  Gemm op;
+  Product op;
   EXPECT_EQ(RunGemm(op, context.get()).message(), "gemm: 0 tokens");
   op.tokens = 9;
   EXPECT_EQ(RunGemm(op, context.get()).message(), "gemm: 0 outputs (1 to 4)");

@@ -7,7 +7,9 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "cc/kernels/cuda/device/launch_options.h"
 #include "cc/kernels/cuda/device/matrix.h"
+#include "cc/kernels/cuda/device/number.h"
 #include "cc/kernels/cuda/device/tile_map.h"
 
 namespace gemma::cuda {
@@ -27,21 +29,16 @@ struct GemmParams {
   GemmPart parts[kMaxGemmParts];
   int32_t part_count = 0;
   int32_t columns = 0;
-  int32_t tokens = 0;            // rows of the input: where paired, two a token
-  bool paired = false;           // `in`, and `out` if it is float16, are pairs (activation.h)
+  int32_t tokens = 0;            // rows of the input: two a token of pairs
+  Number in_number = Number::kFloat16;
+  Number out_number = Number::kFloat32;  // or in_number
   bool gated = false;            // out = gelu(first) * second
-  bool half_out = false;         // float16 with kActivationScale, else float32
   float softcap = 0;             // out = softcap * tanh(out / softcap) where > 0
   const uint16_t* in = nullptr;  // float16 with kActivationScale, [tokens, columns]
 };
 
-struct GemmLaunch {
-  bool overlap = false;
-  cudaStream_t stream = nullptr;
-};
-
-// Any shape and layout on any GPU, by mma.sync: for what the Hopper kernel does not take.
-cudaError_t LaunchGemmAnyShape(const GemmParams&, const GemmLaunch&);
+// The fallback: any shape and layout on any GPU, by mma.sync, for what the Hopper kernel does not take.
+cudaError_t LaunchGemmAnyShape(const GemmParams&, const LaunchOptions&);
 
 // ---- the Hopper kernel (sm90_kernel.h) ----
 
@@ -89,20 +86,18 @@ struct GemmStage {
 inline constexpr int kValuePiece = 128;
 inline constexpr int kValueRow = kValuePiece + 16;
 
-constexpr GemmStage GemmStageOf(Layout l) {
+constexpr GemmStage GemmStageOf(WeightLayout l) {
   GemmStage s;
-  s.columns = HasNibbles(l) ? 256 : l == Layout::kInt8 ? 128 : 64;
+  s.columns = HasNibbles(l) ? 256 : l == WeightLayout::kInt8 ? 128 : 64;
   s.scales = kGemmRows * kValueRow;
   s.mins = s.scales + (IsFloat(l) ? 0 : kGemmRows * 16);
   s.extra = s.mins + (HasMins(l) ? kGemmRows * 16 : 0);
-  s.extra_row = HasBitPlane(l) ? 48 : l == Layout::kQ6_K ? 80 : 0;
+  s.extra_row = HasBitPlane(l) ? 48 : l == WeightLayout::kQ6_K ? 80 : 0;
   s.blocks = s.extra + kGemmRows * s.extra_row;
-  s.bytes = s.blocks + (l == Layout::kQ6_K ? kGemmRows * 4 : 0);
+  s.bytes = s.blocks + (l == WeightLayout::kQ6_K ? kGemmRows * 4 : 0);
   s.count = s.columns == 256 ? 2 : s.columns == 128 ? 3 : 4;
   return s;
 }
-
-constexpr bool HasBlockScales(Layout l) { return HasPackedScales(l) || l == Layout::kQ6_K; }
 
 // Rows of factors as float32 pairs, which a warp makes of block scales: 8 pairs and padding.
 inline constexpr int kFactorRow = 72;
@@ -117,12 +112,14 @@ struct GemmRings {
   int bytes = 0;
 };
 
-constexpr GemmRings GemmRingsOf(Layout l, int tokens) {
+inline constexpr int kGemmSharedBytes = 227 << 10;
+
+constexpr GemmRings GemmRingsOf(WeightLayout l, int tokens) {
   const GemmStage stage = GemmStageOf(l);
-  const int available = 227 << 10, barriers = 256;
+  const int available = kGemmSharedBytes, barriers = 256;
   GemmRings s;
   s.tile_bytes = tokens * 128;
-  const int factor_bytes = HasBlockScales(l) ? kGemmRows * kFactorRow : 0;
+  const int factor_bytes = HasBlocks(l) ? kGemmRows * kFactorRow : 0;
   const int rest = available - barriers - factor_bytes - stage.count * stage.bytes;
   s.tile_count = rest / s.tile_bytes < 8 ? rest / s.tile_bytes : 8;
   s.weights = s.tile_count * s.tile_bytes;
@@ -132,10 +129,13 @@ constexpr GemmRings GemmRingsOf(Layout l, int tokens) {
   return s;
 }
 
-// Layouts that have the kernel: all but F32. In sm90_*.cu, one source for each few layouts.
-template <Layout kLayout>
+// Weights are multiplied as float16, which float32 does not fit.
+constexpr bool HasSm90Kernel(WeightLayout l) { return l != WeightLayout::kF32; }
+
+// Layouts that HasSm90Kernel. In sm90_*.cu, one source for each few layouts.
+template <WeightLayout kLayout>
 cudaError_t LaunchGemmSm90(const GemmSm90Params&, const TileMap&, int tile_tokens,
-                           const GemmLaunch&);
+                           const LaunchOptions&);
 
 }  // namespace gemma::cuda
 

@@ -2,9 +2,9 @@
 
 namespace gemma::cuda {
 
-template cudaError_t LaunchGemmSm90<Layout::kF16>(const GemmSm90Params&, const TileMap&, int,
-                                                  const GemmLaunch&);
-template cudaError_t LaunchGemmSm90<Layout::kBF16>(const GemmSm90Params&, const TileMap&, int,
-                                                   const GemmLaunch&);
+template cudaError_t LaunchGemmSm90<WeightLayout::kF16>(const GemmSm90Params&, const TileMap&, int,
+                                                  const LaunchOptions&);
+template cudaError_t LaunchGemmSm90<WeightLayout::kBF16>(const GemmSm90Params&, const TileMap&, int,
+                                                   const LaunchOptions&);
 
 }  // namespace gemma::cuda

@@ -2,9 +2,9 @@
 
 namespace gemma::cuda {
 
-template cudaError_t LaunchGemmSm90<Layout::kInt4>(const GemmSm90Params&, const TileMap&, int,
-                                                   const GemmLaunch&);
-template cudaError_t LaunchGemmSm90<Layout::kInt4Min>(const GemmSm90Params&, const TileMap&, int,
-                                                      const GemmLaunch&);
+template cudaError_t LaunchGemmSm90<WeightLayout::kInt4>(const GemmSm90Params&, const TileMap&, int,
+                                                   const LaunchOptions&);
+template cudaError_t LaunchGemmSm90<WeightLayout::kInt4Min>(const GemmSm90Params&, const TileMap&, int,
+                                                      const LaunchOptions&);
 
 }  // namespace gemma::cuda

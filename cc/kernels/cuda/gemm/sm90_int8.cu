@@ -2,7 +2,7 @@
 
 namespace gemma::cuda {
 
-template cudaError_t LaunchGemmSm90<Layout::kInt8>(const GemmSm90Params&, const TileMap&, int,
-                                                   const GemmLaunch&);
+template cudaError_t LaunchGemmSm90<WeightLayout::kInt8>(const GemmSm90Params&, const TileMap&, int,
+                                                   const LaunchOptions&);
 
 }  // namespace gemma::cuda

@@ -2,9 +2,9 @@
 
 namespace gemma::cuda {
 
-template cudaError_t LaunchGemmSm90<Layout::kQ4_K>(const GemmSm90Params&, const TileMap&, int,
-                                                   const GemmLaunch&);
-template cudaError_t LaunchGemmSm90<Layout::kQ5_K>(const GemmSm90Params&, const TileMap&, int,
-                                                   const GemmLaunch&);
+template cudaError_t LaunchGemmSm90<WeightLayout::kQ4_K>(const GemmSm90Params&, const TileMap&, int,
+                                                   const LaunchOptions&);
+template cudaError_t LaunchGemmSm90<WeightLayout::kQ5_K>(const GemmSm90Params&, const TileMap&, int,
+                                                   const LaunchOptions&);
 
 }  // namespace gemma::cuda

@@ -2,7 +2,7 @@
 
 namespace gemma::cuda {
 
-template cudaError_t LaunchGemmSm90<Layout::kQ6_K>(const GemmSm90Params&, const TileMap&, int,
-                                                   const GemmLaunch&);
+template cudaError_t LaunchGemmSm90<WeightLayout::kQ6_K>(const GemmSm90Params&, const TileMap&, int,
+                                                   const LaunchOptions&);
 
 }  // namespace gemma::cuda

@@ -100,7 +100,7 @@ struct RingPlace {
   }
 };
 
-template <Layout kLayout, int kTokens>
+template <WeightLayout kLayout, int kTokens>
 class GemmBlock {
  public:
   static constexpr GemmStage kStage = GemmStageOf(kLayout);
@@ -247,7 +247,7 @@ class GemmBlock {
 
   // Each warp for its own rows: 16 of each block.
   GEMMA_DEVICE void MakeFactors(const TileRows& rows, int unit, const std::byte* stage) const {
-    if constexpr (HasBlockScales(kLayout)) {
+    if constexpr (HasBlocks(kLayout)) {
       __syncwarp();
       const int r = Warpgroup() * 128 + Lane() / 16 * 64 + WarpIndex() % 4 * 16 + Lane() % 16;
       const int64_t block = int64_t{rows.RowOf(r)} * (p_.gemm.columns / 256) + unit;
@@ -342,7 +342,8 @@ class GemmBlock {
     while (pieces.EndOfRun(block) < tile_end) {
       ++block;
       if (threadIdx.x % kWarpgroup == 0) {
-        while (LoadAcquire(Flag(block)) == 0) SpinPause();
+        Spin spin;
+        while (LoadAcquire(Flag(block)) == 0) spin.Pause();
       }
       MeetThreads(1 + Warpgroup(), kWarpgroup);
       const float4* const from = Partial(block);
@@ -388,7 +389,7 @@ class GemmBlock {
   // Sums to results: the units, and what the product fuses.
   GEMMA_DEVICE void Finish(const TileRows& rows) {
     const GemmPart& part = *rows.part;
-    if (p_.gemm.paired) AddRests();
+    if (IsPair(p_.gemm.in_number)) AddRests();
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
       const float unit0 = UnitOf(part.first, rows.RowOf(RowOfLane(0) + 8 * i));
@@ -415,15 +416,15 @@ class GemmBlock {
 
   GEMMA_DEVICE void Store(const TileRows& rows, int first_token) {
     Finish(rows);
-    if (p_.gemm.half_out) {
-      if (p_.gemm.paired) SplitResults();
+    if (IsHalf(p_.gemm.out_number)) {
+      if (IsPair(p_.gemm.in_number)) SplitResults();
       const int last = rows.RowOf(RowOfLane(rows.gated ? 0 : 1) - Lane() / 4) + 16;
       if (last <= rows.part->first.rows && rows.part->first.rows % 4 == 0) {
         StoreWholeHalves(rows, first_token);
       } else {
         StoreAs<uint16_t>(rows, first_token);
       }
-    } else if (p_.gemm.paired) {
+    } else if (IsPair(p_.gemm.in_number)) {
       StoreSumsOfPairs(rows, first_token);
     } else {
       StoreAs<float>(rows, first_token);
@@ -519,7 +520,7 @@ class GemmBlock {
   float sums_[2][kSums];
 };
 
-template <Layout kLayout, int kTokens>
+template <WeightLayout kLayout, int kTokens>
 __global__ void __launch_bounds__(kGemmThreads, 1)
     GemmSm90Kernel(const __grid_constant__ GemmSm90Params p, const __grid_constant__ TileMap map) {
 #if defined(GEMMA_CUDA_EMULATION) || defined(GEMMA_HOPPER)
@@ -528,12 +529,11 @@ __global__ void __launch_bounds__(kGemmThreads, 1)
 #endif
 }
 
-template <Layout kLayout>
+template <WeightLayout kLayout>
 cudaError_t LaunchGemmSm90(const GemmSm90Params& p, const TileMap& map, int tile_tokens,
-                           const GemmLaunch& launch) {
-  LaunchShape shape{dim3(static_cast<unsigned>(p.schedule.blocks)), kGemmThreads,
-                    static_cast<size_t>(GemmRingsOf(kLayout, tile_tokens).bytes), launch.overlap,
-                    launch.stream};
+                           const LaunchOptions& launch) {
+  const LaunchShape shape{dim3(static_cast<unsigned>(p.schedule.blocks)), kGemmThreads,
+                    static_cast<size_t>(GemmRingsOf(kLayout, tile_tokens).bytes), launch};
   if (tile_tokens == kFewTokens) return Launch(GemmSm90Kernel<kLayout, kFewTokens>, shape, p, map);
   return Launch(GemmSm90Kernel<kLayout, kGemmTokens>, shape, p, map);
 }

@@ -59,7 +59,7 @@ GEMMA_DEVICE void CopyScales(std::byte* to, const std::byte* plane, int64_t row_
 }
 
 // A tile's values of one unit; `warps` warps share them out, 8 lanes to a row.
-template <Layout kLayout>
+template <WeightLayout kLayout>
 GEMMA_DEVICE void CopyValues(const TileRows& tile, int unit, std::byte* stage, int warp,
                              int warps) {
   const int piece = Lane() % 8 * 16;
@@ -74,7 +74,7 @@ GEMMA_DEVICE void CopyValues(const TileRows& tile, int unit, std::byte* stage, i
 }
 
 // All else that belongs to the values; a lane takes a row.
-template <Layout kLayout>
+template <WeightLayout kLayout>
 GEMMA_DEVICE void CopyScalesOfRow(const TileRows& tile, int unit, std::byte* stage, int r) {
   constexpr GemmStage kStage = GemmStageOf(kLayout);
   const Matrix& m = tile.MatrixOf(r);
@@ -88,7 +88,7 @@ GEMMA_DEVICE void CopyScalesOfRow(const TileRows& tile, int unit, std::byte* sta
     const int64_t blocks = m.columns / 256;
     CopyRowBytes<4>(scales, m.scales, blocks * 12, row, m.rows, unit * 12, 12);
     CopyRowBytes<4>(scales + 12, m.blocks, blocks * 4, row, m.rows, unit * 4, 4);
-  } else if constexpr (kLayout == Layout::kQ6_K) {
+  } else if constexpr (kLayout == WeightLayout::kQ6_K) {
     CopyRowBytes<16>(scales, m.scales, m.columns / 16, row, m.rows, unit * 16, 16);
     CopyRowBytes<16>(stage + kStage.extra + r * kStage.extra_row, m.extra, m.columns / 4, row,
                      m.rows, unit * 64, 64);
@@ -107,7 +107,7 @@ GEMMA_DEVICE void CopyScalesOfRow(const TileRows& tile, int unit, std::byte* sta
 }
 
 // Scales and what else a row has, by one warp.
-template <Layout kLayout>
+template <WeightLayout kLayout>
 GEMMA_DEVICE void CopyAllScales(const TileRows& tile, int unit, std::byte* stage) {
   if constexpr (!IsFloat(kLayout)) {
     for (int r = Lane(); r < kGemmRows; r += kWarp) CopyScalesOfRow<kLayout>(tile, unit, stage, r);
@@ -115,18 +115,18 @@ GEMMA_DEVICE void CopyAllScales(const TileRows& tile, int unit, std::byte* stage
 }
 
 // True when the two classes below can copy all units of the tile.
-template <Layout kLayout>
+template <WeightLayout kLayout>
 GEMMA_DEVICE bool IsWhole(const TileRows& tile) {
   const Matrix& m = tile.part->first;
   const int rows = tile.gated ? kGemmRows / 2 : kGemmRows;
   if (tile.first_row + rows > m.rows || m.columns % GemmStageOf(kLayout).columns != 0) return false;
-  if constexpr (IsFloat(kLayout) || HasBlockScales(kLayout)) return true;
+  if constexpr (IsFloat(kLayout) || HasBlocks(kLayout)) return true;
   return m.float_scales || (m.group == 32 && m.columns % 256 == 0);
 }
 
 // As CopyValues and CopyAllScales where nothing lies outside of the matrix, with few instructions:
 // a lane keeps its addresses in the four blocks of 64 rows, and rows follow at constant distances.
-template <Layout kLayout>
+template <WeightLayout kLayout>
 class WholeValues {
  public:
   static constexpr int kRowsAtOnce = kGemmValueWarps * 4;
@@ -159,15 +159,15 @@ class WholeValues {
   const std::byte* values_[4];
 };
 
-template <Layout kLayout>
+template <WeightLayout kLayout>
 class WholeScales {
  public:
   static constexpr GemmStage kStage = GemmStageOf(kLayout);
   // Bytes of a unit.
   static constexpr int kScaleBytes = HasPackedScales(kLayout)   ? 12
-                                     : kLayout == Layout::kInt8 ? 8
+                                     : kLayout == WeightLayout::kInt8 ? 8
                                                                 : 16;
-  static constexpr int kExtraBytes = HasBitPlane(kLayout) ? 32 : kLayout == Layout::kQ6_K ? 64 : 0;
+  static constexpr int kExtraBytes = HasBitPlane(kLayout) ? 32 : kLayout == WeightLayout::kQ6_K ? 64 : 0;
 
   GEMMA_DEVICE explicit WholeScales(const TileRows& tile)
       : absent_(tile.part->first.float_scales), units_(tile.part->first.columns / kStage.columns) {
@@ -179,7 +179,7 @@ class WholeScales {
       extra_[b] = m.extra + unit * kExtraBytes;
       if constexpr (HasMins(kLayout)) others_[b] = m.mins + unit * kScaleBytes;
       if constexpr (HasPackedScales(kLayout)) others_[b] = m.blocks + unit * 4;
-      if constexpr (kLayout == Layout::kQ6_K) {
+      if constexpr (kLayout == WeightLayout::kQ6_K) {
         others_[b] = m.blocks;
         first_unit_[b] = unit;
       }
@@ -210,7 +210,7 @@ class WholeScales {
     if constexpr (HasMins(kLayout)) {
       CopyAsync<kScaleBytes>(stage + kStage.mins + row * 16, others_[b] + at * kScaleBytes);
     }
-    if constexpr (kLayout == Layout::kQ6_K) {
+    if constexpr (kLayout == WeightLayout::kQ6_K) {
       CopyAsync<4>(stage + kStage.blocks + row * 4, others_[b] + (first_unit_[b] + at) / 2 * 4);
     }
 #pragma unroll
@@ -232,7 +232,7 @@ class WholeScales {
 
 // Factors of one row of block scales as pairs of float32. Q4_K, Q5_K: scale and -min of each 32
 // columns; Q6_K: the scales of each 16 columns, two and two. Times kWeightScale.
-template <Layout kLayout>
+template <WeightLayout kLayout>
 GEMMA_DEVICE void DecodeFactors(const std::byte* stage, int r, bool odd_block, float2* factors) {
   constexpr GemmStage kStage = GemmStageOf(kLayout);
   const uint4 words = *reinterpret_cast<const uint4*>(stage + kStage.scales + r * 16);
@@ -260,7 +260,7 @@ GEMMA_DEVICE void DecodeFactors(const std::byte* stage, int r, bool odd_block, f
 }
 
 // What a lane takes of 32 columns of rows g and g + 8 from shared memory.
-template <Layout kLayout>
+template <WeightLayout kLayout>
 struct RawWeights {
   static constexpr int kWords = HasNibbles(kLayout) ? 2 : 4;
   uint32_t values[2][kWords];
@@ -293,7 +293,7 @@ struct ScalePlaces {
 };
 
 // `step`: which 32 columns of the stage; `r`: the row of the tile; i: 0 for row g, 1 for g + 8
-template <Layout kLayout>
+template <WeightLayout kLayout>
 GEMMA_DEVICE void LoadRow(const std::byte* stage, const float2* factors, const ScalePlaces& places,
                           int step, int r, int i, RawWeights<kLayout>& raw) {
   constexpr GemmStage kStage = GemmStageOf(kLayout);
@@ -311,8 +311,8 @@ GEMMA_DEVICE void LoadRow(const std::byte* stage, const float2* factors, const S
   const std::byte* const extra = stage + kStage.extra + r * kStage.extra_row;
   if constexpr (HasBitPlane(kLayout))
     raw.extra[i] = *reinterpret_cast<const uint32_t*>(extra + step * 4);
-  if constexpr (kLayout == Layout::kQ6_K) raw.extra[i] = LoadShort(extra + step * 8 + 2 * t);
-  if constexpr (HasBlockScales(kLayout)) {
+  if constexpr (kLayout == WeightLayout::kQ6_K) raw.extra[i] = LoadShort(extra + step * 8 + 2 * t);
+  if constexpr (HasBlocks(kLayout)) {
     raw.factors[i] = factors[r * (kFactorRow / 8) + step];
   } else {
     if (step % 2 != 0 || places.absent) return;
@@ -341,10 +341,10 @@ GEMMA_DEVICE uint32_t SpreadBytes(uint32_t pair) { return __byte_perm(pair, 0, 0
 
 // q of 32 columns of a row as float16 pairs less the layout's middle: q[0], q[1]: columns 2t, 2t +
 // 1 and 2t + 8, 2t + 9; q[2], q[3]: the same of the other 16.
-template <Layout kLayout>
+template <WeightLayout kLayout>
 GEMMA_DEVICE void QuantizedRow(const RawWeights<kLayout>& raw, int i, uint32_t (&q)[4]) {
   constexpr uint32_t kMagic = 0x64006400;  // pairs of 1024; the low bits count from there
-  if constexpr (kLayout == Layout::kInt8) {
+  if constexpr (kLayout == WeightLayout::kInt8) {
 #pragma unroll
     for (int k = 0; k < 4; ++k) {
       const uint32_t biased = __byte_perm(raw.values[i][k] ^ 0x8080, kMagic, 0x5150);
@@ -352,8 +352,8 @@ GEMMA_DEVICE void QuantizedRow(const RawWeights<kLayout>& raw, int i, uint32_t (
     }
   } else {
     constexpr int kMiddle = HasMins(kLayout) || HasPackedScales(kLayout) ? 0
-                            : kLayout == Layout::kInt4                   ? 8
-                            : kLayout == Layout::kInt5                   ? 16
+                            : kLayout == WeightLayout::kInt4                   ? 8
+                            : kLayout == WeightLayout::kInt5                   ? 16
                                                                          : 32;
     const uint32_t a = SpreadBytes(raw.values[i][0]), b = SpreadBytes(raw.values[i][1]);
     uint32_t low[2] = {MaskOr<0x000f000f>(a, kMagic), MaskOr<0x000f000f>(b, kMagic)};
@@ -364,7 +364,7 @@ GEMMA_DEVICE void QuantizedRow(const RawWeights<kLayout>& raw, int i, uint32_t (
       low[1] |= (h >> 4 & 0x10) | (h << 11 & 0x100000);
       high[0] |= (h >> 8 & 0x100) | (h << 7 & 0x1000000);
       high[1] |= (h >> 16 & 0x100) | (h >> 1 & 0x1000000);
-    } else if constexpr (kLayout == Layout::kQ6_K) {
+    } else if constexpr (kLayout == WeightLayout::kQ6_K) {
       const uint32_t y = SpreadBytes(raw.extra[i]);
       low[0] = MaskOr<0x00300030>(y << 4, low[0]);
       low[1] = MaskOr<0x00300030>(y << 2, low[1]);
@@ -385,17 +385,17 @@ GEMMA_DEVICE uint32_t ScaleFloat(uint32_t q, float scale, float offset) {
 }
 
 // The fragments of both 16 columns.
-template <Layout kLayout>
+template <WeightLayout kLayout>
 GEMMA_DEVICE void DecodeFragments(const RawWeights<kLayout>& raw, const ScalePlaces& places,
                                   int step, uint32_t (&a)[8]) {
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
     uint32_t w[4];
-    if constexpr (kLayout == Layout::kF16) {
+    if constexpr (kLayout == WeightLayout::kF16) {
 #pragma unroll
       for (int k = 0; k < 4; ++k)
         w[k] = MultiplyHalf(raw.values[i][k], HalfPairOf(static_cast<int>(kWeightScale)));
-    } else if constexpr (kLayout == Layout::kBF16) {
+    } else if constexpr (kLayout == WeightLayout::kBF16) {
 #pragma unroll
       for (int k = 0; k < 4; ++k) {
         w[k] = PackHalf(kWeightScale * Bf16LowToFloat(raw.values[i][k]),
@@ -404,9 +404,9 @@ GEMMA_DEVICE void DecodeFragments(const RawWeights<kLayout>& raw, const ScalePla
     } else {
       uint32_t q[4];
       QuantizedRow<kLayout>(raw, i, q);
-      if constexpr (HasBlockScales(kLayout)) {
+      if constexpr (HasBlocks(kLayout)) {
         const float2 f = raw.factors[i];
-        constexpr bool kTwoScales = kLayout == Layout::kQ6_K;
+        constexpr bool kTwoScales = kLayout == WeightLayout::kQ6_K;
 #pragma unroll
         for (int k = 0; k < 4; ++k)
           w[k] = ScaleFloat(q[k], kTwoScales && k >= 2 ? f.y : f.x, kTwoScales ? 0 : f.y);

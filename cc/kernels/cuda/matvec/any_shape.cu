@@ -10,20 +10,20 @@ namespace gemma::cuda {
 namespace {
 
 GEMMA_DEVICE void DotRow(const MatvecParams& p, const Matrix& m, int row,
-                         float (&sums)[kMaxMatvecTokens]) {
-  for (int t = 0; t < kMaxMatvecTokens; ++t) sums[t] = 0;
+                         float (&sums)[kMaxDecodeTokens]) {
+  for (int t = 0; t < kMaxDecodeTokens; ++t) sums[t] = 0;
   for (int c = Lane(); c < p.columns; c += kWarp) {
     const float w = LoadValue(m, row, c);
-    for (int t = 0; t < kMaxMatvecTokens; ++t) {
+    for (int t = 0; t < kMaxDecodeTokens; ++t) {
       if (t < p.tokens) sums[t] += w * HalfBitsToFloat(p.in[t * p.in_stride + c]);
     }
   }
-  for (int t = 0; t < kMaxMatvecTokens; ++t) sums[t] = WarpSum(sums[t]) * kActivationUnit;
+  for (int t = 0; t < kMaxDecodeTokens; ++t) sums[t] = WarpSum(sums[t]) * kActivationUnit;
 }
 
 // Sums of pairs, in the first half.
-GEMMA_DEVICE void AddRests(float (&sums)[kMaxMatvecTokens]) {
-  for (int t = 0; t < kMaxMatvecTokens / 2; ++t) {
+GEMMA_DEVICE void AddRests(float (&sums)[kMaxDecodeTokens]) {
+  for (int t = 0; t < kMaxDecodeTokens / 2; ++t) {
     sums[t] = sums[2 * t] + kPairUnit * sums[2 * t + 1];
   }
 }
@@ -37,15 +37,15 @@ __global__ void __launch_bounds__(kMatvecWarps* kWarp)
   while (i < p.part_count && row >= p.parts[i].first.rows) row -= p.parts[i++].first.rows;
   if (i == p.part_count) return;
   const MatvecPart& part = p.parts[i];
-  float sums[kMaxMatvecTokens], up[kMaxMatvecTokens] = {};
+  float sums[kMaxDecodeTokens], up[kMaxDecodeTokens] = {};
   DotRow(p, part.first, row, sums);
   if (p.gated) DotRow(p, part.second, row, up);
-  if (p.paired) {
+  if (IsPair(p.in_number)) {
     AddRests(sums);
     AddRests(up);
   }
-  const int tokens = p.paired ? p.tokens / 2 : p.tokens;
-  for (int t = 0; t < kMaxMatvecTokens; ++t) {
+  const int tokens = IsPair(p.in_number) ? p.tokens / 2 : p.tokens;
+  for (int t = 0; t < kMaxDecodeTokens; ++t) {
     if (t >= tokens || Lane() != t) continue;
     StoreOutput(p, part, t, row, p.gated ? GeluTanh(sums[t]) * up[t] : Capped(p, sums[t]));
   }
@@ -53,11 +53,11 @@ __global__ void __launch_bounds__(kMatvecWarps* kWarp)
 
 }  // namespace
 
-cudaError_t LaunchMatvecAnyShape(const MatvecParams& params, const MatvecLaunch& launch) {
+cudaError_t LaunchMatvecAnyShape(const MatvecParams& params, const LaunchOptions& launch) {
   int64_t rows = 0;
   for (int i = 0; i < params.part_count; ++i) rows += params.parts[i].first.rows;
   const LaunchShape shape{dim3(static_cast<unsigned>((rows + kMatvecWarps - 1) / kMatvecWarps)),
-                          kMatvecWarps * kWarp, 0, launch.overlap, launch.stream};
+                          kMatvecWarps * kWarp, 0, launch};
   return Launch(AnyShapeKernel, shape, params);
 }
 

@@ -64,11 +64,11 @@ struct UnitCursor {
 // Where a 16-byte chunk of a value row lies, so that the lanes that read together meet different
 // banks: eight lanes read 4 chunks of two rows, or, where all take the same group, 32 lanes read a
 // word of one chunk of eight rows.
-template <Layout kLayout, bool kGroups>
+template <WeightLayout kLayout, bool kGroups>
 GEMMA_DEVICE int SwizzledChunk(int row, int chunk) {
   if constexpr (IsFloat(kLayout)) return chunk;
   if constexpr (!kGroups) return chunk ^ (row & 7);
-  if constexpr (kLayout == Layout::kInt8) return chunk ^ (row & 1);
+  if constexpr (kLayout == WeightLayout::kInt8) return chunk ^ (row & 1);
   return chunk ^ (row & 1) << 2;
 }
 
@@ -90,7 +90,7 @@ GEMMA_DEVICE void CopyRowWords(const HalfTile& rows, const std::byte* Matrix::* 
   }
 }
 
-template <Layout kLayout, bool kGroups>
+template <WeightLayout kLayout, bool kGroups>
 GEMMA_DEVICE void CopyValuesOfAnyUnit(const MatvecParams& p, const HalfTile& rows, int column,
                                       std::byte* stage) {
   constexpr StageLayout kStage = StageOf(kLayout);
@@ -108,7 +108,7 @@ GEMMA_DEVICE void CopyValuesOfAnyUnit(const MatvecParams& p, const HalfTile& row
   }
 }
 
-template <Layout kLayout, bool kGroups>
+template <WeightLayout kLayout, bool kGroups>
 GEMMA_DEVICE void CopyAnyUnit(const MatvecParams& p, const UnitCursor& at, int half,
                               std::byte* stage) {
   constexpr StageLayout kStage = StageOf(kLayout);
@@ -122,7 +122,7 @@ GEMMA_DEVICE void CopyAnyUnit(const MatvecParams& p, const UnitCursor& at, int h
     CopyRowWords(rows, &Matrix::extra, p.columns / 8, column / 8, 8, kStage.extra_row,
                  stage + kStage.extra);
   }
-  if constexpr (kLayout == Layout::kQ6_K) {
+  if constexpr (kLayout == WeightLayout::kQ6_K) {
     CopyRowWords(rows, &Matrix::extra, p.columns / 4, column / 4, 16, kStage.extra_row,
                  stage + kStage.extra);
     CopyRowWords(rows, &Matrix::scales, p.columns / 16, column / 16, 4, 16, scales);
@@ -147,7 +147,7 @@ GEMMA_DEVICE void CopyAnyUnit(const MatvecParams& p, const UnitCursor& at, int h
   }
 }
 
-template <Layout kLayout, bool kGroups>
+template <WeightLayout kLayout, bool kGroups>
 class AnyCopier {
  public:
   GEMMA_DEVICE AnyCopier(const MatvecParams& p, int first, int end)
@@ -172,7 +172,7 @@ class AnyCopier {
 
 // ---- whole units, by pointers that only move ----
 
-template <Layout kLayout, bool kGroups>
+template <WeightLayout kLayout, bool kGroups>
 class WholeCopier {
  public:
   static constexpr StageLayout kStage = StageOf(kLayout);
@@ -220,13 +220,13 @@ class WholeCopier {
     const Matrix& mine = is_high ? part.second : part.first;
     const int64_t row = (is_high ? second : first) + Lane() % 8;
     if constexpr (kHasScales) {
-      if (kLayout == Layout::kQ6_K || !p_.float_scales)
+      if (kLayout == WeightLayout::kQ6_K || !p_.float_scales)
         scales_ = mine.scales + row * (p_.columns / 16) + column / 16;
     }
     if constexpr (HasMins(kLayout)) {
       if (!p_.float_scales) mins_ = mine.mins + row * (p_.columns / 16) + column / 16;
     }
-    if constexpr (kLayout == Layout::kQ6_K) {
+    if constexpr (kLayout == WeightLayout::kQ6_K) {
       blocks_ = mine.blocks + (row * (p_.columns / 256) + column / 256) * 2;
       const int64_t offset = column / 4 + Lane() % 4 * 16;
       extra_ = part.first.extra + (first + Lane() / 4) * (p_.columns / 4) + offset;
@@ -267,7 +267,7 @@ class WholeCopier {
       CopyAsync<4>(word + 8 * 16, packed_high_ + below);
     }
     if constexpr (kHasScales) {
-      if (Lane() < kHalfRows && (kLayout == Layout::kQ6_K || !p_.float_scales)) {
+      if (Lane() < kHalfRows && (kLayout == WeightLayout::kQ6_K || !p_.float_scales)) {
         CopyAsync<16>(stage + kStage.scales + Lane() * 16, scales_ + kRows * (p_.columns / 16));
         if constexpr (HasMins(kLayout))
           CopyAsync<16>(stage + kStage.mins + Lane() * 16, mins_ + kRows * (p_.columns / 16));
@@ -277,7 +277,7 @@ class WholeCopier {
       CopyAsync<16>(stage + kStage.extra + Lane() / 2 * kStage.extra_row + Lane() % 2 * 16,
                     extra_ + kRows * (p_.columns / 8));
     }
-    if constexpr (kLayout == Layout::kQ6_K) {
+    if constexpr (kLayout == WeightLayout::kQ6_K) {
       std::byte* const pairs =
           stage + kStage.extra + Lane() / 4 * kStage.extra_row + Lane() % 4 * 16;
       CopyAsync<16>(pairs, extra_ + kRows * (p_.columns / 4));
@@ -315,7 +315,7 @@ class WholeCopier {
     if constexpr (kHasScales) scales_ += scale_move;
     if constexpr (HasMins(kLayout)) mins_ += scale_move;
     if constexpr (HasBitPlane(kLayout)) extra_ += rows * (p_.columns / 8) + kMatvecWarps * 32;
-    if constexpr (kLayout == Layout::kQ6_K) {
+    if constexpr (kLayout == WeightLayout::kQ6_K) {
       const int64_t pair_move = rows * (p_.columns / 4) + kMatvecWarps * 64;
       extra_ += pair_move;
       extra_high_ += pair_move;

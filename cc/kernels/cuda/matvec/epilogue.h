@@ -29,10 +29,10 @@ GEMMA_DEVICE void StoreOutput(const MatvecParams& p, const MatvecPart& part, int
                               float value) {
   const int64_t stride = p.out_stride == 0 ? part.first.rows : p.out_stride;
   const int64_t at = token * stride + row;
-  if (p.half_out) {
-    __half* const out = static_cast<__half*>(part.out) + (p.paired ? at + token * stride : at);
+  if (IsHalf(p.out_number)) {
+    __half* const out = static_cast<__half*>(part.out) + (IsPair(p.in_number) ? at + token * stride : at);
     out[0] = __float2half_rn(value * kActivationScale);
-    if (p.paired) out[stride] = __float2half_rn(HalfRest(value * kActivationScale) * kPairScale);
+    if (IsPair(p.in_number)) out[stride] = __float2half_rn(HalfRest(value * kActivationScale) * kPairScale);
     return;
   }
   float* out = static_cast<float*>(part.out);
@@ -125,7 +125,7 @@ class TileSums {
     if (begun_here && !ended_here) ClearBoundary();
   }
 
-  static constexpr int kBoundaryOutputs = kTileRows * kMaxMatvecTokens;
+  static constexpr int kBoundaryOutputs = kTileRows * kMaxDecodeTokens;
 
   GEMMA_DEVICE void PublishBoundary() const {
     __threadfence();
@@ -134,7 +134,8 @@ class TileSums {
   }
   GEMMA_DEVICE void AwaitBoundary() const {
     if (Lane() == 0) {
-      while (LoadAcquire(&p_.boundary_flags[blockIdx.x + 1]) == 0) SpinPause();
+      Spin spin;
+      while (LoadAcquire(&p_.boundary_flags[blockIdx.x + 1]) == 0) spin.Pause();
     }
     __syncwarp();
   }
@@ -157,7 +158,7 @@ class TileSums {
     sum *= Multiplier::kResultUnit;
     if (m.float_scales && inside) sum = ScaleRow(m, row, token, sum);
     if constexpr (kTokens > 1) {
-      if (p_.paired) {
+      if (IsPair(p_.in_number)) {
         if (token % 2 == 0) {
           nearest = sum;
           return;

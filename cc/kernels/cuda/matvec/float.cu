@@ -2,16 +2,8 @@
 
 namespace gemma::cuda {
 
-cudaError_t LaunchMatvecF32(const MatvecParams& params, const MatvecLaunch& launch) {
-  return LaunchMatvec<Layout::kF32>(params, launch);
-}
-
-cudaError_t LaunchMatvecF16(const MatvecParams& params, const MatvecLaunch& launch) {
-  return LaunchMatvec<Layout::kF16>(params, launch);
-}
-
-cudaError_t LaunchMatvecBF16(const MatvecParams& params, const MatvecLaunch& launch) {
-  return LaunchMatvec<Layout::kBF16>(params, launch);
-}
+template cudaError_t LaunchMatvec<WeightLayout::kF32>(const MatvecParams&, const LaunchOptions&);
+template cudaError_t LaunchMatvec<WeightLayout::kF16>(const MatvecParams&, const LaunchOptions&);
+template cudaError_t LaunchMatvec<WeightLayout::kBF16>(const MatvecParams&, const LaunchOptions&);
 
 }  // namespace gemma::cuda

@@ -36,7 +36,7 @@ GEMMA_DEVICE void LoadPiece(const float* from, int piece, float (&v)[8]) {
 }
 
 // kThreads: the block's first threads, which prepare the input.
-template <Layout kLayout, int kTokens, int kThreads = kMatvecThreads>
+template <WeightLayout kLayout, int kTokens, int kThreads = kMatvecThreads>
 class MatvecInput {
  public:
   GEMMA_DEVICE MatvecInput(const MatvecParams& p, std::byte* shared, const MatvecShared& layout)

@@ -2,12 +2,7 @@
 
 namespace gemma::cuda {
 
-cudaError_t LaunchMatvecInt4(const MatvecParams& params, const MatvecLaunch& launch) {
-  return LaunchMatvec<Layout::kInt4>(params, launch);
-}
-
-cudaError_t LaunchMatvecInt4Min(const MatvecParams& params, const MatvecLaunch& launch) {
-  return LaunchMatvec<Layout::kInt4Min>(params, launch);
-}
+template cudaError_t LaunchMatvec<WeightLayout::kInt4>(const MatvecParams&, const LaunchOptions&);
+template cudaError_t LaunchMatvec<WeightLayout::kInt4Min>(const MatvecParams&, const LaunchOptions&);
 
 }  // namespace gemma::cuda

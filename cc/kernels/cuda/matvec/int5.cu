@@ -2,12 +2,7 @@
 
 namespace gemma::cuda {
 
-cudaError_t LaunchMatvecInt5(const MatvecParams& params, const MatvecLaunch& launch) {
-  return LaunchMatvec<Layout::kInt5>(params, launch);
-}
-
-cudaError_t LaunchMatvecInt5Min(const MatvecParams& params, const MatvecLaunch& launch) {
-  return LaunchMatvec<Layout::kInt5Min>(params, launch);
-}
+template cudaError_t LaunchMatvec<WeightLayout::kInt5>(const MatvecParams&, const LaunchOptions&);
+template cudaError_t LaunchMatvec<WeightLayout::kInt5Min>(const MatvecParams&, const LaunchOptions&);
 
 }  // namespace gemma::cuda

@@ -2,8 +2,6 @@
 
 namespace gemma::cuda {
 
-cudaError_t LaunchMatvecInt8(const MatvecParams& params, const MatvecLaunch& launch) {
-  return LaunchMatvec<Layout::kInt8>(params, launch);
-}
+template cudaError_t LaunchMatvec<WeightLayout::kInt8>(const MatvecParams&, const LaunchOptions&);
 
 }  // namespace gemma::cuda

@@ -2,16 +2,8 @@
 
 namespace gemma::cuda {
 
-cudaError_t LaunchMatvecQ4K(const MatvecParams& params, const MatvecLaunch& launch) {
-  return LaunchMatvec<Layout::kQ4_K>(params, launch);
-}
-
-cudaError_t LaunchMatvecQ5K(const MatvecParams& params, const MatvecLaunch& launch) {
-  return LaunchMatvec<Layout::kQ5_K>(params, launch);
-}
-
-cudaError_t LaunchMatvecQ6K(const MatvecParams& params, const MatvecLaunch& launch) {
-  return LaunchMatvec<Layout::kQ6_K>(params, launch);
-}
+template cudaError_t LaunchMatvec<WeightLayout::kQ4_K>(const MatvecParams&, const LaunchOptions&);
+template cudaError_t LaunchMatvec<WeightLayout::kQ5_K>(const MatvecParams&, const LaunchOptions&);
+template cudaError_t LaunchMatvec<WeightLayout::kQ6_K>(const MatvecParams&, const LaunchOptions&);
 
 }  // namespace gemma::cuda

@@ -33,18 +33,18 @@ GEMMA_DEVICE int IsOddBlock(const MatvecParams& p, int in_tile) {
 }
 
 // kWhole: matrices of whole units with groups of 32 (WholeCopier).
-template <Layout kLayout, int kTokens, bool kWhole>
+template <WeightLayout kLayout, int kTokens, bool kWhole>
 struct MatvecTypes {
   static constexpr bool kGroups = LanesTakeGroups(kLayout, kTokens);
   static constexpr bool kAnyGroup =
-      !kWhole || kLayout == Layout::kInt8;  // the 8-bit head has one scale a row
+      !kWhole || kLayout == WeightLayout::kInt8;  // the 8-bit head has one scale a row
   using Copier =
       std::conditional_t<kWhole, WholeCopier<kLayout, kGroups>, AnyCopier<kLayout, kGroups>>;
   using Multiplier = std::conditional_t<kGroups, GroupMultiplier<kLayout, kTokens, kAnyGroup>,
                                         TokenMultiplier<kLayout, kTokens, kAnyGroup>>;
 };
 
-template <Layout kLayout, int kTokens, bool kWhole>
+template <WeightLayout kLayout, int kTokens, bool kWhole>
 __global__ void __launch_bounds__(kMatvecThreads, 1)
     MatvecKernel(const __grid_constant__ MatvecParams p,
                  const __grid_constant__ MatvecShared shared_layout) {
@@ -82,7 +82,7 @@ __global__ void __launch_bounds__(kMatvecThreads, 1)
 #pragma unroll 1
     while (at.tile == tile && at.unit < range.end) {
       context.in_tile = at.in_tile;
-      if (kLayout == Layout::kQ6_K) context.odd = IsOddBlock(p, at.in_tile);
+      if (kLayout == WeightLayout::kQ6_K) context.odd = IsOddBlock(p, at.in_tile);
       multiplier.LoadInput(context);
       WaitCopies<kStages - 1>();
       __syncwarp();
@@ -102,25 +102,24 @@ __global__ void __launch_bounds__(kMatvecThreads, 1)
   }
 }
 
-template <Layout kLayout, int kTokens, bool kWhole>
-cudaError_t LaunchMatvecKernel(const MatvecParams& params, const MatvecLaunch& launch) {
+template <WeightLayout kLayout, int kTokens, bool kWhole>
+cudaError_t LaunchMatvecKernel(const MatvecParams& params, const LaunchOptions& launch) {
   const MatvecShared shared = MatvecSharedOf(kLayout, kTokens, params.units_per_tile);
-  LaunchShape shape{dim3(static_cast<unsigned>(launch.blocks)), kMatvecThreads,
-                    static_cast<size_t>(shared.bytes), launch.overlap, launch.stream};
-  if (shape.shared_bytes < kExclusiveSharedBytes) shape.shared_bytes = kExclusiveSharedBytes;
+  const LaunchShape shape{dim3(static_cast<unsigned>(params.blocks)), kMatvecThreads,
+                    Exclusive(shared.bytes, launch), launch};
   return Launch(MatvecKernel<kLayout, kTokens, kWhole>, shape, params, shared);
 }
 
-template <Layout kLayout, bool kWhole>
-cudaError_t LaunchMatvecSlots(const MatvecParams& params, const MatvecLaunch& launch) {
+template <WeightLayout kLayout, bool kWhole>
+cudaError_t LaunchMatvecSlots(const MatvecParams& params, const LaunchOptions& launch) {
   const int slots = TokenSlots(params);
   if (slots == 1) return LaunchMatvecKernel<kLayout, 1, kWhole>(params, launch);
   if (slots == 2) return LaunchMatvecKernel<kLayout, 2, kWhole>(params, launch);
-  return LaunchMatvecKernel<kLayout, kMaxMatvecTokens, kWhole>(params, launch);
+  return LaunchMatvecKernel<kLayout, kMaxDecodeTokens, kWhole>(params, launch);
 }
 
-template <Layout kLayout>
-cudaError_t LaunchMatvec(const MatvecParams& params, const MatvecLaunch& launch) {
+template <WeightLayout kLayout>
+cudaError_t LaunchMatvec(const MatvecParams& params, const LaunchOptions& launch) {
   return params.full_rows ? LaunchMatvecSlots<kLayout, true>(params, launch)
                           : LaunchMatvecSlots<kLayout, false>(params, launch);
 }

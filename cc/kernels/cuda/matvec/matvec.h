@@ -1,48 +1,34 @@
-// out = in * transpose(weight) for 1 to 8 tokens, with what surrounds it in a decoder fused in.
+// out = in * transpose(weight) for 1 to 8 rows of input, bound by reading the weights once, with
+// what surrounds it in a decoder fused in. RunProduct (product/product.h) chooses between this and
+// gemm/.
 #ifndef CC_KERNELS_CUDA_MATVEC_MATVEC_H_
 #define CC_KERNELS_CUDA_MATVEC_MATVEC_H_
 
-#include <cstdint>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "cc/kernels/cuda/runtime/context.h"
-#include "cc/kernels/cuda/matvec/params.h"
-#include "cc/kernels/weight_layout.h"
+#include "cc/kernels/cuda/runtime/operands.h"
 
 namespace gemma::cuda {
-
-struct Matvec {
-  struct Output {
-    WeightView weight;    // [rows, columns] in device memory (matrix_from.h)
-    void* out = nullptr;  // [tokens, rows]
-  };
-
-  int64_t tokens = 0;   // 1 to kMaxMatvecTokens, to half of that where paired
-  bool paired = false;  // `in`, and `out` if it is float16, are pairs (activation.h)
-  const uint16_t* in =
-      nullptr;     // float16 (activation.h) [tokens, columns], aligned to 8 bytes; null with a norm
-  FusedNorm norm;  // where x is not null: the input is computed from the residual stream (1 token)
-  std::vector<Output> outputs;  // projections that share the input: at most kMaxMatvecParts
-  // gated: outputs holds gate and up, and the first one's `out` gets gelu(gate) * up.
-  bool gated = false;
-  bool half_out = false;  // `out` is float16 (activation.h), else float32
-  float softcap = 0;      // out = softcap * tanh(out / softcap) where > 0
-  // The product that follows in the stream, if it is known: its weights are brought near. Read
-  // during the call alone; of it, only the outputs' weights and `gated` count.
-  const Matvec* next = nullptr;
-};
 
 // Scratch memory that RunMatvec needs.
 Regions MatvecRegions(const Device& device);
 
-// True when RunMatvec can compute a norm into this product: 1 token, a width that fits and shapes
-// with their own kernel. The input is paired or not as `paired` says.
-bool CanFuseNorm(const Matvec& op);
+// True when RunMatvec can compute a norm into this product: 1 token, and tiles for a width whose
+// norm fits registers and whose input fits shared memory whole.
+bool CanFuseNorm(const Product& op, const Device& device);
 
-// InvalidArgument for more tokens, outputs or columns than stated, or a norm that CanFuseNorm
-// refuses.
-absl::Status RunMatvec(const Matvec& op, const Context& context);
+// False where some output would take the fallback only because its input and a ring of weights do
+// not fit a block's shared memory together.
+bool MatvecFits(const Product& op, const Device& device);
+
+// The launches of RunMatvec, for tests.
+std::vector<PlannedLaunch> PlanMatvec(const Product& op, const Device& device);
+
+// InvalidArgument for more than kMaxDecodeTokens rows, what CheckProduct refuses, or a norm that
+// CanFuseNorm refuses.
+absl::Status RunMatvec(const Product& op, const Context& context);
 
 }  // namespace gemma::cuda
 

@@ -46,9 +46,9 @@ void CheckPlain(const WeightShape& shape, int64_t tokens, bool paired = false) {
   const ActivationValues in = RandomInput(paired, tokens, shape.columns, 1, random);
   const DeviceArray<uint16_t> device_in(in.bits);
   DeviceArray<float> out(static_cast<size_t>(tokens) * shape.rows);
-  Matvec op;
+  Product op;
   op.tokens = tokens;
-  op.paired = paired;
+  op.in_number = paired ? Number::kFloat16Pair : Number::kFloat16;
   op.in = device_in.get();
   op.outputs = {{weight.on_device(), out.get()}};
   ASSERT_TRUE(RunMatvec(op, context.get()).ok());
@@ -90,7 +90,7 @@ TEST(MatvecTest, Pairs) {
   CheckPlain({WeightLayout::kBF16, 9, 33, 0}, 4, true);
 }
 
-// Tiles of 16 rows, units of 256 columns, blocks that share a tile: their borders.
+// Tiles of 32 rows, units of 256 columns, blocks that share a tile: their borders.
 TEST(MatvecTest, OddSizes) {
   for (const WeightLayout layout :
        {WeightLayout::kInt4, WeightLayout::kInt8, WeightLayout::kBF16}) {
@@ -150,7 +150,7 @@ void CheckOutputsThatShareAnInput(uint32_t k_rows) {
   const ActivationValues in = RandomActivations(columns, 1, random);
   const DeviceArray<uint16_t> device_in(in.bits);
   DeviceArray<float> q_out(q_rows), k_out(k_rows), v_out(24);
-  Matvec op;
+  Product op;
   op.tokens = 1;
   op.in = device_in.get();
   op.outputs = {
@@ -176,12 +176,13 @@ void CheckGated(WeightLayout gate_layout, WeightLayout up_layout, int64_t tokens
   const ActivationValues in = RandomInput(paired, tokens, columns, 1, random);
   const DeviceArray<uint16_t> device_in(in.bits);
   DeviceArray<uint16_t> out((paired ? 2 : 1) * static_cast<size_t>(tokens) * rows);
-  Matvec op;
+  Product op;
   op.tokens = tokens;
-  op.paired = paired;
+  op.in_number = paired ? Number::kFloat16Pair : Number::kFloat16;
   op.in = device_in.get();
   op.outputs = {{gate.on_device(), out.get()}, {up.on_device(), nullptr}};
-  op.gated = op.half_out = true;
+  op.gated = true;
+  op.out_number = op.in_number;
   ASSERT_TRUE(RunMatvec(op, context.get()).ok());
   std::vector<float> a = Reference(gate, in.values, tokens), b = Reference(up, in.values, tokens);
   reference::Compute(GatedGelu{a.data(), b.data(), static_cast<int64_t>(a.size()), a.data()});
@@ -216,7 +217,7 @@ TEST(MatvecTest, Softcap) {
   const ActivationValues in = RandomActivations(512, 60, random);
   const DeviceArray<uint16_t> device_in(in.bits);
   DeviceArray<float> out(300);
-  Matvec op;
+  Product op;
   op.tokens = 1;
   op.in = device_in.get();
   op.outputs = {{weight.on_device(), out.get()}};
@@ -240,9 +241,9 @@ void CheckFusedNorm(uint32_t columns, uint32_t rows, bool paired) {
   const DeviceArray<float> device_x(x), device_branch(branch), device_w1(w1), device_w2(w2),
       scalar(std::vector<float>{0.7f});
   DeviceArray<float> x_out(columns), out(rows);
-  Matvec op;
+  Product op;
   op.tokens = 1;
-  op.paired = paired;
+  op.in_number = paired ? Number::kFloat16Pair : Number::kFloat16;
   op.norm = {device_x.get(), device_branch.get(), device_w1.get(),
              scalar.get(),   device_w2.get(),     x_out.get(),
              1e-6f};
@@ -267,7 +268,7 @@ TEST(MatvecTest, FusedNorm) {
   }
 }
 
-// The same bits whatever the timing: several runs, one of them overlapping.
+// The same bits whatever the timing.
 TEST(MatvecTest, IsDeterministic) {
   std::mt19937 random(9);
   TestContext context;
@@ -276,7 +277,7 @@ TEST(MatvecTest, IsDeterministic) {
   std::vector<std::vector<float>> results;
   for (int run = 0; run < 3; ++run) {
     DeviceArray<float> out(160);
-    Matvec op;
+    Product op;
     op.tokens = 1;
     op.in = in.get();
     op.outputs = {{weight.on_device(), out.get()}};
@@ -292,17 +293,17 @@ TEST(MatvecTest, RefusesInASentence) {
   TestContext context;
   const RandomWeight weight({WeightLayout::kInt4, 16, 64, 32}, random),
       other({WeightLayout::kInt4, 16, 128, 32}, random);
-  Matvec op;
+  Product op;
   op.tokens = 9;
   op.outputs = {{weight.on_device(), nullptr}};
   EXPECT_EQ(RunMatvec(op, context.get()).message(),
             "matvec: 9 tokens (1 to 8; use the GEMM for more)");
   op.tokens = 5;
-  op.paired = true;
+  op.in_number = Number::kFloat16Pair;
   EXPECT_EQ(RunMatvec(op, context.get()).message(),
             "matvec: 5 tokens of pairs (1 to 4; use the GEMM for more)");
   op.tokens = 1;
-  op.paired = false;
+  op.in_number = Number::kFloat16;
   op.outputs.push_back({other.on_device(), nullptr});
   EXPECT_EQ(RunMatvec(op, context.get()).message(),
             "matvec: weights of 128 and 64 columns cannot share an input");

@@ -43,7 +43,7 @@ GEMMA_DEVICE Factors UnpackFactors(const uint4& packed, int group) {
 }
 
 // The factors of group `group` (0 to 7) of a unit's row (0 to 15 of the half).
-template <Layout kLayout, bool kAnyGroup>
+template <WeightLayout kLayout, bool kAnyGroup>
 GEMMA_DEVICE Factors LoadFactors(const MatvecParams& p, const std::byte* stage, int row,
                                  int group) {
   constexpr StageLayout kStage = StageOf(kLayout);
@@ -62,12 +62,12 @@ GEMMA_DEVICE Factors LoadFactors(const MatvecParams& p, const std::byte* stage, 
 
 // Q6_K: d of a row, whose word also holds that of a neighbouring unit.
 GEMMA_DEVICE float LoadD(const std::byte* stage, int row, int odd) {
-  const uint32_t pair = LoadWord(stage + StageOf(Layout::kQ6_K).blocks + row * 4);
+  const uint32_t pair = LoadWord(stage + StageOf(WeightLayout::kQ6_K).blocks + row * 4);
   return odd != 0 ? HalfHighToFloat(pair) : HalfLowToFloat(pair);
 }
 
 // A sum times this is the product, or, where scales come in the epilogue, what they multiply.
-constexpr float ResultUnit(Layout l) {
+constexpr float ResultUnit(WeightLayout l) {
   return HasNibbles(l) ? kActivationUnit / kQuantum / kHighNibble : kActivationUnit;
 }
 
@@ -87,7 +87,7 @@ struct UnitContext {
 // in the rows of lanes with t = n % 4 and zeros elsewhere. So column n of the result is the sum
 // over group 4 i + n % 4 for token n / 4. This lane gets the columns 2t and 2t + 1: groups 4 i + 2
 // (t % 2) and the next one.
-template <Layout kLayout, int kTokens, bool kAnyGroup>
+template <WeightLayout kLayout, int kTokens, bool kAnyGroup>
 class GroupMultiplier {
  public:
   static constexpr StageLayout kStage = StageOf(kLayout);
@@ -137,7 +137,7 @@ class GroupMultiplier {
 #pragma unroll
     for (int r = 0; r < 2; ++r) LoadRow(stage, g + 8 * r, i, words[r], more[r], extra[r]);
     float low[4] = {0, 0, 0, 0}, high[4] = {0, 0, 0, 0};
-    if constexpr (kLayout == Layout::kQ6_K) {
+    if constexpr (kLayout == WeightLayout::kQ6_K) {
       SetStart(c.in.starts[(2 * set) * 4 + t], low);
       SetStart(c.in.starts[(2 * set + 1) * 4 + t], high);
     } else if constexpr (ZeroPoint(kLayout) > 0) {
@@ -169,7 +169,7 @@ class GroupMultiplier {
                                    uint4& more, uint4& extra) {
     const int t = Lane() % 4;
     const std::byte* const values = stage + row * kStage.row;
-    if constexpr (kLayout == Layout::kInt8) {
+    if constexpr (kLayout == WeightLayout::kInt8) {
       words = LoadFourWords(values + SwizzledChunk<kLayout, true>(row, 8 * i + 2 * t) * 16);
       more = LoadFourWords(values + SwizzledChunk<kLayout, true>(row, 8 * i + 2 * t + 1) * 16);
     } else {
@@ -177,7 +177,7 @@ class GroupMultiplier {
     }
     const std::byte* const plane = stage + kStage.extra + row * kStage.extra_row;
     if constexpr (HasBitPlane(kLayout)) extra.x = LoadWord(plane + (4 * i + t) * 4);
-    if constexpr (kLayout == Layout::kQ6_K) {
+    if constexpr (kLayout == WeightLayout::kQ6_K) {
       const uint2 pair = *reinterpret_cast<const uint2*>(plane + (4 * i + t) * 8);
       extra.x = pair.x, extra.y = pair.y;
     }
@@ -189,14 +189,14 @@ class GroupMultiplier {
 
   GEMMA_DEVICE static void Spread(const uint4& words, const uint4& more, const uint4& extra, int w,
                                   int r, Fragments& a) {
-    if constexpr (kLayout == Layout::kInt8) {
+    if constexpr (kLayout == WeightLayout::kInt8) {
       // Columns 4w to 4w + 3 and 16 + 4w to 16 + 4w + 3.
       SpreadInt8(Word(words, w), Word(more, w), r, a);
     } else {
       SpreadNibbles(Word(words, w), r, a);
     }
     if constexpr (HasBitPlane(kLayout)) SpreadBits(extra.x, w, r, a);
-    if constexpr (kLayout == Layout::kQ6_K) SpreadPairs(w % 2 == 0 ? extra.x : extra.y, w, r, a);
+    if constexpr (kLayout == WeightLayout::kQ6_K) SpreadPairs(w % 2 == 0 ? extra.x : extra.y, w, r, a);
   }
 
   // Row r (g or g + 8): the two groups of this lane's result.
@@ -204,7 +204,7 @@ class GroupMultiplier {
                                      int r, const float (&low)[4], const float (&high)[4],
                                      const float (&totals)[2], float (&sums)[4]) {
     const int first = 4 * i + Lane() % 2 * 2;
-    if constexpr (kLayout == Layout::kQ6_K) {
+    if constexpr (kLayout == WeightLayout::kQ6_K) {
       // Two scales a group, four for the lane: one word.
       const uint32_t scales = LoadWord(stage + kStage.scales + row * 16 + first * 2);
       const float d = LoadD(stage, row, c.odd);
@@ -245,7 +245,7 @@ class GroupMultiplier {
 //
 // Lane 4 g + t takes columns 4t to 4t + 3 and 16 + 4t to 16 + 4t + 3 of every block of 32 columns,
 // of rows g and g + 8; columns of the result are tokens.
-template <Layout kLayout, int kTokens, bool kAnyGroup>
+template <WeightLayout kLayout, int kTokens, bool kAnyGroup>
 class TokenMultiplier {
  public:
   static constexpr StageLayout kStage = StageOf(kLayout);
@@ -299,7 +299,7 @@ class TokenMultiplier {
       }
       const uint32_t (&x)[2] = {x_[b][2 * half], x_[b][2 * half + 1]};
       uint32_t a[4];
-      if constexpr (kLayout == Layout::kF16) {
+      if constexpr (kLayout == WeightLayout::kF16) {
         for (int r = 0; r < 2; ++r) {
           a[r] = PackHalf(f[r][0], f[r][2]);
           a[r + 2] = PackHalf(f[r][1], f[r][3]);
@@ -324,7 +324,7 @@ class TokenMultiplier {
     for (int r = 0; r < 2; ++r) {
       const int row = g + 8 * r;
       const std::byte* const values = stage + row * kStage.row + t * 4;
-      if constexpr (kLayout == Layout::kInt8) {
+      if constexpr (kLayout == WeightLayout::kInt8) {
         SpreadInt8(LoadWord(values + SwizzledChunk<kLayout, false>(row, 2 * b) * 16),
                    LoadWord(values + SwizzledChunk<kLayout, false>(row, 2 * b + 1) * 16), r, a);
       } else {
@@ -332,7 +332,7 @@ class TokenMultiplier {
       }
       const std::byte* const extra = stage + kStage.extra + row * kStage.extra_row;
       if constexpr (HasBitPlane(kLayout)) SpreadBits(LoadWord(extra + b * 4), t, r, a);
-      if constexpr (kLayout == Layout::kQ6_K)
+      if constexpr (kLayout == WeightLayout::kQ6_K)
         SpreadPairs(LoadWord(extra + t % 2 * 4 + b * 8), t, r, a);
     }
   }
@@ -356,7 +356,7 @@ class TokenMultiplier {
     const int g = Lane() / 4;
     Fragments a;
     LoadFragments(stage, b, a);
-    if constexpr (kLayout == Layout::kQ6_K) {
+    if constexpr (kLayout == WeightLayout::kQ6_K) {
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
         const float4 start = Start(c, b, half);
@@ -372,7 +372,7 @@ class TokenMultiplier {
       }
     } else {
       float4 start = make_float4(0, 0, 0, 0);
-      if constexpr (kLayout != Layout::kInt8) start = Start(c, b, 0);
+      if constexpr (kLayout != WeightLayout::kInt8) start = Start(c, b, 0);
       const float starts[4] = {start.x, start.y, start.z, start.w};
       float product[4] = {0, 0, 0, 0};
       if constexpr (ZeroPoint(kLayout) > 0) {

@@ -8,12 +8,15 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "cc/kernels/cuda/device/fused_norm.h"
+#include "cc/kernels/cuda/device/launch_options.h"
 #include "cc/kernels/cuda/device/matrix.h"
+#include "cc/kernels/cuda/device/number.h"
+#include "cc/kernels/limits.h"
 
 namespace gemma::cuda {
 
 inline constexpr int kMaxMatvecParts = 4;
-inline constexpr int kMaxMatvecTokens = 8;  // rows of the input, two a token where paired
 // A tile has 32 rows, in two halves of 16, which a warp multiplies one after the other: a half is
 // what the tensor cores take.
 inline constexpr int kTileRows = 32;
@@ -31,42 +34,31 @@ struct MatvecPart {
   void* out = nullptr;    // [tokens, rows]
 };
 
-// x_out = (x + branch / rms(branch) * branch_weight) * scalar;  in = x_out / rms(x_out) * weight.
-// One token, as a number or a pair.
-struct FusedNorm {
-  const float* x = nullptr;              // [columns]; null: no fused norm
-  const float* branch = nullptr;         // [columns]; null: x_out = x
-  const float* branch_weight = nullptr;  // [columns]
-  const float* scalar = nullptr;         // one number; null: 1
-  const float* weight = nullptr;         // [columns]
-  float* x_out = nullptr;                // [columns], not x; null when there is no branch
-  float epsilon = 0;
-};
-
 struct MatvecParams {
   MatvecPart parts[kMaxMatvecParts];
   int32_t part_count = 0;
   int32_t columns = 0;  // of the matrices
-  int32_t first_column =
-      0;  // where the launch's units begin: a multiple of 256; not 0 when inputs are cut to fit
+  // Where the launch's units begin: a multiple of 256; not 0 when inputs are cut to fit.
+  int32_t first_column = 0;
   int32_t units_per_tile = 0;
   int32_t total_units = 0;
-  int32_t tokens = 0;         // rows of the input: where paired, two a token
-  bool paired = false;        // `in`, and `out` if it is float16, are pairs (activation.h)
+  int32_t tokens = 0;         // rows of the input: two a token of pairs
+  Number in_number = Number::kFloat16;
+  Number out_number = Number::kFloat32;  // or in_number
   int32_t group = 0;          // columns that share a scale, of all parts; 0: see float_scales
   bool float_scales = false;  // one float32 scale (and min) a row, applied when the row is complete
-  bool full_rows = false;  // whole tiles of whole units, and every row of a plane is aligned to 16
-                           // bytes (WholeCopier)
+  // Whole tiles of whole units, and every row of a plane is aligned to 16 bytes (WholeCopier).
+  bool full_rows = false;
   bool whole_tiles = false;      // a block never shares a tile with its neighbour
   bool gated = false;            // out = gelu(first) * second
-  bool half_out = false;         // float16 (activation.h), else float32
   bool accumulate = false;       // out += (float32 only)
+  int32_t blocks = 0;            // of the grid; not of the fallback's
   float softcap = 0;             // out = softcap * tanh(out / softcap); 0: off
   const uint16_t* in = nullptr;  // float16 (activation.h) [tokens, in_stride]
   int64_t in_stride = 0;
   int64_t out_stride = 0;  // 0: the part's rows
   FusedNorm norm;
-  float* boundary_sums = nullptr;      // [blocks][kTileRows * kMaxMatvecTokens]
+  float* boundary_sums = nullptr;      // [blocks][kTileRows * kMaxDecodeTokens]
   uint32_t* boundary_flags = nullptr;  // [blocks], all 0 between launches
 };
 
@@ -95,20 +87,13 @@ inline constexpr int kMaxPieceColumns = kStreamWarps * 3 * 128;
 inline constexpr int kMaxStreamStages = 4;
 inline constexpr int kStreamClaims = 4;  // counters, used in turn
 
-struct MatvecLaunch {
-  int blocks = 0;
-  size_t shared_bytes = 0;
-  bool overlap = false;
-  cudaStream_t stream = nullptr;
-};
-
 // Columns of a unit, the piece of a tile that a warp copies (a half at a time) and multiplies.
-constexpr int UnitColumns(Layout l) { return l == Layout::kF32 ? 64 : IsFloat(l) ? 128 : 256; }
+constexpr int UnitColumns(WeightLayout l) { return l == WeightLayout::kF32 ? 64 : IsFloat(l) ? 128 : 256; }
 
 // How a warp multiplies quantized weights (multiply.h). For one or two tokens, a lane takes
 // a group of 32 columns, and the columns of the tensor core's result are groups; for more, all
 // lanes take the same group, and the columns are tokens.
-constexpr bool LanesTakeGroups(Layout l, int slots) { return !IsFloat(l) && slots <= 2; }
+constexpr bool LanesTakeGroups(WeightLayout l, int slots) { return !IsFloat(l) && slots <= 2; }
 
 // Shared memory that half of a unit takes in a warp's ring (copy.h): 16 rows of values, then
 // of what else belongs to them.
@@ -123,23 +108,23 @@ struct StageLayout {
   int bytes = 0;
 };
 
-constexpr StageLayout StageOf(Layout l) {
+constexpr StageLayout StageOf(WeightLayout l) {
   StageLayout s;
   s.value_bytes = UnitColumns(l) / 32 * ValueBytes(l);
   // Rows of unquantized weights are padded, those of others permuted (SwizzledChunk), so that reads
   // meet different banks.
-  s.row = s.value_bytes + (l == Layout::kF32 ? 64 : IsFloat(l) ? 32 : 0);
+  s.row = s.value_bytes + (l == WeightLayout::kF32 ? 64 : IsFloat(l) ? 32 : 0);
   s.scales = kHalfRows * s.row;
   s.mins = s.scales + (IsFloat(l) ? 0 : kHalfRows * 16);
   s.extra = s.mins + (HasMins(l) ? kHalfRows * 16 : 0);
-  s.extra_row = HasBitPlane(l) ? 48 : l == Layout::kQ6_K ? 80 : 0;
+  s.extra_row = HasBitPlane(l) ? 48 : l == WeightLayout::kQ6_K ? 80 : 0;
   s.blocks = s.extra + kHalfRows * s.extra_row;
-  s.bytes = s.blocks + (l == Layout::kQ6_K ? kHalfRows * 4 : 0);
+  s.bytes = s.blocks + (l == WeightLayout::kQ6_K ? kHalfRows * 4 : 0);
   return s;
 }
 
 // Half units in a warp's ring: an even number, so that stages begin with first halves.
-constexpr int RingStages(Layout l, int slots) {
+constexpr int RingStages(WeightLayout l, int slots) {
   return StageOf(l).bytes <= 2560 && slots <= 4 ? 4 : 2;
 }
 
@@ -166,15 +151,15 @@ struct MatvecShared {
 constexpr int PartialSlots(int tokens) { return tokens <= 2 ? 4 : 2; }
 // Tokens that a kernel has room for.
 constexpr int TokenSlots(const MatvecParams& p) {
-  return p.tokens <= 2 ? p.tokens : kMaxMatvecTokens;
+  return p.tokens <= 2 ? p.tokens : kMaxDecodeTokens;
 }
-constexpr int SumColumns(Layout l) { return l == Layout::kQ6_K ? 16 : 32; }
+constexpr int SumColumns(WeightLayout l) { return l == WeightLayout::kQ6_K ? 16 : 32; }
 
 // What sums start from: a float4 as the four registers of a lane hold it. Where lanes take groups:
 // [4 groups][half, Q6_K only][token, pair of groups]; else [group or half][pair of tokens].
 constexpr int StartsPerGroup(int slots) { return slots <= 2 ? 1 : slots / 2; }
 
-constexpr MatvecShared MatvecSharedOf(Layout layout, int slots, int units_per_tile) {
+constexpr MatvecShared MatvecSharedOf(WeightLayout layout, int slots, int units_per_tile) {
   const int64_t columns = int64_t{units_per_tile} * UnitColumns(layout);
   MatvecShared s;
   s.activations = int64_t{kMatvecWarps} * RingStages(layout, slots) * StageOf(layout).bytes;
@@ -188,23 +173,15 @@ constexpr MatvecShared MatvecSharedOf(Layout layout, int slots, int units_per_ti
   return s;
 }
 
-// kInt4 and kInt4Min, compute capability 9.0.
-cudaError_t LaunchMatvecStream(const MatvecParams&, const MatvecStream&, const MatvecLaunch&);
+// kInt4 and kInt4Min, with bulk copies.
+cudaError_t LaunchMatvecStream(const MatvecParams&, const MatvecStream&, const LaunchOptions&);
 
-cudaError_t LaunchMatvecInt4(const MatvecParams&, const MatvecLaunch&);
-cudaError_t LaunchMatvecInt4Min(const MatvecParams&, const MatvecLaunch&);
-cudaError_t LaunchMatvecInt5(const MatvecParams&, const MatvecLaunch&);
-cudaError_t LaunchMatvecInt5Min(const MatvecParams&, const MatvecLaunch&);
-cudaError_t LaunchMatvecInt8(const MatvecParams&, const MatvecLaunch&);
-cudaError_t LaunchMatvecQ4K(const MatvecParams&, const MatvecLaunch&);
-cudaError_t LaunchMatvecQ5K(const MatvecParams&, const MatvecLaunch&);
-cudaError_t LaunchMatvecQ6K(const MatvecParams&, const MatvecLaunch&);
-cudaError_t LaunchMatvecF32(const MatvecParams&, const MatvecLaunch&);
-cudaError_t LaunchMatvecF16(const MatvecParams&, const MatvecLaunch&);
-cudaError_t LaunchMatvecBF16(const MatvecParams&, const MatvecLaunch&);
+// In int4.cu and so on, one source for each few layouts.
+template <WeightLayout kLayout>
+cudaError_t LaunchMatvec(const MatvecParams&, const LaunchOptions&);
 
-// Any shape of any layout: a warp for every output row, value by value.
-cudaError_t LaunchMatvecAnyShape(const MatvecParams&, const MatvecLaunch&);
+// The fallback, any shape of any layout: a warp for every output row, value by value.
+cudaError_t LaunchMatvecAnyShape(const MatvecParams&, const LaunchOptions&);
 
 }  // namespace gemma::cuda
 

@@ -69,7 +69,7 @@ struct RingPlace {
 
 // ---- the warp that claims and copies ----
 
-template <Layout kLayout>
+template <WeightLayout kLayout>
 class ChunkProducer {
  public:
   GEMMA_DEVICE explicit ChunkProducer(const StreamBlock& block) : b_(block) {}
@@ -196,7 +196,7 @@ class ChunkProducer {
 
 // Lane 4 g + t takes group t of four, of rows g and g + 8; multiply.h (GroupMultiplier) says
 // how groups and tokens share the columns of the tensor core's result.
-template <Layout kLayout, int kTokens>
+template <WeightLayout kLayout, int kTokens>
 class ChunkMultiplier {
  public:
   GEMMA_DEVICE ChunkMultiplier(const StreamBlock& block, const InputView& in)
@@ -308,7 +308,7 @@ class ChunkMultiplier {
 
 // ---- the warp that adds ----
 
-template <Layout kLayout, int kTokens>
+template <WeightLayout kLayout, int kTokens>
 class TileAdder {
  public:
   GEMMA_DEVICE explicit TileAdder(const StreamBlock& block) : b_(block) {}
@@ -342,7 +342,7 @@ class TileAdder {
 
   GEMMA_DEVICE void Store(int tile, float sum) const {
     const int token = Lane() / kStreamTileRows, r = Lane() % kStreamTileRows;
-    const bool paired = kTokens == 2 && b_.p.paired;
+    const bool paired = kTokens == 2 && IsPair(b_.p.in_number);
     const bool mine = paired ? token == 0 : token < kTokens && token < b_.p.tokens;
     int tile_in_part;
     const MatvecPart& part = PartOf(b_.p, tile, tile_in_part);
@@ -360,7 +360,7 @@ class TileAdder {
   const StreamBlock& b_;
 };
 
-template <Layout kLayout, int kTokens>
+template <WeightLayout kLayout, int kTokens>
 __global__ void __launch_bounds__(kMatvecThreads, 1)
     StreamKernel(const __grid_constant__ MatvecParams p, const __grid_constant__ MatvecStream s,
                  const __grid_constant__ StreamShared layout) {
@@ -385,28 +385,27 @@ __global__ void __launch_bounds__(kMatvecThreads, 1)
   }
 }
 
-template <Layout kLayout, int kTokens>
+template <WeightLayout kLayout, int kTokens>
 cudaError_t LaunchStreamKernel(const MatvecParams& params, const MatvecStream& stream,
-                               const MatvecLaunch& launch) {
+                               const LaunchOptions& launch) {
   const StreamShared layout = StreamSharedOf(params.columns, stream.piece_columns, HasMins(kLayout),
                                              kTokens, stream.stages);
-  LaunchShape shape{dim3(static_cast<unsigned>(launch.blocks)), kMatvecThreads,
-                    static_cast<size_t>(layout.bytes), launch.overlap, launch.stream};
-  if (shape.shared_bytes < kExclusiveSharedBytes) shape.shared_bytes = kExclusiveSharedBytes;
+  const LaunchShape shape{dim3(static_cast<unsigned>(params.blocks)), kMatvecThreads,
+                    Exclusive(layout.bytes, launch), launch};
   return Launch(StreamKernel<kLayout, kTokens>, shape, params, stream, layout);
 }
 
 }  // namespace
 
 cudaError_t LaunchMatvecStream(const MatvecParams& params, const MatvecStream& stream,
-                               const MatvecLaunch& launch) {
-  const bool mins = params.parts[0].first.layout == Layout::kInt4Min;
+                               const LaunchOptions& launch) {
+  const bool mins = params.parts[0].first.layout == WeightLayout::kInt4Min;
   if (params.tokens == 1) {
-    return mins ? LaunchStreamKernel<Layout::kInt4Min, 1>(params, stream, launch)
-                : LaunchStreamKernel<Layout::kInt4, 1>(params, stream, launch);
+    return mins ? LaunchStreamKernel<WeightLayout::kInt4Min, 1>(params, stream, launch)
+                : LaunchStreamKernel<WeightLayout::kInt4, 1>(params, stream, launch);
   }
-  return mins ? LaunchStreamKernel<Layout::kInt4Min, 2>(params, stream, launch)
-              : LaunchStreamKernel<Layout::kInt4, 2>(params, stream, launch);
+  return mins ? LaunchStreamKernel<WeightLayout::kInt4Min, 2>(params, stream, launch)
+              : LaunchStreamKernel<WeightLayout::kInt4, 2>(params, stream, launch);
 }
 
 }  // namespace gemma::cuda

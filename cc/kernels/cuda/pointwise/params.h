@@ -6,16 +6,16 @@
 
 #include <cstdint>
 
+#include "cc/kernels/cuda/device/launch_options.h"
 #include "cc/kernels/cuda/device/matrix.h"
+#include "cc/kernels/cuda/device/number.h"
 
 namespace gemma::cuda {
 
-// A buffer of activations, float32, float16 or pairs of float16 (activation.h). Only outputs are
-// pairs.
+// A buffer of activations. Only outputs are pairs.
 struct Activations {
   void* data = nullptr;
-  bool half = false;
-  bool paired = false;  // pairs, where half
+  Number number = Number::kFloat32;
 };
 
 // x_out = (x + branch / rms(branch) * branch_weight) * scalar;  out = x_out / rms(x_out) * weight,
@@ -55,12 +55,9 @@ struct PointwiseParams {
   float cap = 0;
 };
 
-cudaError_t LaunchNorm(const NormParams&, bool overlap, cudaStream_t stream);
-cudaError_t LaunchEmbed(const EmbedParams&, bool overlap, cudaStream_t stream);
-cudaError_t LaunchPointwise(const PointwiseParams&, bool overlap, cudaStream_t stream);
-
-// The whole weight, to the last bit what docs/formats.md defines. out: [rows, columns]
-cudaError_t LaunchDequantize(const Matrix&, float* out, cudaStream_t stream);
+cudaError_t LaunchNorm(const NormParams&, const LaunchOptions&);
+cudaError_t LaunchEmbed(const EmbedParams&, const LaunchOptions&);
+cudaError_t LaunchPointwise(const PointwiseParams&, const LaunchOptions&);
 
 }  // namespace gemma::cuda
 

@@ -11,18 +11,18 @@ namespace {
 constexpr int kThreads = 256;
 
 GEMMA_DEVICE float LoadOne(const Activations& from, int64_t i) {
-  if (from.half)
+  if (IsHalf(from.number))
     return HalfBitsToFloat(static_cast<const uint16_t*>(from.data)[i]) * kActivationUnit;
   return static_cast<const float*>(from.data)[i];
 }
 
 // columns: of a row
 GEMMA_DEVICE void StoreOne(const Activations& to, int64_t i, int64_t columns, float value) {
-  if (to.paired) {
+  if (IsPair(to.number)) {
     __half* const nearest = static_cast<__half*>(to.data) + i + i / columns * columns;
     nearest[0] = __float2half_rn(value * kActivationScale);
     nearest[columns] = __float2half_rn(HalfRest(value * kActivationScale) * kPairScale);
-  } else if (to.half) {
+  } else if (IsHalf(to.number)) {
     static_cast<__half*>(to.data)[i] = __float2half_rn(value * kActivationScale);
   } else {
     static_cast<float*>(to.data)[i] = value;
@@ -31,7 +31,7 @@ GEMMA_DEVICE void StoreOne(const Activations& to, int64_t i, int64_t columns, fl
 
 // Four neighbours, i a multiple of 4.
 GEMMA_DEVICE float4 LoadFour(const Activations& from, int64_t i) {
-  if (!from.half) return *reinterpret_cast<const float4*>(static_cast<const float*>(from.data) + i);
+  if (!IsHalf(from.number)) return *reinterpret_cast<const float4*>(static_cast<const float*>(from.data) + i);
   const uint2 v = *reinterpret_cast<const uint2*>(static_cast<const uint16_t*>(from.data) + i);
   constexpr float kUnit = kActivationUnit;
   return make_float4(HalfLowToFloat(v.x) * kUnit, HalfHighToFloat(v.x) * kUnit,
@@ -44,7 +44,7 @@ GEMMA_DEVICE uint2 PackFour(const float4& v, float scale) {
 
 // Not of pairs.
 GEMMA_DEVICE void StoreFour(const Activations& to, int64_t i, const float4& v) {
-  if (to.half) {
+  if (IsHalf(to.number)) {
     *reinterpret_cast<uint2*>(static_cast<uint16_t*>(to.data) + i) = PackFour(v, kActivationScale);
   } else {
     *reinterpret_cast<float4*>(static_cast<float*>(to.data) + i) = v;
@@ -78,7 +78,7 @@ class NormRow {
     const float factor = Factor(squares);
     for (int i = First(); i < p_.columns; i += kStep) {
       const float4 v = Scaled(Row(i), factor, p_.weight, i);
-      if (p_.out.paired) {
+      if (IsPair(p_.out.number)) {
         StorePairs(i, v);
       } else {
         StoreFour(p_.out, start_ + i, v);
@@ -189,47 +189,32 @@ __global__ void __launch_bounds__(kThreads)
   LetNextKernelStart();
   const int64_t i =
       (static_cast<int64_t>(blockIdx.x) * kThreads + static_cast<int64_t>(threadIdx.x)) * 4;
-  if (i + 4 <= p.size && !p.out.paired) {
+  if (i + 4 <= p.size && !IsPair(p.out.number)) {
     StoreFour(p.out, i, ApplyFour(p, i));
   } else {
     for (int64_t j = i; j < p.size && j < i + 4; ++j) StoreOne(p.out, j, p.columns, Apply(p, j));
   }
 }
 
-__global__ void __launch_bounds__(kThreads)
-    DequantizeKernel(const __grid_constant__ Matrix m, float* out) {
-  const int64_t row = blockIdx.x;
-  for (int c = static_cast<int>(threadIdx.x); c < m.columns; c += kThreads) {
-    out[row * m.columns + c] = LoadValue(m, row, c);
-  }
-}
-
 }  // namespace
 
-cudaError_t LaunchNorm(const NormParams& params, bool overlap, cudaStream_t stream) {
+cudaError_t LaunchNorm(const NormParams& params, const LaunchOptions& launch) {
   const size_t shared = (static_cast<size_t>(params.columns) + kThreads / kWarp) * sizeof(float);
-  const LaunchShape shape{dim3(static_cast<unsigned>(params.rows)), kThreads, shared, overlap,
-                          stream};
+  const LaunchShape shape{dim3(static_cast<unsigned>(params.rows)), kThreads, shared, launch};
   return Launch(NormKernel, shape, params);
 }
 
-cudaError_t LaunchEmbed(const EmbedParams& params, bool overlap, cudaStream_t stream) {
+cudaError_t LaunchEmbed(const EmbedParams& params, const LaunchOptions& launch) {
   const unsigned pieces = static_cast<unsigned>((params.weight.columns + kThreads - 1) / kThreads);
-  const LaunchShape shape{dim3(static_cast<unsigned>(params.tokens), pieces), kThreads, 0, overlap,
-                          stream};
+  const LaunchShape shape{dim3(static_cast<unsigned>(params.tokens), pieces), kThreads, 0, launch};
   return Launch(EmbedKernel, shape, params);
 }
 
-cudaError_t LaunchPointwise(const PointwiseParams& params, bool overlap, cudaStream_t stream) {
+cudaError_t LaunchPointwise(const PointwiseParams& params, const LaunchOptions& launch) {
   constexpr int64_t kEach = 4 * kThreads;
   const LaunchShape shape{dim3(static_cast<unsigned>((params.size + kEach - 1) / kEach)), kThreads,
-                          0, overlap, stream};
+                          0, launch};
   return Launch(PointwiseKernel, shape, params);
-}
-
-cudaError_t LaunchDequantize(const Matrix& matrix, float* out, cudaStream_t stream) {
-  const LaunchShape shape{dim3(static_cast<unsigned>(matrix.rows)), kThreads, 0, false, stream};
-  return Launch(DequantizeKernel, shape, matrix, out);
 }
 
 }  // namespace gemma::cuda

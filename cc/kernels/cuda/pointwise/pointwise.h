@@ -18,8 +18,6 @@ absl::Status RunEmbed(const WeightView& weight, EmbedParams op, const Context& c
 
 absl::Status RunPointwise(const PointwiseParams& op, const Context& context);
 
-absl::Status RunDequantize(const WeightView& weight, float* out, const Context& context);
-
 }  // namespace gemma::cuda
 
 #endif  // CC_KERNELS_CUDA_POINTWISE_POINTWISE_H_

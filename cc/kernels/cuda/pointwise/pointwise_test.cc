@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "cc/kernels/cuda/device/matrix_from.h"
+#include "cc/kernels/cuda/testing/dequantize.h"
 #include "cc/kernels/cuda/testing/device_array.h"
 #include "cc/kernels/reference.h"
 #include "gtest/gtest.h"
@@ -26,7 +28,8 @@ TEST(DequantizeTest, EqualsTheReferenceToTheLastBit) {
       if (!HasGroups(layout) && group != 32) continue;
       const RandomWeight weight({layout, 5, 512, HasGroups(layout) ? group : 0}, random);
       DeviceArray<float> out(5 * 512);
-      ASSERT_TRUE(RunDequantize(weight.on_device(), out.get(), context.get()).ok());
+      ASSERT_EQ(LaunchDequantize(MatrixFrom(weight.on_device()), out.get(), context->stream),
+                cudaSuccess);
       std::vector<float> expected(5 * 512);
       for (int r = 0; r < 5; ++r)
         reference::DequantizeRow(weight.host(), r, &expected[static_cast<size_t>(r) * 512]);
@@ -80,15 +83,15 @@ void CheckNorm(const NormCase& c) {
   NormParams op;
   op.x = device_x.get();
   if (c.branch) {
-    op.branch = c.half_branch ? Activations{branch_bits.get(), true}
-                              : Activations{branch_floats.get(), false};
+    op.branch = c.half_branch ? Activations{branch_bits.get(), Number::kFloat16}
+                              : Activations{branch_floats.get()};
     op.branch_weight = device_w1.get();
     op.scalar = scalar.get();
     op.x_out = x_out.get();
   }
   op.weight = device_w2.get();
   op.out =
-      c.half_out ? Activations{out_bits.get(), true, c.paired_out} : Activations{out.get(), false};
+      c.half_out ? Activations{out_bits.get(), c.paired_out ? Number::kFloat16Pair : Number::kFloat16} : Activations{out.get()};
   op.rows = c.rows;
   op.columns = c.columns;
   op.epsilon = 1e-6f;
@@ -134,8 +137,8 @@ TEST(PointwiseTest, AllThree) {
   auto run = [&](Pointwise operation, bool half) {
     PointwiseParams op;
     op.operation = operation;
-    op.a = half ? Activations{a_bits.get(), true} : Activations{a_floats.get(), false};
-    op.b = half ? Activations{b_bits.get(), true} : Activations{b_floats.get(), false};
+    op.a = half ? Activations{a_bits.get(), Number::kFloat16} : Activations{a_floats.get()};
+    op.b = half ? Activations{b_bits.get(), Number::kFloat16} : Activations{b_floats.get()};
     op.out = {out.get(), false};
     op.size = kSize;
     op.cap = 2;
@@ -165,7 +168,7 @@ TEST(PointwiseTest, ToPairs) {
   op.operation = Pointwise::kGatedGelu;
   op.a = {device_a.get()};
   op.b = {device_b.get()};
-  op.out = {out.get(), true, true};
+  op.out = {out.get(), Number::kFloat16Pair};
   op.size = kSize;
   op.columns = kColumns;
   ASSERT_TRUE(RunPointwise(op, context.get()).ok());

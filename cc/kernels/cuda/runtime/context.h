@@ -3,6 +3,7 @@
 #ifndef CC_KERNELS_CUDA_RUNTIME_CONTEXT_H_
 #define CC_KERNELS_CUDA_RUNTIME_CONTEXT_H_
 
+#include "cc/kernels/cuda/device/launch_options.h"
 #include "cc/kernels/cuda/runtime/device.h"
 #include "cc/kernels/cuda/runtime/workspace.h"
 
@@ -16,6 +17,8 @@ struct Context {
   // capability 9.0): it fills its shared memory with weights meanwhile. Every kernel of the stream
   // must then be one of this folder.
   bool overlap = false;
+
+  LaunchOptions launch() const { return {overlap, stream, ExclusiveSharedBytes(device)}; }
 };
 
 }  // namespace gemma::cuda

@@ -24,6 +24,17 @@ absl::StatusCode CodeOf(cudaError_t error) {
   }
 }
 
+// By compute capability: from `first` on, the last row that fits.
+struct Generation {
+  int first_major;
+  GpuFeatures features;
+};
+constexpr Generation kGenerations[] = {
+    {8, {}},  // Ampere, Ada
+    {9, {.overlap = true, .bulk_copies = true, .wgmma = true}},
+    {10, {.overlap = true, .bulk_copies = true}},  // Blackwell
+};
+
 absl::StatusOr<int> Attribute(cudaDeviceAttr attribute, int index) {
   int value = 0;
   GEMMA_RETURN_IF_ERROR(
@@ -32,6 +43,14 @@ absl::StatusOr<int> Attribute(cudaDeviceAttr attribute, int index) {
 }
 
 }  // namespace
+
+const GpuFeatures& Device::features() const {
+  const Generation* found = &kGenerations[0];
+  for (const Generation& generation : kGenerations) {
+    if (generation.first_major <= compute_major) found = &generation;
+  }
+  return found->features;
+}
 
 absl::Status ToStatus(cudaError_t error, absl::string_view what) {
   if (error == cudaSuccess) return absl::OkStatus();

@@ -16,6 +16,16 @@ namespace gemma::cuda {
 
 using Stream = cudaStream_t;
 
+// What the generations of GPUs can do, as far as kernels differ: the one place that knows.
+struct GpuFeatures {
+  // Programmatic dependent launch: a kernel starts while the one before it ends.
+  bool overlap = false;
+  // Bulk asynchronous copies into shared memory that arrive at an mbarrier.
+  bool bulk_copies = false;
+  // Hopper's warpgroup products (wgmma) and tensor maps (TMA), of sm_90a alone.
+  bool wgmma = false;
+};
+
 struct Device {
   std::string name;
   int index = 0;
@@ -24,7 +34,16 @@ struct Device {
   int multiprocessors = 0;
   size_t shared_bytes = 0;  // that one block may use
   size_t memory_bytes = 0;
+
+  const GpuFeatures& features() const;
 };
+
+// A block that asks for so much shared memory shares its multiprocessor with no other of its kind:
+// more than half of what a multiprocessor has, which is 1 KB more than a block may use, and each
+// block takes 1 KB more than it asks for.
+inline size_t ExclusiveSharedBytes(const Device& device) {
+  return (device.shared_bytes + 1024) / 2;
+}
 
 // Ok, or the error with what failed: "cannot copy the weights: out of memory
 // (cudaErrorMemoryAllocation)". Running out of memory is ResourceExhausted, no usable driver or GPU

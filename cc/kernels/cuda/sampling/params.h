@@ -6,6 +6,9 @@
 
 #include <cstdint>
 
+#include "cc/kernels/cuda/device/launch_options.h"
+#include "cc/kernels/sampling.h"
+
 namespace gemma::cuda {
 
 inline constexpr int kSampleBlocks = 32;
@@ -16,34 +19,26 @@ inline constexpr int kDigitBits = 11;
 inline constexpr int kDigitBins = 1 << kDigitBits;
 inline constexpr int kDigits = 6;
 
-// Zero at first. A launch leaves histograms and `largest` zero; the barrier's counter only goes up.
+// Must be zeroed once. Every launch resets histograms and `largest`; the barrier counter grows
+// monotonically.
 struct SampleState {
   uint32_t barrier;
   unsigned long long largest;  // the first key in rank
   unsigned long long block_mass[kSampleBlocks];
-  unsigned long long histograms[2][kDigits]
-                               [kDigitBins];  // of counts for top_k, of probability for top_p
-};
-
-// The call's sampling parameters, in device memory so that a captured graph reads new ones.
-struct SampleRequest {
-  float temperature;
-  float top_k;
-  float top_p;
-  float min_p;
-  int64_t seed;
-  int64_t position;  // of the drawn token
+  // Of counts for top_k, of probability for top_p.
+  unsigned long long histograms[2][kDigits][kDigitBins];
 };
 
 struct SampleParams {
   const float* logits = nullptr;  // [vocab]
   int32_t vocab = 0;
-  const SampleRequest* request = nullptr;
+  // In device memory, so that a captured graph reads new ones.
+  const Sampling* sampling = nullptr;
   SampleState* state = nullptr;
   int64_t* token = nullptr;
 };
 
-cudaError_t LaunchSample(const SampleParams&, bool overlap, cudaStream_t stream);
+cudaError_t LaunchSample(const SampleParams&, const LaunchOptions&);
 
 struct ScoreParams {
   const float* logits = nullptr;     // [tokens, vocab]
@@ -56,7 +51,7 @@ struct ScoreParams {
   float* top_logprobs = nullptr;  // [tokens, top]
 };
 
-cudaError_t LaunchScore(const ScoreParams&, cudaStream_t stream);
+cudaError_t LaunchScore(const ScoreParams&, const LaunchOptions&);
 
 }  // namespace gemma::cuda
 

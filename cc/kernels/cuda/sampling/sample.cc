@@ -13,7 +13,7 @@ constexpr Region kState{"sample: histograms and a barrier", sizeof(SampleState),
 
 Regions SampleRegions() { return {kState}; }
 
-absl::Status RunSample(const float* logits, int64_t vocab, const SampleRequest* request,
+absl::Status RunSample(const float* logits, int64_t vocab, const Sampling* sampling,
                        int64_t* token, const Context& context) {
   constexpr int64_t kMaxVocab = 1 << 19;  // times probabilities of at most 2^44
   if (vocab < 1 || vocab > kMaxVocab) {
@@ -21,8 +21,8 @@ absl::Status RunSample(const float* logits, int64_t vocab, const SampleRequest* 
         absl::StrCat("sample: ", vocab, " ids (1 to ", kMaxVocab, ")"));
   }
   GEMMA_ASSIGN_OR_RETURN(SampleState* const state, context.workspace->Find<SampleState>(kState));
-  const SampleParams params{logits, static_cast<int32_t>(vocab), request, state, token};
-  return ToStatus(LaunchSample(params, context.overlap, context.stream), "sample");
+  const SampleParams params{logits, static_cast<int32_t>(vocab), sampling, state, token};
+  return ToStatus(LaunchSample(params, context.launch()), "sample");
 }
 
 absl::Status RunScore(const ScoreParams& op, const Context& context) {
@@ -30,7 +30,7 @@ absl::Status RunScore(const ScoreParams& op, const Context& context) {
     return absl::InvalidArgumentError(absl::StrCat("score: the top ", op.top, " of ", op.vocab,
                                                    " ids for ", op.tokens, " tokens"));
   }
-  return ToStatus(LaunchScore(op, context.stream), "score");
+  return ToStatus(LaunchScore(op, context.launch()), "score");
 }
 
 }  // namespace gemma::cuda

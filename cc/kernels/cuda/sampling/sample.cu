@@ -31,26 +31,26 @@ class Sampler {
       : p_(p),
         state_(*p.state),
         shared_(shared),
-        request_(*p.request),
+        sampling_(*p.sampling),
         begin_(static_cast<int>(int64_t{p.vocab} * blockIdx.x / gridDim.x)),
         end_(static_cast<int>(int64_t{p.vocab} * (blockIdx.x + 1) / gridDim.x)) {}
 
   GEMMA_DEVICE void Run() {
     const RankKey first = FindLargest();
     largest_ = LogitOf(first);
-    if (!(request_.temperature > 0) || std::isinf(largest_)) {
+    if (!(sampling_.temperature > 0) || std::isinf(largest_)) {
       Conclude(IdOf(first));
       return;
     }
     RankKey kept = 0;  // ids with this key or a larger one are kept
     const unsigned long long top_k =
-        request_.top_k > 0 ? static_cast<unsigned long long>(request_.top_k) : 0;
+        sampling_.top_k > 0 ? static_cast<unsigned long long>(sampling_.top_k) : 0;
     if (top_k > 0 && top_k < static_cast<unsigned long long>(p_.vocab)) {
       kept =
           Select(0, kept, [](RankKey) { return 1ull; }, [&](unsigned long long) { return top_k; });
     }
-    if (request_.top_p < 1) {
-      const double top_p = request_.top_p;
+    if (sampling_.top_p < 1) {
+      const double top_p = sampling_.top_p;
       kept = Select(
           1, kept, [this](RankKey key) { return MassOf(key); },
           [&](unsigned long long all) {
@@ -65,7 +65,7 @@ class Sampler {
   // exp((logit - largest) / temperature), at least 0.
   GEMMA_DEVICE double Probability(RankKey key) const {
     const double difference = static_cast<double>(LogitOf(key)) - static_cast<double>(largest_);
-    return exp(difference / static_cast<double>(request_.temperature));
+    return exp(difference / static_cast<double>(sampling_.temperature));
   }
   GEMMA_DEVICE Mass MassOf(RankKey key) const {
     return static_cast<Mass>(Probability(key) * 0x1p44 + 0.5);
@@ -87,7 +87,8 @@ class Sampler {
     if (threadIdx.x == 0) {
       const uint32_t before = atomicAdd(&state_.barrier, 1u);
       const uint32_t target = (before / gridDim.x + 1) * gridDim.x;
-      while (static_cast<int32_t>(LoadAcquire(&state_.barrier) - target) < 0) SpinPause();
+      Spin spin;
+      while (static_cast<int32_t>(LoadAcquire(&state_.barrier) - target) < 0) spin.Pause();
     }
     __syncthreads();
     __threadfence();
@@ -202,7 +203,7 @@ class Sampler {
 
   GEMMA_DEVICE Mass KeptMass(RankKey key, RankKey kept, RankKey first) const {
     if (key < kept) return 0;
-    if (key != first && Probability(key) < static_cast<double>(request_.min_p)) return 0;
+    if (key != first && Probability(key) < static_cast<double>(sampling_.min_p)) return 0;
     return MassOf(key);
   }
 
@@ -223,8 +224,8 @@ class Sampler {
       if (b < static_cast<int>(blockIdx.x)) before += mass;
       total += mass;
     }
-    const double u = SamplingUniform(static_cast<uint64_t>(request_.seed),
-                                     static_cast<uint64_t>(request_.position));
+    const double u = SamplingUniform(sampling_.seed,
+                                     sampling_.position);
     Mass target = static_cast<Mass>(u * static_cast<double>(total));
     if (target >= total) target = total - 1;  // a total beyond 2^53 may have been rounded up
     if (before <= target && target < before + mine) {
@@ -259,7 +260,7 @@ class Sampler {
   const SampleParams& p_;
   SampleState& state_;
   SampleShared& shared_;
-  const SampleRequest request_;
+  const Sampling sampling_;
   const int begin_;
   const int end_;
   float largest_ = 0;
@@ -274,11 +275,10 @@ __global__ void __launch_bounds__(kSampleThreads)
 
 }  // namespace
 
-cudaError_t LaunchSample(const SampleParams& params, bool overlap, cudaStream_t stream) {
+cudaError_t LaunchSample(const SampleParams& params, const LaunchOptions& launch) {
   // Always as many blocks, few enough to run at once: the barrier's counter goes up in steps of
   // them.
-  const LaunchShape shape{dim3(kSampleBlocks), kSampleThreads, sizeof(SampleShared), overlap,
-                          stream};
+  const LaunchShape shape{dim3(kSampleBlocks), kSampleThreads, sizeof(SampleShared), launch};
   return Launch(SampleKernel, shape, params);
 }
 

@@ -31,11 +31,9 @@ class SampleTest : public testing::Test {
 
   int64_t OnDevice(const std::vector<float>& logits, const Sampling& s) {
     const DeviceArray<float> device_logits(logits);
-    const DeviceArray<SampleRequest> request(std::vector<SampleRequest>{
-        {s.temperature, static_cast<float>(s.top_k), s.top_p, s.min_p, static_cast<int64_t>(s.seed),
-         static_cast<int64_t>(s.position)}});
+    const DeviceArray<Sampling> sampling(std::vector<Sampling>{s});
     DeviceArray<int64_t> token(1);
-    RequireOk(RunSample(device_logits.get(), static_cast<int64_t>(logits.size()), request.get(),
+    RequireOk(RunSample(device_logits.get(), static_cast<int64_t>(logits.size()), sampling.get(),
                         token.get(), context_->get()));
     return token.Read()[0];
   }

@@ -51,6 +51,7 @@ GEMMA_DEVICE double SumOfExponentials(const float* logits, int vocab, float larg
 __global__ void __launch_bounds__(kThreads) ScoreKernel(const __grid_constant__ ScoreParams p) {
   GEMMA_SHARED_MEMORY(memory);
   ScoreShared& shared = *reinterpret_cast<ScoreShared*>(memory);
+  WaitForPreviousKernel();
   const int64_t token = blockIdx.x;
   const float* logits = p.logits + token * p.vocab;
   RankKey key = LargestBelow(logits, p.vocab, ~RankKey{0}, shared);
@@ -73,9 +74,8 @@ __global__ void __launch_bounds__(kThreads) ScoreKernel(const __grid_constant__ 
 
 }  // namespace
 
-cudaError_t LaunchScore(const ScoreParams& params, cudaStream_t stream) {
-  const LaunchShape shape{dim3(static_cast<unsigned>(params.tokens)), kThreads, sizeof(ScoreShared),
-                          false, stream};
+cudaError_t LaunchScore(const ScoreParams& params, const LaunchOptions& launch) {
+  const LaunchShape shape{dim3(static_cast<unsigned>(params.tokens)), kThreads, sizeof(ScoreShared), launch};
   return Launch(ScoreKernel, shape, params);
 }
 

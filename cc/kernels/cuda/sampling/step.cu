@@ -23,14 +23,14 @@ __global__ void __launch_bounds__(kThreads)
   }
   if (blockIdx.x == 0 && threadIdx.x == 0) {
     p.state->position += p.tokens;
-    p.state->request.position += 1;
+    p.state->sampling.position += 1;
   }
 }
 
 }  // namespace
 
-cudaError_t LaunchFinishStep(const FinishStepParams& params, bool overlap, cudaStream_t stream) {
-  return Launch(FinishStepKernel, {dim3(kBlocks), kThreads, 0, overlap, stream}, params);
+cudaError_t LaunchFinishStep(const FinishStepParams& params, const LaunchOptions& launch) {
+  return Launch(FinishStepKernel, {dim3(kBlocks), kThreads, 0, launch}, params);
 }
 
 }  // namespace gemma::cuda

@@ -14,7 +14,7 @@ namespace gemma::cuda {
 struct StepState {
   int64_t position;        // of the call's first token
   int64_t token;           // the call's only one, then the drawn one
-  SampleRequest request;   // of the draw
+  Sampling sampling;       // of the draw
   uint64_t broken_logits;  // NaN or infinite ones among those that were drawn from
 };
 
@@ -26,7 +26,7 @@ struct FinishStepParams {
 };
 
 // Counts broken logits and makes `state` that of a call with the token that was drawn.
-cudaError_t LaunchFinishStep(const FinishStepParams&, bool overlap, cudaStream_t stream);
+cudaError_t LaunchFinishStep(const FinishStepParams&, const LaunchOptions&);
 
 }  // namespace gemma::cuda
 

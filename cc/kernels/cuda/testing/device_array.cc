@@ -95,10 +95,11 @@ Regions AllRegions(const Device& device) {
   Regions regions = MatvecRegions(device);
   AddRegions(GemmRegions(device), regions);
   AddRegions(SampleRegions(), regions);
-  for (const auto [head_dim, rotated] : {std::pair{256, 0}, {512, 0}, {512, kMaxRotated}}) {
+  for (const auto& [head_dim, rotated] : {std::pair{256, 0}, {512, 0}, {512, 128}}) {
     DeviceCache cache;
     cache.kv_heads = 1;
     cache.head_dim = head_dim;
+    cache.form = rotated > 0 ? CacheForm::kShared : CacheForm::kSeparate;
     cache.rotated = rotated;
     AddRegions(AttentionRegions(device, cache, 8, kMaxDecodeTokens), regions);
   }

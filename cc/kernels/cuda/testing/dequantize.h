@@ -1,0 +1,15 @@
+// A whole weight's values, as the device's decoding gives them.
+#ifndef CC_KERNELS_CUDA_TESTING_DEQUANTIZE_H_
+#define CC_KERNELS_CUDA_TESTING_DEQUANTIZE_H_
+
+#include "cc/kernels/cuda/device/matrix.h"
+#include "cc/kernels/cuda/runtime/device.h"
+
+namespace gemma::cuda {
+
+// To the last bit what docs/formats.md defines. out: [rows, columns]
+cudaError_t LaunchDequantize(const Matrix& matrix, float* out, Stream stream);
+
+}  // namespace gemma::cuda
+
+#endif  // CC_KERNELS_CUDA_TESTING_DEQUANTIZE_H_
