@@ -95,7 +95,7 @@ Regions AllRegions(const Device& device) {
   Regions regions = MatvecRegions(device);
   AddRegions(GemmRegions(device), regions);
   AddRegions(SampleRegions(), regions);
-  for (const auto [head_dim, rotated] : {std::pair{256, 0}, {512, 0}, {512, kMaxRotated}}) {
+  for (const auto& [head_dim, rotated] : {std::pair{256, 0}, {512, 0}, {512, kMaxRotated}}) {
     DeviceCache cache;
     cache.kv_heads = 1;
     cache.head_dim = head_dim;
