@@ -1,4 +1,4 @@
-"""Plans to FlatBuffers bytes and back, by the schema cc/delegate/plan.fbs.
+"""Plans to FlatBuffers bytes and back, by the schema cc/plan/plan.fbs.
 
 What must stay true: only plans that passed plan_check become bytes, and equal plans give equal
 bytes.
