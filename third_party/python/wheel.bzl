@@ -31,13 +31,15 @@ def install_wheels(rctx, requirements, name, lock, index = None):
     python = rctx.path(Label("@python_interpreter//:installer/bin/python3"))
     command = [python, "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--only-binary=:all:"]
     command += ["--no-compile", "--target=site", "--requirement=requirements.txt"]
-    first = "%s: pip could not install the wheels that %s names: check the network and pip's settings" % (name, lock)
+    names = "the wheels that %s names" % lock
     if not index:
-        run(rctx, command, first)
+        run(rctx, command, "%s: pip could not install %s: check the network and pip's settings" % (name, names))
         return
     result = rctx.execute(command, environment = _CLEAN, timeout = 1800)
     if not result.return_code:
         return
     rctx.delete("site")
-    failure = "%s, nor from %s (a mirror of it: set PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS)" % (first, index)
-    run(rctx, command + ["--index-url=" + index] + _LAST_TRY, "%s\n%s" % (failure, result.stderr))
+    failure = ("%s: pip finds %s neither with its own settings nor at %s: check the network, or name a mirror " +
+               "(PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS)\n%s")
+    failure %= (name, names, index, result.stderr)
+    run(rctx, command + ["--index-url=" + index] + _LAST_TRY, failure)
