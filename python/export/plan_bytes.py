@@ -16,7 +16,7 @@ from typing import Any
 from python.export import flatc, plan_check
 from python.export.plan import OPERATIONS, Plan
 
-SCHEMA = pathlib.Path(__file__).parents[2] / "cc" / "delegate" / "plan.fbs"
+SCHEMA = pathlib.Path(__file__).parents[2] / "cc" / "plan" / "plan.fbs"
 
 
 def to_bytes(plan: Plan) -> bytes:
