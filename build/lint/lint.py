@@ -10,7 +10,10 @@ import subprocess
 import sys
 import time
 
-from build.lint.checks import Check, all_checks, lintable
+from build.lint.checks import Check, all_checks
+from build.lint.tracked_files import list_files, list_ignored
+
+IGNORED = "ignored files"
 
 
 def runfile(name: str) -> str:
@@ -23,11 +26,13 @@ def runfile(name: str) -> str:
     )
 
 
-def list_files(root: pathlib.Path) -> list[str]:
-    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    return lintable(
-        subprocess.run(command, cwd=root, check=True, capture_output=True, text=True).stdout, root
-    )
+def check_ignored(root: pathlib.Path) -> bool:
+    """Shows each tracked file that .gitignore names; returns whether there is none."""
+    paths = list_ignored(root)
+    for path in paths:
+        print(f"{path} is tracked although .gitignore names it (git rm --cached {path})")
+    print(f"{IGNORED}: {len(paths)} tracked, {'NOT CLEAN' if paths else 'clean'}", flush=True)
+    return not paths
 
 
 def run_check(check: Check, files: list[str], root: pathlib.Path, fix: bool) -> bool:
@@ -67,6 +72,8 @@ def main() -> int:
         for c in checks
         if (files := c.files(paths)) and not run_check(c, files, root, arguments.fix)
     ]
+    if arguments.only in (None, IGNORED) and not check_ignored(root):
+        failed.append(IGNORED)
     if failed:
         remedy = "./bazelw run //build/lint -- --fix corrects most of it"
         print(f"lint: {', '.join(failed)} found something; {remedy}")
