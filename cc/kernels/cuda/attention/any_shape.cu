@@ -11,8 +11,8 @@ namespace gemma::cuda {
 namespace {
 
 constexpr int kThreads = kAttentionWarps * kWarp;
-constexpr int kColumnsALane = kMaxHeadDimension / kWarp;
-constexpr int kScoreColumnsALane = (kMaxHeadDimension + kMaxRotated) / kWarp;
+constexpr int kColumnsALane = kMaxHeadDim / kWarp;
+constexpr int kScoreColumnsALane = (kMaxHeadDim + kMaxRotated) / kWarp;
 
 // Number c of a query or key: where paired, a sum.
 GEMMA_DEVICE float ScoreNumber(const DeviceCache& cache, const uint16_t* row, int c) {

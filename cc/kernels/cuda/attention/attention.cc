@@ -146,7 +146,7 @@ absl::string_view AttentionKernelName(const Attention& op, const Device& device)
 absl::Status RunAttention(const Attention& op, const Context& context) {
   GEMMA_RETURN_IF_ERROR(Check(op, context));
   if (!AttentionNeedsQueries(op, context.device)) return RunDecode(op, context);
-  const LaunchOptions launchcontext.launch();
+  const LaunchOptions launch = context.launch();
   GEMMA_RETURN_IF_ERROR(
       ToStatus(LaunchPrepareAttention(op.prepare, op.queries, launch), "attention: queries"));
   AttentionParams params;

@@ -62,6 +62,13 @@ inline constexpr HeadSizes kHeadSizes[] = {
 };
 inline constexpr int kHeadSizesCount = sizeof(kHeadSizes) / sizeof(kHeadSizes[0]);
 
+constexpr int FindMaxRotated() {
+  int most = 0;
+  for (const HeadSizes& sizes : kHeadSizes) most = sizes.rotated > most ? sizes.rotated : most;
+  return most;
+}
+inline constexpr int kMaxRotated = FindMaxRotated();
+
 constexpr bool HasSizes(const DeviceCache& cache, const HeadSizes& sizes) {
   return cache.head_dim == sizes.head_dim && cache.form == sizes.form &&
          cache.rotated == sizes.rotated;

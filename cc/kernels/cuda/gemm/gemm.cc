@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "cc/base/status_macros.h"
 #include "cc/kernels/cuda/device/matrix_from.h"
+#include "cc/kernels/cuda/gemm/params.h"
 
 namespace gemma::cuda {
 namespace {

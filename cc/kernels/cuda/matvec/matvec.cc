@@ -23,7 +23,7 @@ struct MatvecPlan {
   Kernel kernel = Kernel::kAnyShape;
   std::vector<size_t> outputs;
   int slice = 0;         // kTiles: columns of a launch; fewer than all where the input is cut to fit
-  MatvecStream stream;   // kStream
+  MatvecStream stream = {};  // kStream
   size_t shared_bytes = 0;
   bool fits = true;      // false: kAnyShape for want of shared memory alone
 };

@@ -139,7 +139,7 @@ TEST(PointwiseTest, AllThree) {
     op.operation = operation;
     op.a = half ? Activations{a_bits.get(), Number::kFloat16} : Activations{a_floats.get()};
     op.b = half ? Activations{b_bits.get(), Number::kFloat16} : Activations{b_floats.get()};
-    op.out = {out.get(), false};
+    op.out = {out.get()};
     op.size = kSize;
     op.cap = 2;
     ASSERT_TRUE(RunPointwise(op, context.get()).ok());
