@@ -7,22 +7,29 @@ with
         main.run(program)
 
 where `program` takes nothing, reads its flags, prints results on stdout and raises `UserError` or
-`UsageError`.
+`UsageError`. The file's docstring is the head of --help: what the program does, and an example.
 """
 
+import difflib
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from absl import app, flags, logging
 
-from python.console import errors
+from python.console import errors, machine, notes, sizes, usage, version
 
 INTERRUPTED = 130
+_HELP = ("--help", "-help", "-h", "--helpshort", "--helpfull")
+_ILLEGAL = re.compile(r"flag --(\w+)=(.*?): (.*)", re.DOTALL)
+_TORCH_ALLOCATION = re.compile(r"you tried to allocate (\d+) bytes")
+
+note = notes.note
 
 
 def user_path(text: str) -> Path:
@@ -34,9 +41,10 @@ def run(program: Callable[[], None], argv: Sequence[str] | None = None) -> NoRet
     """Parses the flags, runs `program` and leaves the process with its exit code."""
     arguments = list(sys.argv if argv is None else argv)
     signal.signal(signal.SIGTERM, _interrupt)
-    sys.exit(
-        _exit_code(lambda: app.run(lambda _: program(), argv=arguments, flags_parser=_parse_flags))
+    code = _exit_code(
+        lambda: app.run(lambda _: program(), argv=arguments, flags_parser=_parse_flags)
     )
+    sys.exit(_flush_results(code))
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
@@ -46,38 +54,82 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 def _exit_code(body: Callable[[], None]) -> int:
     try:
         body()
+    except SystemExit as end:  # how app.run ends
+        return int(end.code or 0)
     except errors.UserError as error:
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt as interruption:
         return _fail(str(interruption) or "interrupted", INTERRUPTED)
     except BrokenPipeError:
-        # Whoever read our output has gone; there is nobody to tell, and Python's own flush at exit
-        # must not complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return 1  # whoever read our output has gone; there is nobody to tell
     except OSError as error:
         where = (
             f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
         )
         return _fail(f"{where}{error.strerror or error}", 1)
-    except MemoryError:
-        return _fail("not enough memory", 1)
+    except (MemoryError, RuntimeError) as error:
+        sentence = _out_of_memory(error)
+        if sentence is None:
+            raise
+        return _fail(sentence, 1)
     return 0
+
+
+def _out_of_memory(error: MemoryError | RuntimeError) -> str | None:
+    """What was asked for and what there is, where that is why `error` was raised.
+
+    torch raises RuntimeError on the host and a subclass of it, OutOfMemoryError, on a GPU.
+    """
+    if type(error).__name__ == "OutOfMemoryError":
+        return f"not enough GPU memory: {str(error).split('. GPU ')[0]} (use --device cpu)"
+    asked = _TORCH_ALLOCATION.search(str(error))
+    if asked is None and not isinstance(error, MemoryError):
+        return None
+    wanted = (
+        f"{sizes.format_bytes(int(asked[1]))} were asked for" if asked else "an allocation failed"
+    )
+    available = sizes.format_bytes(machine.available_memory())
+    return f"not enough memory: {wanted}, {available} are available (end other programs)"
+
+
+def _flush_results(code: int) -> int:
+    """What was lost on the way to a full disk or a closed pipe shows only now."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        # Python flushes once more at exit, and must not complain again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if code == 0 and not isinstance(error, BrokenPipeError):
+            return _fail(f"stdout: the results could not be written: {error.strerror}", 1)
+        return code or 1
+    return code
 
 
 def _fail(sentence: str, code: int) -> int:
     one_line = " ".join(sentence.split())
-    print(f"{Path(sys.argv[0]).name}: {one_line}", file=sys.stderr, flush=True)
+    print(f"{_program_name()}: {one_line}", file=sys.stderr, flush=True)
     return code
+
+
+def _program_name() -> str:
+    """`python/quant/main.py` is quant, every other file bears the program's name."""
+    path = Path(sys.argv[0])
+    return path.parent.name if path.name == "main.py" else path.stem
 
 
 def _parse_flags(argv: list[str]) -> list[str]:
     ours = argv[1 : argv.index("--")] if "--" in argv else argv[1:]
-    if any(argument in ("--help", "-help", "-h") for argument in ours):
-        app.usage(shorthelp=True, writeto_stdout=True)
+    if any(argument in _HELP for argument in ours):
+        description = sys.modules["__main__"].__doc__ or ""
+        print(usage.help_text(_program_name(), description, flags.FLAGS))
+        sys.exit(0)
+    if "--version" in ours:
+        print(f"{_program_name()} {version.version()}")
         sys.exit(0)
     try:
         rest = flags.FLAGS(argv)
+    except flags.UnrecognizedFlagError as error:
+        raise errors.UsageError(_unknown_flag(error.flagname)) from None
     except flags.Error as error:
         raise errors.UsageError(_flag_sentence(str(error))) from None
     if flags.FLAGS["verbosity"].using_default_value:
@@ -89,11 +141,31 @@ def _parse_flags(argv: list[str]) -> list[str]:
     return rest
 
 
+def _unknown_flag(name: str) -> str:
+    near = difflib.get_close_matches(name, [*usage.own_flags(flags.FLAGS), "help", "version"], n=1)
+    remedy = f"did you mean --{near[0]}? --help lists the flags" if near else "--help lists them"
+    return f"unknown flag --{name} ({remedy})"
+
+
 def _flag_sentence(message: str) -> str:
     """absl's words for the usual mistakes, shortened to what the user must do."""
     if message.endswith("must have a value other than None."):
         name = message.split("--")[1].split("=")[0]
         return f"--{name} must be given; --help lists the flags"
-    if message.startswith("Unknown command line flag"):
-        return message.replace("Unknown command line flag '", "unknown flag '--", 1)
-    return message
+    if message.startswith("Missing value for flag "):
+        return f"{message.removeprefix('Missing value for flag ')} needs a value; --help lists the flags"
+    illegal = _ILLEGAL.fullmatch(message)
+    if illegal is None:
+        return message
+    name, value, reason = illegal.groups()
+    return f"--{name} {value!r} is {_what_it_takes(flags.FLAGS[name], reason)}"
+
+
+def _what_it_takes(flag: flags.Flag[Any], reason: str) -> str:
+    if flag.boolean:
+        return f"neither true nor false (--{flag.name} alone, or --no{flag.name})"
+    if isinstance(flag, flags.EnumFlag):
+        return f"none of {', '.join(flag.parser.enum_values)}"
+    if flag.flag_type() in ("int", "float"):
+        return f"not {flag.parser.syntactic_help}"
+    return reason

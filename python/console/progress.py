@@ -1,6 +1,6 @@
 """Progress of a long job, on stderr: stage, n/N, GB, GB/s, elapsed, ETA and resident memory.
 
-    with Progress("quantize", total=len(names), total_bytes=size, mode=PROGRESS.value) as progress:
+    with Progress("quantize", total=len(names), total_bytes=size, mode=progress_mode()) as progress:
         for name in names:
             ...
             progress.advance(bytes_done=info.bytes)
@@ -19,7 +19,7 @@ from typing import Any, TextIO
 import tqdm
 from absl import flags
 
-from python.console import sizes
+from python.console import notes, sizes
 
 MODES = ("auto", "plain", "json", "none")
 _SECONDS_BETWEEN_LINES = 2.0
@@ -33,6 +33,11 @@ def define_progress_flag() -> flags.FlagHolder[str]:
         "How to report progress on stderr: a bar on a terminal and lines elsewhere "
         "(auto), lines (plain), one JSON object a line (json), or nothing (none)."
     )  # fmt: skip
+
+
+def progress_mode() -> str:
+    """What --progress asks for; `none` where --quiet was given."""
+    return "none" if notes.QUIET.value else str(flags.FLAGS["progress"].value)
 
 
 def resident_bytes(key: str = "VmRSS") -> int:

@@ -94,7 +94,7 @@ def test_a_calibrated_run_and_its_dry_run(tmp_path: Path) -> None:
             2,
             "recipe 'fp7' is unknown (use default, sensitive, calibrated, qat, none or a JSON",
         ),
-        (["--recipes=default"], 2, "unknown flag '--recipes'"),
+        (["--recipes=default"], 2, "unknown flag --recipes (did you mean --recipe?"),
         (["--resume", "--overwrite"], 2, "pass one of them"),
         (["--recipe=calibrated"], 1, "inputs that a text gives; pass --calibration_text FILE"),
         (["--recipe=calibrated", "--dry_run"], 1, "pass --calibration_text FILE"),

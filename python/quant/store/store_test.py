@@ -242,7 +242,7 @@ def test_interrupted_it_says_how_to_go_on(slow_source: Path, tmp_path: Path) -> 
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert err == "main.py: interrupted; the same command with --resume goes on\n"
+    assert err == "quant: interrupted; the same command with --resume goes on\n"
     code, err = _run(slow_source, output, "--recipe=sensitive", "--progress=none")
     assert code == 1
     assert "holds an unfinished run" in err and "--resume" in err
