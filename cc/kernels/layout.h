@@ -1,5 +1,5 @@
-// The weight layouts, and what every kernel asks of one: the single place that lists them in C++. Plain
-// numbers, no status types, so that device code includes it too.
+// The weight layouts, and what every kernel asks of one: the single place that lists them in C++.
+// Plain numbers, no status types, so that device code includes it too.
 //
 // A new layout: its line in TraitsOf, its planes in weight_layout.cc, its values in reference.cc,
 // cpu/weight_rows.inc.h and cuda/device/decode.h, and an instantiation of the CUDA kernels in
@@ -32,7 +32,8 @@ inline constexpr int kWeightLayouts = 11;
 // How a layout scales its integers.
 enum class Scales : uint8_t {
   kNone,    // numbers as they are
-  kGroups,  // a float16 for each group of columns, whose size is the weight's choice; or a float32 a row
+  kGroups,  // a float16 for each group of columns, whose size is the weight's choice; or a float32
+            // a row
   kPacked,  // 8 groups of 32 columns: 6 bits each for scale and min, and float16 d and dmin
   kInt8,    // 16 groups of 16 columns: an int8 each, and a float16 d
 };

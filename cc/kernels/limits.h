@@ -7,8 +7,8 @@
 namespace gemma {
 
 inline constexpr int kMaxHeadDim = 512;
-// Calls of up to so many tokens read weights and caches once (decoding, verification of drafts); longer
-// ones are matrix products (prompts).
+// Calls of up to so many tokens read weights and caches once (decoding, verification of drafts);
+// longer ones are matrix products (prompts).
 inline constexpr int kMaxDecodeTokens = 8;
 inline constexpr int64_t kMaxScoreTop = 16;
 

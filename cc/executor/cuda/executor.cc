@@ -13,8 +13,8 @@
 #include "cc/executor/cuda/session.h"
 #include "cc/executor/cuda/weight_memory.h"
 #include "cc/kernels/cuda/attention/attention.h"
-#include "cc/kernels/cuda/runtime/graph.h"
 #include "cc/kernels/cuda/product/product.h"
+#include "cc/kernels/cuda/runtime/graph.h"
 #include "cc/kernels/cuda/runtime/machine_code.h"
 #include "cc/kernels/cuda/sampling/sample.h"
 #include "cc/kernels/cuda/sampling/step.h"
@@ -100,9 +100,9 @@ cuda::Regions FindRegions(const Plan& plan, const std::vector<int>& rotated,
     if (prepare == nullptr) continue;
     const cuda::DeviceCache cache =
         CudaSession::CacheShape(plan.caches[prepare->cache], rotated[prepare->cache]);
-    cuda::AddRegions(cuda::AttentionRegions(device, cache, static_cast<int>(prepare->heads),
-                                            plan.max_tokens),
-                     regions);
+    cuda::AddRegions(
+        cuda::AttentionRegions(device, cache, static_cast<int>(prepare->heads), plan.max_tokens),
+        regions);
   }
   return regions;
 }
@@ -447,7 +447,8 @@ absl::StatusOr<ExecutorMemory> CudaExecutor::EstimateMemory(
     weights.insert(weights.end(), plan->weights.begin(), plan->weights.end());
     const std::vector<int> rotated(plan->caches.size(), 0);
     cuda::AddRegions(FindRegions(*plan, rotated, shared_.context.device), regions);
-    GEMMA_ASSIGN_OR_RETURN(const FusedPlans fused, FusePlans(*plan, rotated, shared_.context.device));
+    GEMMA_ASSIGN_OR_RETURN(const FusedPlans fused,
+                           FusePlans(*plan, rotated, shared_.context.device));
     memory.activations = std::max(memory.activations, fused.bytes);
   }
   GEMMA_ASSIGN_OR_RETURN(memory.weights, LoadedWeights::Bytes(weights));

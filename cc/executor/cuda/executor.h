@@ -62,7 +62,7 @@ class CudaExecutor final : public Executor {
     cuda::DeviceBuffer activations;  // for the plan that needs most, and the calls' buffers
     cuda::HostBuffer ids;            // on their way to the GPU
     std::optional<cuda::Workspace> workspace;  // the largest of all plans
-    std::map<size_t, int> rotated;  // by cache slot: DeviceCache::rotated
+    std::map<size_t, int> rotated;             // by cache slot: DeviceCache::rotated
     bool has_sessions = false;
     absl::Status lost;  // why the GPU cannot be used any more
   };

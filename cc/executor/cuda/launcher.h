@@ -9,8 +9,8 @@
 #include "absl/status/status.h"
 #include "cc/executor/cuda/fusion.h"
 #include "cc/executor/cuda/session.h"
-#include "cc/kernels/cuda/runtime/context.h"
 #include "cc/kernels/cuda/pointwise/pointwise.h"
+#include "cc/kernels/cuda/runtime/context.h"
 #include "cc/kernels/cuda/runtime/operands.h"
 #include "cc/kernels/weight_layout.h"
 

@@ -300,7 +300,8 @@ inline void ReadFactors(const WeightView& weight, int64_t row, int64_t rows,
     ReadPackedScales(weight, row, rows, out);
   } else {
     ReadScalePlane(weight, weight.planes.scales, row, rows, out.scales);
-    if constexpr (AddsMins(kLayout)) ReadScalePlane(weight, weight.planes.mins, row, rows, out.mins);
+    if constexpr (AddsMins(kLayout))
+      ReadScalePlane(weight, weight.planes.mins, row, rows, out.mins);
   }
 }
 

@@ -1,11 +1,11 @@
-// Attention for head sizes that have no kernel of their own: a block for each token and query head.
-// Each warp takes every eighth position with its own running softmax; the warps' results are merged
-// at the end.
+// The fallback: attention for head sizes that have no kernel of their own: a block for each token
+// and query head. Each warp takes every eighth position with its own running softmax; the warps'
+// results are merged at the end.
 #include <cmath>
 
+#include "cc/kernels/cuda/attention/rope.h"
 #include "cc/kernels/cuda/device/activation.h"
 #include "cc/kernels/cuda/device/launch.h"
-#include "cc/kernels/cuda/attention/rope.h"
 
 namespace gemma::cuda {
 namespace {
@@ -17,7 +17,8 @@ constexpr int kScoreColumnsALane = (kMaxHeadDim + kMaxRotated) / kWarp;
 // Number c of a query or key: where paired, a sum.
 GEMMA_DEVICE float ScoreNumber(const DeviceCache& cache, const uint16_t* row, int c) {
   const float nearest = HalfBitsToFloat(row[c]);
-  return cache.form == CacheForm::kPairs ? nearest + HalfBitsToFloat(row[cache.head_dim + c]) : nearest;
+  return cache.form == CacheForm::kPairs ? nearest + HalfBitsToFloat(row[cache.head_dim + c])
+                                         : nearest;
 }
 
 __global__ void __launch_bounds__(kThreads)
@@ -84,7 +85,8 @@ __global__ void __launch_bounds__(kThreads)
       value += expf(other[head_dim] - top) * other[c];
     }
     value *= kActivationScale / all;
-    uint16_t* const to = p.out + (cache.form == CacheForm::kPairs ? 2 * token * heads + head : row) * head_dim + c;
+    uint16_t* const to =
+        p.out + (cache.form == CacheForm::kPairs ? 2 * token * heads + head : row) * head_dim + c;
     to[0] = static_cast<uint16_t>(PackHalf(value, 0));
     if (cache.form == CacheForm::kPairs)
       to[heads * head_dim] = static_cast<uint16_t>(PackHalf(kPairScale * HalfRest(value), 0));

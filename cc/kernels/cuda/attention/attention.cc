@@ -42,13 +42,12 @@ absl::Status Check(const Attention& op, const Context& context) {
   }
   if (cache.head_dim < 2 || cache.head_dim % 2 != 0 || cache.head_dim > kMaxHeadDim) {
     return absl::InvalidArgumentError(absl::StrCat("attention: head size ", cache.head_dim,
-                                                   " (an even number up to ", kMaxHeadDim,
-                                                   ")"));
+                                                   " (an even number up to ", kMaxHeadDim, ")"));
   }
   if ((cache.form == CacheForm::kShared || cache.rotated != 0) && !HasDecodeKernel(cache)) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "attention: no shared cache for head size ", cache.head_dim, " with ", cache.rotated,
-        " rotated dimensions (use separate keys and values)"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("attention: no shared cache for head size ", cache.head_dim, " with ",
+                     cache.rotated, " rotated dimensions (use separate keys and values)"));
   }
   if (p.tokens < 1)
     return absl::InvalidArgumentError(absl::StrCat("attention: ", p.tokens, " tokens"));
@@ -95,8 +94,7 @@ absl::Status RunDecode(const Attention& op, const Context& context) {
                          context.workspace->Find<float>(Partials(context.device, op.prepare)));
   GEMMA_ASSIGN_OR_RETURN(params.counters, context.workspace->Find<uint32_t>(kCounters));
   const DecodeShared shared = FitShared(op, context, params.splits, params.ring_stages);
-  return ToStatus(LaunchDecodeAttention(params, shared, context.launch()),
-                  "attention");
+  return ToStatus(LaunchDecodeAttention(params, shared, context.launch()), "attention");
 }
 
 }  // namespace
@@ -114,8 +112,9 @@ int SharedCacheRotation(const float* frequencies, int head_dim, bool has_v, bool
 }
 
 absl::StatusOr<uint64_t> CacheBytes(const DeviceCache& cache) {
-  const uint64_t columns = static_cast<uint64_t>(ScoreColumns(cache)) +
-                           (cache.form == CacheForm::kShared ? 0 : static_cast<uint64_t>(cache.head_dim));
+  const uint64_t columns =
+      static_cast<uint64_t>(ScoreColumns(cache)) +
+      (cache.form == CacheForm::kShared ? 0 : static_cast<uint64_t>(cache.head_dim));
   GEMMA_ASSIGN_OR_RETURN(const uint64_t rows,
                          CheckedMul<uint64_t>(static_cast<uint64_t>(cache.kv_heads),
                                               static_cast<uint64_t>(cache.capacity)));

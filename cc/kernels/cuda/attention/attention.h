@@ -22,8 +22,7 @@ int SharedCacheRotation(const float* frequencies, int head_dim, bool has_v, bool
 absl::StatusOr<uint64_t> CacheBytes(const DeviceCache& cache);
 
 // Scratch memory for calls of 1 to `tokens` tokens.
-Regions AttentionRegions(const Device& device, const DeviceCache& cache, int heads,
-                         int64_t tokens);
+Regions AttentionRegions(const Device& device, const DeviceCache& cache, int heads, int64_t tokens);
 
 struct Attention {
   PrepareParams prepare;  // projections, norms, cache, start; everything but `out` in device memory

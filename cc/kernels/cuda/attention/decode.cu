@@ -15,7 +15,7 @@ template <int kHeadDim, int kRotated, bool kPaired, int kRowTiles>
 cudaError_t LaunchRows(const AttentionParams& p, const DecodeShared& layout,
                        const LaunchOptions& launch) {
   const LaunchShape shape{dim3(static_cast<unsigned>(p.prepare.cache.kv_heads * p.splits)),
-                    kAttentionWarps * kWarp, Exclusive(layout.bytes, launch), launch};
+                          kAttentionWarps * kWarp, Exclusive(layout.bytes, launch), launch};
   return Launch(DecodeAttentionKernel<kHeadDim, kRotated, kPaired, kRowTiles>, shape, p, layout);
 }
 

@@ -1,12 +1,13 @@
-// Attention of 1 to 8 tokens over a long cache (flash decoding), bound by reading the cache once.
+// Attention of 1 to 8 tokens over a long cache (split-K flash decoding), bound by reading the cache
+// once.
 //
 // A block works for one kv head on one split of the context; its rows are the queries of that head:
-// tokens times heads a kv head serves, packed into the 16 rows of a tensor core tile. It prepares
-// the queries itself (norm, rope) and, where its split holds the call's own positions, their keys
-// and values: it writes them to the cache and works on its own copy. Tiles of 32 positions come
-// through a ring in shared memory; older positions depend on no kernel of this step, so the ring
-// fills before the block waits for the projections. The last block of a kv head to finish combines
-// the splits, in their order.
+// tokens times heads a kv head serves (grouped-query attention, GQA), packed into the 16 rows of a
+// tensor core tile. It prepares the queries itself (norm, rope) and, where its split holds the
+// call's own positions, their keys and values: it writes them to the cache and works on its own
+// copy. Tiles of 32 positions come through a ring in shared memory; older positions depend on no
+// kernel of this step, so the ring fills before the block waits for the projections. The last block
+// of a kv head to finish combines the splits, in their order.
 //
 // A tile takes three phases: scores (warps share out positions and halves of the head size),
 // softmax (a warp per row), and weights times values (warps share out the head size).
@@ -15,10 +16,10 @@
 
 #include <cmath>
 
-#include "cc/kernels/cuda/device/activation.h"
 #include "cc/kernels/cuda/attention/params.h"
-#include "cc/kernels/cuda/device/launch.h"
 #include "cc/kernels/cuda/attention/rope.h"
+#include "cc/kernels/cuda/device/activation.h"
+#include "cc/kernels/cuda/device/launch.h"
 
 namespace gemma::cuda {
 

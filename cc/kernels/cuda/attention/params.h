@@ -22,7 +22,8 @@ enum class CacheForm : uint8_t {
   // halves; `keys` is null. The other dimensions of k are v * k_norm, and the query takes up the
   // k_norm. Saves 37.5 % of memory and reading at R = 128 of 512.
   kShared,
-  // Keys and queries are pairs hi + lo (number.h; lo without a scale, since keys are normed): rows of
+  // Keys and queries are pairs hi + lo (number.h; lo without a scale, since keys are normed): rows
+  // of
   // 2 * head_dim, hi, then lo. Values are float16 all the same. Attention's output is pairs too.
   kPairs,
 };
@@ -54,10 +55,10 @@ struct HeadSizes {
   bool prompts;  // a kernel for many tokens too (prompt.cu)
 };
 inline constexpr HeadSizes kHeadSizes[] = {
-    {64, CacheForm::kSeparate, 0, false},  {128, CacheForm::kSeparate, 0, false},
-    {256, CacheForm::kSeparate, 0, true},  {512, CacheForm::kSeparate, 0, true},
-    {64, CacheForm::kShared, 16, false},   {512, CacheForm::kShared, 128, true},
-    {64, CacheForm::kPairs, 0, false},     {128, CacheForm::kPairs, 0, false},
+    {64, CacheForm::kSeparate, 0, false}, {128, CacheForm::kSeparate, 0, false},
+    {256, CacheForm::kSeparate, 0, true}, {512, CacheForm::kSeparate, 0, true},
+    {64, CacheForm::kShared, 16, false},  {512, CacheForm::kShared, 128, true},
+    {64, CacheForm::kPairs, 0, false},    {128, CacheForm::kPairs, 0, false},
     {256, CacheForm::kPairs, 0, true},
 };
 inline constexpr int kHeadSizesCount = sizeof(kHeadSizes) / sizeof(kHeadSizes[0]);
@@ -86,8 +87,8 @@ constexpr bool HasPromptKernel(const DeviceCache& cache) {
   return false;
 }
 
-// Calls launch.operator()<head_dim, rotated, is_pairs>() for the cache's row of kHeadSizes, of those
-// for prompts alone where kPrompts. cudaErrorInvalidValue where there is none.
+// Calls launch.operator()<head_dim, rotated, is_pairs>() for the cache's row of kHeadSizes, of
+// those for prompts alone where kPrompts. cudaErrorInvalidValue where there is none.
 template <bool kPrompts, int kIndex = 0, typename LaunchHead>
 cudaError_t WithHeadSizes(const DeviceCache& cache, LaunchHead launch) {
   if constexpr (kIndex == kHeadSizesCount) {
@@ -107,11 +108,11 @@ cudaError_t WithHeadSizes(const DeviceCache& cache, LaunchHead launch) {
 // From projections to queries and cache rows; what PrepareAttention in cc/kernels/operations.h
 // defines.
 struct PrepareParams {
-  const float* q = nullptr;       // [tokens, heads * head_dim]
-  const float* k = nullptr;       // [tokens, kv_heads * head_dim]
-  const float* v = nullptr;       // as k; null: values come from k
-  const float* q_norm = nullptr;  // [head_dim]
-  const float* k_norm = nullptr;  // [head_dim]
+  const float* q = nullptr;            // [tokens, heads * head_dim]
+  const float* k = nullptr;            // [tokens, kv_heads * head_dim]
+  const float* v = nullptr;            // as k; null: values come from k
+  const float* q_norm = nullptr;       // [head_dim]
+  const float* k_norm = nullptr;       // [head_dim]
   const float* frequencies = nullptr;  // [head_dim / 2]
   bool normalize_v = false;
   float epsilon = 0;

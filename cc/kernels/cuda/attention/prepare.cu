@@ -1,6 +1,6 @@
 // Queries, keys and values of many tokens: a block for each token, a warp for each head.
-#include "cc/kernels/cuda/device/launch.h"
 #include "cc/kernels/cuda/attention/rope.h"
+#include "cc/kernels/cuda/device/launch.h"
 
 namespace gemma::cuda {
 namespace {

@@ -2,15 +2,16 @@
 //
 // Rows are queries of one kv head: tokens times the heads that it serves. Two warpgroups multiply
 // and a third fills a ring with blocks of keys and values from the cache, of which only visible
-// positions are read. A warpgroup has 64 rows and sums 256 columns of the values: with heads of 256
-// the two take different rows, with heads of 512 different halves of the columns, and both compute
-// the scores. All of a row's softmax, in float32, lies in the four lanes that share it.
+// positions are read (warp-specialized). A warpgroup has 64 rows and sums 256 columns of the
+// values: with heads of 256 the two take different rows, with heads of 512 different halves of the
+// columns, and both compute the scores. All of a row's softmax, in float32, lies in the four lanes
+// that share it.
 #include <cmath>
 
+#include "cc/kernels/cuda/attention/rope.h"
 #include "cc/kernels/cuda/device/activation.h"
 #include "cc/kernels/cuda/device/hopper.h"
 #include "cc/kernels/cuda/device/launch.h"
-#include "cc/kernels/cuda/attention/rope.h"
 
 namespace gemma::cuda {
 namespace {

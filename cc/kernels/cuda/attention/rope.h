@@ -2,8 +2,8 @@
 #ifndef CC_KERNELS_CUDA_ATTENTION_ROPE_H_
 #define CC_KERNELS_CUDA_ATTENTION_ROPE_H_
 
-#include "cc/kernels/cuda/device/activation.h"
 #include "cc/kernels/cuda/attention/params.h"
+#include "cc/kernels/cuda/device/activation.h"
 #include "cc/kernels/cuda/device/instructions.h"
 
 namespace gemma::cuda {

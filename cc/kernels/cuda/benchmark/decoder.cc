@@ -156,9 +156,9 @@ absl::Status Decoder::TakeBuffers(Stream stream) {
   GEMMA_RETURN_IF_ERROR(TakeArray(1, arena_, sampling_));
   const Sampling request{
       .temperature = 1, .top_k = 64, .top_p = 0.95f, .min_p = 0, .seed = 1, .position = 1};
-  GEMMA_RETURN_IF_ERROR(
-      ToStatus(cudaMemcpyAsync(sampling_, &request, sizeof(request), cudaMemcpyHostToDevice, stream),
-               "copy"));
+  GEMMA_RETURN_IF_ERROR(ToStatus(
+      cudaMemcpyAsync(sampling_, &request, sizeof(request), cudaMemcpyHostToDevice, stream),
+      "copy"));
   return ToStatus(cudaMemsetAsync(token_, 0, sizeof(*token_), stream), "clear");
 }
 

@@ -13,8 +13,8 @@
 #include "absl/status/statusor.h"
 #include "cc/kernels/cuda/attention/attention.h"
 #include "cc/kernels/cuda/benchmark/measure.h"
-#include "cc/kernels/cuda/product/product.h"
 #include "cc/kernels/cuda/pointwise/pointwise.h"
+#include "cc/kernels/cuda/product/product.h"
 #include "cc/kernels/cuda/sampling/sample.h"
 
 namespace gemma::cuda {

@@ -84,8 +84,9 @@ struct Operands {
 
 // Enough copies of the weights that none is still in the L2 cache when its turn comes again.
 absl::StatusOr<std::vector<Product>> MakeCopies(const ProductShape& product, WeightLayout layout,
-                                               uint32_t group, int tokens, const Operands& operands,
-                                               Arena& arena, Stream stream, double& bytes) {
+                                                uint32_t group, int tokens,
+                                                const Operands& operands, Arena& arena,
+                                                Stream stream, double& bytes) {
   std::vector<Product> copies;
   bytes = 0;
   double total = 0;
@@ -94,7 +95,7 @@ absl::StatusOr<std::vector<Product>> MakeCopies(const ProductShape& product, Wei
     op.tokens = tokens;
     op.in = operands.in;
     op.gated = product.gated;
-  op.out_number = product.gated ? Number::kFloat16 : Number::kFloat32;
+    op.out_number = product.gated ? Number::kFloat16 : Number::kFloat32;
     float* out = operands.out;
     bytes = 0;
     for (const uint32_t rows : product.rows) {
@@ -111,8 +112,8 @@ absl::StatusOr<std::vector<Product>> MakeCopies(const ProductShape& product, Wei
   return copies;
 }
 
-absl::Status MeasureProduct(const ProductShape& product, WeightLayout layout, uint32_t group, int tokens,
-                            const Options& options, Bench& bench) {
+absl::Status MeasureProduct(const ProductShape& product, WeightLayout layout, uint32_t group,
+                            int tokens, const Options& options, Bench& bench) {
   GEMMA_ASSIGN_OR_RETURN(Arena arena, Arena::Create(size_t{6} << 30));
   GEMMA_ASSIGN_OR_RETURN(void* in, arena.Take(size_t{8} * 21504 * 2));
   GEMMA_ASSIGN_OR_RETURN(void* out, arena.Take(size_t{8} * 262144 * 4));

@@ -46,8 +46,8 @@ const ProductShape kLayer[] = {
     {"down", {5376}, 21504, false},
 };
 
-absl::StatusOr<Product> MakeGemm(const ProductShape& product, WeightLayout layout, int tokens, Arena& arena,
-                              Stream stream) {
+absl::StatusOr<Product> MakeGemm(const ProductShape& product, WeightLayout layout, int tokens,
+                                 Arena& arena, Stream stream) {
   Product op;
   op.tokens = tokens;
   op.gated = product.gated;
@@ -143,15 +143,17 @@ absl::Status MeasureLayerProducts(WeightLayout layout, int tokens, int repetitio
   double total_us = 0, total_flops = 0;
   const std::string name(WeightLayoutName(layout));
   for (const ProductShape& product : kLayer) {
-    GEMMA_ASSIGN_OR_RETURN(const Product op, MakeGemm(product, layout, tokens, arena, context.stream));
+    GEMMA_ASSIGN_OR_RETURN(const Product op,
+                           MakeGemm(product, layout, tokens, arena, context.stream));
     constexpr int kLaunches = 10;
-    GEMMA_ASSIGN_OR_RETURN(const Timing timing, TimeGraph(
-                                                    [&]() -> absl::Status {
-                                                      for (int i = 0; i < kLaunches; ++i)
-                                                        GEMMA_RETURN_IF_ERROR(RunProduct(op, context));
-                                                      return absl::OkStatus();
-                                                    },
-                                                    context.stream, repetitions));
+    GEMMA_ASSIGN_OR_RETURN(const Timing timing,
+                           TimeGraph(
+                               [&]() -> absl::Status {
+                                 for (int i = 0; i < kLaunches; ++i)
+                                   GEMMA_RETURN_IF_ERROR(RunProduct(op, context));
+                                 return absl::OkStatus();
+                               },
+                               context.stream, repetitions));
     double rows = 0;
     for (const uint32_t r : product.rows) rows += r;
     const double us = timing.median_us / kLaunches, flops = 2.0 * tokens * rows * product.columns;
@@ -180,12 +182,11 @@ absl::Status MeasurePromptAttention(int tokens, int start, int repetitions,
           context.stream, repetitions);
     };
     GEMMA_ASSIGN_OR_RETURN(const Timing all, time([&] { return RunAttention(op, context); }));
-    GEMMA_ASSIGN_OR_RETURN(
-        const Timing prepare, time([&] {
-          return ToStatus(
-              LaunchPrepareAttention(op.prepare, op.queries, context.launch()),
-              "prepare");
-        }));
+    GEMMA_ASSIGN_OR_RETURN(const Timing prepare, time([&] {
+                             return ToStatus(
+                                 LaunchPrepareAttention(op.prepare, op.queries, context.launch()),
+                                 "prepare");
+                           }));
     const double us = all.median_us / kLaunches, prepare_us = prepare.median_us / kLaunches;
     std::printf(
         "%-8s %5d tokens after %6d  %9.1f us, of which %6.1f prepare  %6.1f TFLOP/s  (%s)\n",

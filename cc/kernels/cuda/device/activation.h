@@ -6,10 +6,10 @@
 // has an absolute error of at most 2e-6; what lies above becomes infinite, and so the logits NaN.
 // Queries, keys and values are float16 without a scale.
 //
-// Pairs: where a plan asks for float32, an activation is two such float16, its nearest one and
-// kPairScale times what that leaves: 22 bits. A matrix of pairs has two rows a token, 2 t for the
-// nearest numbers and 2 t + 1 for the rests, so products know nothing of pairs until they add the
-// results of both rows, the second times kPairUnit.
+// Pairs (a hi + lo split): where a plan asks for float32, x is stored as hi + lo / kPairScale, two
+// float16 (22 bits of mantissa): hi = round(x), lo = kPairScale * (x - hi). A matrix of pairs has
+// two rows a token, 2 t for hi and 2 t + 1 for lo, so products know nothing of pairs until they add
+// the results of both rows, the second times kPairUnit.
 #ifndef CC_KERNELS_CUDA_DEVICE_ACTIVATION_H_
 #define CC_KERNELS_CUDA_DEVICE_ACTIVATION_H_
 

@@ -102,8 +102,8 @@ GEMMA_DEVICE void FourFloats(const std::byte* from, float (&f)[4]) {
     const uint32_t words[2] = {v.x, v.y};
     for (int i = 0; i < 4; ++i) {
       const uint16_t bits = static_cast<uint16_t>(words[i / 2] >> (i % 2 * 16));
-      f[i] =
-          kLayout == WeightLayout::kF16 ? HalfBitsToFloat(bits) : __uint_as_float(uint32_t{bits} << 16);
+      f[i] = kLayout == WeightLayout::kF16 ? HalfBitsToFloat(bits)
+                                           : __uint_as_float(uint32_t{bits} << 16);
     }
   }
 }

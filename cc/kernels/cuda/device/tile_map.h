@@ -1,5 +1,5 @@
-// A 16-bit matrix in device memory as the copy engine of compute capability 9.0 sees it: cut into
-// tiles of 64 columns.
+// A 16-bit matrix in device memory as the copy engine of compute capability 9.0 (TMA) sees it: cut
+// into tiles of 64 columns.
 #ifndef CC_KERNELS_CUDA_DEVICE_TILE_MAP_H_
 #define CC_KERNELS_CUDA_DEVICE_TILE_MAP_H_
 

@@ -1,9 +1,9 @@
-// out = in * transpose(weight) for any number of tokens, any shape and layout: blocks of 64 rows
-// and 64 tokens, weights decoded to float16 in shared memory, mma.sync.
+// The fallback: out = in * transpose(weight) for any number of tokens, any shape and layout: blocks
+// of 64 rows and 64 tokens, weights decoded to float16 in shared memory, mma.sync.
 #include "cc/kernels/cuda/device/activation.h"
 #include "cc/kernels/cuda/device/decode.h"
-#include "cc/kernels/cuda/gemm/params.h"
 #include "cc/kernels/cuda/device/launch.h"
+#include "cc/kernels/cuda/gemm/params.h"
 
 namespace gemma::cuda {
 namespace {
@@ -67,10 +67,12 @@ GEMMA_DEVICE void StoreOne(const GemmParams& p, const GemmPart& part, int row, i
   if (p.softcap > 0) value = p.softcap * tanhf(value / p.softcap);
   const int64_t pitch = part.first.rows, at = static_cast<int64_t>(token) * pitch + row;
   if (IsHalf(p.out_number)) {
-    uint16_t* const out = static_cast<uint16_t*>(part.out) + (IsPair(p.in_number) ? at + token * pitch : at);
+    uint16_t* const out =
+        static_cast<uint16_t*>(part.out) + (IsPair(p.in_number) ? at + token * pitch : at);
     value *= kActivationScale;
     out[0] = static_cast<uint16_t>(PackHalf(value, 0));
-    if (IsPair(p.in_number)) out[pitch] = static_cast<uint16_t>(PackHalf(kPairScale * HalfRest(value), 0));
+    if (IsPair(p.in_number))
+      out[pitch] = static_cast<uint16_t>(PackHalf(kPairScale * HalfRest(value), 0));
   } else {
     static_cast<float*>(part.out)[at] = value;
   }

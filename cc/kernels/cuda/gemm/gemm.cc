@@ -39,8 +39,8 @@ bool UsesSm90(const Product& op, size_t output, const Device& device) {
 }
 
 constexpr auto kLaunchers = ForEachLayout([]<WeightLayout kLayout>() {
-  using Launcher = cudaError_t (*)(const GemmSm90Params&, const TileMap&, int,
-                                   const LaunchOptions&);
+  using Launcher =
+      cudaError_t (*)(const GemmSm90Params&, const TileMap&, int, const LaunchOptions&);
   if constexpr (HasSm90Kernel(kLayout)) {
     return static_cast<Launcher>(&LaunchGemmSm90<kLayout>);
   } else {
@@ -177,8 +177,7 @@ absl::Status RunGemm(const Product& op, const Context& context) {
     if (sm90) {
       GEMMA_RETURN_IF_ERROR(LaunchSm90(params, context));
     } else {
-      GEMMA_RETURN_IF_ERROR(
-          ToStatus(LaunchGemmAnyShape(params, context.launch()), "gemm"));
+      GEMMA_RETURN_IF_ERROR(ToStatus(LaunchGemmAnyShape(params, context.launch()), "gemm"));
     }
   }
   return absl::OkStatus();

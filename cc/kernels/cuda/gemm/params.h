@@ -29,15 +29,16 @@ struct GemmParams {
   GemmPart parts[kMaxGemmParts];
   int32_t part_count = 0;
   int32_t columns = 0;
-  int32_t tokens = 0;            // rows of the input: two a token of pairs
+  int32_t tokens = 0;  // rows of the input: two a token of pairs
   Number in_number = Number::kFloat16;
   Number out_number = Number::kFloat32;  // or in_number
-  bool gated = false;            // out = gelu(first) * second
-  float softcap = 0;             // out = softcap * tanh(out / softcap) where > 0
-  const uint16_t* in = nullptr;  // float16 with kActivationScale, [tokens, columns]
+  bool gated = false;                    // out = gelu(first) * second
+  float softcap = 0;                     // out = softcap * tanh(out / softcap) where > 0
+  const uint16_t* in = nullptr;          // float16 with kActivationScale, [tokens, columns]
 };
 
-// The fallback: any shape and layout on any GPU, by mma.sync, for what the Hopper kernel does not take.
+// The fallback: any shape and layout on any GPU, by mma.sync, for what the Hopper kernel does not
+// take.
 cudaError_t LaunchGemmAnyShape(const GemmParams&, const LaunchOptions&);
 
 // ---- the Hopper kernel (sm90_kernel.h) ----

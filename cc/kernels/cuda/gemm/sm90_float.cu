@@ -3,8 +3,8 @@
 namespace gemma::cuda {
 
 template cudaError_t LaunchGemmSm90<WeightLayout::kF16>(const GemmSm90Params&, const TileMap&, int,
-                                                  const LaunchOptions&);
+                                                        const LaunchOptions&);
 template cudaError_t LaunchGemmSm90<WeightLayout::kBF16>(const GemmSm90Params&, const TileMap&, int,
-                                                   const LaunchOptions&);
+                                                         const LaunchOptions&);
 
 }  // namespace gemma::cuda

@@ -3,8 +3,8 @@
 namespace gemma::cuda {
 
 template cudaError_t LaunchGemmSm90<WeightLayout::kInt4>(const GemmSm90Params&, const TileMap&, int,
-                                                   const LaunchOptions&);
-template cudaError_t LaunchGemmSm90<WeightLayout::kInt4Min>(const GemmSm90Params&, const TileMap&, int,
-                                                      const LaunchOptions&);
+                                                         const LaunchOptions&);
+template cudaError_t LaunchGemmSm90<WeightLayout::kInt4Min>(const GemmSm90Params&, const TileMap&,
+                                                            int, const LaunchOptions&);
 
 }  // namespace gemma::cuda

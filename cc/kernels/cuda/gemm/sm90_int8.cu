@@ -3,6 +3,6 @@
 namespace gemma::cuda {
 
 template cudaError_t LaunchGemmSm90<WeightLayout::kInt8>(const GemmSm90Params&, const TileMap&, int,
-                                                   const LaunchOptions&);
+                                                         const LaunchOptions&);
 
 }  // namespace gemma::cuda

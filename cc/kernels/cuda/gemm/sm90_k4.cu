@@ -3,8 +3,8 @@
 namespace gemma::cuda {
 
 template cudaError_t LaunchGemmSm90<WeightLayout::kQ4_K>(const GemmSm90Params&, const TileMap&, int,
-                                                   const LaunchOptions&);
+                                                         const LaunchOptions&);
 template cudaError_t LaunchGemmSm90<WeightLayout::kQ5_K>(const GemmSm90Params&, const TileMap&, int,
-                                                   const LaunchOptions&);
+                                                         const LaunchOptions&);
 
 }  // namespace gemma::cuda

@@ -1,17 +1,17 @@
-// The product for many tokens on compute capability 9.0.
+// The product for many tokens on compute capability 9.0: persistent, warp-specialized, stream-K.
 //
 // A block has two warpgroups that multiply and one that fills the rings in shared memory. A tile is
 // 256 rows of weights and 128 (or 64) tokens; each multiplying warpgroup takes half of its rows, as
 // two blocks of 64, which when gated are gate and up of the same 64 outputs. Weights come to shared
 // memory as they are stored and become float16 in registers, the first operand; activations are the
-// second, by the copy engine. While the tensor cores multiply 32 columns, the warps decode the next
-// 32.
+// second, by the copy engine (TMA). While the tensor cores multiply 32 columns, the warps decode
+// the next 32.
 #ifndef CC_KERNELS_CUDA_GEMM_SM90_KERNEL_H_
 #define CC_KERNELS_CUDA_GEMM_SM90_KERNEL_H_
 
 #include "cc/kernels/cuda/device/activation.h"
-#include "cc/kernels/cuda/gemm/sm90_weights.h"
 #include "cc/kernels/cuda/device/launch.h"
+#include "cc/kernels/cuda/gemm/sm90_weights.h"
 
 namespace gemma::cuda {
 
@@ -533,7 +533,7 @@ template <WeightLayout kLayout>
 cudaError_t LaunchGemmSm90(const GemmSm90Params& p, const TileMap& map, int tile_tokens,
                            const LaunchOptions& launch) {
   const LaunchShape shape{dim3(static_cast<unsigned>(p.schedule.blocks)), kGemmThreads,
-                    static_cast<size_t>(GemmRingsOf(kLayout, tile_tokens).bytes), launch};
+                          static_cast<size_t>(GemmRingsOf(kLayout, tile_tokens).bytes), launch};
   if (tile_tokens == kFewTokens) return Launch(GemmSm90Kernel<kLayout, kFewTokens>, shape, p, map);
   return Launch(GemmSm90Kernel<kLayout, kGemmTokens>, shape, p, map);
 }

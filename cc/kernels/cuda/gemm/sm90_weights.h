@@ -7,8 +7,8 @@
 #define CC_KERNELS_CUDA_GEMM_SM90_WEIGHTS_H_
 
 #include "cc/kernels/cuda/device/decode.h"
-#include "cc/kernels/cuda/gemm/params.h"
 #include "cc/kernels/cuda/device/hopper.h"
+#include "cc/kernels/cuda/gemm/params.h"
 
 namespace gemma::cuda {
 
@@ -164,10 +164,12 @@ class WholeScales {
  public:
   static constexpr GemmStage kStage = GemmStageOf(kLayout);
   // Bytes of a unit.
-  static constexpr int kScaleBytes = HasPackedScales(kLayout)   ? 12
+  static constexpr int kScaleBytes = HasPackedScales(kLayout)         ? 12
                                      : kLayout == WeightLayout::kInt8 ? 8
-                                                                : 16;
-  static constexpr int kExtraBytes = HasBitPlane(kLayout) ? 32 : kLayout == WeightLayout::kQ6_K ? 64 : 0;
+                                                                      : 16;
+  static constexpr int kExtraBytes = HasBitPlane(kLayout)             ? 32
+                                     : kLayout == WeightLayout::kQ6_K ? 64
+                                                                      : 0;
 
   GEMMA_DEVICE explicit WholeScales(const TileRows& tile)
       : absent_(tile.part->first.float_scales), units_(tile.part->first.columns / kStage.columns) {
@@ -352,8 +354,8 @@ GEMMA_DEVICE void QuantizedRow(const RawWeights<kLayout>& raw, int i, uint32_t (
     }
   } else {
     constexpr int kMiddle = HasMins(kLayout) || HasPackedScales(kLayout) ? 0
-                            : kLayout == WeightLayout::kInt4                   ? 8
-                            : kLayout == WeightLayout::kInt5                   ? 16
+                            : kLayout == WeightLayout::kInt4             ? 8
+                            : kLayout == WeightLayout::kInt5             ? 16
                                                                          : 32;
     const uint32_t a = SpreadBytes(raw.values[i][0]), b = SpreadBytes(raw.values[i][1]);
     uint32_t low[2] = {MaskOr<0x000f000f>(a, kMagic), MaskOr<0x000f000f>(b, kMagic)};

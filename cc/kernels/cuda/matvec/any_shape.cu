@@ -1,5 +1,6 @@
-// The matrix-vector product for shapes that have no tiles: columns that are no multiple of 32, odd
-// numbers of groups, gate and up of different layouts. One warp computes one row, value by value.
+// The fallback: the matrix-vector product for shapes that have no tiles: columns that are no
+// multiple of 32, odd numbers of groups, gate and up of different layouts. One warp computes one
+// row, value by value.
 #include "cc/kernels/cuda/device/activation.h"
 #include "cc/kernels/cuda/device/decode.h"
 #include "cc/kernels/cuda/device/launch.h"

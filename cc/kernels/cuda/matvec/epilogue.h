@@ -30,9 +30,11 @@ GEMMA_DEVICE void StoreOutput(const MatvecParams& p, const MatvecPart& part, int
   const int64_t stride = p.out_stride == 0 ? part.first.rows : p.out_stride;
   const int64_t at = token * stride + row;
   if (IsHalf(p.out_number)) {
-    __half* const out = static_cast<__half*>(part.out) + (IsPair(p.in_number) ? at + token * stride : at);
+    __half* const out =
+        static_cast<__half*>(part.out) + (IsPair(p.in_number) ? at + token * stride : at);
     out[0] = __float2half_rn(value * kActivationScale);
-    if (IsPair(p.in_number)) out[stride] = __float2half_rn(HalfRest(value * kActivationScale) * kPairScale);
+    if (IsPair(p.in_number))
+      out[stride] = __float2half_rn(HalfRest(value * kActivationScale) * kPairScale);
     return;
   }
   float* out = static_cast<float*>(part.out);

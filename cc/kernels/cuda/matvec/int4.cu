@@ -3,6 +3,7 @@
 namespace gemma::cuda {
 
 template cudaError_t LaunchMatvec<WeightLayout::kInt4>(const MatvecParams&, const LaunchOptions&);
-template cudaError_t LaunchMatvec<WeightLayout::kInt4Min>(const MatvecParams&, const LaunchOptions&);
+template cudaError_t LaunchMatvec<WeightLayout::kInt4Min>(const MatvecParams&,
+                                                          const LaunchOptions&);
 
 }  // namespace gemma::cuda

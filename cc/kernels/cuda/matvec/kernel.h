@@ -1,4 +1,5 @@
-// The matrix-vector product for 1 to 8 tokens, bound by reading the weights once.
+// The matrix-vector product for 1 to 8 tokens, bound by reading the weights once. A persistent
+// kernel that shares work as stream-K does.
 //
 // The rows are cut into tiles of 32, a tile's columns into units of (usually) 256. Every block of a
 // grid as wide as the GPU owns a contiguous range of units in tile-major order, its warps take them
@@ -9,9 +10,10 @@
 //
 // A warp multiplies on the tensor cores: 16 rows of weights times 8 columns, of which `tokens` are
 // used. Sums are float32: per group inside of the tensor core, then times the group's scale. The
-// warps leave their sums of a tile to one more warp, which adds them in a fixed order. A tile whose
-// units two blocks share is finished by the first of them, which waits for the second one's part;
-// the second did that tile first, long ago. So results never depend on timing.
+// warps leave their sums of a tile to one more warp, which adds them in a fixed order. Stream-K:
+// where two blocks share a tile, the one with its first columns adds the other's partial sum. That
+// block computed it first, so the wait is short, and the order of addition is fixed: results never
+// depend on timing.
 #ifndef CC_KERNELS_CUDA_MATVEC_KERNEL_H_
 #define CC_KERNELS_CUDA_MATVEC_KERNEL_H_
 
@@ -106,7 +108,7 @@ template <WeightLayout kLayout, int kTokens, bool kWhole>
 cudaError_t LaunchMatvecKernel(const MatvecParams& params, const LaunchOptions& launch) {
   const MatvecShared shared = MatvecSharedOf(kLayout, kTokens, params.units_per_tile);
   const LaunchShape shape{dim3(static_cast<unsigned>(params.blocks)), kMatvecThreads,
-                    Exclusive(shared.bytes, launch), launch};
+                          Exclusive(shared.bytes, launch), launch};
   return Launch(MatvecKernel<kLayout, kTokens, kWhole>, shape, params, shared);
 }
 

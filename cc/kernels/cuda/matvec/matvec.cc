@@ -18,14 +18,15 @@ static_assert(kMaxProductOutputs == kMaxMatvecParts);
 
 enum class Kernel { kStream, kTiles, kAnyShape };
 
-// How some outputs of a product are computed: all of one layout and group, or, in the fallback, any.
+// How some outputs of a product are computed: all of one layout and group, or, in the fallback,
+// any.
 struct MatvecPlan {
   Kernel kernel = Kernel::kAnyShape;
   std::vector<size_t> outputs;
-  int slice = 0;         // kTiles: columns of a launch; fewer than all where the input is cut to fit
+  int slice = 0;  // kTiles: columns of a launch; fewer than all where the input is cut to fit
   MatvecStream stream = {};  // kStream
   size_t shared_bytes = 0;
-  bool fits = true;      // false: kAnyShape for want of shared memory alone
+  bool fits = true;  // false: kAnyShape for want of shared memory alone
 };
 
 // The tensor core kernel copies 4 bytes of scales at a time and multiplies blocks of 32 columns.
@@ -153,9 +154,9 @@ absl::Status Check(const Product& op, const Device& device) {
   GEMMA_RETURN_IF_ERROR(CheckProduct("matvec", op));
   const int64_t most = kMaxDecodeTokens / RowsOf(op.in_number);
   if (op.tokens > most) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "matvec: ", op.tokens, IsPair(op.in_number) ? " tokens of pairs" : " tokens", " (1 to ",
-        most, "; use the GEMM for more)"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("matvec: ", op.tokens, IsPair(op.in_number) ? " tokens of pairs" : " tokens",
+                     " (1 to ", most, "; use the GEMM for more)"));
   }
   if (op.norm.x != nullptr && !CanFuseNorm(op, device)) {
     return absl::InvalidArgumentError(absl::StrCat("matvec: cannot fuse a norm of ", Columns(op),
@@ -252,9 +253,8 @@ void ChooseGrid(const Device& device, MatvecParams& params) {
       params.whole_tiles ? std::min(tiles, device.multiprocessors) : device.multiprocessors;
 }
 
-constexpr auto kLaunchers = ForEachLayout([]<WeightLayout kLayout>() {
-  return &LaunchMatvec<kLayout>;
-});
+constexpr auto kLaunchers =
+    ForEachLayout([]<WeightLayout kLayout>() { return &LaunchMatvec<kLayout>; });
 
 // One launch, or one for each slice of the columns.
 absl::Status LaunchTiles(const MatvecPlan& plan, const Context& context, MatvecParams& params) {

@@ -196,7 +196,8 @@ class GroupMultiplier {
       SpreadNibbles(Word(words, w), r, a);
     }
     if constexpr (HasBitPlane(kLayout)) SpreadBits(extra.x, w, r, a);
-    if constexpr (kLayout == WeightLayout::kQ6_K) SpreadPairs(w % 2 == 0 ? extra.x : extra.y, w, r, a);
+    if constexpr (kLayout == WeightLayout::kQ6_K)
+      SpreadPairs(w % 2 == 0 ? extra.x : extra.y, w, r, a);
   }
 
   // Row r (g or g + 8): the two groups of this lane's result.

@@ -42,7 +42,7 @@ struct MatvecParams {
   int32_t first_column = 0;
   int32_t units_per_tile = 0;
   int32_t total_units = 0;
-  int32_t tokens = 0;         // rows of the input: two a token of pairs
+  int32_t tokens = 0;  // rows of the input: two a token of pairs
   Number in_number = Number::kFloat16;
   Number out_number = Number::kFloat32;  // or in_number
   int32_t group = 0;          // columns that share a scale, of all parts; 0: see float_scales
@@ -88,7 +88,9 @@ inline constexpr int kMaxStreamStages = 4;
 inline constexpr int kStreamClaims = 4;  // counters, used in turn
 
 // Columns of a unit, the piece of a tile that a warp copies (a half at a time) and multiplies.
-constexpr int UnitColumns(WeightLayout l) { return l == WeightLayout::kF32 ? 64 : IsFloat(l) ? 128 : 256; }
+constexpr int UnitColumns(WeightLayout l) {
+  return l == WeightLayout::kF32 ? 64 : IsFloat(l) ? 128 : 256;
+}
 
 // How a warp multiplies quantized weights (multiply.h). For one or two tokens, a lane takes
 // a group of 32 columns, and the columns of the tensor core's result are groups; for more, all

@@ -31,7 +31,8 @@ GEMMA_DEVICE void StoreOne(const Activations& to, int64_t i, int64_t columns, fl
 
 // Four neighbours, i a multiple of 4.
 GEMMA_DEVICE float4 LoadFour(const Activations& from, int64_t i) {
-  if (!IsHalf(from.number)) return *reinterpret_cast<const float4*>(static_cast<const float*>(from.data) + i);
+  if (!IsHalf(from.number))
+    return *reinterpret_cast<const float4*>(static_cast<const float*>(from.data) + i);
   const uint2 v = *reinterpret_cast<const uint2*>(static_cast<const uint16_t*>(from.data) + i);
   constexpr float kUnit = kActivationUnit;
   return make_float4(HalfLowToFloat(v.x) * kUnit, HalfHighToFloat(v.x) * kUnit,

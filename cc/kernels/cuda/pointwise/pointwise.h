@@ -4,8 +4,8 @@
 #define CC_KERNELS_CUDA_POINTWISE_POINTWISE_H_
 
 #include "absl/status/status.h"
-#include "cc/kernels/cuda/runtime/context.h"
 #include "cc/kernels/cuda/pointwise/params.h"
+#include "cc/kernels/cuda/runtime/context.h"
 #include "cc/kernels/weight_layout.h"
 
 namespace gemma::cuda {

@@ -90,8 +90,9 @@ void CheckNorm(const NormCase& c) {
     op.x_out = x_out.get();
   }
   op.weight = device_w2.get();
-  op.out =
-      c.half_out ? Activations{out_bits.get(), c.paired_out ? Number::kFloat16Pair : Number::kFloat16} : Activations{out.get()};
+  op.out = c.half_out
+               ? Activations{out_bits.get(), c.paired_out ? Number::kFloat16Pair : Number::kFloat16}
+               : Activations{out.get()};
   op.rows = c.rows;
   op.columns = c.columns;
   op.epsilon = 1e-6f;

@@ -1,5 +1,5 @@
-// Runs a matrix product with the kernel that suits the number of tokens, the shapes and the GPU: the one
-// place that chooses.
+// Runs a matrix product with the kernel that suits the number of tokens, the shapes and the GPU:
+// the one place that chooses.
 #ifndef CC_KERNELS_CUDA_PRODUCT_PRODUCT_H_
 #define CC_KERNELS_CUDA_PRODUCT_PRODUCT_H_
 
@@ -13,9 +13,9 @@
 
 namespace gemma::cuda {
 
-// Any shape, layout and number of tokens, on any GPU that FindDevice accepts: where a block's shared
-// memory is too small for one kernel, another one is taken. InvalidArgument for what CheckProduct
-// (runtime/operands.h) refuses, or a norm that CanFuseNorm (matvec/matvec.h) refuses.
+// Any shape, layout and number of tokens, on any GPU that FindDevice accepts: where a block's
+// shared memory is too small for one kernel, another one is taken. InvalidArgument for what
+// CheckProduct (runtime/operands.h) refuses, or a norm that CanFuseNorm (matvec/matvec.h) refuses.
 absl::Status RunProduct(const Product& op, const Context& context);
 
 // The launches of RunProduct, for tests and benchmarks.

@@ -143,12 +143,11 @@ TEST(ProductTest, ChoosesForTheH100) {
     const bool head = shape.softcap > 0;
     const WeightLayout layout = head ? WeightLayout::kInt8 : WeightLayout::kInt4;
     const uint32_t group = head ? shape.columns : 32;
-    const auto kernel = [&](int64_t tokens) { return KernelOf(shape, layout, group, tokens, h100); };
+    const auto kernel = [&](int64_t tokens) {
+      return KernelOf(shape, layout, group, tokens, h100);
+    };
     EXPECT_EQ(kernel(1), head ? "matvec tiles" : "matvec stream") << shape.name;
-    EXPECT_EQ(kernel(2), head                                  ? "matvec tiles"
-                         : std::string(shape.name) == "down" ? "matvec tiles"
-                                                               : "matvec stream")
-        << shape.name;
+    EXPECT_EQ(kernel(2), head ? "matvec tiles" : "matvec stream") << shape.name;
     EXPECT_EQ(kernel(9), "gemm Hopper") << shape.name;
     EXPECT_EQ(kernel(16), "gemm Hopper") << shape.name;
   }

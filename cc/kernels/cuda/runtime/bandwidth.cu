@@ -1,7 +1,7 @@
 // Reads memory and does nothing else.
-#include "cc/kernels/cuda/runtime/bandwidth.h"
 #include "cc/kernels/cuda/device/instructions.h"
 #include "cc/kernels/cuda/device/launch.h"
+#include "cc/kernels/cuda/runtime/bandwidth.h"
 
 namespace gemma::cuda {
 namespace {
@@ -32,7 +32,9 @@ __global__ void __launch_bounds__(kThreads)
 cudaError_t LaunchReadAll(const void* from, size_t bytes, int multiprocessors, uint32_t* sum,
                           cudaStream_t stream) {
   const LaunchShape shape{dim3(static_cast<unsigned>(kBlocksAMultiprocessor * multiprocessors)),
-                          kThreads, 0, {.stream = stream}};
+                          kThreads,
+                          0,
+                          {.stream = stream}};
   return Launch(ReadAllKernel, shape, static_cast<const uint4*>(from), bytes / sizeof(uint4), sum);
 }
 

@@ -1,6 +1,5 @@
-#include "cc/kernels/cuda/runtime/machine_code.h"
-
 #include "cc/kernels/cuda/device/language.h"
+#include "cc/kernels/cuda/runtime/machine_code.h"
 
 namespace gemma::cuda {
 

@@ -10,8 +10,8 @@ absl::Status CheckProduct(absl::string_view who, const Product& op) {
   if (op.tokens < 1 || op.tokens > std::numeric_limits<int32_t>::max() / 2)
     return absl::InvalidArgumentError(absl::StrCat(who, ": ", op.tokens, " tokens"));
   if (op.outputs.empty() || op.outputs.size() > kMaxProductOutputs) {
-    return absl::InvalidArgumentError(absl::StrCat(who, ": ", op.outputs.size(), " outputs (1 to ",
-                                                   kMaxProductOutputs, ")"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(who, ": ", op.outputs.size(), " outputs (1 to ", kMaxProductOutputs, ")"));
   }
   const WeightShape& first = op.outputs[0].weight.shape;
   for (const Product::Output& output : op.outputs) {

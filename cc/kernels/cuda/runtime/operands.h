@@ -26,7 +26,8 @@ struct Product {
   // [tokens, columns], float16 or pairs, aligned to 16 bytes; null with a norm.
   const uint16_t* in = nullptr;
   Number in_number = Number::kFloat16;
-  // Where x is not null: the input is computed from the residual stream. One token; see CanFuseNorm.
+  // Where x is not null: the input is computed from the residual stream. One token; see
+  // CanFuseNorm.
   FusedNorm norm;
   std::vector<Output> outputs;  // projections that share the input: at most kMaxProductOutputs
   // Float32, or the same as in_number.

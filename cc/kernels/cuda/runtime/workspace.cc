@@ -41,9 +41,9 @@ size_t Workspace::Bytes(const Regions& regions) {
 absl::StatusOr<Workspace> Workspace::Create(const Regions& regions, Stream stream) {
   Workspace workspace;
   workspace.regions_ = regions;
-  GEMMA_ASSIGN_OR_RETURN(workspace.memory_,
-                         DeviceBuffer::Allocate(std::max(Bytes(regions), kAlignment),
-                                                "the kernels' scratch memory"));
+  GEMMA_ASSIGN_OR_RETURN(
+      workspace.memory_,
+      DeviceBuffer::Allocate(std::max(Bytes(regions), kAlignment), "the kernels' scratch memory"));
   size_t offset = 0;
   for (const Region& region : regions) {
     workspace.offsets_.push_back(offset);
@@ -68,9 +68,9 @@ absl::StatusOr<std::byte*> Workspace::FindBytes(const Region& needed) const {
   const auto found = FindRegion(regions_, needed.name);
   const size_t available = found == regions_.end() ? 0 : found->bytes;
   if (available < needed.bytes) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(needed.name, " need ", needed.bytes, " bytes of scratch memory, but there are ",
-                     available, " (make the workspace with the operation's regions)"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        needed.name, " need ", needed.bytes, " bytes of scratch memory, but there are ", available,
+        " (make the workspace with the operation's regions)"));
   }
   return static_cast<std::byte*>(memory_.data()) +
          offsets_[static_cast<size_t>(found - regions_.begin())];

@@ -13,8 +13,8 @@ constexpr Region kState{"sample: histograms and a barrier", sizeof(SampleState),
 
 Regions SampleRegions() { return {kState}; }
 
-absl::Status RunSample(const float* logits, int64_t vocab, const Sampling* sampling,
-                       int64_t* token, const Context& context) {
+absl::Status RunSample(const float* logits, int64_t vocab, const Sampling* sampling, int64_t* token,
+                       const Context& context) {
   constexpr int64_t kMaxVocab = 1 << 19;  // times probabilities of at most 2^44
   if (vocab < 1 || vocab > kMaxVocab) {
     return absl::InvalidArgumentError(

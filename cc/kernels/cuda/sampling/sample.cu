@@ -5,8 +5,8 @@
 // then that of top_p, by radix selection; the probability of each block's kept ids; the drawn id.
 // Probabilities are integers (2^-44 of the largest one's), so their sums depend on no order.
 #include "cc/kernels/cuda/device/launch.h"
-#include "cc/kernels/cuda/sampling/rank.h"
 #include "cc/kernels/cuda/sampling/params.h"
+#include "cc/kernels/cuda/sampling/rank.h"
 #include "cc/kernels/philox.h"
 
 namespace gemma::cuda {
@@ -224,8 +224,7 @@ class Sampler {
       if (b < static_cast<int>(blockIdx.x)) before += mass;
       total += mass;
     }
-    const double u = SamplingUniform(sampling_.seed,
-                                     sampling_.position);
+    const double u = SamplingUniform(sampling_.seed, sampling_.position);
     Mass target = static_cast<Mass>(u * static_cast<double>(total));
     if (target >= total) target = total - 1;  // a total beyond 2^53 may have been rounded up
     if (before <= target && target < before + mine) {

@@ -13,8 +13,8 @@ namespace gemma::cuda {
 
 // token <- one id drawn from float32 logits [vocab] by *sampling; all pointers in device memory.
 // InvalidArgument for more ids than 2^19, beyond which sums of probabilities might not fit.
-absl::Status RunSample(const float* logits, int64_t vocab, const Sampling* sampling,
-                       int64_t* token, const Context& context);
+absl::Status RunSample(const float* logits, int64_t vocab, const Sampling* sampling, int64_t* token,
+                       const Context& context);
 
 // Scratch memory that RunSample needs.
 Regions SampleRegions();

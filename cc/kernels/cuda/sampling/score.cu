@@ -2,8 +2,8 @@
 #include <cmath>
 
 #include "cc/kernels/cuda/device/launch.h"
-#include "cc/kernels/cuda/sampling/rank.h"
 #include "cc/kernels/cuda/sampling/params.h"
+#include "cc/kernels/cuda/sampling/rank.h"
 
 namespace gemma::cuda {
 namespace {
@@ -75,7 +75,8 @@ __global__ void __launch_bounds__(kThreads) ScoreKernel(const __grid_constant__ 
 }  // namespace
 
 cudaError_t LaunchScore(const ScoreParams& params, const LaunchOptions& launch) {
-  const LaunchShape shape{dim3(static_cast<unsigned>(params.tokens)), kThreads, sizeof(ScoreShared), launch};
+  const LaunchShape shape{dim3(static_cast<unsigned>(params.tokens)), kThreads, sizeof(ScoreShared),
+                          launch};
   return Launch(ScoreKernel, shape, params);
 }
 

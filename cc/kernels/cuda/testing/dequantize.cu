@@ -1,7 +1,6 @@
-#include "cc/kernels/cuda/testing/dequantize.h"
-
 #include "cc/kernels/cuda/device/decode.h"
 #include "cc/kernels/cuda/device/launch.h"
+#include "cc/kernels/cuda/testing/dequantize.h"
 
 namespace gemma::cuda {
 namespace {
