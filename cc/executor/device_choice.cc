@@ -6,7 +6,7 @@
 #include "cc/base/status_macros.h"
 #include "cc/executor/cpu/executor.h"
 #include "cc/executor/cuda/executor.h"
-#include "cc/kernels/cuda/device.h"
+#include "cc/kernels/cuda/runtime/device.h"
 
 namespace gemma {
 namespace {

@@ -27,7 +27,7 @@ absl::StatusOr<Layout> LayOut(std::span<const PlanWeight> weights) {
     GEMMA_ASSIGN_OR_RETURN(layout.bytes, CheckedAdd(layout.bytes, weight.bytes));
     GEMMA_ASSIGN_OR_RETURN(layout.bytes, CheckedRoundUp(layout.bytes, kAlignment));
   }
-  // Kernels may read a little past a plane's end (cc/kernels/cuda/matrix.h).
+  // Kernels may read a little past a plane's end (cc/kernels/cuda/device/matrix.h).
   GEMMA_ASSIGN_OR_RETURN(layout.bytes, CheckedAdd(layout.bytes, kAlignment));
   return layout;
 }

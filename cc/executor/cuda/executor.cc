@@ -12,10 +12,13 @@
 #include "cc/executor/cuda/measure.h"
 #include "cc/executor/cuda/session.h"
 #include "cc/executor/cuda/weight_memory.h"
-#include "cc/kernels/cuda/attention.h"
-#include "cc/kernels/cuda/gemm.h"
-#include "cc/kernels/cuda/graph.h"
-#include "cc/kernels/cuda/step.h"
+#include "cc/kernels/cuda/attention/attention.h"
+#include "cc/kernels/cuda/gemm/gemm.h"
+#include "cc/kernels/cuda/runtime/graph.h"
+#include "cc/kernels/cuda/matvec/matvec.h"
+#include "cc/kernels/cuda/runtime/machine_code.h"
+#include "cc/kernels/cuda/sampling/sample.h"
+#include "cc/kernels/cuda/sampling/step.h"
 
 namespace gemma {
 namespace {
@@ -87,32 +90,22 @@ absl::StatusOr<FusedPlans> FusePlans(const Plan& plan, const std::vector<int>& r
   return fused;
 }
 
-cuda::Workspace::Limits FindLimits(const Plan& plan, const std::vector<int>& rotated,
-                                   const cuda::Device& device) {
-  cuda::Workspace::Limits limits;
-  if (plan.max_tokens > 1) limits.gemm_bytes = cuda::GemmBytes(device);
-  const int tokens = static_cast<int>(std::min<int64_t>(plan.max_tokens, cuda::kMaxDecodeTokens));
+// Scratch memory of all operations of the plan.
+cuda::Regions FindRegions(const Plan& plan, const std::vector<int>& rotated,
+                          const cuda::Device& device) {
+  cuda::Regions regions = cuda::MatvecRegions(device);
+  cuda::AddRegions(cuda::SampleRegions(), regions);
+  if (plan.max_tokens > 1) cuda::AddRegions(cuda::GemmRegions(device), regions);
   for (const PlanStep& step : plan.steps) {
     const auto* prepare = std::get_if<PrepareAttentionStep>(&step.operation);
     if (prepare == nullptr) continue;
     const cuda::DeviceCache cache =
         CudaSession::CacheShape(plan.caches[prepare->cache], rotated[prepare->cache]);
-    for (int t = 1; t <= tokens; ++t) {
-      limits.attention_bytes =
-          std::max(limits.attention_bytes,
-                   cuda::DecodeAttentionBytes(device, cache, static_cast<int>(prepare->heads), t));
-    }
+    cuda::AddRegions(cuda::AttentionRegions(device, cache, static_cast<int>(prepare->heads),
+                                            plan.max_tokens),
+                     regions);
   }
-  return limits;
-}
-
-cuda::Workspace::Limits Larger(const cuda::Workspace::Limits& a, const cuda::Workspace::Limits& b) {
-  return {.attention_bytes = std::max(a.attention_bytes, b.attention_bytes),
-          .gemm_bytes = std::max(a.gemm_bytes, b.gemm_bytes)};
-}
-
-bool SameLimits(const cuda::Workspace::Limits& a, const cuda::Workspace::Limits& b) {
-  return a.attention_bytes == b.attention_bytes && a.gemm_bytes == b.gemm_bytes;
+  return regions;
 }
 
 cuda::StepState MakeStep(const Call& call) {
@@ -193,7 +186,8 @@ class PreparedCudaPlan final : public PreparedPlan {
     cudaStreamSynchronize(stream());
     cudaGetLastError();
     const cudaError_t error = cudaStreamSynchronize(stream());
-    if (error == cudaSuccess) return;
+    // A call that ended early may have left counters that the next one needs to be zero.
+    if (error == cudaSuccess && shared_.workspace->Clear(stream()).ok()) return;
     shared_.lost = absl::UnavailableError(
         absl::StrCat("the GPU failed (", cudaGetErrorString(error),
                      "), and this process cannot use it any more (start the program again)"));
@@ -454,16 +448,16 @@ absl::StatusOr<ExecutorMemory> CudaExecutor::EstimateMemory(
     std::span<const Plan* const> plans, const std::vector<PlanCache>& caches) const {
   ExecutorMemory memory;
   std::vector<PlanWeight> weights;
-  cuda::Workspace::Limits limits;
+  cuda::Regions regions;
   for (const Plan* plan : plans) {
     weights.insert(weights.end(), plan->weights.begin(), plan->weights.end());
     const std::vector<int> rotated(plan->caches.size(), 0);
-    limits = Larger(limits, FindLimits(*plan, rotated, shared_.context.device));
+    cuda::AddRegions(FindRegions(*plan, rotated, shared_.context.device), regions);
     GEMMA_ASSIGN_OR_RETURN(const FusedPlans fused, FusePlans(*plan, rotated));
     memory.activations = std::max(memory.activations, fused.bytes);
   }
   GEMMA_ASSIGN_OR_RETURN(memory.weights, LoadedWeights::Bytes(weights));
-  memory.workspace = cuda::Workspace::Bytes(shared_.context.device, limits);
+  memory.workspace = cuda::Workspace::Bytes(regions);
   GEMMA_ASSIGN_OR_RETURN(memory.session,
                          CudaSession::Bytes(caches, std::vector<int>(caches.size(), 0)));
   size_t free = 0, total = 0;
@@ -502,16 +496,17 @@ absl::StatusOr<std::vector<int>> CudaExecutor::FindRotations(
   return rotated;
 }
 
-absl::Status CudaExecutor::GrowWorkspace(const cuda::Workspace::Limits& limits) {
-  const cuda::Workspace::Limits larger = Larger(shared_.limits, limits);
-  if (shared_.workspace.has_value() && SameLimits(larger, shared_.limits)) return absl::OkStatus();
+absl::Status CudaExecutor::GrowWorkspace(const cuda::Regions& regions) {
+  cuda::Regions larger;
+  if (shared_.workspace.has_value()) larger = shared_.workspace->regions();
+  cuda::AddRegions(regions, larger);
+  if (shared_.workspace.has_value() && larger == shared_.workspace->regions())
+    return absl::OkStatus();
   shared_.workspace.reset();
-  GEMMA_ASSIGN_OR_RETURN(
-      cuda::Workspace workspace,
-      cuda::Workspace::Create(shared_.context.device, larger, shared_.context.stream));
+  GEMMA_ASSIGN_OR_RETURN(cuda::Workspace workspace,
+                         cuda::Workspace::Create(larger, shared_.context.stream));
   shared_.workspace.emplace(std::move(workspace));
   shared_.context.workspace = &*shared_.workspace;
-  shared_.limits = larger;
   return ToStatus(cudaStreamSynchronize(shared_.context.stream), "cannot clear scratch memory");
 }
 
@@ -551,7 +546,7 @@ absl::StatusOr<std::unique_ptr<PreparedPlan>> CudaExecutor::Prepare(
   }
   GEMMA_ASSIGN_OR_RETURN(FusedPlans fused, FusePlans(plan, rotated));
   GEMMA_ASSIGN_OR_RETURN(const BufferPlaces places, PlaceCallBuffers(plan));
-  GEMMA_RETURN_IF_ERROR(GrowWorkspace(FindLimits(plan, rotated, shared_.context.device)));
+  GEMMA_RETURN_IF_ERROR(GrowWorkspace(FindRegions(plan, rotated, shared_.context.device)));
   GEMMA_RETURN_IF_ERROR(GrowActivations(fused.bytes));
   GEMMA_RETURN_IF_ERROR(GrowIds(plan.max_tokens));
   return std::make_unique<PreparedCudaPlan>(shared_, plan, std::move(fused), std::move(weights),
@@ -581,8 +576,9 @@ absl::StatusOr<DeviceFigures> CudaExecutor::Measure() {
 }
 
 uint64_t CudaExecutor::ActivationBytes() const {
+  const bool has_workspace = shared_.workspace.has_value();
   return shared_.activations.bytes() +
-         cuda::Workspace::Bytes(shared_.context.device, shared_.limits);
+         (has_workspace ? cuda::Workspace::Bytes(shared_.workspace->regions()) : 0);
 }
 
 }  // namespace gemma

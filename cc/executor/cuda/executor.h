@@ -22,9 +22,9 @@
 #include "cc/executor/cuda/fusion.h"
 #include "cc/executor/cuda/launcher.h"
 #include "cc/executor/executor.h"
-#include "cc/kernels/cuda/context.h"
-#include "cc/kernels/cuda/device.h"
-#include "cc/kernels/cuda/host_buffer.h"
+#include "cc/kernels/cuda/runtime/context.h"
+#include "cc/kernels/cuda/runtime/device.h"
+#include "cc/kernels/cuda/runtime/host_buffer.h"
 #include "cc/weights/loaded_weights.h"
 
 namespace gemma {
@@ -61,15 +61,14 @@ class CudaExecutor final : public Executor {
     std::mutex run_mutex;
     cuda::DeviceBuffer activations;  // for the plan that needs most, and the calls' buffers
     cuda::HostBuffer ids;            // on their way to the GPU
-    cuda::Workspace::Limits limits;  // the largest of all plans
-    std::optional<cuda::Workspace> workspace;
+    std::optional<cuda::Workspace> workspace;  // the largest of all plans
     std::map<size_t, int> rotated;  // by cache slot: DeviceCache::rotated
     bool has_sessions = false;
     absl::Status lost;  // why the GPU cannot be used any more
   };
 
   CudaExecutor() = default;
-  absl::Status GrowWorkspace(const cuda::Workspace::Limits& limits);
+  absl::Status GrowWorkspace(const cuda::Regions& regions);
   absl::Status GrowActivations(uint64_t bytes);
   absl::Status GrowIds(int64_t tokens);
   absl::StatusOr<std::vector<int>> FindRotations(const Plan& plan,

@@ -8,7 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "cc/base/checked_math.h"
 #include "cc/base/status_macros.h"
-#include "cc/kernels/cuda/matvec.h"
+#include "cc/kernels/cuda/matvec/matvec.h"
 
 namespace gemma {
 namespace {

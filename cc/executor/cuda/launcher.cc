@@ -4,10 +4,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "cc/base/status_macros.h"
-#include "cc/kernels/cuda/attention.h"
-#include "cc/kernels/cuda/gemm.h"
-#include "cc/kernels/cuda/matvec.h"
-#include "cc/kernels/cuda/sample.h"
+#include "cc/kernels/cuda/attention/attention.h"
+#include "cc/kernels/cuda/gemm/gemm.h"
+#include "cc/kernels/cuda/matvec/matvec.h"
+#include "cc/kernels/cuda/sampling/sample.h"
 
 namespace gemma {
 namespace {

@@ -10,8 +10,8 @@
 #include "absl/status/status.h"
 #include "cc/executor/cuda/fusion.h"
 #include "cc/executor/cuda/session.h"
-#include "cc/kernels/cuda/context.h"
-#include "cc/kernels/cuda/pointwise.h"
+#include "cc/kernels/cuda/runtime/context.h"
+#include "cc/kernels/cuda/pointwise/pointwise.h"
 #include "cc/kernels/weight_layout.h"
 
 namespace gemma {

@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "cc/base/status_macros.h"
-#include "cc/kernels/cuda/bandwidth.h"
-#include "cc/kernels/cuda/host_buffer.h"
+#include "cc/kernels/cuda/runtime/bandwidth.h"
+#include "cc/kernels/cuda/runtime/host_buffer.h"
 
 namespace gemma {
 namespace {

@@ -4,7 +4,7 @@
 
 #include "absl/status/statusor.h"
 #include "cc/executor/executor.h"
-#include "cc/kernels/cuda/device.h"
+#include "cc/kernels/cuda/runtime/device.h"
 
 namespace gemma {
 

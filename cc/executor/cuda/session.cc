@@ -2,7 +2,7 @@
 
 #include "cc/base/checked_math.h"
 #include "cc/base/status_macros.h"
-#include "cc/kernels/cuda/attention.h"
+#include "cc/kernels/cuda/attention/attention.h"
 
 namespace gemma {
 namespace {

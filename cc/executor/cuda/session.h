@@ -14,11 +14,11 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "cc/executor/session_state.h"
-#include "cc/kernels/cuda/attention_params.h"
-#include "cc/kernels/cuda/device.h"
-#include "cc/kernels/cuda/graph.h"
-#include "cc/kernels/cuda/host_buffer.h"
-#include "cc/kernels/cuda/step.h"
+#include "cc/kernels/cuda/attention/params.h"
+#include "cc/kernels/cuda/runtime/device.h"
+#include "cc/kernels/cuda/runtime/graph.h"
+#include "cc/kernels/cuda/runtime/host_buffer.h"
+#include "cc/kernels/cuda/sampling/step.h"
 #include "cc/plan/plan.h"
 
 namespace gemma {

@@ -9,7 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "cc/base/status_macros.h"
-#include "cc/kernels/cuda/host_buffer.h"
+#include "cc/kernels/cuda/runtime/host_buffer.h"
 
 namespace gemma {
 namespace {

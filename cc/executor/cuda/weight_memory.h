@@ -5,7 +5,7 @@
 
 #include <memory>
 
-#include "cc/kernels/cuda/device.h"
+#include "cc/kernels/cuda/runtime/device.h"
 #include "cc/weights/weight_memory.h"
 
 namespace gemma {
