@@ -108,15 +108,14 @@ std::vector<RandomWeightBytes::Scales> RandomWeightBytes::PlanScales(const Weigh
   const float unit = 1 / std::sqrt(static_cast<float>(shape.columns));
   if (!HasGroups(shape.layout)) {
     const uint64_t blocks = uint64_t{shape.rows} * (shape.columns / 256);
-    const bool pairs = shape.layout != WeightLayout::kQ6_K;
+    const bool pairs = HasPackedScales(shape.layout);
+    const int bits = TraitsOf(shape.layout).value_bits + TraitsOf(shape.layout).extra_bits;
     // Times the blocks' own scales: 0 to 63, of deviation 18, or -128 to 127, of deviation 74.
-    const float divisor = shape.layout == WeightLayout::kQ4_K   ? 256
-                          : shape.layout == WeightLayout::kQ5_K ? 640
-                                                                : 1360;
+    const float divisor = bits == 4 ? 256 : bits == 5 ? 640 : 1360;
     return {{planes.blocks, blocks * (pairs ? 2 : 1), false, unit / divisor}};
   }
-  const bool five = shape.layout == WeightLayout::kInt5 || shape.layout == WeightLayout::kInt5Min;
-  const float scale = unit / (shape.layout == WeightLayout::kInt8 ? 74.0f : five ? 9.2f : 4.6f);
+  const bool five = HasBitPlane(shape.layout);
+  const float scale = unit / (!HasNibbles(shape.layout) ? 74.0f : five ? 9.2f : 4.6f);
   const bool floats = planes.float_scales;
   const uint64_t groups =
       floats ? shape.rows : uint64_t{shape.rows} * (shape.columns / shape.group);
@@ -129,7 +128,7 @@ std::vector<RandomWeightBytes::Scales> RandomWeightBytes::PlanScales(const Weigh
 
 RandomWeightBytes::RandomWeightBytes(const WeightShape& shape, uint64_t seed)
     : state_(new State{shape, Random(seed), Random(seed), {}}) {
-  if (shape.layout <= WeightLayout::kBF16) return;
+  if (IsFloat(shape.layout)) return;
   const WeightPlanes planes = LayOutWeight(shape).value();
   state_->scales = PlanScales(shape, planes);
   for (uint64_t i = 0; i < planes.bytes; i += sizeof(uint64_t)) state_->scale_random.Word();
@@ -138,7 +137,7 @@ RandomWeightBytes::RandomWeightBytes(const WeightShape& shape, uint64_t seed)
 RandomWeightBytes::~RandomWeightBytes() = default;
 
 void RandomWeightBytes::Next(std::span<std::byte> bytes) {
-  if (state_->shape.layout <= WeightLayout::kBF16) {
+  if (IsFloat(state_->shape.layout)) {
     FillFloats(state_->shape, bytes, state_->random);
   } else {
     FillBytes(bytes, state_->random);

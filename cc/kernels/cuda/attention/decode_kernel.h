@@ -174,7 +174,7 @@ class DecodeBlock {
     }
   }
 
-  static constexpr int kTurned = kTurnedPairs<kHeadDim, kRotated>;
+  static constexpr int kTurned = kRotatedPairs<kHeadDim, kRotated>;
   GEMMA_DEVICE Rotation* Rotations(int token) const {
     return reinterpret_cast<Rotation*>(shared_ + layout_.rotations) + token * kTurned;
   }

@@ -10,7 +10,7 @@ constexpr int kThreads = kAttentionWarps * kWarp;
 template <int kHeadDim, int kRotated, bool kPaired>
 __global__ void __launch_bounds__(kThreads)
     PrepareKernel(const __grid_constant__ PrepareParams p, uint16_t* __restrict__ q_out) {
-  constexpr int kTurned = kTurnedPairs<kHeadDim, kRotated>;
+  constexpr int kTurned = kRotatedPairs<kHeadDim, kRotated>;
   constexpr int kColumns = (kPaired ? 2 : 1) * kHeadDim + kRotated;
   GEMMA_SHARED_MEMORY(shared);
   Rotation* const rotations = reinterpret_cast<Rotation*>(shared);
@@ -41,7 +41,7 @@ __global__ void __launch_bounds__(kThreads)
 template <int kHeadDim, int kRotated, bool kPaired>
 cudaError_t LaunchHead(const PrepareParams& p, uint16_t* q_out, const LaunchOptions& launch) {
   const LaunchShape shape{dim3(static_cast<unsigned>(p.tokens)), kThreads,
-                          sizeof(Rotation) * kTurnedPairs<kHeadDim, kRotated>, launch};
+                          sizeof(Rotation) * kRotatedPairs<kHeadDim, kRotated>, launch};
   return Launch(PrepareKernel<kHeadDim, kRotated, kPaired>, shape, p, q_out);
 }
 

@@ -16,7 +16,7 @@ struct Rotation {
 
 // Pairs of a head that turn at all: with a shared cache the frequencies past kRotated / 2 are zero.
 template <int kHeadDim, int kRotated>
-inline constexpr int kTurnedPairs = kRotated > 0 ? kRotated / 2 : kHeadDim / 2;
+inline constexpr int kRotatedPairs = kRotated > 0 ? kRotated / 2 : kHeadDim / 2;
 
 // Of the float32 product position * frequency, as transformers computes it. The turns are taken off
 // in double: float32 has too few digits for 2^18 radians.
@@ -82,10 +82,10 @@ struct HeadVector {
     }
   }
 
-  // rotations: of the first `turned` pairs; the others stay
-  GEMMA_DEVICE void Rotate(const Rotation* rotations, int turned) {
+  // rotations: of the first `rotated` pairs; the others stay
+  GEMMA_DEVICE void Rotate(const Rotation* rotations, int rotated) {
     for (int j = 0; j < kPairs; ++j) {
-      if (!Inside(j) || Index(j) >= turned) continue;
+      if (!Inside(j) || Index(j) >= rotated) continue;
       const Rotation r = rotations[Index(j)];
       const float a = low[j], b = high[j];
       low[j] = a * r.cosine - b * r.sine;
@@ -110,12 +110,12 @@ struct HeadVector {
     rest.Store(to + kHeadDim);
   }
 
-  // The first `turned` pairs: their lower, then their upper halves.
-  GEMMA_DEVICE void StoreTurned(uint16_t* to, int turned) const {
+  // The first `rotated` pairs: their lower, then their upper halves.
+  GEMMA_DEVICE void StoreRotated(uint16_t* to, int rotated) const {
     for (int j = 0; j < kPairs; j += kAtOnce) {
-      if (!Inside(j) || Index(j) >= turned) continue;
+      if (!Inside(j) || Index(j) >= rotated) continue;
       StoreSome(to + Index(j), low + j);
-      StoreSome(to + turned + Index(j), high + j);
+      StoreSome(to + rotated + Index(j), high + j);
     }
   }
 
@@ -134,8 +134,8 @@ struct HeadVector {
 };
 
 // A prepared query of ScoreColumns elements to `to`, from element `offset` of p.q on. With a shared
-// cache (kRotated > 0) the columns are: head_dim that meet v (the turned ones zero, the others
-// times k_norm), then the turned ones.
+// cache (kRotated > 0) the columns are: head_dim that meet v (the rotated ones zero, the others
+// times k_norm), then the rotated ones.
 template <int kHeadDim, int kRotated, bool kPaired>
 GEMMA_DEVICE void PrepareQuery(const PrepareParams& p, int64_t offset, const Rotation* rotations,
                                uint16_t* to) {
@@ -144,7 +144,7 @@ GEMMA_DEVICE void PrepareQuery(const PrepareParams& p, int64_t offset, const Rot
   q.Load(p.q + offset);
   q.Normalize(p.epsilon);
   q.Multiply(p.q_norm);
-  q.Rotate(rotations, kTurnedPairs<kHeadDim, kRotated>);
+  q.Rotate(rotations, kRotatedPairs<kHeadDim, kRotated>);
   if constexpr (kPaired) {
     q.StorePaired(to);
   } else if constexpr (kRotated == 0) {
@@ -156,7 +156,7 @@ GEMMA_DEVICE void PrepareQuery(const PrepareParams& p, int64_t offset, const Rot
       if (Vector::Index(j) < kRotated / 2) kept.low[j] = kept.high[j] = 0;
     }
     kept.Store(to);
-    q.StoreTurned(to + kHeadDim, kRotated / 2);
+    q.StoreRotated(to + kHeadDim, kRotated / 2);
   }
 }
 
@@ -174,13 +174,13 @@ GEMMA_DEVICE void PrepareKeyValue(const PrepareParams& p, int64_t offset, const 
   k.Load(p.k + offset);
   k.Normalize(p.epsilon);
   k.Multiply(p.k_norm);
-  k.Rotate(rotations, kTurnedPairs<kHeadDim, kRotated>);
+  k.Rotate(rotations, kRotatedPairs<kHeadDim, kRotated>);
   if constexpr (kPaired) {
     k.StorePaired(key);
   } else if constexpr (kRotated == 0) {
     k.Store(key);
   } else {
-    k.StoreTurned(value + kHeadDim, kRotated / 2);
+    k.StoreRotated(value + kHeadDim, kRotated / 2);
   }
 }
 

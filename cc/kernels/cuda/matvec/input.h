@@ -19,9 +19,9 @@ namespace gemma::cuda {
 struct InputView {
   const std::byte* activations;
   int64_t activation_stride;
-  const float4*
-      starts;  // of groups, in the units of the sums: -zero point * sum(x), which the tensor cores
-               // start from, or sum(x), for the mins of layouts that have no zero point
+  // Of groups, in the units of the sums: -zero point * sum(x), which the tensor cores start from, or
+  // sum(x), for the mins of layouts that have no zero point.
+  const float4* starts;
 };
 
 // The eight columns of a piece: 4t to 4t + 3 and 16 + 4t to 16 + 4t + 3 of block piece / 4, t =

@@ -16,7 +16,7 @@ __global__ void __launch_bounds__(kThreads)
 
 }  // namespace
 
-cudaError_t LaunchDequantize(const Matrix& matrix, float* out, Stream stream) {
+cudaError_t LaunchDequantize(const Matrix& matrix, float* out, cudaStream_t stream) {
   const LaunchShape shape{
       dim3(static_cast<unsigned>(matrix.rows)), kThreads, 0, {.stream = stream}};
   return Launch(DequantizeKernel, shape, matrix, out);

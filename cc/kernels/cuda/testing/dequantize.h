@@ -2,13 +2,14 @@
 #ifndef CC_KERNELS_CUDA_TESTING_DEQUANTIZE_H_
 #define CC_KERNELS_CUDA_TESTING_DEQUANTIZE_H_
 
+#include <cuda_runtime_api.h>
+
 #include "cc/kernels/cuda/device/matrix.h"
-#include "cc/kernels/cuda/runtime/device.h"
 
 namespace gemma::cuda {
 
 // To the last bit what docs/formats.md defines. out: [rows, columns]
-cudaError_t LaunchDequantize(const Matrix& matrix, float* out, Stream stream);
+cudaError_t LaunchDequantize(const Matrix& matrix, float* out, cudaStream_t stream);
 
 }  // namespace gemma::cuda
 
