@@ -16,7 +16,7 @@ CHECKS = checks.all_checks("buildifier", "ruff", "clang-format", "python3 -m myp
         ("cc/engine/BUILD.bazel", {"buildifier"}),
         ("third_party/python/interpreter.BUILD", {"buildifier"}),
         ("build/testing.bzl", {"buildifier"}),
-        ("python/model/config.py", {"ruff", "ruff format", "mypy"}),
+        ("python/model/gemma_config.py", {"ruff", "ruff format", "mypy"}),
         ("third_party/python/lock.py", {"ruff", "ruff format"}),
         ("cc/engine/engine.h", {"clang-format"}),
         ("cc/kernels/cuda/linear.cu", {"clang-format"}),

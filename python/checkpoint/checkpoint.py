@@ -1,5 +1,4 @@
-"""One interface to every kind of checkpoint, and `open_checkpoint`, which finds the kind by looking
-at the content.
+"""One interface to every kind of checkpoint; `open_checkpoint.py` finds out which kind a file is.
 
 Tensors have the canonical names of docs/formats.md. A norm's weight is always the factor that
 multiplies, whatever the file stores. Tensors are described at once and read one at a time.
@@ -16,7 +15,7 @@ import torch
 from python.checkpoint.generation import GenerationConfig
 from python.checkpoint.tensor import StoredTensor, TensorInfo, TorchaoTensor
 from python.model.gemma_config import GemmaConfig
-from python.model.names import expected_weights
+from python.model.weight_names import expected_weights
 
 
 @dataclass(frozen=True, kw_only=True)

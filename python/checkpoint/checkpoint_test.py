@@ -11,19 +11,29 @@ import pytest
 import safetensors.torch
 import torch
 
-from python.checkpoint import ggml_types, gguf_bytes, synthetic, tiny_gguf
+from python.checkpoint import ggml_types
 from python.checkpoint.byte_source import ByteSource
 from python.checkpoint.checkpoint import GgufTokenizer, HuggingFaceTokenizer
 from python.checkpoint.ggml_types import GgmlType
-from python.checkpoint.gguf_bytes import ARRAY, F32, I32, U16, U32, number_pair, pair, text_pair
 from python.checkpoint.gguf_checkpoint import GgufCheckpoint
 from python.checkpoint.hugging_face_checkpoint import HuggingFaceCheckpoint
 from python.checkpoint.open_checkpoint import open_checkpoint
 from python.checkpoint.tensor import BlockTensor, DenseTensor
+from python.checkpoint.testing import gguf_bytes, synthetic, tiny_gguf
+from python.checkpoint.testing.gguf_bytes import (
+    ARRAY,
+    F32,
+    I32,
+    U16,
+    U32,
+    number_pair,
+    pair,
+    text_pair,
+)
 from python.console.errors import FormatError, UserError
 from python.model.gemma_config import GemmaConfig
 from python.model.named_configs import tiny_gemma3, tiny_gemma4
-from python.model.names import expected_weights
+from python.model.weight_names import expected_weights
 
 _UP = "layers.0.mlp.up_proj.weight"
 _NORM = "layers.0.input_layernorm.weight"

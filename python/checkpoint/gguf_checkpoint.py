@@ -14,13 +14,13 @@ import torch
 
 from python.checkpoint import generation
 from python.checkpoint.checkpoint import Checkpoint, GgufTokenizer
+from python.checkpoint.completeness import as_format_errors, check_complete
+from python.checkpoint.config_gguf import config_from_gguf
 from python.checkpoint.gguf_metadata import StringArray
 from python.checkpoint.gguf_reader import GgufFile, GgufTensor
-from python.checkpoint.model_files import as_format_errors, check_complete
+from python.checkpoint.stored_names import canonical_from_gguf, gguf_from_canonical
 from python.checkpoint.tensor import BlockTensor, DenseTensor, StoredTensor, TensorInfo
 from python.console.errors import FormatError
-from python.model.config_gguf import config_from_gguf
-from python.model.names import canonical_from_gguf, gguf_from_canonical
 from python.model.rope import check_frequency_factors
 
 _ROPE_FACTORS = "rope_freqs.weight"

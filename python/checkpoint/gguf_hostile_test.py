@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from python.checkpoint import ggml_types
-from python.checkpoint.gguf_bytes import (
+from python.checkpoint.gguf_reader import GgufFile
+from python.checkpoint.testing.gguf_bytes import (
     ARRAY,
     BOOL,
     F32,
@@ -32,8 +33,7 @@ from python.checkpoint.gguf_bytes import (
     tensor,
     text_pair,
 )
-from python.checkpoint.gguf_reader import GgufFile
-from python.checkpoint.measure import check_cheap, refusal_of
+from python.checkpoint.testing.refusal_cost import check_cheap, refusal_of
 
 _F32 = ggml_types.F32.number
 _Q4_0 = ggml_types.Q4_0.number

@@ -15,14 +15,14 @@ import torch
 from python.artifact import strict_json
 from python.checkpoint import generation
 from python.checkpoint.checkpoint import Checkpoint, HuggingFaceTokenizer
-from python.checkpoint.model_files import as_format_errors, check_complete
+from python.checkpoint.completeness import as_format_errors, check_complete
+from python.checkpoint.config_hf import config_from_hf
 from python.checkpoint.safetensors_reader import SafetensorsFolder
+from python.checkpoint.stored_names import HF_HEADS, canonical_from_hf
 from python.checkpoint.tensor import DenseTensor, StoredTensor, TensorInfo, TorchaoTensor
 from python.console.errors import FormatError
-from python.model.config_hf import config_from_hf
 from python.model.gemma_config import GemmaConfig
-from python.model.load import norm_factor_from_hf
-from python.model.names import HF_HEADS, canonical_from_hf, is_norm
+from python.model.weight_names import is_norm
 
 CONFIG_NAME = "config.json"
 _MAX_JSON_BYTES = 16 << 20
@@ -94,7 +94,7 @@ class HuggingFaceCheckpoint(Checkpoint):
     def read(self, name: str) -> StoredTensor:
         tensor = self.read_stored(name)
         if is_norm(name) and isinstance(tensor, DenseTensor):
-            return DenseTensor(values=norm_factor_from_hf(tensor.values, self.config))
+            return DenseTensor(values=_norm_factor(tensor.values, self.config))
         return tensor
 
     def read_part(self, name: str, part: str) -> torch.Tensor | None:
@@ -179,6 +179,11 @@ def _torchao_attributes(files: SafetensorsFolder) -> dict[str, Any]:
             )
         attributes[name] = value
     return attributes
+
+
+def _norm_factor(stored: torch.Tensor, config: GemmaConfig) -> torch.Tensor:
+    """The float32 factor of a norm: 1 + w where the checkpoint stores w (Gemma 3)."""
+    return 1.0 + stored.float() if config.norm_offset else stored.float()
 
 
 def _part_names(stored: str, attributes: Mapping[str, Any]) -> dict[str, str]:

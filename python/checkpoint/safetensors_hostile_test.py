@@ -12,8 +12,8 @@ import pytest
 import safetensors.torch
 import torch
 
-from python.checkpoint.measure import check_cheap, refusal_of
 from python.checkpoint.safetensors_reader import INDEX_NAME, SafetensorsFile, SafetensorsFolder
+from python.checkpoint.testing.refusal_cost import check_cheap, refusal_of
 
 
 def _file(header: Any, data: bytes = b"", length: int | None = None) -> bytes:

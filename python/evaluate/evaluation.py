@@ -19,9 +19,9 @@ from python.evaluate.rows import Row
 from python.evaluate.weight_error import WeightError, weight_error
 from python.inference.load_model import load_model
 from python.model.transformer import GemmaModel
-from python.quant import store
-from python.quant.calibration_text import CalibrationText
-from python.quant.store import Settings
+from python.quant.calibration.calibration_text import CalibrationText
+from python.quant.store import store
+from python.quant.store.store import Settings
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,16 +6,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from python.checkpoint import gguf_blocks, tiny_gguf
+from python.checkpoint import gguf_blocks
 from python.checkpoint.open_checkpoint import open_checkpoint
 from python.checkpoint.tensor import BlockTensor
+from python.checkpoint.testing import tiny_gguf
 from python.evaluate import divergence, reference_model, table
 from python.evaluate.evaluation import Evaluation
 from python.evaluate.rows import ROWS
 from python.inference.load_model import load_model
 from python.model.named_configs import tiny_gemma3
 from python.model.transformer import GemmaModel
-from python.quant.calibration_text import CalibrationText
+from python.quant.calibration.calibration_text import CalibrationText
 from python.quant.dequantize import dequantize
 
 _CONFIG = tiny_gemma3(num_layers=2, hidden_size=64, intermediate_size=96, head_dim=32)
@@ -66,7 +67,7 @@ def test_more_bits_and_better_methods_are_nearer(evaluation: Evaluation) -> None
     assert results["min_max"].weights.layer_bits == 4.5
     assert results["min_max_8"].weights.layer_bits == 8.5
     assert results["min_max_8"].weights.relative < 0.01 < results["min_max"].weights.relative
-    # Q4_0 and ours by min-max are the same method (python/quant/min_max.py).
+    # Q4_0 and ours by min-max are the same method (python/quant/methods/min_max.py).
     assert results["q4_0"].weights.layer_bits == 4.5
     assert results["q4_0"].weights.relative == pytest.approx(
         results["min_max"].weights.relative, rel=0.01

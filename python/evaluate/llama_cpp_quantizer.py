@@ -11,7 +11,7 @@ import numpy as np
 from cyllama.llama import llama_cpp
 
 from python.checkpoint.checkpoint import Checkpoint
-from python.model.names import gguf_from_canonical
+from python.checkpoint.stored_names import gguf_from_canonical
 from python.quant.dequantize import dequantize
 
 # llama.h, llama_ftype

@@ -18,7 +18,7 @@ from python.console.errors import UsageError
 from python.evaluate import table, texts
 from python.evaluate.evaluation import Evaluation, Result
 from python.evaluate.rows import ROWS
-from python.inference.text_tokenizer import tokenizer_of
+from python.text.text_tokenizer import tokenizer_of
 
 _WORK = flags.DEFINE_string("work", None, "A folder for what is made; several GB.", required=True)
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "A GGUF file; the packaged one by default.")

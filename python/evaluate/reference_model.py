@@ -13,11 +13,13 @@ import numpy as np
 import torch
 
 from python.artifact import atomic_write
-from python.checkpoint import gguf_blocks, safetensors_writer, synthetic
+from python.checkpoint import gguf_blocks, safetensors_writer
 from python.checkpoint.checkpoint import Checkpoint
+from python.checkpoint.config_hf_json import config_json
 from python.checkpoint.safetensors_writer import PlannedTensor
+from python.checkpoint.stored_names import hf_from_canonical
 from python.checkpoint.tensor import BlockTensor, StoredTensor
-from python.model.names import hf_from_canonical, is_norm
+from python.model.weight_names import is_norm
 from python.quant.dequantize import dequantize
 
 _SLAB_VALUES = 1 << 22
@@ -36,7 +38,7 @@ def write_reference(checkpoint: Checkpoint, folder: Path, dither_seed: int | Non
         for name in checkpoint.names()
     }
     with atomic_write.atomic_folder(folder, marker="config.json") as partial:
-        values = synthetic.config_json(config, torch.float32)
+        values = config_json(config, torch.float32)
         (partial / "config.json").write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")
         with open(partial / "model.safetensors", "wb") as file:
             file.write(safetensors_writer.header_bytes(planned, {"format": "pt"}))

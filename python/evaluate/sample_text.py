@@ -22,7 +22,7 @@ from python.console import main
 from python.console.errors import UserError
 from python.console.progress import Progress, define_progress_flag
 from python.evaluate import openings, reference_model
-from python.inference.text_tokenizer import TextTokenizer, tokenizer_of
+from python.text.text_tokenizer import TextTokenizer, tokenizer_of
 
 _WORK = flags.DEFINE_string("work", None, "A folder for the plain weights; 1 GB.", required=True)
 _OUTPUT = flags.DEFINE_string("output", None, "The JSON file to write.", required=True)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from python.checkpoint import synthetic
+from python.checkpoint.testing import synthetic
 from python.evaluate import openings, sample_text
 from python.model.named_configs import tiny_gemma3
 

@@ -14,8 +14,8 @@ from pydoc_data.topics import topics
 import torch
 
 from python.console.errors import UsageError
-from python.inference.text_tokenizer import TextTokenizer
-from python.quant.calibration_text import CalibrationText, sequences_of
+from python.quant.calibration.calibration_text import CalibrationText, sequences_of
+from python.text.text_tokenizer import TextTokenizer
 
 SEQUENCE = 256
 _MIXED_FILE = "sampled_mixed.json"

@@ -6,7 +6,7 @@ from tokenizers import models, pre_tokenizers
 
 from python.console.errors import UsageError
 from python.evaluate import texts
-from python.inference.text_tokenizer import TextTokenizer
+from python.text.text_tokenizer import TextTokenizer
 
 _BOS = 256
 

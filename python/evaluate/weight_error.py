@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from python.checkpoint.checkpoint import Checkpoint
-from python.quant import layouts, pack
+from python.pack import layouts, pack
 from python.quant.dequantize import dequantize
 from python.quant.recipe import is_quantizable, layer_of
 

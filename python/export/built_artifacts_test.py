@@ -8,8 +8,8 @@ import pytest
 from executorch.exir._serialize._program import deserialize_pte_binary
 
 from python.artifact import manifest
-from python.export import plan as p
-from python.export import plan_bytes
+from python.plan import plan as p
+from python.plan import plan_bytes
 
 
 def _artifact(name: str) -> Path:

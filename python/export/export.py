@@ -27,19 +27,17 @@ from python.checkpoint.checkpoint import (
 from python.console.errors import UserError
 from python.console.progress import Progress
 from python.export import memory_estimate, ptd_writer
-from python.export import plan as p
-from python.export.build_plans import build_plan
+from python.export.build_plan import build_plan
 from python.export.trace import Limits
 from python.export.weight_table import Form, WeightTable, with_forms
 from python.export.write_behind import WriteBehind
 from python.model.gemma_config import GemmaConfig, ScaleDtype
+from python.plan import plan as p
 from python.quant.recipe import QuantRecipe
-from python.text.tokenizer_file import (
-    TokenizerData,
-    serialize,
-    tokenizer_from_gguf,
-    tokenizer_from_json,
-)
+from python.text.gguf_tokenizer import tokenizer_from_gguf
+from python.text.hugging_face_tokenizer import tokenizer_from_json
+from python.text.tokenizer_data import TokenizerData
+from python.text.tokenizer_file import serialize
 
 MAX_PREFILL_CHUNK = 2048
 DEFAULT_PREFILL_CHUNK = 1024  # the fewest tokens with which an H100 reaches its speed

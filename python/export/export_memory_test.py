@@ -11,8 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from python.checkpoint import synthetic
 from python.checkpoint.open_checkpoint import open_checkpoint
+from python.checkpoint.testing import synthetic
 from python.model.named_configs import gemma4_31b
 
 _PROCESS_BYTES = 500_000_000

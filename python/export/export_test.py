@@ -19,23 +19,25 @@ from executorch.exir._serialize._program import deserialize_pte_binary
 from executorch.extension.flat_tensor.serialize.serialize import FlatTensorSerializer
 
 from python.artifact import manifest
-from python.checkpoint import synthetic
 from python.checkpoint.checkpoint import Checkpoint, HuggingFaceTokenizer
-from python.checkpoint.fake_checkpoint import FakeCheckpoint
 from python.checkpoint.open_checkpoint import open_checkpoint
 from python.checkpoint.tensor import DenseTensor, StoredTensor
+from python.checkpoint.testing import synthetic
+from python.checkpoint.testing.fake_checkpoint import FakeCheckpoint
 from python.console.errors import UserError
-from python.export import export, lower, plan_bytes
-from python.export import plan as p
-from python.export.build_plans import build_plan
-from python.export.make_tiny_checkpoint import tiny_config, tokenizer_json
+from python.export import export, lower
+from python.export.build_plan import build_plan
 from python.export.ptd_writer import PtdWriter
-from python.export.reference_plan import ReferencePlan, Session
+from python.export.testing.make_tiny_checkpoint import tiny_config, tokenizer_json
 from python.model.gemma_config import GemmaConfig
 from python.model.load import load_weights
-from python.model.names import expected_weights
 from python.model.transformer import GemmaModel
-from python.quant import layouts, unpack
+from python.model.weight_names import expected_weights
+from python.pack import layouts
+from python.pack.testing import unpack
+from python.plan import plan as p
+from python.plan import plan_bytes
+from python.plan.testing.reference_plan import ReferencePlan, Session
 from python.quant.recipe import recipe
 
 CONFIG = tiny_config(num_layers=2)

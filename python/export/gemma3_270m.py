@@ -1,6 +1,6 @@
 """Exports a checkpoint of Gemma 3 270M to an artifact folder."""
 
-from python.export import export_program
+from python.export import export_main
 
 if __name__ == "__main__":
-    export_program.run("gemma3_270m", kv_cache_dtype="float32")
+    export_main.run("gemma3_270m", kv_cache_dtype="float32")

@@ -1,6 +1,6 @@
 """Exports a checkpoint of Gemma 4 31B to an artifact folder."""
 
-from python.export import export_program
+from python.export import export_main
 
 if __name__ == "__main__":
-    export_program.run("gemma4_31b", kv_cache_dtype="bfloat16")
+    export_main.run("gemma4_31b", kv_cache_dtype="bfloat16")

@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from torch import fx
 
-from python.export import plan as p
 from python.export import plan_ops
 from python.export.passes import (
     cached_attention,
@@ -35,7 +34,8 @@ from python.export.passes import (
 from python.export.pattern import GraphError, shape
 from python.export.trace import Limits
 from python.model.gemma_config import GemmaConfig
-from python.quant import layouts
+from python.pack import layouts
+from python.plan import plan as p
 
 PASSES: tuple[ModuleType, ...] = (
     type_assertions,

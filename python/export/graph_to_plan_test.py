@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 import torch
 
-from python.export import plan as p
 from python.export.graph_to_plan import graph_to_plan
 from python.export.pattern import GraphError
-from python.export.plan_check import validate, validate_together
-from python.export.reference_plan import ReferencePlan, Session
 from python.export.trace import Limits, trace
-from python.model.config import tiny_gemma3, tiny_gemma4
+from python.model.named_configs import tiny_gemma3, tiny_gemma4
 from python.model.rope import rope_frequencies
 from python.model.transformer import GemmaModel
+from python.plan import plan as p
+from python.plan.plan_check import validate, validate_together
+from python.plan.testing.reference_plan import ReferencePlan, Session
 
 WINDOW, CHUNK, CONTEXT, LENGTH = 6, 13, 64, 30
 # The plan against the eager model in the same chunks, where both multiply matrices of one size.

@@ -30,10 +30,10 @@ from executorch.exir.passes import MemoryPlanningPass  # noqa: E402
 from executorch.exir.schema import DelegateCall  # noqa: E402
 
 from python.console.errors import UserError  # noqa: E402
-from python.export import plan_check  # noqa: E402
-from python.export.plan import Plan  # noqa: E402
-from python.export.plan_bytes import from_bytes, to_bytes  # noqa: E402
-from python.export.signatures import Signature, signature  # noqa: E402
+from python.plan import plan_check  # noqa: E402
+from python.plan.plan import Plan  # noqa: E402
+from python.plan.plan_bytes import from_bytes, to_bytes  # noqa: E402
+from python.plan.signatures import Signature, signature  # noqa: E402
 
 _PLAN_SPEC = "plan"
 

@@ -7,10 +7,10 @@ from executorch.exir._serialize._program import deserialize_pte_binary
 from executorch.exir.scalar_type import ScalarType
 from executorch.exir.schema import ExecutionPlan, Tensor, TensorShapeDynamism
 
-from python.export import plan as p
-from python.export import plan_bytes
-from python.export.fake_plan import fake_plan
 from python.export.lower import lower
+from python.plan import plan as p
+from python.plan import plan_bytes
+from python.plan.testing.fake_plan import fake_plan
 
 CHUNK = 8
 

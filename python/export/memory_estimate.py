@@ -4,7 +4,7 @@ activations.
 
 from __future__ import annotations
 
-from python.export import plan as p
+from python.plan import plan as p
 
 _CACHE_ELEMENT_BYTES = {p.DType.F32: 4, p.DType.BF16: 2}
 _ACTIVATION_BYTES = 4  # float32

@@ -1,8 +1,8 @@
 """Estimates against sums by hand."""
 
 from python.export import memory_estimate
-from python.export import plan as p
-from python.export.fake_plan import FFN, HEAD_DIM, HIDDEN, fake_plan
+from python.plan import plan as p
+from python.plan.testing.fake_plan import FFN, HEAD_DIM, HIDDEN, fake_plan
 
 
 def test_session() -> None:

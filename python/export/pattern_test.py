@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import fx
 
-from python.export.passes.example_graphs import graph_of, stream
 from python.export.pattern import Call, GraphError, Var, calls, match, replace
+from python.export.testing.example_graphs import graph_of, stream
 
 _aten = torch.ops.aten
 _ADD = Call(_aten.add.Tensor, [Var("a"), Var("b")])

@@ -21,7 +21,7 @@ from typing import BinaryIO
 
 from python.artifact.sha256 import SectionDigest, Sections
 from python.console.errors import UserError
-from python.export import flatc
+from python.plan import flatc
 
 ALIGNMENT = 128
 SECTION_BYTES = 64 << 20  # what a thread of the runner reads and hashes at a time

@@ -14,8 +14,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from python.export import plan as p
 from python.export.pattern import GraphError
+from python.plan import plan as p
 
 _LAYER = re.compile(r"layers\.(\d+)\.")
 

@@ -3,12 +3,13 @@
 import pytest
 import torch
 
-from python.export import plan as p
 from python.export.graph_to_plan import graph_to_plan
 from python.export.pattern import GraphError
 from python.export.repeat_layers import repeat_layers, representatives
 from python.export.trace import Limits, trace
-from python.model.config import GemmaConfig, tiny_gemma3, tiny_gemma4
+from python.model.gemma_config import GemmaConfig
+from python.model.named_configs import tiny_gemma3, tiny_gemma4
+from python.plan import plan as p
 
 LIMITS = Limits(max_context=64, max_tokens=8, cache_dtype=torch.float32)
 CONFIGS = {

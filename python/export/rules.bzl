@@ -98,7 +98,7 @@ tiny_checkpoint = rule(
         "window": attr.int(default = 16),
         "_program": attr.label(
             cfg = "exec",
-            default = "//python/export:make_tiny_checkpoint",
+            default = "//python/export/testing:make_tiny_checkpoint",
             executable = True,
         ),
     },

@@ -10,7 +10,7 @@ from python.checkpoint.generation import GenerationConfig
 from python.checkpoint.tensor import StoredTensor, TensorInfo
 from python.console.errors import UserError
 from python.model.gemma_config import GemmaConfig
-from python.model.names import expected_weights
+from python.model.weight_names import expected_weights
 
 _BYTES = 2  # bfloat16, as checkpoints are published
 

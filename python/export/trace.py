@@ -13,10 +13,10 @@ from collections.abc import Sequence
 import torch
 from torch._subclasses import FakeTensorMode
 
-from python.export import signatures
 from python.model import methods
 from python.model.gemma_config import GemmaConfig
 from python.model.transformer import GemmaModel
+from python.plan import signatures
 
 _MODULES = {"prefill": methods.Prefill, "decode": methods.Decode, "score": methods.Score}
 

@@ -10,14 +10,16 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 
+from python.checkpoint import quantized
 from python.checkpoint.checkpoint import Checkpoint
 from python.checkpoint.tensor import DenseTensor, TensorInfo
 from python.console.errors import UserError
-from python.export import plan as p
 from python.model.gemma_config import GemmaConfig
 from python.model.rope import rope_frequencies
-from python.quant import layouts, pack, quantize, quantized
-from python.quant.layouts import PackedWeight
+from python.pack import layouts, pack
+from python.pack.layouts import PackedWeight
+from python.plan import plan as p
+from python.quant import quantize
 from python.quant.recipe import QuantConfig, QuantRecipe
 
 _BLOCK_GROUP = 32  # columns of a GGML block other than the K types

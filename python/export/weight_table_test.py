@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from python.checkpoint import ggml_types
-from python.checkpoint.fake_checkpoint import FakeCheckpoint
+from python.checkpoint.quantized import QuantizedTensor, to_torchao
 from python.checkpoint.tensor import (
     BlockTensor,
     DenseTensor,
@@ -17,15 +17,15 @@ from python.checkpoint.tensor import (
     TensorInfo,
     TorchaoTensor,
 )
+from python.checkpoint.testing.fake_checkpoint import FakeCheckpoint
 from python.console.errors import UserError
-from python.export import plan_bytes
-from python.export.build_plans import build_plan
+from python.export.build_plan import build_plan
 from python.export.trace import Limits
 from python.export.weight_table import WeightTable, with_forms
-from python.model.config import tiny_gemma4
-from python.model.names import expected_weights
-from python.quant.min_max import quantize_min_max
-from python.quant.quantized import QuantizedTensor, to_torchao
+from python.model.named_configs import tiny_gemma4
+from python.model.weight_names import expected_weights
+from python.plan import plan_bytes
+from python.quant.methods.min_max import quantize_min_max
 from python.quant.recipe import QuantRecipe, from_json, recipe
 
 CONFIG = tiny_gemma4(num_layers=1)

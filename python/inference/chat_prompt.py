@@ -7,7 +7,7 @@ once, first, and markers are special tokens whatever the message says.
 from __future__ import annotations
 
 from python.console.errors import UserError
-from python.inference.text_tokenizer import TextTokenizer
+from python.text.text_tokenizer import TextTokenizer
 
 _BOS = "<bos>"
 # Special tokens and text in turn; the message stands where "{}" is.

@@ -12,10 +12,11 @@ import torch
 from torch.nn import functional
 from torchao.quantization import Int4TilePackedTo4dTensor
 
-from python.checkpoint import synthetic
 from python.checkpoint.hugging_face_checkpoint import HuggingFaceCheckpoint
 from python.checkpoint.open_checkpoint import open_checkpoint
-from python.export.make_tiny_checkpoint import tiny_config
+from python.checkpoint.quantized import QuantizedTensor
+from python.checkpoint.testing import synthetic
+from python.export.testing.make_tiny_checkpoint import tiny_config
 from python.inference import packed_weight
 from python.inference.generate import GenerationOptions, compile_decode, generate, score
 from python.inference.load_model import load_model
@@ -23,9 +24,9 @@ from python.inference.packed_weight import RowsInt4, RowsInt8, TilePackedInt4
 from python.inference.quantized_linear import TINYGEMM_TOKENS, QuantizedLinear
 from python.model.sampler import Sampling
 from python.model.transformer import GemmaModel
-from python.quant import recipe, store
-from python.quant.min_max import quantize_min_max
-from python.quant.quantized import QuantizedTensor
+from python.quant import recipe
+from python.quant.methods.min_max import quantize_min_max
+from python.quant.store import store
 
 pytestmark = pytest.mark.skipif(
     not torch.cuda.is_available(), reason="PyTorch finds no CUDA device"

@@ -8,9 +8,9 @@ import torch
 from python.console.errors import UserError
 from python.inference.generate import GenerationOptions, compile_decode, generate, score
 from python.model.gemma_config import GemmaConfig
-from python.model.hf_reference import hf_model, our_model, random_tokens
 from python.model.named_configs import tiny_gemma3, tiny_gemma4
 from python.model.sampler import Sampling
+from python.model.testing.hf_reference import hf_model, our_model, random_tokens
 from python.model.transformer import GemmaModel
 
 torch.set_num_threads(1)

@@ -14,16 +14,16 @@ import torch
 from torch import nn
 
 from python.checkpoint.checkpoint import Checkpoint
+from python.checkpoint.quantized import QuantizedTensor, from_torchao
 from python.checkpoint.tensor import BlockTensor, StoredTensor, TensorInfo, TorchaoTensor
 from python.console.errors import UserError
 from python.inference.packed_weight import RowsInt4, pack, tinygemm_obstacle
 from python.inference.quantized_linear import QuantizedEmbedding, QuantizedLinear
 from python.model.load import load_weights
-from python.model.names import WeightError
 from python.model.transformer import GemmaModel
+from python.model.weight_names import WeightError
 from python.quant.dequantize import dequantize
 from python.quant.gguf_import import import_exactly
-from python.quant.quantized import QuantizedTensor, from_torchao
 from python.quant.recipe import QuantConfig
 
 Dtype = torch.dtype

@@ -11,18 +11,20 @@ import numpy as np
 import pytest
 import torch
 
-from python.checkpoint import ggml_types, synthetic, tiny_gguf
+from python.checkpoint import ggml_types
 from python.checkpoint.hugging_face_checkpoint import HuggingFaceCheckpoint
 from python.checkpoint.open_checkpoint import open_checkpoint
 from python.checkpoint.tensor import StoredTensor, TorchaoTensor
+from python.checkpoint.testing import synthetic, tiny_gguf
 from python.inference.generate import score
 from python.inference.load_model import has_packed_form, load_model
 from python.inference.quantized_linear import QuantizedEmbedding, QuantizedLinear
 from python.model.gemma_config import GemmaConfig
 from python.model.named_configs import tiny_gemma3, tiny_gemma4
-from python.model.names import WeightError
 from python.model.transformer import GemmaModel, TokenEmbedding
-from python.quant import recipe, store
+from python.model.weight_names import WeightError
+from python.quant import recipe
+from python.quant.store import store
 
 torch.set_num_threads(1)
 

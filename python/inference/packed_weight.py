@@ -13,8 +13,8 @@ import functools
 import torch
 from torch import nn
 
+from python.checkpoint.quantized import QuantizedTensor
 from python.console.errors import UserError
-from python.quant.quantized import QuantizedTensor
 
 TINYGEMM_GROUPS = (32, 64, 128, 256)
 _TILE_ROWS = 8

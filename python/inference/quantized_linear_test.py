@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from python.checkpoint.quantized import QuantizedTensor
 from python.inference import packed_weight, quantized_linear
 from python.inference.packed_weight import PackedWeight, RowsInt4, RowsInt8, TilePackedInt4
 from python.inference.quantized_linear import (
@@ -13,8 +14,7 @@ from python.inference.quantized_linear import (
     QuantizedLinear,
     multiply_dequantized,
 )
-from python.quant.min_max import quantize_min_max
-from python.quant.quantized import QuantizedTensor
+from python.quant.methods.min_max import quantize_min_max
 
 torch.set_num_threads(1)
 

@@ -9,10 +9,11 @@ import tokenizers
 
 from python.checkpoint.checkpoint import GgufTokenizer, HuggingFaceTokenizer
 from python.console.errors import FormatError, UserError
-from python.export.make_tiny_checkpoint import tokenizer_json
+from python.export.testing.make_tiny_checkpoint import tokenizer_json
 from python.inference.chat_prompt import chat_prompt, raw_prompt
-from python.inference.text_tokenizer import TextTokenizer, from_data, tokenizer_of
-from python.text.tokenizer_file import PieceKind, tokenizer_from_json
+from python.text.hugging_face_tokenizer import tokenizer_from_json
+from python.text.text_tokenizer import TextTokenizer, from_data, tokenizer_of
+from python.text.tokenizer_data import PieceKind
 
 TEXTS = [
     "the capital of France is Paris",

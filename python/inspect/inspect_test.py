@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from python.artifact import manifest as manifests
-from python.checkpoint import synthetic, tiny_gguf
+from python.checkpoint.testing import synthetic, tiny_gguf
 from python.console.errors import FormatError, UserError
 from python.inspect import listing
 from python.inspect.main import inspect

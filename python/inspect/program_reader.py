@@ -20,8 +20,8 @@ import python.inspect.program_generated as program_generated
 
 from python.checkpoint.byte_source import ByteSource
 from python.console.errors import FormatError, UserError
-from python.export import plan_check
-from python.export.plan import OPERATIONS, Plan
+from python.plan import plan_check
+from python.plan.plan import OPERATIONS, Plan
 
 DELEGATE = "GemmaDelegate"
 _MAX_BYTES = 1 << 30
@@ -93,7 +93,7 @@ def _plan(reader: "_Reader", payload: bytes) -> Plan:
 
 
 def _record(reader: "_Reader", cls: Any, table: Any) -> Any:
-    """A table as the dataclass that mirrors it (python/export/plan.py)."""
+    """A table as the dataclass that mirrors it (python/plan/plan.py)."""
     hints = typing.get_type_hints(cls)
     arguments = {}
     for field in dataclasses.fields(cls):

@@ -7,14 +7,13 @@ time is in flight.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import torch
 from torch import nn
 
-from python.model.gemma_config import GemmaConfig
-from python.model.names import WeightError, canonical_from_gguf, canonical_from_hf, is_norm
 from python.model.transformer import GemmaModel
+from python.model.weight_names import WeightError
 
 _NAMES_SHOWN = 5
 
@@ -43,31 +42,6 @@ def load_weights(model: GemmaModel, weights: Iterable[tuple[str, torch.Tensor]])
     _check_none(
         unknown, f"the checkpoint has {len(unknown)} weights that {model.config.name} does not"
     )
-
-
-def weights_from_hf(
-    tensors: Iterable[tuple[str, torch.Tensor]], config: GemmaConfig
-) -> Iterator[tuple[str, torch.Tensor]]:
-    """Hugging Face (name, tensor) pairs as canonical ones; towers dropped, norms as factors."""
-    for stored, tensor in tensors:
-        name = canonical_from_hf(stored, config)
-        if name is not None:
-            yield name, norm_factor_from_hf(tensor, config) if is_norm(name) else tensor
-
-
-def weights_from_gguf(
-    tensors: Iterable[tuple[str, torch.Tensor]], config: GemmaConfig
-) -> Iterator[tuple[str, torch.Tensor]]:
-    """GGUF (name, dequantized tensor) pairs as canonical ones; its norms are factors already."""
-    for stored, tensor in tensors:
-        name = canonical_from_gguf(stored, config)
-        if name is not None:
-            yield name, tensor.float() if is_norm(name) else tensor
-
-
-def norm_factor_from_hf(stored: torch.Tensor, config: GemmaConfig) -> torch.Tensor:
-    """The float32 factor of a norm: 1 + w where the checkpoint stores w (Gemma 3)."""
-    return 1.0 + stored.float() if config.norm_offset else stored.float()
 
 
 def _check_shape(name: str, tensor: torch.Tensor, slot: torch.Tensor) -> None:

@@ -5,16 +5,10 @@ from typing import Any
 import pytest
 import torch
 
-from python.model.load import load_weights, weights_from_gguf, weights_from_hf
-from python.model.named_configs import tiny_gemma3, tiny_gemma4
-from python.model.names import (
-    WeightError,
-    expected_weights,
-    gguf_from_canonical,
-    hf_from_canonical,
-    is_norm,
-)
+from python.model.load import load_weights
+from python.model.named_configs import tiny_gemma4
 from python.model.transformer import GemmaModel
+from python.model.weight_names import WeightError, expected_weights, is_norm
 
 CONFIG = tiny_gemma4(num_layers=2)
 
@@ -97,27 +91,3 @@ def test_tensor_subclasses_stay_what_they_are() -> None:
     load_weights(ours, weights.items())
     assert isinstance(ours.get_parameter(name), Quantized)
     assert ours.get_parameter(name).dtype == torch.float32
-
-
-def test_hugging_face_norms_of_gemma3_become_factors() -> None:
-    config = tiny_gemma3(num_layers=1)
-    stored = {
-        hf_from_canonical(name): torch.full(shape, 0.25, dtype=torch.bfloat16)
-        for name, shape in expected_weights(config).items()
-    } | {"lm_head.weight": torch.zeros(256, 256)}
-    weights = dict(weights_from_hf(stored.items(), config))
-    assert set(weights) == set(expected_weights(config))
-    for name, tensor in weights.items():
-        assert tensor.flatten()[0] == (1.25 if is_norm(name) else 0.25)
-        assert tensor.dtype == (torch.float32 if is_norm(name) else torch.bfloat16)
-
-
-def test_gguf_norms_are_factors_already() -> None:
-    config = tiny_gemma3(num_layers=1)
-    stored = {
-        gguf_from_canonical(name): torch.full(shape, 1.25)
-        for name, shape in expected_weights(config).items()
-    } | {"rope_freqs.weight": torch.ones(32)}
-    weights = dict(weights_from_gguf(stored.items(), config))
-    assert set(weights) == set(expected_weights(config))
-    assert all(tensor.flatten()[0] == 1.25 for tensor in weights.values())

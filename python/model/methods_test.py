@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from python.model.hf_reference import hf_model, our_model, random_tokens
 from python.model.methods import Decode, Prefill, Score
 from python.model.named_configs import gemma3_270m, gemma4_31b, tiny_gemma4
 from python.model.sampler import Sampling, draw
+from python.model.testing.hf_reference import hf_model, our_model, random_tokens
 from python.model.transformer import GemmaModel
 
 torch.set_num_threads(1)

@@ -9,9 +9,9 @@ from transformers.models.gemma3.modeling_gemma3 import apply_rotary_pos_emb as r
 from transformers.models.gemma4.modeling_gemma4 import Gemma4TextRotaryEmbedding
 
 from python.model.gemma_config import AttentionConfig, ConfigError
-from python.model.hf_reference import hf_model
 from python.model.named_configs import gemma4_31b, tiny_gemma3, tiny_gemma4
 from python.model.rope import Rope, check_frequency_factors, rope_frequencies, rotate
+from python.model.testing.hf_reference import hf_model
 
 
 @pytest.mark.parametrize("kind", ["sliding", "full"])

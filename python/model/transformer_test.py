@@ -6,7 +6,6 @@ transformers run in the same chunks (2e-4; usually equal to the last bit), and w
 float64 (the truth, 5e-4).
 """
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -14,11 +13,10 @@ import pytest
 import torch
 from transformers import DynamicCache
 
-from python.model.config_hf import config_from_hf
 from python.model.gemma_config import ConfigError, GemmaConfig
-from python.model.hf_reference import hf_model, our_model, random_tokens
 from python.model.named_configs import gemma4_31b, tiny_gemma3, tiny_gemma4
 from python.model.ops import PositionError
+from python.model.testing.hf_reference import hf_model, our_model, random_tokens
 from python.model.transformer import GemmaModel
 
 torch.set_num_threads(1)  # models this small lose time with more
@@ -129,15 +127,6 @@ def test_starting_again_at_position_0_forgets_the_former_sequence() -> None:
     our_logits(model, random_tokens(config, TOKENS, 1), [9])
     tokens = random_tokens(config, 50, 2)
     check("second sequence", our_logits(model, tokens, [9]), hf(tokens).logits, TOLERANCE)
-
-
-def test_the_configuration_survives_transformers() -> None:
-    for config, seed in CASES:
-        data = hf_model(config, seed).config.to_dict() if seed < 2 else None
-        if data is not None:
-            read = config_from_hf(data, name=config.name)
-            expected = dataclasses.replace(config, embed_scale_dtype=read.embed_scale_dtype)
-            assert read == expected
 
 
 def test_bfloat16_stays_close_to_the_float32_model() -> None:

@@ -10,21 +10,22 @@ from pathlib import Path
 import pytest
 import torch
 
-from python.checkpoint import synthetic
 from python.checkpoint.hugging_face_checkpoint import HuggingFaceCheckpoint
 from python.checkpoint.open_checkpoint import open_checkpoint
+from python.checkpoint.quantized import QuantizedTensor, from_torchao, to_torchao
+from python.checkpoint.testing import synthetic
 from python.inference.load_model import load_model
 from python.model.named_configs import tiny_gemma4
-from python.quant import pack, store
-from python.quant.calibration_text import CalibrationText
-from python.quant.clip_search import quantize_least_squares
-from python.quant.gptq import quantize_gptq
-from python.quant.hqq import quantize_hqq, quantize_hqq_scale
-from python.quant.input_statistics import InputStatistics, second_moments, statistics_of
-from python.quant.min_max import quantize_min_max
-from python.quant.quantized import QuantizedTensor, from_torchao, to_torchao
+from python.pack import pack
+from python.pack.testing.unpack import unpack
+from python.quant.calibration.calibration_text import CalibrationText
+from python.quant.calibration.input_statistics import InputStatistics, second_moments, statistics_of
+from python.quant.methods.clip_search import quantize_least_squares
+from python.quant.methods.gptq import quantize_gptq
+from python.quant.methods.hqq import quantize_hqq, quantize_hqq_scale
+from python.quant.methods.min_max import quantize_min_max
 from python.quant.recipe import QuantConfig, QuantRecipe, QuantRule
-from python.quant.unpack import unpack
+from python.quant.store import store
 
 pytestmark = pytest.mark.skipif(
     not torch.cuda.is_available(), reason="PyTorch finds no CUDA device"

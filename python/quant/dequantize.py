@@ -2,10 +2,9 @@
 
 import torch
 
-from python.checkpoint import gguf_blocks
+from python.checkpoint import gguf_blocks, quantized
+from python.checkpoint.quantized import QuantizedTensor
 from python.checkpoint.tensor import BlockTensor, DenseTensor, StoredTensor
-from python.quant import quantized
-from python.quant.quantized import QuantizedTensor
 
 
 def dequantize(name: str, tensor: StoredTensor | QuantizedTensor) -> torch.Tensor:

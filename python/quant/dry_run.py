@@ -4,10 +4,10 @@ of it takes.
 
 from python.console.sizes import format_bytes
 from python.model.gemma_config import AttentionConfig, GemmaConfig
-from python.quant import calibration
-from python.quant.calibration_text import CalibrationText
+from python.quant.calibration import calibration
+from python.quant.calibration.calibration_text import CalibrationText
 from python.quant.recipe import QuantRecipe
-from python.quant.store_plan import PlannedShard, PlannedWeight
+from python.quant.store.store_layout import PlannedShard, PlannedWeight
 
 _KV_BYTES = 2  # bfloat16
 # What the process itself takes beside weights: the interpreter, torch, and slabs in flight.

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from python.checkpoint import gguf_blocks
+from python.checkpoint.quantized import QuantizedTensor, offset_dtype, scale_dtype
 from python.checkpoint.tensor import BlockTensor
-from python.quant.quantized import QuantizedTensor, offset_dtype, scale_dtype
 from python.quant.recipe import QuantConfig
 
 _GROUP = 32

@@ -15,8 +15,10 @@ from python.checkpoint.open_checkpoint import open_checkpoint
 from python.console import main
 from python.console.errors import UsageError, UserError
 from python.console.progress import define_progress_flag
-from python.quant import calibration_text, dry_run, recipe, store, store_plan
-from python.quant.calibration_text import CalibrationText
+from python.quant import dry_run, recipe
+from python.quant.calibration import calibration_text
+from python.quant.calibration.calibration_text import CalibrationText
+from python.quant.store import store, store_layout
 
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "A Hugging Face folder.", required=True)
 _RECIPE = flags.DEFINE_string(
@@ -35,7 +37,7 @@ _OVERWRITE = flags.DEFINE_boolean("overwrite", False, "Replace an earlier output
 _DRY_RUN = flags.DEFINE_boolean("dry_run", False, "Say what would be done, and do nothing.")
 _DEVICE = flags.DEFINE_enum("device", "cpu", ["cpu", "cuda"], "Where the numbers are chosen.")
 _SHARD = flags.DEFINE_integer(
-    "shard_bytes", store_plan.SHARD_BYTES, "Largest size of a file.", lower_bound=1 << 20
+    "shard_bytes", store_layout.SHARD_BYTES, "Largest size of a file.", lower_bound=1 << 20
 )
 _PROGRESS = define_progress_flag()
 
@@ -56,8 +58,8 @@ def program() -> None:
         store.check_text(rules, given=_TEXT.value is not None)
         text = _text(checkpoint)
         if _DRY_RUN.value:
-            weights = store_plan.plan_weights(checkpoint, rules)
-            shards = store_plan.plan_shards(weights, _SHARD.value)
+            weights = store_layout.plan_weights(checkpoint, rules)
+            shards = store_layout.plan_shards(weights, _SHARD.value)
             print(dry_run.table(weights, shards, rules, checkpoint.config, text))
             return
         output = main.user_path(_OUTPUT.value or "")

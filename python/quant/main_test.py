@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from python.checkpoint import synthetic, tiny_gguf
 from python.checkpoint.open_checkpoint import open_checkpoint
+from python.checkpoint.testing import synthetic, tiny_gguf
 from python.model.named_configs import gemma4_31b, tiny_gemma3, tiny_gemma4
-from python.text import tiny_tokenizer
+from python.text.testing import tiny_tokenizer
 
 _PROCESS_BYTES = 500_000_000
 

@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import torch
 
+from python.checkpoint.quantized import QuantizedTensor
 from python.checkpoint.tensor import BlockTensor, StoredTensor
 from python.console.errors import UserError
 from python.quant import gguf_import
 from python.quant.dequantize import dequantize
-from python.quant.hqq import quantize_hqq, quantize_hqq_scale
-from python.quant.min_max import quantize_min_max
-from python.quant.quantized import QuantizedTensor
+from python.quant.methods.hqq import quantize_hqq, quantize_hqq_scale
+from python.quant.methods.min_max import quantize_min_max
 from python.quant.recipe import QuantConfig, QuantRecipe
 
 _FLOATS = (torch.float32, torch.float16, torch.bfloat16)

@@ -6,10 +6,12 @@ import pytest
 import torch
 
 from python.checkpoint import ggml_types
+from python.checkpoint.quantized import QuantizedTensor
 from python.checkpoint.tensor import BlockTensor, DenseTensor
 from python.console.errors import UserError
-from python.quant import gguf_import, pack, quantize, recipe, unpack
-from python.quant.quantized import QuantizedTensor
+from python.pack import pack
+from python.pack.testing import unpack
+from python.quant import gguf_import, quantize, recipe
 from python.quant.recipe import QuantConfig
 
 _NAME = "layers.0.mlp.up_proj.weight"

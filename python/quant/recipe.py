@@ -24,7 +24,7 @@ from typing import Any
 from python.artifact import strict_json
 from python.artifact.strict_json import Fields
 from python.console.errors import FormatError, UsageError, UserError
-from python.model.names import is_norm
+from python.model.weight_names import is_norm
 
 BITS = (4, 8)
 METHODS = ("min_max", "hqq_scale", "hqq", "least_squares", "gptq")

@@ -8,7 +8,7 @@ import pytest
 
 from python.console.errors import FormatError, UsageError, UserError
 from python.model.named_configs import gemma4_31b
-from python.model.names import expected_weights
+from python.model.weight_names import expected_weights
 from python.quant import recipe
 from python.quant.recipe import QuantConfig, QuantRecipe, QuantRule
 

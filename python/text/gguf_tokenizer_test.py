@@ -7,7 +7,7 @@ import pytest
 
 from python.console.errors import FormatError
 from python.text.gguf_tokenizer import tokenizer_from_gguf
-from python.text.tiny_tokenizer import tiny_gguf
+from python.text.testing.tiny_tokenizer import tiny_gguf
 from python.text.tokenizer_data import SPACE, PieceKind
 
 A, B, AB, SPACES, ONE_SPACE, BOS = range(256, 262)

@@ -9,7 +9,7 @@ import pytest
 
 from python.console.errors import FormatError
 from python.text.hugging_face_tokenizer import tokenizer_from_json
-from python.text.tiny_tokenizer import tiny_json
+from python.text.testing.tiny_tokenizer import tiny_json
 from python.text.tokenizer_data import PieceKind, TokenizerData
 
 

@@ -19,11 +19,12 @@ from transformers.tokenization_utils_base import generate_merges
 
 from python.checkpoint.checkpoint import GgufTokenizer
 from python.checkpoint.open_checkpoint import open_checkpoint
-from python.text.generated_texts import TextGenerator
-from python.text.hugging_face_oracle import compare_decoding, compare_encoding, random_ids
-from python.text.tokenize_program import TokenizeProgram
-from python.text.tokenizer_data import SPACE
-from python.text.tokenizer_file import PieceKind, TokenizerData, serialize, tokenizer_from_gguf
+from python.text.gguf_tokenizer import tokenizer_from_gguf
+from python.text.testing.cc_tokenizer import CcTokenizer
+from python.text.testing.generated_texts import TextGenerator
+from python.text.testing.hugging_face_oracle import compare_decoding, compare_encoding, random_ids
+from python.text.tokenizer_data import SPACE, PieceKind, TokenizerData
+from python.text.tokenizer_file import serialize
 
 TEXTS = 100_000  # over both vocabularies, and with and without special tokens
 MAX_LOAD_CPU_MS = 100
@@ -55,7 +56,7 @@ class Vocabulary:
     """A vocabulary twice: as this project reads and runs it, and as the reference does."""
 
     data: TokenizerData
-    program: TokenizeProgram
+    program: CcTokenizer
     reference: Tokenizer
 
     @property
@@ -126,7 +127,7 @@ def vocabulary(metadata: dict[str, Any], merges: list[tuple[str, str]], folder: 
     (folder / "tokenizer.bin").write_bytes(serialize(data))
     return Vocabulary(
         data=data,
-        program=TokenizeProgram(folder / "tokenizer.bin"),
+        program=CcTokenizer(folder / "tokenizer.bin"),
         reference=reference(metadata, merges),
     )
 

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from tokenizers import Tokenizer
 
-from python.text.generated_texts import TextGenerator
-from python.text.hugging_face_oracle import compare_decoding, compare_encoding, random_ids
-from python.text.tiny_tokenizer import tokenizer_json
-from python.text.tokenize_program import TokenizeProgram
-from python.text.tokenizer_data import SPACE
-from python.text.tokenizer_file import PieceKind, serialize, tokenizer_from_json
+from python.text.hugging_face_tokenizer import tokenizer_from_json
+from python.text.testing.cc_tokenizer import CcTokenizer
+from python.text.testing.generated_texts import TextGenerator
+from python.text.testing.hugging_face_oracle import compare_decoding, compare_encoding, random_ids
+from python.text.testing.tiny_tokenizer import tokenizer_json
+from python.text.tokenizer_data import SPACE, PieceKind
+from python.text.tokenizer_file import serialize
 
 _LETTERS = "ab<>|né漢😀-=\n" + SPACE
 
@@ -46,7 +47,7 @@ def test_small_vocabulary(seed: int, tmp_path: Path) -> None:
     path.write_text(json.dumps(random_tokenizer_json(seed)))
     data = tokenizer_from_json(path)
     (tmp_path / "tokenizer.bin").write_bytes(serialize(data))
-    ours, theirs = TokenizeProgram(tmp_path / "tokenizer.bin"), Tokenizer.from_file(str(path))
+    ours, theirs = CcTokenizer(tmp_path / "tokenizer.bin"), Tokenizer.from_file(str(path))
     added = [data.pieces[token] for token in data.ids(PieceKind.CONTROL) + data.ids(PieceKind.USER)]
     source = random.Random(seed)
     texts = TextGenerator(seed, added).texts(200) + [

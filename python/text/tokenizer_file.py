@@ -1,6 +1,6 @@
-"""How tokenizer.bin is written (schema cc/text/tokenizer.fbs), and the public names of python/text.
+"""How tokenizer.bin is written (schema cc/text/tokenizer.fbs).
 
-data = tokenizer_from_json(folder / "tokenizer.json")      # or tokenizer_from_gguf(metadata)
+data = tokenizer_from_json(folder / "tokenizer.json")  # or tokenizer_from_gguf(metadata)
 write(serialize(data))
 """
 
@@ -10,10 +10,7 @@ import flatbuffers
 import numpy as np
 import numpy.typing as npt
 
-from python.text.gguf_tokenizer import tokenizer_from_gguf as tokenizer_from_gguf
-from python.text.hugging_face_tokenizer import tokenizer_from_json as tokenizer_from_json
-from python.text.tokenizer_data import PieceKind as PieceKind
-from python.text.tokenizer_data import TokenizerData as TokenizerData
+from python.text.tokenizer_data import TokenizerData
 
 _VERSION = 1
 _FILE_IDENTIFIER = b"GTOK"

@@ -3,8 +3,10 @@
 import pytest
 
 from python.console.errors import FormatError
-from python.text.tiny_tokenizer import tiny_gguf
-from python.text.tokenizer_file import PieceKind, serialize, tokenizer_from_gguf
+from python.text.gguf_tokenizer import tokenizer_from_gguf
+from python.text.testing.tiny_tokenizer import tiny_gguf
+from python.text.tokenizer_data import PieceKind
+from python.text.tokenizer_file import serialize
 
 
 def test_equal_data_gives_equal_bytes() -> None:

@@ -24,7 +24,7 @@ WEIGHTS = "model.ptd"
 
 
 def plan(arguments: argparse.Namespace) -> None:
-    from python.checkpoint import synthetic
+    from python.checkpoint.testing import synthetic
     from python.export import export, ptd_writer
     from python.export.shape_checkpoint import ShapeCheckpoint
     from python.model.named_configs import named_config

@@ -12,11 +12,12 @@ import numpy as np
 
 from python.artifact import atomic_write
 from python.artifact.manifest import FILE_NAME as MANIFEST
-from python.checkpoint import ggml_types, gguf_bytes, synthetic, tiny_gguf
+from python.checkpoint import ggml_types
+from python.checkpoint.testing import gguf_bytes, synthetic, tiny_gguf
 from python.export.ptd_writer import Blob, PtdWriter
 from python.model.named_configs import tiny_gemma3, tiny_gemma4
 from python.quant import recipe
-from python.text.tiny_tokenizer import tiny_json
+from python.text.testing.tiny_tokenizer import tiny_json
 
 FOLDER = Path("tests/fuzz/corpus")
 _ARTIFACT = Path("python/export/tiny_gemma4_int4_artifact")

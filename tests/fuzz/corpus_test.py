@@ -7,7 +7,7 @@ import tracemalloc
 
 import pytest
 
-from python.checkpoint.measure import MAX_BYTES
+from python.checkpoint.testing.refusal_cost import MAX_BYTES
 from tests.fuzz import corpus, readers
 
 # A refusal takes well under 100 ms (the hostile tests of each reader); this is for a busy machine.

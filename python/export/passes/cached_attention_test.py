@@ -6,8 +6,8 @@ from torch.nn import functional
 
 from python.export import plan_ops
 from python.export.passes import cached_attention
-from python.export.passes.example_graphs import HEAD_DIM, graph_of, number, stream, targets
 from python.export.pattern import GraphError, calls
+from python.export.testing.example_graphs import HEAD_DIM, graph_of, number, stream, targets
 from python.model import ops
 
 HEADS, KV_HEADS, CAPACITY = 4, 2, 9

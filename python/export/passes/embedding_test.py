@@ -3,8 +3,8 @@ from torch.nn import functional
 
 from python.export import plan_ops
 from python.export.passes import embedding
-from python.export.passes.example_graphs import HIDDEN, graph_of, stream, targets, tokens
 from python.export.pattern import calls
+from python.export.testing.example_graphs import HIDDEN, graph_of, stream, targets, tokens
 
 _WEIGHT = torch.zeros(5, HIDDEN)
 

@@ -5,8 +5,8 @@ from torch.nn import functional
 
 from python.export import plan_ops
 from python.export.passes import gated_gelu
-from python.export.passes.example_graphs import graph_of, stream, targets
 from python.export.pattern import GraphError, calls
+from python.export.testing.example_graphs import graph_of, stream, targets
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from torch.nn import functional
 
 from python.export import plan_ops
 from python.export.passes import linear
-from python.export.passes.example_graphs import HIDDEN, WIDTH, graph_of, stream, targets
 from python.export.pattern import GraphError, calls
+from python.export.testing.example_graphs import HIDDEN, WIDTH, graph_of, stream, targets
 
 _WEIGHT = torch.zeros(WIDTH, HIDDEN)
 

@@ -6,8 +6,8 @@ from torch.nn import functional
 
 from python.export import plan_ops
 from python.export.passes import norms
-from python.export.passes.example_graphs import HIDDEN, graph_of, stream, targets
 from python.export.pattern import GraphError, calls
+from python.export.testing.example_graphs import HIDDEN, graph_of, stream, targets
 
 
 def _norm(x: torch.Tensor, weight: torch.Tensor | None) -> torch.Tensor:

@@ -2,8 +2,8 @@ import torch
 
 from python.export import plan_ops
 from python.export.passes import residual_add
-from python.export.passes.example_graphs import graph_of, number, stream, targets
 from python.export.pattern import calls
+from python.export.testing.example_graphs import graph_of, number, stream, targets
 
 
 def test_two_activations() -> None:

@@ -5,8 +5,8 @@ import torch
 
 from python.export import plan_ops
 from python.export.passes import rotary_embedding, type_assertions
-from python.export.passes.example_graphs import HEAD_DIM, TOKENS, graph_of, number, targets, tokens
 from python.export.pattern import GraphError, calls
+from python.export.testing.example_graphs import HEAD_DIM, TOKENS, graph_of, number, targets, tokens
 from python.model.rope import rotate
 
 _HEADS = torch.zeros(1, TOKENS, 2, HEAD_DIM)

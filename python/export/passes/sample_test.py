@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from python.export.passes import sample
-from python.export.passes.example_graphs import graph_of, number, stream, targets, tokens
 from python.export.pattern import GraphError
+from python.export.testing.example_graphs import graph_of, number, stream, targets, tokens
 from python.model import ops
 
 

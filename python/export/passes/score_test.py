@@ -6,8 +6,8 @@ from torch.nn import functional
 
 from python.export import plan_ops
 from python.export.passes import score, softcap
-from python.export.passes.example_graphs import HIDDEN, graph_of, stream, targets, tokens
 from python.export.pattern import GraphError, calls
+from python.export.testing.example_graphs import HIDDEN, graph_of, stream, targets, tokens
 from python.model import ops
 
 

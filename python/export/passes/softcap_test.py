@@ -5,8 +5,8 @@ import torch
 
 from python.export import plan_ops
 from python.export.passes import softcap
-from python.export.passes.example_graphs import graph_of, stream, targets
 from python.export.pattern import GraphError, calls
+from python.export.testing.example_graphs import graph_of, stream, targets
 
 
 def test_tanh_between_two_caps() -> None:

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from python.export.passes import type_assertions
-from python.export.passes.example_graphs import graph_of, targets, tokens
 from python.export.pattern import GraphError, calls
+from python.export.testing.example_graphs import graph_of, targets, tokens
 
 _ASSERTION = torch.ops.aten._assert_tensor_metadata.default
 

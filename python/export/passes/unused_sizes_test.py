@@ -1,7 +1,7 @@
 import torch
 
 from python.export.passes import unused_sizes
-from python.export.passes.example_graphs import graph_of, targets, tokens
+from python.export.testing.example_graphs import graph_of, targets, tokens
 
 
 def test_only_unused_reads_are_removed() -> None:

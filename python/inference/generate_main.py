@@ -1,0 +1,186 @@
+"""The command line of the eager programs: flags, the text on stdout, timings on stderr.
+
+bazel run //python/inference:gemma4_31b -- --checkpoint PATH --prompt TEXT
+"""
+
+from __future__ import annotations
+
+import sys
+
+import torch
+from absl import flags
+
+from python.checkpoint.checkpoint import Checkpoint
+from python.checkpoint.open_checkpoint import open_checkpoint
+from python.console import main, sizes
+from python.console.errors import UserError
+from python.console.progress import Progress, define_progress_flag
+from python.inference.chat_prompt import chat_prompt, raw_prompt
+from python.inference.generate import Generation, GenerationOptions, compile_decode, generate
+from python.inference.load_model import default_dtype, has_packed_form, load_model
+from python.model.sampler import Sampling, SamplingError
+from python.model.transformer import GemmaModel
+from python.text.text_tokenizer import TextTokenizer, tokenizer_of
+
+FLAGS = flags.FLAGS
+_MAX_CHUNK = 512
+_MAX_SEQ_LEN = 4096
+
+
+def run() -> None:
+    """Defines the flags, parses them and generates. Does not return."""
+    define_flags()
+    main.run(generate_as_flags_say)
+
+
+def define_flags() -> None:
+    """The flags, named as the C++ runner's."""
+    flags.DEFINE_string(
+        "checkpoint", None, "A Hugging Face folder, one of ours, or a .gguf file.", required=True
+    )
+    flags.DEFINE_string("prompt", None, "What to say to the model.", required=True)
+    flags.DEFINE_bool("raw", False, "Continue the prompt as plain text, without a chat template.")
+    flags.DEFINE_integer("max_new_tokens", 256, "Tokens to generate at most.", lower_bound=1)
+    flags.DEFINE_float("temperature", None, "0 is argmax. Unless given: the checkpoint's.")
+    flags.DEFINE_integer("top_k", None, "Keep the k most likely tokens; 0 switches it off.")
+    flags.DEFINE_float("top_p", None, "Keep the most likely tokens up to this share of the whole.")
+    flags.DEFINE_float("min_p", 0.0, "Keep tokens at least this likely, relative to the best one.")
+    flags.DEFINE_integer("seed", 0, "Same seed, same text.")
+    flags.DEFINE_integer(
+        "max_seq_len", None, f"Positions that the caches hold; {_MAX_SEQ_LEN} unless given.",
+        lower_bound=1,
+    )  # fmt: skip
+    flags.DEFINE_enum("device", "auto", ["auto", "cpu", "cuda"], "Where to compute.")
+    flags.DEFINE_enum(
+        "dtype", "auto", ["auto", "float32", "bfloat16"], "Type of weights, caches and activations."
+    )
+    flags.DEFINE_enum(
+        "weights", "auto", ["auto", "packed", "plain"],
+        "Quantized weights stay packed in memory, or become plain numbers of --dtype; auto: packed "
+        "on CUDA where the checkpoint is quantized.",
+    )  # fmt: skip
+    flags.DEFINE_bool("compile", False, "Decode through torch.compile.")
+    define_progress_flag()
+
+
+def generate_as_flags_say() -> None:
+    """The program. Raises UserError."""
+    with open_checkpoint(main.user_path(FLAGS.checkpoint)) as checkpoint:
+        options = _options(checkpoint)
+        tokenizer = tokenizer_of(checkpoint.tokenizer)
+        config = checkpoint.config
+        if FLAGS.raw:
+            prompt = raw_prompt(FLAGS.prompt, tokenizer, config.bos_id)
+        else:
+            prompt = chat_prompt(FLAGS.prompt, tokenizer, config.chat_template)
+        model = _load(checkpoint)
+    text = TextStream(tokenizer)
+    decode = compile_decode(model) if FLAGS.compile else None
+    result = generate(model, prompt, options, on_token=text.push, decode=decode)
+    text.finish()
+    print(summary(result), file=sys.stderr)
+
+
+class TextStream:
+    """Writes the text of tokens to stdout as soon as its characters are complete."""
+
+    def __init__(self, tokenizer: TextTokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._tokens: list[int] = []
+        self._written = 0
+
+    def push(self, token: int) -> None:
+        self._tokens.append(token)
+        text = self._tokenizer.decode(self._tokens)
+        if not text.endswith("\N{REPLACEMENT CHARACTER}"):  # else a character may be incomplete
+            self._write(text)
+
+    def finish(self) -> None:
+        self._write(self._tokenizer.decode(self._tokens))
+        print(flush=True)
+
+    def _write(self, text: str) -> None:
+        print(text[self._written :], end="", flush=True)
+        self._written = len(text)
+
+
+def summary(result: Generation) -> str:
+    """One line: why it ended, tokens, seconds, tokens per second."""
+    decoded = max(0, len(result.tokens) - 1)  # the first token comes out of the prefill
+    return (
+        f"{result.prompt_tokens} prompt tokens in {sizes.format_duration(result.prefill_seconds)} "
+        f"({_rate(result.prompt_tokens, result.prefill_seconds)} tokens/s), "
+        f"{len(result.tokens)} new in {sizes.format_duration(result.decode_seconds)} "
+        f"({_rate(decoded, result.decode_seconds)} tokens/s), ended by {result.stop_reason}"
+    )
+
+
+def _rate(count: int, seconds: float) -> str:
+    return f"{count / seconds:.1f}" if seconds > 0 else "-"
+
+
+def _options(checkpoint: Checkpoint) -> GenerationOptions:
+    """What the flags say, and where they are silent the checkpoint."""
+    stored = checkpoint.generation
+    try:
+        sampling = Sampling(
+            temperature=stored.temperature if FLAGS.temperature is None else FLAGS.temperature,
+            top_k=stored.top_k if FLAGS.top_k is None else FLAGS.top_k,
+            top_p=stored.top_p if FLAGS.top_p is None else FLAGS.top_p,
+            min_p=FLAGS.min_p,
+        )
+    except SamplingError as error:
+        raise UserError(f"--{error}") from None
+    return GenerationOptions(
+        max_new_tokens=FLAGS.max_new_tokens,
+        sampling=sampling,
+        seed=FLAGS.seed,
+        stop_ids=frozenset(stored.stop_ids),
+    )
+
+
+def _load(checkpoint: Checkpoint) -> GemmaModel:
+    device = _device()
+    dtype = default_dtype(checkpoint, device)
+    if FLAGS.dtype != "auto":
+        dtype = getattr(torch, FLAGS.dtype)
+    packed = FLAGS.weights == "packed"
+    if FLAGS.weights == "auto" and device.type == "cuda":
+        packed = has_packed_form(checkpoint)
+    max_context = _max_context(checkpoint)
+    notes: list[str] = []  # printed when the progress bar is gone
+    names = checkpoint.names()
+    size = sum(checkpoint.describe(name).bytes for name in names)
+    mode = FLAGS.progress
+    with Progress("load", total=len(names), total_bytes=size, mode=mode) as progress:
+        model = load_model(
+            checkpoint,
+            max_context=max_context,
+            max_chunk=min(_MAX_CHUNK, max_context),
+            dtype=dtype,
+            device=device,
+            packed=packed,
+            on_weight=lambda info: progress.advance(info.name, bytes_done=info.bytes),
+            on_note=notes.append,
+        )
+    for note in notes:
+        print(note, file=sys.stderr)
+    return model
+
+
+def _max_context(checkpoint: Checkpoint) -> int:
+    positions = checkpoint.config.max_positions
+    if FLAGS.max_seq_len is None:
+        return min(_MAX_SEQ_LEN, positions)
+    if FLAGS.max_seq_len > positions:
+        name = checkpoint.config.name
+        raise UserError(f"--max_seq_len {FLAGS.max_seq_len} is more than {name}'s {positions}")
+    return int(FLAGS.max_seq_len)
+
+
+def _device() -> torch.device:
+    if FLAGS.device == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: PyTorch finds no CUDA device (use --device cpu)")
+    if FLAGS.device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(FLAGS.device)

@@ -1,0 +1,168 @@
+"""What a quantized folder will hold, before the first weight is read: parts, types, shapes, shards,
+sizes.
+
+The plan follows from the checkpoint's headers and the recipe alone. So the files' headers can be
+written first, weights one at a time after them, and an interrupted run continues at a byte that is
+known.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+
+from python.checkpoint import torchao_metadata
+from python.checkpoint.hugging_face_checkpoint import HuggingFaceCheckpoint
+from python.checkpoint.quantized import scale_dtype
+from python.checkpoint.safetensors_reader import DTYPES
+from python.checkpoint.safetensors_writer import PlannedTensor, header_bytes
+from python.checkpoint.tensor import TensorInfo
+from python.console.errors import UserError
+from python.pack import layouts
+from python.quant.calibration.calibration import check_calibratable
+from python.quant.recipe import QuantConfig, QuantRecipe, is_quantizable
+
+SHARD_BYTES = 5_000_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedWeight:
+    """One weight of the checkpoint. `stored` is its name in the folder, `parts` what is written for
+    it.
+
+    `rule` is the number of the recipe's rule that decided; None for norms and layer scalars, on
+    which none does.
+    """
+
+    name: str
+    stored: str
+    info: TensorInfo
+    rule: int | None
+    config: QuantConfig | None
+    parts: Mapping[str, PlannedTensor]
+    metadata: str
+
+    @property
+    def bytes(self) -> int:
+        return sum(part.bytes for part in self.parts.values())
+
+    def packed(self) -> tuple[str, int]:
+        """The layout in an artifact and its bytes there."""
+        rows, columns = (1, *self.info.shape)[-2:] if self.info.shape else (1, 1)
+        if len(self.info.shape) < 2:
+            return "F32", layouts.blob_bytes("F32", 1, columns, 0)
+        if self.config is None:
+            return self.info.encoding, layouts.blob_bytes(self.info.encoding, rows, columns, 0)
+        layout = (
+            "INT8" if self.config.bits == 8 else "INT4" if self.config.symmetric else "INT4_MIN"
+        )
+        group = self.config.group_of(self.name, columns)
+        return layout, layouts.blob_bytes(layout, rows, columns, group)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedShard:
+    """One safetensors file: its header and the weights whose parts follow, in order."""
+
+    name: str
+    header: bytes
+    weights: tuple[PlannedWeight, ...]
+
+    @property
+    def bytes(self) -> int:
+        return len(self.header) + sum(weight.bytes for weight in self.weights)
+
+
+def plan_weights(
+    checkpoint: HuggingFaceCheckpoint, recipe: QuantRecipe
+) -> tuple[PlannedWeight, ...]:
+    """A plan for every weight, in the order of the computation. Raises UserError."""
+    return tuple(_plan_weight(checkpoint, name, recipe) for name in checkpoint.names())
+
+
+def plan_shards(
+    weights: tuple[PlannedWeight, ...], shard_bytes: int = SHARD_BYTES
+) -> tuple[PlannedShard, ...]:
+    """Distributes the weights over files of at most `shard_bytes`, or of one larger weight."""
+    shards: list[list[PlannedWeight]] = []
+    size = 0
+    for weight in weights:
+        if not shards or size + weight.bytes > shard_bytes:
+            shards.append([])
+            size = 0
+        shards[-1].append(weight)
+        size += weight.bytes
+    return tuple(_shard(number, len(shards), tuple(part)) for number, part in enumerate(shards))
+
+
+def index_json(shards: tuple[PlannedShard, ...]) -> dict[str, object]:
+    """The content of model.safetensors.index.json."""
+    return {
+        "metadata": {
+            "total_size": sum(weight.bytes for shard in shards for weight in shard.weights)
+        },
+        "weight_map": {
+            part: shard.name
+            for shard in shards
+            for weight in shard.weights
+            for part in weight.parts
+        },
+    }
+
+
+def _plan_weight(
+    checkpoint: HuggingFaceCheckpoint, name: str, recipe: QuantRecipe
+) -> PlannedWeight:
+    info = checkpoint.describe(name)
+    if info.encoding not in DTYPES:
+        raise UserError(f"{checkpoint.path}: {name} is quantized already ({info.encoding})")
+    stored = checkpoint.stored_name(name)
+    rule = recipe.rule_for(name)[0] if is_quantizable(name) else None
+    config = recipe.config_for(name)
+    check_calibratable(name, config)
+    parts = {stored: PlannedTensor(dtype=DTYPES[info.encoding], shape=info.shape)}
+    metadata = torchao_metadata.PLAIN
+    if config is not None:
+        parts, metadata = _quantized_parts(name, stored, info.shape, config)
+    return PlannedWeight(
+        name=name,
+        stored=stored,
+        info=info,
+        rule=rule,
+        config=config,
+        parts=parts,
+        metadata=metadata,
+    )
+
+
+def _quantized_parts(
+    name: str, stored: str, shape: tuple[int, ...], config: QuantConfig
+) -> tuple[dict[str, PlannedTensor], str]:
+    rows, columns = shape
+    group = config.group_of(name, columns)
+    groups, dtype = columns // group, scale_dtype(columns, group)
+    if config.bits == 4:
+        parts = {
+            "qdata": PlannedTensor(dtype=torch.uint8, shape=(rows, columns // 2)),
+            "scale": PlannedTensor(dtype=dtype, shape=(groups, rows)),
+            "zero_point": PlannedTensor(dtype=dtype, shape=(groups, rows)),
+        }
+    else:
+        parts = {
+            "qdata": PlannedTensor(dtype=torch.int8, shape=(rows, columns)),
+            "scale": PlannedTensor(dtype=dtype, shape=(rows, groups)),
+            "zero_point": PlannedTensor(dtype=torch.int8, shape=(rows, groups)),
+        }
+    class_name, attributes = torchao_metadata.attributes(config.bits, shape, group, dtype)
+    named = {torchao_metadata.part_name(stored, part): planned for part, planned in parts.items()}
+    return named, torchao_metadata.entry(class_name, attributes, tuple(parts))
+
+
+def _shard(number: int, count: int, weights: tuple[PlannedWeight, ...]) -> PlannedShard:
+    metadata = {weight.stored: weight.metadata for weight in weights}
+    metadata["tensor_names"] = json.dumps([weight.stored for weight in weights])
+    metadata["format"] = "pt"
+    parts = {part: planned for weight in weights for part, planned in weight.parts.items()}
+    name = f"model-{number + 1:05d}-of-{count:05d}.safetensors"
+    return PlannedShard(name=name, header=header_bytes(parts, metadata), weights=weights)
