@@ -49,21 +49,20 @@ def require_free_space(path: Path, needed: int) -> None:
 
 @contextlib.contextmanager
 def disk_space(folder: Path, needed: int) -> Iterator[None]:
-    """For writing `needed` bytes into `folder`, of which none is there yet.
+    """For writing `folder` until it holds `needed` bytes; what lies there already counts.
 
-    Raises UserError where so much is not free, and where the disk becomes full all the same,
+    Raises UserError where the rest is not free, and where the disk becomes full all the same,
     because others write there too.
     """
-    require_free_space(folder, needed)
+    require_free_space(folder, needed - _bytes_in(folder))
     try:
         yield
     except OSError as error:
         if error.errno not in _FULL:
             raise
-        written = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         raise UserError(
             f"{folder}: {os.strerror(error.errno or 0)}: {sizes.format_bytes(needed)} are needed, "
-            f"{sizes.format_bytes(written)} of it were written, "
+            f"{sizes.format_bytes(_bytes_in(folder))} of it were written, "
             f"{sizes.format_bytes(machine.free_disk(folder))} are free "
             "(make room, or name another place)"
         ) from error
@@ -137,7 +136,7 @@ def atomic_folder(
                 _refuse_existing(path, overwrite, marker)
                 _replace_folder(partial, path)
             except BaseException:
-                if not keep_partial:
+                if not keep_partial or not _bytes_in(partial):
                     with contextlib.suppress(OSError):
                         _empty(partial)
                         partial.rmdir()
@@ -232,13 +231,17 @@ def _remove_leftover(partial: Path, marker: str, note: Callable[[str], None] | N
             f"{partial} is in the way: it holds {entries[0].name} and is no unfinished output; "
             "move it away or name another place"
         )
-    size = sum(path.lstat().st_size for path in partial.rglob("*") if not path.is_dir())
+    size = _bytes_in(partial)
     _empty(partial)
     if note is not None:
         note(
             f"{partial}: an earlier run was killed there; the {sizes.format_bytes(size)} that it "
             "left were removed"
         )
+
+
+def _bytes_in(folder: Path) -> int:
+    return sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())
 
 
 def _empty(folder: Path) -> None:

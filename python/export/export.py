@@ -24,7 +24,7 @@ from python.checkpoint.checkpoint import (
     HuggingFaceTokenizer,
     TokenizerSource,
 )
-from python.console.errors import UserError
+from python.console.errors import UsageError, UserError
 from python.console.progress import Progress
 from python.export import memory_estimate, ptd_writer
 from python.export.build_plan import build_plan
@@ -66,6 +66,18 @@ class ExportPlan:
         return next(plan for plan in self.plans if plan.method == "prefill")
 
     @property
+    def weight_sizes(self) -> list[memory_estimate.WeightSize]:
+        """Of every weight, in the order in which they are made."""
+        return [
+            memory_estimate.WeightSize(
+                stored=self.table.stored_bytes(weight.name),
+                packed=weight.bytes,
+                integers=self.table.integer_bytes(weight.name),
+            )
+            for weight in self.prefill.weights
+        ]
+
+    @property
     def blobs(self) -> list[ptd_writer.Blob]:
         return [ptd_writer.Blob(key=w.data_key, bytes=w.bytes) for w in self.prefill.weights]
 
@@ -92,21 +104,21 @@ class Options:
     kv_cache_dtype: str  # a key of CACHE_DTYPES
 
     def limits(self, config: GemmaConfig) -> Limits:
-        """Raises UserError where the model cannot hold so much."""
+        """Raises UsageError where the model cannot hold so much."""
         if not 1 <= self.max_seq_len <= config.max_positions:
-            raise UserError(
+            raise UsageError(
                 f"max_seq_len {self.max_seq_len} is outside 1 to {config.max_positions}, the"
                 f" positions of {config.name}"
             )
         most = min(MAX_PREFILL_CHUNK, self.max_seq_len)
         if not 1 <= self.max_prefill_chunk <= most:
-            raise UserError(
+            raise UsageError(
                 f"max_prefill_chunk {self.max_prefill_chunk} is outside 1 to {most} (it is at most"
                 f" {MAX_PREFILL_CHUNK}, and max_seq_len)"
             )
         if self.kv_cache_dtype not in CACHE_DTYPES:
             known = " or ".join(CACHE_DTYPES)
-            raise UserError(f"kv_cache_dtype {self.kv_cache_dtype} is unknown (use {known})")
+            raise UsageError(f"kv_cache_dtype {self.kv_cache_dtype} is unknown (use {known})")
         return Limits(
             max_context=self.max_seq_len,
             max_tokens=self.max_prefill_chunk,
@@ -154,31 +166,41 @@ def export_artifact(
     overwrite: bool = False,
     computed_only: bool = False,
     progress: MakeProgress = Progress,
+    note: Callable[[str], None] | None = None,
 ) -> ExportPlan:
     """Writes the artifact folder `output`; returns what is in it.
 
     computed_only: of the weights, only those that the configuration determines (rope tables). Such
-    an artifact runs with random weights alone.
+    an artifact runs with random weights alone. note: is told what a killed export had left.
 
     Raises:
       UserError: `output` exists, the disk is full, or a weight cannot be read, quantized or packed.
     """
     with atomic_write.atomic_folder(
-        output, marker=manifest.FILE_NAME, overwrite=overwrite
+        output, marker=manifest.FILE_NAME, overwrite=overwrite, note=note
     ) as folder:
         planned = plan_export(checkpoint, config, recipe, options, progress=progress)
         tokenizer = read_tokenizer(checkpoint.tokenizer, config)
         weights = planned.prefill.weights
         if computed_only:
             weights = planned.table.computed(weights)
-        blobs = [ptd_writer.Blob(key=w.data_key, bytes=w.bytes) for w in weights]
-        atomic_write.require_free_space(folder, ptd_writer.file_bytes(blobs) + _PROGRAM_SPACE)
-        files = [_write_program(folder, planned, progress)]
-        files.append(_write_weights(folder, planned, weights, progress))
-        if tokenizer is not None:
-            files.append(_write_bytes(folder, TOKENIZER_FILE, serialize(tokenizer)))
-        manifest.write(folder, _describe(checkpoint, planned, tokenizer, files))
+        with atomic_write.disk_space(folder, _disk_bytes(weights)):
+            files = [_write_program(folder, planned, progress)]
+            files.append(_write_weights(folder, planned, weights, progress))
+            if tokenizer is not None:
+                files.append(_write_bytes(folder, TOKENIZER_FILE, serialize(tokenizer)))
+            manifest.write(folder, _describe(checkpoint, planned, tokenizer, files))
     return planned
+
+
+def disk_bytes(planned: ExportPlan) -> int:
+    """The most that the artifact takes on the disk."""
+    return _disk_bytes(planned.prefill.weights)
+
+
+def _disk_bytes(weights: Sequence[p.Weight]) -> int:
+    blobs = [ptd_writer.Blob(key=w.data_key, bytes=w.bytes) for w in weights]
+    return ptd_writer.file_bytes(blobs) + _PROGRAM_SPACE
 
 
 def read_tokenizer(source: TokenizerSource | None, config: GemmaConfig) -> TokenizerData | None:

@@ -91,6 +91,13 @@ class WeightTable:
         """What the checkpoint stores of it; 0 for the rope tables."""
         return 0 if name in self._computed else self._checkpoint.describe(name).bytes
 
+    def integer_bytes(self, name: str) -> int:
+        """What its integers take between quantizing and packing; 0 where it is not quantized."""
+        if name in self._computed or self._recipe.config_for(name) is None:
+            return 0
+        info = self._checkpoint.describe(name)
+        return info.elements if len(info.shape) == 2 else 0
+
     def will_make(self, name: str) -> None:
         """Says that `name` is the next weight to be made, so that the disk can begin with it."""
         if name not in self._computed:

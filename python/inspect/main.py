@@ -11,10 +11,10 @@ from absl import flags
 from python.artifact.manifest import FILE_NAME as MANIFEST
 from python.checkpoint import gguf_reader
 from python.checkpoint.byte_source import ByteSource
-from python.console import main
+from python.console import listing, main
 from python.console.errors import UserError
-from python.inspect import artifact_listing, checkpoint_listing, listing, ptd_reader
-from python.inspect.listing import Listing
+from python.inspect import artifact_listing, checkpoint_listing, ptd_reader
+from python.console.listing import Listing
 
 _PATH = flags.DEFINE_string(
     "path",

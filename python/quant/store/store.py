@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -62,6 +63,7 @@ class Settings:
     progress: str = "auto"
     device: str = "cpu"
     shard_bytes: int = store_layout.SHARD_BYTES
+    note: Callable[[str], None] | None = None  # is told what a killed run had left
 
 
 def quantize_checkpoint(
@@ -81,15 +83,17 @@ def quantize_checkpoint(
     _check_places(checkpoint.path, output)
     partial = atomic_write.partial_path(output)
     _refuse_unfinished(partial, settings, len(weights))
-    written = sum(path.stat().st_size for path in partial.glob("*.safetensors"))
-    atomic_write.require_free_space(output, max(0, sum(shard.bytes for shard in shards) - written))
-    with atomic_write.atomic_folder(
-        output,
-        marker=MARKER,
-        overwrite=settings.overwrite,
-        resume=settings.resume,
-        keep_partial=True,
-    ) as folder:
+    with (
+        atomic_write.atomic_folder(
+            output,
+            marker=MARKER,
+            overwrite=settings.overwrite,
+            resume=settings.resume,
+            keep_partial=True,
+            note=settings.note,
+        ) as folder,
+        atomic_write.disk_space(folder, sum(shard.bytes for shard in shards)),
+    ):
         journal = _Journal(folder / _JOURNAL, _fingerprint(checkpoint, recipe, settings, text))
         parts = WeightParts(checkpoint, weights, settings.device, text)
         _write_shards(parts, shards, folder, journal, settings.progress)

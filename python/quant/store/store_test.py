@@ -260,7 +260,7 @@ def test_interrupted_it_says_how_to_go_on(slow_source: Path, tmp_path: Path) -> 
 def test_a_full_disk_is_a_sentence_and_the_run_resumes(slow_source: Path, tmp_path: Path) -> None:
     """No file may pass 1.5 MB, as on a disk that fills up between two weights."""
     output = tmp_path / "q"
-    arguments = ["--recipe=default", "--progress=none", "--shard_bytes=8388608"]
+    arguments = ["--recipe=default", "--quiet", "--shard_bytes=8388608"]
     limit = (1_500_000, 1_500_000)
     process = _start(
         slow_source, output, *arguments, program=_PROGRAM,
@@ -279,7 +279,7 @@ def test_a_full_disk_is_a_sentence_and_the_run_resumes(slow_source: Path, tmp_pa
 
 def test_a_folder_that_cannot_be_written_is_a_sentence(slow_source: Path) -> None:
     output = Path("/proc/quantized")  # where not even root may make a folder
-    code, err = _run(slow_source, output, "--recipe=default", "--progress=none")
+    code, err = _run(slow_source, output, "--recipe=default", "--quiet")
     assert code == 1
     assert err.count("\n") == 1 and "/proc/quantized" in err
 
