@@ -1,4 +1,8 @@
-"""Exports a checkpoint of Gemma 3 270M to an artifact folder."""
+"""Exports a checkpoint of Gemma 3 270M to an artifact folder, which `runner --model` takes; needs no GPU.
+
+    ./bazelw run //python/export:gemma3_270m -- --checkpoint MODEL.gguf --max_seq_len 8k --output ARTIFACT
+    ./bazelw run //python/export:gemma3_270m -- --checkpoint MODEL.gguf --dry_run
+"""
 
 from python.export import export_main
 

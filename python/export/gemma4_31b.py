@@ -1,4 +1,8 @@
-"""Exports a checkpoint of Gemma 4 31B to an artifact folder."""
+"""Exports a checkpoint of Gemma 4 31B to an artifact folder, which `runner --model` takes; needs no GPU.
+
+    ./bazelw run //python/export:gemma4_31b -- --checkpoint DIR --max_seq_len 8k --output ARTIFACT
+    ./bazelw run //python/export:gemma4_31b -- --checkpoint DIR --dry_run
+"""
 
 from python.export import export_main
 
