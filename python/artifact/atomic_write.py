@@ -37,6 +37,14 @@ def partial_path(path: Path) -> Path:
     return path.with_name(path.name + PARTIAL)
 
 
+def require_folder(path: Path) -> None:
+    """Raises UserError unless the folder that will hold the file `path` exists."""
+    if not path.parent.is_dir():
+        raise UserError(
+            f"{path}: there is no folder {path.parent} (make it, or name another place)"
+        )
+
+
 def require_free_space(path: Path, needed: int) -> None:
     """Raises UserError unless the file system that will hold `path` has `needed` bytes free."""
     free = machine.free_disk(path)
@@ -75,6 +83,7 @@ def atomic_file(path: Path, *, overwrite: bool = False) -> Iterator[BinaryIO]:
     Raises UserError if `path` exists and `overwrite` is false, if another process writes it, or if
     the disk refuses.
     """
+    require_folder(path)
     _refuse_existing(path, overwrite)
     partial = partial_path(path)
     with _as_user_errors(path), _locked(partial, os.O_RDWR | os.O_CREAT) as descriptor:
@@ -121,8 +130,8 @@ def atomic_folder(
     _refuse_existing(path, overwrite, marker)
     partial = partial_path(path)
     with _as_user_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.mkdir(exist_ok=True)
+        _make_folder(path.parent)
+        _make_folder(partial)
         with _locked(partial, os.O_RDONLY | os.O_DIRECTORY):
             if not resume:
                 _remove_leftover(partial, marker, note)
@@ -220,6 +229,16 @@ def _replace_folder(new: Path, path: Path) -> None:
     shutil.rmtree(old)
 
 
+def _make_folder(folder: Path) -> None:
+    """Makes it and those above it. Raises UserError where a file has such a name."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise UserError(
+            f"{error.filename} is a file, so that no folder can be made there; name another place"
+        ) from None
+
+
 def _remove_leftover(partial: Path, marker: str, note: Callable[[str], None] | None) -> None:
     """Empties what a killed writer left. Raises UserError where anybody else left it."""
     entries = list(partial.iterdir())
@@ -235,7 +254,7 @@ def _remove_leftover(partial: Path, marker: str, note: Callable[[str], None] | N
     _empty(partial)
     if note is not None:
         note(
-            f"{partial}: an earlier run was killed there; the {sizes.format_bytes(size)} that it "
+            f"{partial}: an earlier run was stopped there; the {sizes.format_bytes(size)} that it "
             "left were removed"
         )
 

@@ -65,8 +65,16 @@ def test_two_writers_of_one_file(tmp_path: Path) -> None:
 
 def test_no_folder_to_write_to(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(UserError, match=r"file/a.*Not a directory"):
-        atomic_write.write_file(tmp_path / "file" / "a", b"x")
+    for folder in ("file", "nothing"):
+        with pytest.raises(UserError, match=rf"{folder}/a: there is no folder .*/{folder} \(make"):
+            atomic_write.write_file(tmp_path / folder / "a", b"x")
+    for path in ("file/a", "file/a/b", "blocked"):
+        (tmp_path / "blocked.partial").write_bytes(b"")
+        with (
+            pytest.raises(UserError, match=r"/(file|blocked\.partial)(/a)? is a file, so that no"),
+            atomic_write.atomic_folder(tmp_path / path, marker="m"),
+        ):
+            pass
 
 
 def test_a_folder_appears_whole(tmp_path: Path) -> None:
@@ -118,7 +126,7 @@ def test_what_a_killed_writer_left_is_removed_and_named(tmp_path: Path) -> None:
     assert _names(path) == {"m"}
     assert _names(tmp_path) == {"out"}
     assert notes == [
-        f"{path}.partial: an earlier run was killed there; the 1.23 kB that it left were removed"
+        f"{path}.partial: an earlier run was stopped there; the 1.23 kB that it left were removed"
     ]
 
 

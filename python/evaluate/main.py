@@ -36,6 +36,8 @@ _PEER = "q4_k_m"
 
 def program() -> None:
     unknown = sorted(set(_ROWS.value) - set(ROWS))
+    if not _ROWS.value:
+        raise UsageError(f"--rows is empty (use {', '.join(ROWS)})")
     if unknown:
         raise UsageError(f"--rows: {', '.join(unknown)} is unknown (use {', '.join(ROWS)})")
     torch.set_num_threads(_THREADS.value)

@@ -95,6 +95,8 @@ def export_as_flags_say(model: str) -> None:
         raise UsageError("--output must be given (or --dry_run, which writes nothing)")
     if FLAGS.format == "json" and not FLAGS.dry_run:
         raise UsageError("--format json is for --dry_run (pass --dry_run, or drop --format)")
+    if FLAGS.timings is not None:
+        atomic_write.require_folder(FLAGS.timings)
     stages = _Stages(progress_mode())
     with open_checkpoint(FLAGS.checkpoint) as checkpoint:
         config = export.read_config(checkpoint)

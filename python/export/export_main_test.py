@@ -139,6 +139,15 @@ def test_mistakes_in_usage(checkpoint: Path, arguments: list[str], sentence: str
         _run(f"--checkpoint={checkpoint}", *arguments)
 
 
+def test_timings_that_cannot_be_written_are_refused_before_the_work(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    arguments = (f"--checkpoint={checkpoint}", f"--output={tmp_path / 'a'}", "--max_seq_len=64")
+    with pytest.raises(UserError, match=r"x/t\.json: there is no folder .*/x \(make it"):
+        _run(*arguments, f"--timings={tmp_path / 'x' / 't.json'}")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_missing_checkpoint() -> None:
     with pytest.raises(UserError, match="does not exist"):
         _run("--checkpoint=/nowhere", "--output=x")

@@ -1,7 +1,7 @@
 """Exports a model's plans and rope tables without any weight, for measuring a model whose checkpoint is not at hand.
 
-    ./bazelw run //python/export:export_shape -- --model gemma4_31b --max_seq_len 8k --output DIR
-    ./bazelw run //cc/runner -- bench --model DIR --random_weights
+./bazelw run //python/export:export_shape -- --model gemma4_31b --max_seq_len 8k --output DIR
+./bazelw run //cc/runner -- bench --model DIR --random_weights
 """
 
 from __future__ import annotations

@@ -41,7 +41,9 @@ def define_flags() -> None:
     flags.DEFINE_integer("top_k", None, "Keep the k most likely tokens; 0 switches it off.")
     flags.DEFINE_float("top_p", None, "Keep the most likely tokens up to this share of the whole.")
     flags.DEFINE_float("min_p", 0.0, "Keep tokens at least this likely, relative to the best one.")
-    flags.DEFINE_integer("seed", 0, "Same seed, same text.")
+    flags.DEFINE_integer(
+        "seed", 0, "Same seed, same text.", lower_bound=0, upper_bound=(1 << 63) - 1
+    )
     define_tokens(
         "max_seq_len",
         None,

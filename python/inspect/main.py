@@ -18,8 +18,8 @@ from python.checkpoint.byte_source import ByteSource
 from python.console import listing, main
 from python.console.errors import UserError
 from python.console.flag_types import define_path
-from python.inspect import artifact_listing, checkpoint_listing, ptd_reader
 from python.console.listing import Listing
+from python.inspect import artifact_listing, checkpoint_listing, ptd_reader
 
 _PATH = define_path(
     "path",

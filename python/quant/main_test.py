@@ -130,9 +130,9 @@ def test_a_calibrated_run_and_its_dry_run(tmp_path: Path) -> None:
             2,
             "--calibration_tokens '9' is not a number of tokens, 512 or",
         ),
-        (["--recipe=calibrated"], 1, "inputs that a text gives; pass --calibration_text FILE"),
-        (["--recipe=calibrated", "--dry_run"], 1, "pass --calibration_text FILE"),
-        (["--calibration_text=a.txt"], 1, "recipe default has no method that uses a calibration"),
+        (["--recipe=calibrated"], 2, "inputs that a text gives; pass --calibration_text FILE"),
+        (["--recipe=calibrated", "--dry_run"], 2, "pass --calibration_text FILE"),
+        (["--calibration_text=a.txt"], 2, "recipe default has no method that uses a calibration"),
     ],
 )
 def test_wrong_usage(

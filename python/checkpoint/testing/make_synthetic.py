@@ -1,6 +1,6 @@
 """Makes a synthetic Hugging Face checkpoint with real names and shapes and random weights.
 
-    ./bazelw run //python/checkpoint/testing:make_synthetic -- --layers 6 --width_divisor 8 --output DIR
+./bazelw run //python/checkpoint/testing:make_synthetic -- --layers 6 --width_divisor 8 --output DIR
 """
 
 from absl import flags

@@ -26,7 +26,7 @@ from python.artifact.strict_json import Fields
 from python.checkpoint.hugging_face_checkpoint import CONFIG_NAME, HuggingFaceCheckpoint
 from python.checkpoint.safetensors_reader import INDEX_NAME
 from python.checkpoint.safetensors_writer import write_tensor
-from python.console.errors import UserError
+from python.console.errors import UsageError, UserError
 from python.console.progress import Progress
 from python.quant import recipe as recipes
 from python.quant.calibration.calibration_text import CalibrationText
@@ -104,14 +104,14 @@ def quantize_checkpoint(
 
 
 def check_text(recipe: QuantRecipe, *, given: bool) -> None:
-    """Raises UserError where a recipe lacks the calibration text that it needs, or ignores one."""
+    """Raises UsageError where a recipe lacks the calibration text that it needs, or ignores one."""
     if recipe.needs_calibration() and not given:
-        raise UserError(
+        raise UsageError(
             f"recipe {recipe.name} quantizes by the inputs that a text gives; pass "
             "--calibration_text FILE"
         )
     if given and not recipe.needs_calibration():
-        raise UserError(
+        raise UsageError(
             f"recipe {recipe.name} has no method that uses a calibration text; drop "
             "--calibration_text, or use recipe calibrated"
         )
