@@ -1,4 +1,4 @@
-"""CUDA: `cuda_library` compiles kernels with @cuda_toolkit's nvcc, `gpu_test` is a test of what runs on a GPU.
+"""CUDA: `cuda_module` compiles kernels with @cuda_toolkit's nvcc, `gpu_test` is a test of what runs on a GPU.
 
 A library of kernels links into any C++ program; the program starts on a machine without GPU or driver, where CUDA calls
 return errors. What must stay true: the same inputs give the same bytes, so nvcc's temporary names, which would end up
@@ -70,33 +70,93 @@ _cuda_objects = rule(
     fragments = ["cpp"],
 )
 
-def cuda_library(name, srcs, hdrs = [], deps = [], **kwargs):
-    """A library of CUDA kernels and C++ that launches them.
+def _emulated(label):
+    """The label of a module's emulated form."""
+    package, colon, name = label.rpartition(":")
+    if not colon:
+        fail("%s: write the target's name" % label)
+    return package + ":emulated_" + name
+
+def cuda_module(name, srcs = [], hdrs = [], deps = [], cuda_deps = [], copts = [], visibility = None, **kwargs):
+    """C++ that calls CUDA, and CUDA kernels, each in two forms: for a GPU, and for the CPU by emulation.
+
+    `compiled_` + name is for a GPU: nvcc compiles its kernels. `emulated_` + name is the same sources as C++ for the CPU,
+    which //cc/kernels/cuda/emulation runs block by block; tests name it. `name` is the compiled one, or, where
+    --//build/cuda:kernels=emulated says so, the emulated one, so that all of //cc can be built without nvcc (sanitizers);
+    such programs find no GPU.
 
     Args:
-      name: the library.
-      srcs: .cu files, compiled by nvcc, and .cc files.
-      hdrs: its headers; .cu files see these and the headers of `deps`.
-      deps: C++ libraries.
+      name: the module.
+      srcs: .cu and .cc files.
+      hdrs: its headers; .cu files see these and the headers of `deps` and `cuda_deps`.
+      deps: libraries that are the same in both forms.
+      cuda_deps: other modules of this kind.
+      copts: of both forms.
+      visibility: of all forms.
       **kwargs: passed on to cc_library.
     """
     kernels = [src for src in srcs if src.endswith(".cu")]
-    deps = deps + ["@cuda_toolkit//:cudart_static"]
+    others = [src for src in srcs if not src.endswith(".cu")]
+    compiled_deps = deps + cuda_deps + ["@cuda_toolkit//:cudart_static"]
+    if kernels:
+        cc_library(name = name + "_headers", hdrs = hdrs, deps = compiled_deps, **kwargs)
+        _cuda_objects(name = name + "_objects", srcs = kernels, deps = [":" + name + "_headers"], **kwargs)
     cc_library(
-        name = name + "_headers",
+        name = "compiled_" + name,
+        srcs = others + ([":" + name + "_objects"] if kernels else []),
         hdrs = hdrs,
-        deps = deps,
-    )
-    _cuda_objects(
-        name = name + "_objects",
-        srcs = kernels,
-        deps = [":" + name + "_headers"],
-    )
-    cc_library(
-        name = name,
-        srcs = [src for src in srcs if not src.endswith(".cu")] + [":" + name + "_objects"],
-        deps = deps + [":" + name + "_headers"],
+        copts = copts,
+        visibility = visibility,
+        deps = compiled_deps,
         **kwargs
+    )
+    for kernel in kernels:
+        native.genrule(name = kernel + "_as_cc", srcs = [kernel], outs = [kernel + ".cc"], cmd = "cp $< $@", **kwargs)
+    cc_library(
+        name = "emulated_" + name,
+        srcs = others + [kernel + ".cc" for kernel in kernels],
+        hdrs = hdrs,
+        copts = copts + ["-Wno-unknown-pragmas"],
+        visibility = visibility,
+        deps = deps + [_emulated(dep) for dep in cuda_deps] + ["//cc/kernels/cuda/emulation"],
+        **kwargs
+    )
+    native.alias(
+        name = name,
+        actual = select({
+            "//build/cuda:emulated": ":emulated_" + name,
+            "//conditions:default": ":compiled_" + name,
+        }),
+        visibility = visibility,
+        **kwargs
+    )
+
+def cuda_test(name, srcs, deps = [], cuda_deps = [], size = "medium", visibility = None, shard_count = None):
+    """A test of modules on a GPU, and, as `emulated_` + name, of the same on the CPU.
+
+    Args:
+      name: the test.
+      srcs: its sources.
+      deps: libraries that are the same in both forms.
+      cuda_deps: cuda_modules.
+      size: of the test on a GPU; emulated it is large.
+      visibility: of the test on a GPU.
+      shard_count: of the emulated test.
+    """
+    gpu_test(
+        name = name,
+        size = size,
+        srcs = srcs,
+        visibility = visibility,
+        deps = deps + cuda_deps,
+    )
+    cc_test(
+        name = "emulated_" + name,
+        size = "large",
+        srcs = srcs,
+        copts = ["-Wno-unknown-pragmas"],
+        shard_count = shard_count,
+        deps = deps + [_emulated(dep) for dep in cuda_deps] + ["@googletest//:gtest_main"],
     )
 
 def gpu_test(name, deps = [], tags = [], **kwargs):

@@ -13,9 +13,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "cc/base/status_macros.h"
-#include "cc/delegate/cpu_executor.h"
 #include "cc/delegate/named_data_source.h"
-#include "cc/delegate/plan_check.h"
+#include "cc/executor/cpu/executor.h"
+#include "cc/plan/plan_check.h"
 
 namespace gemma {
 namespace {

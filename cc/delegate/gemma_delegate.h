@@ -1,5 +1,5 @@
 // The ExecuTorch backend `GemmaDelegate`. One delegate call of a method is one plan
-// (cc/delegate/plan.fbs); its tensors are described in docs/formats.md, "Methods".
+// (cc/plan/plan.fbs); its tensors are described in docs/formats.md, "Methods".
 //
 // A host that wants its methods to share weights and sessions says so:
 //
@@ -7,10 +7,11 @@
 //   auto model = std::make_shared<Model>(std::move(executor));
 //   {
 //     ScopedLoad load(model);
-//     auto prefill = program.load_method("prefill", ...);  // checks the plan and adds it to the
-//     model auto decode = program.load_method("decode", ...);
+//     // Each checks its plan and adds it to the model.
+//     auto prefill = program.load_method("prefill", ...);
+//     auto decode = program.load_method("decode", ...);
 //   }
-//   GEMMA_RETURN_IF_ERROR(model->Load(weight_file));
+//   GEMMA_RETURN_IF_ERROR(model->Load(ptd_files));
 //   GEMMA_ASSIGN_OR_RETURN(auto session, model->NewSession());
 //   {
 //     ScopedSession bound(*session);
@@ -29,8 +30,8 @@
 #include <memory>
 
 #include "absl/status/status.h"
-#include "cc/delegate/model.h"
-#include "cc/delegate/session_state.h"
+#include "cc/executor/model.h"
+#include "cc/executor/session_state.h"
 
 namespace gemma {
 

@@ -14,11 +14,12 @@
 #include <cmath>
 #include <optional>
 
-#include "cc/delegate/cpu_executor.h"
-#include "cc/delegate/fake_executor.h"
 #include "cc/delegate/testing/program_writer.h"
-#include "cc/delegate/testing/ptd_writer.h"
-#include "cc/delegate/testing/tiny_model.h"
+#include "cc/executor/cpu/executor.h"
+#include "cc/executor/fake_executor.h"
+#include "cc/plan/testing/tiny_model.h"
+#include "cc/weights/testing/memory_weights.h"
+#include "cc/weights/testing/ptd_writer.h"
 
 namespace gemma {
 namespace {

@@ -7,7 +7,7 @@
 #include <span>
 
 #include "absl/status/status.h"
-#include "cc/delegate/weight_source.h"
+#include "cc/weights/weight_source.h"
 
 namespace gemma {
 

@@ -56,17 +56,16 @@ absl::StatusOr<HostMemory> ReadVerified(const std::string& folder, const Manifes
   return memory;
 }
 
-absl::StatusOr<std::vector<WeightFile>> OpenWeightFiles(
+absl::StatusOr<std::vector<PtdFile>> OpenWeightFiles(
     const std::string& folder, const Manifest& manifest,
     const std::function<void(uint64_t, uint64_t)>& progress) {
-  std::vector<WeightFile> files;
+  std::vector<PtdFile> files;
   for (const ManifestFile& file : manifest.files) {
     if (!absl::EndsWith(file.name, ".ptd")) continue;
     GEMMA_RETURN_IF_ERROR(OpenSized(folder, file).status());
-    WeightFile::Options options = {.sha256 = file.sha256, .progress = progress};
+    PtdFile::Options options = {.sha256 = file.sha256, .progress = progress};
     if (file.sections.has_value()) options.sections = {file.sections->bytes, file.sections->sha256};
-    GEMMA_ASSIGN_OR_RETURN(WeightFile opened,
-                           WeightFile::Open(PathOf(folder, file), std::move(options)));
+    GEMMA_ASSIGN_OR_RETURN(PtdFile opened, PtdFile::Open(PathOf(folder, file), std::move(options)));
     files.push_back(std::move(opened));
   }
   if (files.empty()) {

@@ -9,9 +9,9 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "cc/delegate/host_memory.h"
-#include "cc/delegate/weight_file.h"
+#include "cc/base/host_memory.h"
 #include "cc/engine/manifest.h"
+#include "cc/weights/ptd_file.h"
 
 namespace gemma {
 
@@ -22,7 +22,7 @@ absl::StatusOr<HostMemory> ReadVerified(const std::string& folder, const Manifes
 
 // The folder's .ptd files, of the right sizes; their digests are compared as they are read: those
 // of sections by several threads, or where the manifest has none, that of the whole file by one.
-absl::StatusOr<std::vector<WeightFile>> OpenWeightFiles(
+absl::StatusOr<std::vector<PtdFile>> OpenWeightFiles(
     const std::string& folder, const Manifest& manifest,
     const std::function<void(uint64_t, uint64_t)>& progress);
 

@@ -6,9 +6,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "cc/base/status_macros.h"
-#include "cc/delegate/plan_check.h"
 #include "cc/engine/artifact_files.h"
 #include "cc/engine/program_check.h"
+#include "cc/plan/plan_check.h"
 
 namespace gemma {
 namespace {

@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "cc/delegate/host_memory.h"
-#include "cc/delegate/plan.h"
+#include "cc/base/host_memory.h"
 #include "cc/engine/manifest.h"
+#include "cc/plan/plan.h"
 
 namespace gemma {
 

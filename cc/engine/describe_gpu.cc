@@ -3,8 +3,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "cc/base/status_macros.h"
-#include "cc/delegate/device_choice.h"
-#include "cc/delegate/gpu_driver.h"
+#include "cc/executor/cuda/gpu_driver.h"
+#include "cc/executor/device_choice.h"
 
 namespace gemma {
 namespace {

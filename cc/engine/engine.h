@@ -8,10 +8,10 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "cc/delegate/device_figures.h"
 #include "cc/engine/benchmark_info.h"
 #include "cc/engine/manifest.h"
 #include "cc/engine/session.h"
+#include "cc/executor/device_figures.h"
 #include "cc/text/tokenizer.h"
 
 namespace gemma {

@@ -12,13 +12,13 @@
 #include "absl/strings/str_format.h"
 #include "cc/base/status_macros.h"
 #include "cc/delegate/gemma_delegate.h"
-#include "cc/delegate/model.h"
-#include "cc/delegate/random_weights.h"
-#include "cc/delegate/weight_files.h"
 #include "cc/engine/artifact_files.h"
 #include "cc/engine/artifact_program.h"
 #include "cc/engine/executorch_program.h"
+#include "cc/executor/model.h"
 #include "cc/text/bpe_tokenizer.h"
+#include "cc/weights/ptd_files.h"
+#include "cc/weights/random_weights.h"
 
 namespace gemma {
 namespace {
@@ -168,9 +168,9 @@ class EngineImpl final : public Engine {
   }
 
   // After LoadPlans.
-  absl::StatusOr<EnginePlan> MakePlan() const {
-    EnginePlan plan = {DescribeDevice(), {}};
-    GEMMA_ASSIGN_OR_RETURN(plan.memory, runtime_.model->PlanMemory());
+  absl::StatusOr<MemoryEstimate> MakePlan() const {
+    MemoryEstimate plan = {DescribeDevice(), {}};
+    GEMMA_ASSIGN_OR_RETURN(plan.memory, runtime_.model->EstimateMemory());
     return plan;
   }
 
@@ -294,8 +294,8 @@ class EngineImpl final : public Engine {
   }
 
   // Says what will be taken, and refuses what cannot fit a device whose memory is its own.
-  absl::Status PlanMemory(const EngineOptions& options) {
-    GEMMA_ASSIGN_OR_RETURN(const EnginePlan plan, MakePlan());
+  absl::Status EstimateMemory(const EngineOptions& options) {
+    GEMMA_ASSIGN_OR_RETURN(const MemoryEstimate plan, MakePlan());
     session_bytes_ = plan.memory.session;
     if (options.report) {
       options.report(absl::StrCat("device: ", plan.device));
@@ -308,10 +308,10 @@ class EngineImpl final : public Engine {
   }
 
   absl::Status LoadWeights(const EngineOptions& options) {
-    GEMMA_RETURN_IF_ERROR(PlanMemory(options));
-    GEMMA_ASSIGN_OR_RETURN(std::vector<WeightFile> files,
+    GEMMA_RETURN_IF_ERROR(EstimateMemory(options));
+    GEMMA_ASSIGN_OR_RETURN(std::vector<PtdFile> files,
                            OpenWeightFiles(folder_, manifest_, options.progress));
-    GEMMA_ASSIGN_OR_RETURN(WeightFiles source, WeightFiles::Create(std::move(files)));
+    GEMMA_ASSIGN_OR_RETURN(PtdFiles source, PtdFiles::Create(std::move(files)));
     if (!options.random_weights) return runtime_.model->Load(source);
     RandomWeights random(
         runtime_.model->weights(), source, [&](const std::string& key) { return source.Has(key); },
@@ -339,7 +339,8 @@ std::string FormatMemory(const ExecutorMemory& memory) {
                       gigabytes(memory.free));
 }
 
-absl::StatusOr<EnginePlan> PlanEngine(const std::string& folder, const EngineOptions& options) {
+absl::StatusOr<MemoryEstimate> EstimateMemory(const std::string& folder,
+                                              const EngineOptions& options) {
   EngineImpl engine(folder);
   GEMMA_RETURN_IF_ERROR(engine.LoadPlans(options));
   return engine.MakePlan();

@@ -13,9 +13,9 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "cc/delegate/device_choice.h"
-#include "cc/delegate/executor.h"
 #include "cc/engine/engine.h"
+#include "cc/executor/device_choice.h"
+#include "cc/executor/executor.h"
 
 namespace gemma {
 
@@ -31,11 +31,12 @@ struct EngineOptions {
 };
 
 // What an artifact would take, without taking it.
-struct EnginePlan {
+struct MemoryEstimate {
   std::string device;  // and why, where nobody asked for it
   ExecutorMemory memory;
 };
-absl::StatusOr<EnginePlan> PlanEngine(const std::string& folder, const EngineOptions& options);
+absl::StatusOr<MemoryEstimate> EstimateMemory(const std::string& folder,
+                                              const EngineOptions& options);
 
 // "weights 18.25 GB, activations 0.31 GB, ..."
 std::string FormatMemory(const ExecutorMemory& memory);

@@ -13,8 +13,8 @@
 
 #include "cc/base/sha256.h"
 #include "cc/delegate/testing/program_writer.h"
-#include "cc/delegate/testing/ptd_writer.h"
-#include "cc/delegate/testing/tiny_model.h"
+#include "cc/plan/testing/tiny_model.h"
+#include "cc/weights/testing/ptd_writer.h"
 #include "nlohmann/json.hpp"
 
 namespace gemma {

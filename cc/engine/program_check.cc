@@ -9,7 +9,7 @@
 #include "absl/strings/str_join.h"
 #include "cc/base/checked_math.h"
 #include "cc/base/status_macros.h"
-#include "cc/delegate/program_generated.h"
+#include "third_party/executorch/program_generated.h"
 
 namespace gemma {
 namespace {

@@ -16,7 +16,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "cc/delegate/plan.h"
+#include "cc/plan/plan.h"
 
 namespace gemma {
 

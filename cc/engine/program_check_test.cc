@@ -7,10 +7,10 @@
 #include <random>
 #include <string>
 
-#include "cc/delegate/host_memory.h"
+#include "cc/base/host_memory.h"
 #include "cc/delegate/testing/program_writer.h"
-#include "cc/delegate/testing/tiny_model.h"
 #include "cc/engine/executorch_program.h"
+#include "cc/plan/testing/tiny_model.h"
 
 namespace gemma {
 namespace {

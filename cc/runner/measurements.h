@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "cc/delegate/step_time.h"
+#include "cc/executor/step_time.h"
 
 namespace gemma {
 

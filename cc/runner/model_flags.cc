@@ -76,8 +76,8 @@ absl::StatusOr<std::unique_ptr<Engine>> OpenEngine(const ModelFlags& flags) {
 }
 
 absl::Status PrintMemoryPlan(const ModelFlags& flags) {
-  GEMMA_ASSIGN_OR_RETURN(const EnginePlan plan,
-                         PlanEngine(UserPath(flags.model), OptionsOf(flags)));
+  GEMMA_ASSIGN_OR_RETURN(const MemoryEstimate plan,
+                         EstimateMemory(UserPath(flags.model), OptionsOf(flags)));
   std::printf("device: %s\nmemory: %s\n", plan.device.c_str(), FormatMemory(plan.memory).c_str());
   return absl::OkStatus();
 }

@@ -1,7 +1,7 @@
 """The operations of a plan as targets of FX nodes: what the passes rewrite a graph into.
 
 They compute nothing: they stand in a graph for steps until `graph_to_plan` writes them down. Their
-keywords are the operands and attributes of the tables in cc/delegate/plan.fbs; weights, caches and
+keywords are the operands and attributes of the tables in cc/plan/plan.fbs; weights, caches and
 activations are still FX nodes.
 """
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import cc.delegate.plan_generated as plan_generated
+import cc.plan.plan_generated as plan_generated
 import python.inspect.program_generated as program_generated
 
 from python.checkpoint.byte_source import ByteSource

@@ -63,7 +63,7 @@ def json_to_bytes(schemas: Sequence[pathlib.Path], document: Any) -> bytes:
 def bytes_to_json(schemas: Sequence[pathlib.Path], data: bytes) -> Any:
     """Reads FlatBuffers bytes that this process wrote or trusts back into a JSON document.
 
-    `flatc` does not verify its input: bytes from elsewhere belong to the verifier in cc/delegate.
+    `flatc` does not verify its input: bytes from elsewhere belong to the verifier in cc/plan.
     """
     with tempfile.TemporaryDirectory(prefix="flatc-") as folder:
         root = _copy_schemas(schemas, pathlib.Path(folder))

@@ -1,4 +1,4 @@
-"""The plan of one method as frozen dataclasses: the Python mirror of cc/delegate/plan.fbs.
+"""The plan of one method as frozen dataclasses: the Python mirror of cc/plan/plan.fbs.
 
 What must stay true: names, types and order of the fields are those of the schema, where docs and
 formulas stand; `metadata` says what an operand refers to, so that nothing else lists operands.

@@ -1,4 +1,4 @@
-"""Plans to FlatBuffers bytes and back, by the schema cc/delegate/plan.fbs.
+"""Plans to FlatBuffers bytes and back, by the schema cc/plan/plan.fbs.
 
 What must stay true: only plans that passed plan_check become bytes, and equal plans give equal
 bytes.
@@ -16,7 +16,7 @@ from typing import Any
 from python.plan import flatc, plan_check
 from python.plan.plan import OPERATIONS, Plan
 
-SCHEMA = pathlib.Path(__file__).parents[2] / "cc" / "delegate" / "plan.fbs"
+SCHEMA = pathlib.Path(__file__).parents[2] / "cc" / "plan" / "plan.fbs"
 
 
 def to_bytes(plan: Plan) -> bytes:

@@ -1,7 +1,7 @@
 """Checks of a plan that FlatBuffers cannot make: indices, shapes, sizes, order of the steps.
 
-The same rules as cc/delegate/plan_check, so that a plan that cannot run is refused at export, by
-name. What must stay true: each value is written once, before it is read, so that cc/delegate knows
+The same rules as cc/plan/plan_check, so that a plan that cannot run is refused at export, by
+name. What must stay true: each value is written once, before it is read, so that cc/plan knows
 from the steps alone how long it lives and which values may share memory.
 """
 

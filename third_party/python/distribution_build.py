@@ -69,4 +69,6 @@ def main(folder: str, *undeclared: str) -> None:
     print(BUILD.format(deps=json.dumps(dependencies(distribution, list(undeclared)))))
 
 
-main(*sys.argv[1:])
+# compileall's workers import this file again.
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,6 +1,6 @@
 """The interpreter and the Python distributions of this repository, as external repositories.
 
-@python_interpreter   a virtual environment without any package, of the `python3` on the PATH (or $GEMMA_PYTHON)
+@python_interpreter   a virtual environment without any package, of the Python on the PATH (or $GEMMA_PYTHON)
 @python_deps          one label per distribution of requirements.lock: @python_deps//:torch
 
 What must stay true: a file comes only from a wheel whose digest requirements.lock names, and a distribution is on a
@@ -11,29 +11,39 @@ user's own settings (PIP_*, proxies, certificates), each into a repository of it
 load(":lock.bzl", "label_name", "parse_lock", "parse_names")
 load(":wheel.bzl", "install_wheels", "run")
 
-# The Python that requirements.lock was made for.
-_VERSION = "3.11"
-
 # Imports that a distribution's metadata does not name.
 _UNDECLARED = {
     "executorch": ["torch"],
     "torchao": ["torch"],
 }
 
-# What to do when a distribution cannot be installed, beyond looking at the network.
-_HINTS = {
-    "torch": "; the lock names the CPU build, which PyTorch's own index of CPU wheels holds (set PIP_EXTRA_INDEX_URL)",
+# Indexes of distributions that PyPI holds in another build: torch's CPU build is PyTorch's own.
+_INDEXES = {
+    "torch": "https://download.pytorch.org/whl/cpu",
 }
 
+def _version(rctx, python):
+    """The version of an interpreter as "3.11", or None if it does not run."""
+    result = rctx.execute([python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"])
+    return None if result.return_code else result.stdout.strip()
+
+def _choose_interpreter(rctx, versions):
+    """$GEMMA_PYTHON, else the first of python3, python3.13, ... on the PATH whose version is one of `versions`."""
+    named = rctx.os.environ.get("GEMMA_PYTHON")
+    names = [named] if named else ["python3"] + ["python" + version for version in reversed(versions)]
+    found = []
+    for name in names:
+        python = name if "/" in name else rctx.which(name)
+        version = _version(rctx, python) if python else None
+        if version in versions:
+            return python
+        found.append("%s is %s" % (name, "Python " + version if version else "not there"))
+    fail("none of Python %s can be used: %s (install one with its venv module%s)" %
+         (", ".join(versions), ", ".join(found), "; GEMMA_PYTHON names it" if named else ""))
+
 def _interpreter_impl(rctx):
-    python = rctx.os.environ.get("GEMMA_PYTHON") or rctx.which("python3")
-    if not python:
-        fail("python3 is not on the PATH: install Python %s, or set GEMMA_PYTHON to one" % rctx.attr.version)
-    version = run(rctx, [python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], "%s does not run" % python)
-    if version.strip() != rctx.attr.version:
-        fail("%s is Python %s and requirements.lock holds wheels for %s: set GEMMA_PYTHON to a Python %s" %
-             (python, version.strip(), rctx.attr.version, rctx.attr.version))
-    remedy = "%s cannot make a virtual environment: install its venv module (python3-venv)" % python
+    python = _choose_interpreter(rctx, rctx.attr.versions)
+    remedy = "%s cannot make a virtual environment: install its venv module (Debian and Ubuntu: python3-venv)" % python
     run(rctx, [python, "-m", "venv", "--without-pip", "venv"], remedy)
     run(rctx, [python, "-m", "venv", "installer"], remedy)
     rctx.template("BUILD.bazel", rctx.attr._build_file)
@@ -42,7 +52,7 @@ _interpreter = repository_rule(
     doc = "Two virtual environments: an empty one that programs run on, and one with pip that installs wheels.",
     implementation = _interpreter_impl,
     attrs = {
-        "version": attr.string(),
+        "versions": attr.string_list(doc = "Those that the lock holds wheels for, oldest first."),
         "_build_file": attr.label(default = "//third_party/python:interpreter.BUILD"),
     },
     environ = ["GEMMA_PYTHON"],
@@ -50,7 +60,7 @@ _interpreter = repository_rule(
 
 def _distribution_impl(rctx):
     name = rctx.attr.distribution
-    install_wheels(rctx, rctx.attr.requirement, name, "third_party/python/requirements.lock", _HINTS.get(name, ""))
+    install_wheels(rctx, rctx.attr.requirement, name, "third_party/python/requirements.lock", _INDEXES.get(name))
     build = run(
         rctx,
         [rctx.path(Label("@python_interpreter//:installer/bin/python3")), rctx.path(rctx.attr._build_writer), "site"] +
@@ -93,7 +103,8 @@ _hub = repository_rule(
 def _python_impl(mctx):
     requirements = parse_lock(mctx.read(Label("//third_party/python:requirements.lock")))
     excluded = parse_names(mctx.read(Label("//third_party/python:excluded.txt")))
-    _interpreter(name = "python_interpreter", version = _VERSION)
+    versions = parse_names(mctx.read(Label("//third_party/python:versions.txt")))
+    _interpreter(name = "python_interpreter", versions = versions)
     for name, requirement in requirements.items():
         _distribution(
             name = "python_deps_" + label_name(name),

@@ -1,3 +1,3 @@
 #!/usr/bin/env bash
-# Runs lock.py on the interpreter that has pip: lock.sh PYTHON SCRIPT.
-exec "$1" "$2"
+# Runs lock.py on the interpreter that has pip: lock.sh PYTHON SCRIPT [FLAG].
+exec "$@"

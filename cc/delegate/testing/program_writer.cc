@@ -3,8 +3,8 @@
 #include <cstring>
 #include <utility>
 
-#include "cc/delegate/program_generated.h"
-#include "cc/delegate/testing/plan_writer.h"
+#include "cc/plan/testing/plan_writer.h"
+#include "third_party/executorch/program_generated.h"
 
 namespace gemma {
 namespace {

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "cc/delegate/plan.h"
+#include "cc/plan/plan.h"
 
 namespace gemma {
 

@@ -1,7 +1,7 @@
 """An interpreter of plans in plain PyTorch, float32, one step after another.
 
-The reference for cc/delegate and the proof of the rewrite passes: what it computes must equal the
-eager model. What must stay true: each step is the formula in cc/delegate/plan.fbs, written as
+The reference for cc/executor and the proof of the rewrite passes: what it computes must equal the
+eager model. What must stay true: each step is the formula in cc/plan/plan.fbs, written as
 plainly as possible; nothing here is shared with the model or with the passes.
 """
 

@@ -5,6 +5,7 @@
 
 #include "cc/base/status_macros.h"
 #include "cc/kernels/cuda/benchmark/device_work.h"
+#include "cc/kernels/cuda/gemm/gemm.h"
 
 namespace gemma::cuda {
 namespace {
@@ -32,6 +33,25 @@ size_t ArenaBytes(const DecoderShape& s) {
 }
 
 }  // namespace
+
+Regions DecoderRegions(const Device& device) {
+  const DecoderShape shape;
+  Regions regions = MatvecRegions(device);
+  AddRegions(GemmRegions(device), regions);
+  AddRegions(SampleRegions(), regions);
+  for (const int rotated : {0, shape.rotated}) {
+    DeviceCache cache;
+    cache.kv_heads = shape.full_kv_heads;
+    cache.head_dim = shape.full_head_dim;
+    cache.rotated = rotated;
+    AddRegions(AttentionRegions(device, cache, shape.heads, kMaxDecodeTokens), regions);
+  }
+  DeviceCache sliding;
+  sliding.kv_heads = shape.sliding_kv_heads;
+  sliding.head_dim = shape.sliding_head_dim;
+  AddRegions(AttentionRegions(device, sliding, shape.heads, kMaxDecodeTokens), regions);
+  return regions;
+}
 
 absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Create(const DecoderShape& shape,
                                                          const Context& context) {

@@ -11,11 +11,11 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "cc/kernels/cuda/attention.h"
+#include "cc/kernels/cuda/attention/attention.h"
 #include "cc/kernels/cuda/benchmark/measure.h"
-#include "cc/kernels/cuda/matvec.h"
-#include "cc/kernels/cuda/pointwise.h"
-#include "cc/kernels/cuda/sample.h"
+#include "cc/kernels/cuda/matvec/matvec.h"
+#include "cc/kernels/cuda/pointwise/pointwise.h"
+#include "cc/kernels/cuda/sampling/sample.h"
 
 namespace gemma::cuda {
 
@@ -37,6 +37,9 @@ struct DecoderShape {
   int max_context = 4096;
   int max_tokens = 1;  // of a call
 };
+
+// Scratch memory for the layers of all shapes that the benchmarks run.
+Regions DecoderRegions(const Device& device);
 
 class Decoder {
  public:

@@ -1,5 +1,5 @@
 #include "cc/kernels/cuda/benchmark/device_work.h"
-#include "cc/kernels/cuda/launch.h"
+#include "cc/kernels/cuda/device/launch.h"
 
 namespace gemma::cuda {
 namespace {

@@ -16,7 +16,7 @@
 #include "cc/kernels/cuda/benchmark/decoder.h"
 #include "cc/kernels/cuda/benchmark/measure.h"
 #include "cc/kernels/cuda/benchmark/prompt.h"
-#include "cc/kernels/cuda/gemm.h"
+#include "cc/kernels/cuda/gemm/gemm.h"
 
 namespace gemma::cuda {
 namespace {
@@ -45,9 +45,8 @@ absl::StatusOr<std::unique_ptr<Bench>> Prepare() {
   cudaStream_t stream = nullptr;
   GEMMA_RETURN_IF_ERROR(
       ToStatus(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "stream"));
-  GEMMA_ASSIGN_OR_RETURN(
-      bench->workspace,
-      Workspace::Create(bench->device, {size_t{64} << 20, GemmBytes(bench->device)}, stream));
+  GEMMA_ASSIGN_OR_RETURN(bench->workspace,
+                         Workspace::Create(DecoderRegions(bench->device), stream));
   bench->context = {bench->device, stream, &bench->workspace, true};
   GEMMA_ASSIGN_OR_RETURN(bench->bandwidth, ReadBandwidth(bench->device, size_t{4} << 30, stream));
   std::printf("%s, %d multiprocessors; reads %.0f GB/s at best\n", bench->device.name.c_str(),

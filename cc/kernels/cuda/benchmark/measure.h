@@ -9,7 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "cc/kernels/cuda/context.h"
+#include "cc/kernels/cuda/runtime/context.h"
 #include "cc/kernels/weight_layout.h"
 
 namespace gemma::cuda {

@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "cc/base/status_macros.h"
-#include "cc/kernels/cuda/attention.h"
+#include "cc/kernels/cuda/attention/attention.h"
 #include "cc/kernels/cuda/benchmark/measure.h"
-#include "cc/kernels/cuda/gemm.h"
+#include "cc/kernels/cuda/gemm/gemm.h"
 #include "cuda_fp16.h"
 
 namespace gemma::cuda {

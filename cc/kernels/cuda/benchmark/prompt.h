@@ -3,7 +3,7 @@
 #define CC_KERNELS_CUDA_BENCHMARK_PROMPT_H_
 
 #include "absl/status/status.h"
-#include "cc/kernels/cuda/context.h"
+#include "cc/kernels/cuda/runtime/context.h"
 #include "cc/kernels/weight_layout.h"
 
 namespace gemma::cuda {

@@ -5,13 +5,24 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 
-#include "cc/kernels/cuda/activation.h"
-#include "cc/kernels/cuda/gemm.h"
+#include "cc/kernels/cuda/attention/attention.h"
+#include "cc/kernels/cuda/device/activation.h"
+#include "cc/kernels/cuda/gemm/gemm.h"
+#include "cc/kernels/cuda/matvec/matvec.h"
+#include "cc/kernels/cuda/sampling/sample.h"
 #include "cc/kernels/reference.h"
 #include "gtest/gtest.h"
 
 namespace gemma::cuda {
+
+void RequireOk(const absl::Status& status) {
+  if (status.ok()) return;
+  std::fprintf(stderr, "%s\n", status.ToString().c_str());
+  std::abort();
+}
+
 namespace {
 
 Device TestDevice(int compute_major) {
@@ -79,18 +90,26 @@ void FillBlocks(const WeightShape& shape, const WeightPlanes& planes, std::mt199
     PutHalf(bytes, planes.blocks + 2 * i, 1e-4f * uniform(random));
 }
 
-}  // namespace
-
-void RequireOk(const absl::Status& status) {
-  if (status.ok()) return;
-  std::fprintf(stderr, "%s\n", status.ToString().c_str());
-  std::abort();
+// What any operation needs, of any shape that a test has.
+Regions AllRegions(const Device& device) {
+  Regions regions = MatvecRegions(device);
+  AddRegions(GemmRegions(device), regions);
+  AddRegions(SampleRegions(), regions);
+  for (const auto& [head_dim, rotated] : {std::pair{256, 0}, {512, 0}, {512, kMaxRotated}}) {
+    DeviceCache cache;
+    cache.kv_heads = 1;
+    cache.head_dim = head_dim;
+    cache.rotated = rotated;
+    AddRegions(AttentionRegions(device, cache, 8, kMaxDecodeTokens), regions);
+  }
+  return regions;
 }
 
-TestContext::TestContext(size_t attention_bytes, int compute_major) {
+}  // namespace
+
+TestContext::TestContext(int compute_major) {
   context_.device = TestDevice(compute_major);
-  auto workspace =
-      Workspace::Create(context_.device, {attention_bytes, GemmBytes(context_.device)}, nullptr);
+  auto workspace = Workspace::Create(AllRegions(context_.device), nullptr);
   RequireOk(workspace.status());
   workspace_ = *std::move(workspace);
   context_.workspace = &workspace_;

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "cc/kernels/cuda/context.h"
+#include "cc/kernels/cuda/runtime/context.h"
 #include "cc/kernels/weight_layout.h"
 
 namespace gemma::cuda {
@@ -57,7 +57,7 @@ class DeviceArray {
 class TestContext {
  public:
   // compute_major: of the emulated GPU
-  explicit TestContext(size_t attention_bytes = 64 << 20, int compute_major = 9);
+  explicit TestContext(int compute_major = 9);
   const Context& get() const { return context_; }
   Context* operator->() { return &context_; }
 

@@ -1,0 +1,398 @@
+#include "cc/executor/cpu/executor.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <optional>
+#include <utility>
+#include <variant>
+
+#include "absl/strings/str_cat.h"
+#include "cc/base/checked_math.h"
+#include "cc/base/cpu_count.h"
+#include "cc/base/status_macros.h"
+#include "cc/executor/cpu/session.h"
+#include "cc/plan/activation_memory.h"
+#include "cc/plan/plan_read.h"
+
+namespace gemma {
+namespace {
+
+using cpu::Slice;
+
+// Score computes its logits for this many tokens at a time: vocab_size is large, and all rows at
+// once would take more memory than everything else together.
+constexpr int64_t kScoreRows = 32;
+
+// A plan with its weights, memory and barriers found.
+struct Resolved {
+  const Plan* plan = nullptr;
+  std::vector<size_t> cache_slots;  // by cache of the plan
+  std::vector<WeightView> weights;  // by weight of the plan
+  ActivationMemory activations;
+  std::vector<bool> barriers;  // by step
+};
+
+// What the threads of one call share.
+struct Region {
+  const Resolved& resolved;
+  const cpu::Kernels& kernels;
+  const cpu::Workspace& workspace;
+  cpu::ThreadPool& pool;
+  std::byte* activations;
+  const CpuSession& session;
+  const Call& call;
+  const CallResults& results;
+  // Whether to stop, as thread 0 saw it before a barrier. Two of them in turn, so that the answer
+  // for one barrier is still there when thread 0 already approaches the next.
+  std::array<bool, 2> stop = {false, false};
+};
+
+// One thread's way through the steps.
+class Worker {
+ public:
+  Worker(Region& region, Slice slice)
+      : region_(region), slice_(slice), tokens_(static_cast<int64_t>(region.call.tokens.size())) {}
+
+  // False when the call was cancelled.
+  bool Run() {
+    const Plan& plan = *region_.resolved.plan;
+    for (size_t i = 0; i < plan.steps.size(); ++i) {
+      if (region_.resolved.barriers[i] && !WaitOrStop()) return false;
+      const PlanOperation& operation = plan.steps[i].operation;
+      if (!region_.call.emit && std::holds_alternative<SelectLastStep>(operation)) break;
+      std::visit([this](const auto& step) { Step(step); }, operation);
+    }
+    return true;
+  }
+
+ private:
+  float* Value(Index index) const {
+    return reinterpret_cast<float*>(region_.activations +
+                                    region_.resolved.activations.values[index].offset);
+  }
+  const WeightView& Weight(Index index) const { return region_.resolved.weights[index]; }
+  // The numbers of an F32 weight of one row; null when the step has none.
+  const float* Vector(Index index) const {
+    return index == kAbsent ? nullptr : reinterpret_cast<const float*>(Weight(index).data);
+  }
+  const KvCache& Cache(Index index) const {
+    return region_.session.cache(region_.resolved.cache_slots[index]);
+  }
+  int64_t Columns(Index value) const { return region_.resolved.plan->values[value].columns; }
+  int64_t Rows(Index value) const { return region_.resolved.plan->Rows(value, tokens_); }
+  int64_t Size(Index value) const { return Rows(value) * Columns(value); }
+
+  void Wait() { region_.pool.Wait(); }
+
+  bool WaitOrStop() {
+    bool& stop = region_.stop[turn_];
+    turn_ ^= 1;
+    if (slice_.index == 0) {
+      stop = region_.call.cancelled != nullptr &&
+             region_.call.cancelled->load(std::memory_order_relaxed);
+    }
+    Wait();
+    return !stop;
+  }
+
+  // All of these projections have one input, whose packing they share.
+  void Multiply(std::span<const Linear> linears) {
+    const Linear& first = linears.front();
+    if (cpu::LinearPacksInput(first.tokens)) {
+      region_.kernels.pack_input(first.in, first.tokens, first.weight.shape.columns,
+                                 region_.workspace, slice_);
+      Wait();
+    }
+    for (const Linear& linear : linears) region_.kernels.linear(linear, region_.workspace, slice_);
+  }
+
+  void Step(const EmbedStep& step) {
+    region_.kernels.embed({.weight = Weight(step.weight),
+                           .ids = region_.call.tokens.data(),
+                           .tokens = tokens_,
+                           .scale = step.scale,
+                           .out = Value(step.out)},
+                          region_.workspace, slice_);
+  }
+
+  void Step(const RmsNormStep& step) {
+    region_.kernels.rms_norm({.in = Value(step.in),
+                              .weight = Vector(step.weight),
+                              .add = step.add == kAbsent ? nullptr : Value(step.add),
+                              .tokens = Rows(step.in),
+                              .columns = Columns(step.in),
+                              .width = step.width,
+                              .epsilon = step.epsilon,
+                              .scalar = step.scalar == kAbsent ? 1 : *Vector(step.scalar),
+                              .out = Value(step.out)},
+                             slice_);
+  }
+
+  void Step(const LinearStep& step) {
+    std::array<Linear, PlanLimits::kLinears> linears;
+    for (size_t i = 0; i < step.weights.size(); ++i) {
+      linears[i] = {.weight = Weight(step.weights[i]),
+                    .in = Value(step.in),
+                    .tokens = Rows(step.in),
+                    .out = Value(step.outs[i])};
+    }
+    Multiply({linears.data(), step.weights.size()});
+  }
+
+  void Step(const PrepareAttentionStep& step) {
+    region_.kernels.prepare_attention({.q = Value(step.q),
+                                       .k = Value(step.k),
+                                       .v = step.v == kAbsent ? nullptr : Value(step.v),
+                                       .q_norm = Vector(step.q_norm),
+                                       .k_norm = Vector(step.k_norm),
+                                       .frequencies = Vector(step.frequencies),
+                                       .normalize_v = step.normalize_v,
+                                       .epsilon = step.epsilon,
+                                       .heads = step.heads,
+                                       .tokens = tokens_,
+                                       .start = region_.call.start,
+                                       .cache = Cache(step.cache),
+                                       .out = Value(step.out)},
+                                      slice_);
+  }
+
+  void Step(const AttentionStep& step) {
+    const Attention attention = {.q = Value(step.q),
+                                 .heads = step.heads,
+                                 .tokens = tokens_,
+                                 .start = region_.call.start,
+                                 .scale = step.scale,
+                                 .cache = Cache(step.cache),
+                                 .out = Value(step.out)};
+    region_.kernels.attention(attention, region_.workspace, slice_);
+    if (cpu::AttentionParts(attention) > 1) {
+      Wait();
+      region_.kernels.merge_attention(attention, region_.workspace, slice_);
+    }
+  }
+
+  void Step(const GatedGeluStep& step) {
+    region_.kernels.gated_gelu({.gate = Value(step.gate),
+                                .up = Value(step.up),
+                                .size = Size(step.gate),
+                                .out = Value(step.out)},
+                               slice_);
+  }
+
+  void Step(const AddStep& step) {
+    region_.kernels.add(
+        {.a = Value(step.a), .b = Value(step.b), .size = Size(step.a), .out = Value(step.out)},
+        slice_);
+  }
+
+  void Step(const SelectLastStep& step) {
+    if (slice_.index != 0) return;
+    const int64_t columns = Columns(step.in);
+    std::memcpy(Value(step.out), Value(step.in) + (tokens_ - 1) * columns, columns * sizeof(float));
+  }
+
+  void Step(const SoftcapStep& step) {
+    region_.kernels.softcap(
+        {.in = Value(step.in), .size = Size(step.in), .cap = step.cap, .out = Value(step.out)},
+        slice_);
+  }
+
+  void Step(const SampleStep& step) {
+    if (slice_.index != 0) return;
+    *region_.results.token = region_.kernels.sample({.logits = Value(step.logits),
+                                                     .vocab = Columns(step.logits),
+                                                     .sampling = region_.call.sampling},
+                                                    region_.workspace);
+  }
+
+  void Step(const ScoreStep& step) {
+    for (int64_t first = 0; first < tokens_; first += kScoreRows) {
+      if (first > 0) Wait();  // the logits of the rows before are read no more
+      ScoreSomeRows(step, first, std::min(kScoreRows, tokens_ - first));
+    }
+  }
+
+  void ScoreSomeRows(const ScoreStep& step, int64_t first, int64_t rows) {
+    auto* logits =
+        reinterpret_cast<float*>(region_.activations + region_.resolved.activations.scratch.offset);
+    const int64_t vocab = region_.resolved.plan->vocab_size;
+    const Linear head = {.weight = Weight(step.weight),
+                         .in = Value(step.in) + first * Columns(step.in),
+                         .tokens = rows,
+                         .out = logits};
+    Multiply({&head, 1});
+    Wait();
+    if (step.softcap > 0) {
+      region_.kernels.softcap(
+          {.in = logits, .size = rows * vocab, .cap = step.softcap, .out = logits}, slice_);
+      Wait();
+    }
+    region_.kernels.score({.logits = logits,
+                           .targets = region_.call.targets.data() + first,
+                           .tokens = rows,
+                           .vocab = vocab,
+                           .top = step.top,
+                           .logprobs = region_.results.logprobs.data() + first,
+                           .top_ids = region_.results.top_ids.data() + first * step.top,
+                           .top_logprobs = region_.results.top_logprobs.data() + first * step.top},
+                          slice_);
+  }
+
+  Region& region_;
+  const Slice slice_;
+  const int64_t tokens_;
+  int turn_ = 0;
+};
+
+// The workspace that the plan's steps need, for calls of max_tokens.
+cpu::Workspace::Limits FindLimits(const Plan& plan, int threads) {
+  cpu::Workspace::Limits limits;
+  limits.threads = threads;
+  limits.max_tokens = plan.max_tokens;
+  limits.max_vocab = plan.vocab_size;
+  for (const PlanStep& step : plan.steps) {
+    if (const auto* linear = std::get_if<LinearStep>(&step.operation)) {
+      limits.max_columns = std::max(limits.max_columns, plan.values[linear->in].columns);
+    } else if (const auto* score = std::get_if<ScoreStep>(&step.operation)) {
+      limits.max_columns = std::max(limits.max_columns, plan.values[score->in].columns);
+    } else if (const auto* attention = std::get_if<AttentionStep>(&step.operation)) {
+      limits.max_heads = std::max(limits.max_heads, attention->heads);
+      limits.max_head_dim = std::max(limits.max_head_dim, plan.caches[attention->cache].head_dim);
+    }
+  }
+  return limits;
+}
+
+cpu::Workspace::Limits Larger(const cpu::Workspace::Limits& a, const cpu::Workspace::Limits& b) {
+  return {.threads = std::max(a.threads, b.threads),
+          .max_tokens = std::max(a.max_tokens, b.max_tokens),
+          .max_columns = std::max(a.max_columns, b.max_columns),
+          .max_heads = std::max(a.max_heads, b.max_heads),
+          .max_head_dim = std::max(a.max_head_dim, b.max_head_dim),
+          .max_vocab = std::max(a.max_vocab, b.max_vocab)};
+}
+
+// Bytes of the logits that Score computes at a time; 0 for the other methods.
+absl::StatusOr<uint64_t> ScoreLogitsBytes(const Plan& plan) {
+  if (plan.method != PlanMethod::kScore) return uint64_t{0};
+  const auto rows = static_cast<uint64_t>(std::min(plan.max_tokens, kScoreRows));
+  return CheckedMul<uint64_t>(rows * sizeof(float), static_cast<uint64_t>(plan.vocab_size));
+}
+
+}  // namespace
+
+class PreparedCpuPlan final : public PreparedPlan {
+ public:
+  PreparedCpuPlan(CpuExecutor::Shared& shared, Resolved resolved)
+      : shared_(shared), resolved_(std::move(resolved)) {}
+
+  absl::Status Run(SessionState& session, const Call& call, const CallResults& results) override {
+    std::lock_guard lock(shared_.run_mutex);
+    if (results.token != nullptr) *results.token = -1;
+    Region region{.resolved = resolved_,
+                  .kernels = *shared_.kernels,
+                  .workspace = *shared_.workspace,
+                  .pool = *shared_.pool,
+                  .activations = shared_.activations.data(),
+                  // The model that made the session has checked that it is this executor's.
+                  .session = static_cast<const CpuSession&>(session),
+                  .call = call,
+                  .results = results};
+    bool finished = false;
+    shared_.pool->Run([&](Slice slice) {
+      const bool ran = Worker(region, slice).Run();
+      if (slice.index == 0) finished = ran;
+    });
+    return finished ? absl::OkStatus() : absl::CancelledError("the call was cancelled");
+  }
+
+ private:
+  CpuExecutor::Shared& shared_;
+  const Resolved resolved_;
+};
+
+absl::StatusOr<std::unique_ptr<CpuExecutor>> CpuExecutor::Create(const Options& options) {
+  std::unique_ptr<CpuExecutor> executor(new CpuExecutor);
+  const int threads = options.threads > 0 ? options.threads
+                                          : std::min(AvailableCpus(), cpu::ThreadPool::kMaxThreads);
+  GEMMA_ASSIGN_OR_RETURN(executor->shared_.pool, cpu::ThreadPool::Create(threads));
+  executor->shared_.kernels = options.kernels != nullptr ? options.kernels : &cpu::BestKernels();
+  return executor;
+}
+
+std::string CpuExecutor::Description() const {
+  return absl::StrCat("CPU (", cpu::IsaName(shared_.kernels->isa), ", ", shared_.pool->threads(),
+                      shared_.pool->threads() == 1 ? " thread)" : " threads)");
+}
+
+absl::StatusOr<ExecutorMemory> CpuExecutor::EstimateMemory(
+    std::span<const Plan* const> plans, const std::vector<PlanCache>& caches) const {
+  ExecutorMemory memory;
+  std::vector<PlanWeight> weights;
+  cpu::Workspace::Limits limits;
+  for (const Plan* plan : plans) {
+    weights.insert(weights.end(), plan->weights.begin(), plan->weights.end());
+    limits = Larger(limits, FindLimits(*plan, shared_.pool->threads()));
+    GEMMA_ASSIGN_OR_RETURN(const uint64_t logits_bytes, ScoreLogitsBytes(*plan));
+    GEMMA_ASSIGN_OR_RETURN(const ActivationMemory activations,
+                           PlaceActivations(*plan, logits_bytes));
+    memory.activations = std::max(memory.activations, activations.bytes);
+  }
+  GEMMA_ASSIGN_OR_RETURN(memory.weights, LoadedWeights::Bytes(weights));
+  GEMMA_ASSIGN_OR_RETURN(memory.workspace, cpu::Workspace::Bytes(limits));
+  for (const PlanCache& cache : caches) memory.session += cache.bytes;
+  memory.free = AvailableMemory();
+  return memory;
+}
+
+absl::Status CpuExecutor::LoadWeights(std::span<const PlanWeight> weights, WeightSource& source) {
+  return shared_.weights.Load(weights, source);
+}
+
+absl::Status CpuExecutor::GrowWorkspace(const Plan& plan) {
+  const cpu::Workspace::Limits limits =
+      Larger(shared_.limits, FindLimits(plan, shared_.pool->threads()));
+  GEMMA_ASSIGN_OR_RETURN(const uint64_t bytes, cpu::Workspace::Bytes(limits));
+  if (shared_.workspace.has_value() && bytes == shared_.workspace_bytes) return absl::OkStatus();
+  GEMMA_ASSIGN_OR_RETURN(cpu::Workspace workspace, cpu::Workspace::Create(limits));
+  shared_.workspace.emplace(std::move(workspace));
+  shared_.workspace_bytes = bytes;
+  shared_.limits = limits;
+  return absl::OkStatus();
+}
+
+absl::Status CpuExecutor::GrowActivations(uint64_t bytes) {
+  if (bytes <= shared_.activations.size()) return absl::OkStatus();
+  GEMMA_ASSIGN_OR_RETURN(shared_.activations, HostMemory::Allocate(bytes, "activations"));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<PreparedPlan>> CpuExecutor::Prepare(
+    const Plan& plan, std::vector<size_t> cache_slots) {
+  std::lock_guard lock(shared_.run_mutex);
+  Resolved resolved;
+  resolved.plan = &plan;
+  resolved.cache_slots = std::move(cache_slots);
+  for (const PlanWeight& weight : plan.weights) {
+    GEMMA_ASSIGN_OR_RETURN(const WeightView view, shared_.weights.Find(weight));
+    resolved.weights.push_back(view);
+  }
+  GEMMA_ASSIGN_OR_RETURN(const uint64_t logits_bytes, ScoreLogitsBytes(plan));
+  GEMMA_ASSIGN_OR_RETURN(resolved.activations, PlaceActivations(plan, logits_bytes));
+  resolved.barriers = FindBarriers(plan, resolved.activations);
+  GEMMA_RETURN_IF_ERROR(GrowWorkspace(plan));
+  GEMMA_RETURN_IF_ERROR(GrowActivations(resolved.activations.bytes));
+  return std::make_unique<PreparedCpuPlan>(shared_, std::move(resolved));
+}
+
+absl::StatusOr<std::unique_ptr<SessionState>> CpuExecutor::NewSession(
+    const std::vector<PlanCache>& caches, int64_t max_context) {
+  return CpuSession::Create(caches, max_context);
+}
+
+uint64_t CpuExecutor::ActivationBytes() const {
+  return shared_.activations.size() + shared_.workspace_bytes;
+}
+
+}  // namespace gemma

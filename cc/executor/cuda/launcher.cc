@@ -1,0 +1,221 @@
+#include "cc/executor/cuda/launcher.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "cc/base/status_macros.h"
+#include "cc/kernels/cuda/attention/attention.h"
+#include "cc/kernels/cuda/gemm/gemm.h"
+#include "cc/kernels/cuda/matvec/matvec.h"
+#include "cc/kernels/cuda/sampling/sample.h"
+
+namespace gemma {
+namespace {
+
+// A gated or capped product keeps all its input in shared memory, beside a ring of weights.
+constexpr int64_t kMatvecInputBytes = 120 << 10;
+
+// Above this, weights with more columns than rows are slower as matrix-vector products (a third of
+// the speed on an H100 with 4 to 8 tokens): they have too few rows to occupy the GPU.
+constexpr int64_t kTallMatvecTokens = 2;
+
+// rows: of the input, two a token where paired
+bool TakesMatvec(const CudaLinear& op, int64_t rows, const WeightShape& shape, bool is_hopper) {
+  if (rows > cuda::kMaxMatvecTokens) return false;
+  if (rows > kTallMatvecTokens && shape.columns > shape.rows && is_hopper) return false;
+  const bool whole = op.gated || op.softcap > 0;
+  return rows == 1 || !whole ||
+         rows * shape.columns * static_cast<int64_t>(sizeof(uint16_t)) <= kMatvecInputBytes;
+}
+
+}  // namespace
+
+absl::Status CudaLauncher::Launch(const FusedStep& step) const {
+  const auto* linear = std::get_if<CudaLinear>(&step.operation);
+  const absl::Status status =
+      linear != nullptr ? RunLinear(*linear, NextLinear(step))
+                        : std::visit([this](const auto& op) { return Run(op); }, step.operation);
+  if (status.ok()) return status;
+  return absl::Status(status.code(), absl::StrCat("step ", step.name, ": ", status.message()));
+}
+
+void* CudaLauncher::Address(const CudaOperand& operand) const {
+  if (operand.buffer == kAbsent) return nullptr;
+  const CudaBuffer& buffer = fused_.buffers[operand.buffer];
+  const size_t row = static_cast<size_t>(buffer.columns) * ElementBytes(buffer);
+  const size_t skipped = operand.last_row && !buffer.one_row ? static_cast<size_t>(tokens_ - 1) : 0;
+  return model_.activations + fused_.places[operand.buffer].offset + skipped * row;
+}
+
+cuda::Activations CudaLauncher::Get(const CudaOperand& operand) const {
+  if (operand.buffer == kAbsent) return {};
+  const CudaBuffer& buffer = fused_.buffers[operand.buffer];
+  return {Address(operand), buffer.half, buffer.paired};
+}
+
+const float* CudaLauncher::Vector(Index index) const {
+  return index == kAbsent ? nullptr : reinterpret_cast<const float*>(Weight(index).data);
+}
+
+absl::Status CudaLauncher::Run(const CudaEmbed& op) const {
+  cuda::EmbedParams params;
+  params.ids = fused_.one_token ? &session_.step()->token : model_.buffers.ids;
+  params.tokens = tokens_;
+  params.scale = op.scale;
+  params.out = Floats(op.out);
+  return cuda::RunEmbed(Weight(op.weight), params, context_);
+}
+
+absl::Status CudaLauncher::Run(const CudaNorm& op) const {
+  const CudaOperand& in = op.branch.buffer != kAbsent ? op.branch : op.x;
+  cuda::NormParams params;
+  params.x = Floats(op.x);
+  params.branch = Get(op.branch);
+  params.branch_weight = Vector(op.branch_weight);
+  params.scalar = Vector(op.scalar);
+  params.x_out = Floats(op.sum);
+  params.weight = Vector(op.weight);
+  params.out = Get(op.out);
+  params.rows = Rows(in) * (Columns(in) / op.width);
+  params.columns = static_cast<int32_t>(op.width);
+  params.epsilon = op.epsilon;
+  return cuda::RunNorm(params, context_);
+}
+
+template <typename Op>
+Op CudaLauncher::Product(const CudaLinear& op, int64_t rows) const {
+  Op product;
+  product.tokens = rows;
+  product.paired = fused_.paired;
+  product.in = op.fused_norm ? nullptr : Halves(op.in);
+  for (size_t i = 0; i < op.weights.size(); ++i) {
+    product.outputs.push_back(
+        {Weight(op.weights[i]), i < op.outs.size() ? Address(op.outs[i]) : nullptr});
+  }
+  product.gated = op.gated;
+  product.half_out = fused_.buffers[op.outs[0].buffer].half;
+  product.softcap = op.softcap;
+  return product;
+}
+
+const CudaLinear* CudaLauncher::NextLinear(const FusedStep& step) const {
+  const auto is_linear = [](const FusedStep& s) {
+    return std::holds_alternative<CudaLinear>(s.operation);
+  };
+  const auto after = fused_.steps.begin() + (&step - fused_.steps.data()) + 1;
+  const auto next = std::find_if(after, fused_.steps.end(), is_linear);
+  return next == fused_.steps.end() ? nullptr : &std::get<CudaLinear>(next->operation);
+}
+
+absl::Status CudaLauncher::RunLinear(const CudaLinear& op, const CudaLinear* next) const {
+  const int64_t rows = Rows(op.fused_norm ? op.norm.x : op.in);
+  const auto gemm = Product<cuda::Gemm>(op, rows);
+  if (!TakesMatvec(op, InputRows(rows), Weight(op.weights[0]).shape,
+                   cuda::IsHopperGemm(gemm, context_.device)))
+    return cuda::RunGemm(gemm, context_);
+  auto product = Product<cuda::Matvec>(op, rows);
+  if (op.fused_norm) {
+    product.norm = {Floats(op.norm.x),      Floats(op.norm.branch), Vector(op.norm.branch_weight),
+                    Vector(op.norm.scalar), Vector(op.norm.weight), Floats(op.norm.sum),
+                    op.norm.epsilon};
+  }
+  cuda::Matvec following;
+  if (next != nullptr) {
+    following = Product<cuda::Matvec>(*next, rows);
+    product.next = &following;
+  }
+  return cuda::RunMatvec(product, context_);
+}
+
+absl::Status CudaLauncher::Run(const CudaAttention& op) const {
+  cuda::Attention attention;
+  cuda::PrepareParams& prepare = attention.prepare;
+  prepare.q = Floats(op.q);
+  prepare.k = Floats(op.k);
+  prepare.v = Floats(op.v);
+  prepare.q_norm = Vector(op.prepare.q_norm);
+  prepare.k_norm = Vector(op.prepare.k_norm);
+  prepare.frequencies = Vector(op.prepare.frequencies);
+  prepare.normalize_v = op.prepare.normalize_v;
+  prepare.epsilon = op.prepare.epsilon;
+  prepare.heads = static_cast<int32_t>(op.prepare.heads);
+  prepare.tokens = static_cast<int32_t>(tokens_);
+  prepare.start = &session_.step()->position;
+  prepare.cache = session_.cache(model_.cache_slots[op.prepare.cache]);
+  attention.scale = op.scale;
+  attention.out = Halves(op.out);
+  attention.queries = Halves(op.queries);
+  attention.max_context = fused_.plan->max_context;
+  attention.start = start_;
+  return cuda::RunAttention(attention, context_);
+}
+
+absl::Status CudaLauncher::Run(const CudaPointwise& op) const {
+  cuda::PointwiseParams params;
+  switch (op.kind) {
+    case CudaPointwise::Kind::kGatedGelu:
+      params.operation = cuda::Pointwise::kGatedGelu;
+      break;
+    case CudaPointwise::Kind::kAdd:
+      params.operation = cuda::Pointwise::kAdd;
+      break;
+    case CudaPointwise::Kind::kSoftcap:
+      params.operation = cuda::Pointwise::kSoftcap;
+      break;
+  }
+  params.a = Get(op.a);
+  params.b = Get(op.b);
+  params.out = Get(op.out);
+  params.size = Rows(op.a) * Columns(op.a);
+  params.columns = Columns(op.a);
+  params.cap = op.cap;
+  return cuda::RunPointwise(params, context_);
+}
+
+absl::Status CudaLauncher::Run(const CudaSample& op) const {
+  cuda::StepState* const step = session_.step();
+  const float* const logits = Floats(op.logits);
+  const int64_t vocab = Columns(op.logits);
+  GEMMA_RETURN_IF_ERROR(cuda::RunSample(logits, vocab, &step->request, &step->token, context_));
+  return cuda::ToStatus(cuda::LaunchFinishStep({logits, static_cast<int32_t>(vocab),
+                                                static_cast<int32_t>(tokens_), step},
+                                               context_.overlap, context_.stream),
+                        "cannot end a step");
+}
+
+absl::Status CudaLauncher::Run(const CudaScore& op) const {
+  const int64_t vocab = fused_.plan->vocab_size;
+  const CudaCallBuffers& buffers = model_.buffers;
+  for (int64_t first = 0; first < tokens_; first += kCudaScoreRows) {
+    CudaLinear head;
+    head.weights = {op.weight};
+    head.softcap = op.softcap;
+    const int64_t rows = std::min(kCudaScoreRows, tokens_ - first);
+    const uint16_t* const in = Halves(op.in) + InputRows(first) * Columns(op.in);
+    const auto run = [&](auto product, const auto& launch) {
+      product.tokens = rows;
+      product.paired = fused_.paired;
+      product.in = in;
+      product.outputs = {{Weight(op.weight), buffers.logits}};
+      product.softcap = op.softcap;
+      return launch(product, context_);
+    };
+    GEMMA_RETURN_IF_ERROR(
+        TakesMatvec(head, InputRows(rows), Weight(op.weight).shape, /*is_hopper=*/false)
+            ? run(cuda::Matvec{}, cuda::RunMatvec)
+            : run(cuda::Gemm{}, cuda::RunGemm));
+    cuda::ScoreParams score;
+    score.logits = buffers.logits;
+    score.targets = buffers.targets + first;
+    score.tokens = static_cast<int32_t>(rows);
+    score.vocab = static_cast<int32_t>(vocab);
+    score.top = static_cast<int32_t>(op.top);
+    score.logprobs = buffers.logprobs + first;
+    score.top_ids = buffers.top_ids + first * op.top;
+    score.top_logprobs = buffers.top_logprobs + first * op.top;
+    GEMMA_RETURN_IF_ERROR(cuda::RunScore(score, context_));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace gemma

@@ -1,0 +1,96 @@
+// Launches the operations of a FusedPlan: finds the memory of every operand and chooses the
+// kernel by the number of tokens.
+#ifndef CC_EXECUTOR_CUDA_LAUNCHER_H_
+#define CC_EXECUTOR_CUDA_LAUNCHER_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "cc/executor/cuda/fusion.h"
+#include "cc/executor/cuda/session.h"
+#include "cc/kernels/cuda/runtime/context.h"
+#include "cc/kernels/cuda/pointwise/pointwise.h"
+#include "cc/kernels/weight_layout.h"
+
+namespace gemma {
+
+// GPU memory that calls share beside activations. All null where a method does without.
+struct CudaCallBuffers {
+  int64_t* ids = nullptr;         // [max_tokens]
+  int64_t* targets = nullptr;     // [max_tokens], of score, as all that follows
+  float* logits = nullptr;        // [kCudaScoreRows, vocab]
+  float* logprobs = nullptr;      // [max_tokens]
+  int64_t* top_ids = nullptr;     // [max_tokens, top]
+  float* top_logprobs = nullptr;  // [max_tokens, top]
+};
+
+// Score computes its logits for this many tokens at a time.
+inline constexpr int64_t kCudaScoreRows = 64;
+
+class CudaLauncher {
+ public:
+  struct Model {
+    const std::vector<WeightView>& weights;  // by weight of the plan, in GPU memory
+    const std::vector<size_t>& cache_slots;  // by cache of the plan
+    std::byte* activations = nullptr;
+    CudaCallBuffers buffers;
+  };
+
+  // A call of `tokens` tokens from position `start` on; session.step() says the same on the GPU.
+  CudaLauncher(const FusedPlan& fused, const Model& model, const CudaSession& session,
+               const cuda::Context& context, int64_t start, int64_t tokens)
+      : fused_(fused),
+        model_(model),
+        session_(session),
+        context_(context),
+        start_(start),
+        tokens_(tokens) {}
+
+  // `step` is one of the fused plan's.
+  absl::Status Launch(const FusedStep& step) const;
+
+ private:
+  absl::Status Run(const CudaEmbed& op) const;
+  absl::Status Run(const CudaNorm& op) const;
+  absl::Status Run(const CudaLinear& op) const { return RunLinear(op, nullptr); }
+  absl::Status Run(const CudaAttention& op) const;
+  absl::Status Run(const CudaPointwise& op) const;
+  absl::Status Run(const CudaSample& op) const;
+  absl::Status Run(const CudaScore& op) const;
+
+  // next: the product after it, whose weights are brought near meanwhile; null where there is none.
+  absl::Status RunLinear(const CudaLinear& op, const CudaLinear* next) const;
+  const CudaLinear* NextLinear(const FusedStep& step) const;
+
+  void* Address(const CudaOperand& operand) const;
+  float* Floats(const CudaOperand& operand) const { return static_cast<float*>(Address(operand)); }
+  uint16_t* Halves(const CudaOperand& operand) const {
+    return static_cast<uint16_t*>(Address(operand));
+  }
+  cuda::Activations Get(const CudaOperand& operand) const;
+  int64_t Rows(const CudaOperand& operand) const { return fused_.Rows(operand, tokens_); }
+  // Of a product's input.
+  int64_t InputRows(int64_t tokens) const { return fused_.paired ? 2 * tokens : tokens; }
+  int64_t Columns(const CudaOperand& operand) const {
+    return fused_.buffers[operand.buffer].columns;
+  }
+  const WeightView& Weight(Index index) const { return model_.weights[index]; }
+  const float* Vector(Index index) const;
+
+  // A product of `rows` rows by matvec or GEMM.
+  template <typename Op>
+  Op Product(const CudaLinear& op, int64_t rows) const;
+
+  const FusedPlan& fused_;
+  const Model& model_;
+  const CudaSession& session_;
+  const cuda::Context& context_;
+  const int64_t start_;
+  const int64_t tokens_;
+};
+
+}  // namespace gemma
+
+#endif  // CC_EXECUTOR_CUDA_LAUNCHER_H_

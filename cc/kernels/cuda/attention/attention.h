@@ -1,0 +1,53 @@
+// Attention over a key/value cache in device memory.
+#ifndef CC_KERNELS_CUDA_ATTENTION_ATTENTION_H_
+#define CC_KERNELS_CUDA_ATTENTION_ATTENTION_H_
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "cc/kernels/cuda/attention/params.h"
+#include "cc/kernels/cuda/runtime/context.h"
+
+namespace gemma::cuda {
+
+// The dimensions that rope turns, given its frequencies on the host [head_dim / 2], when the keys
+// of a layer without v projection can follow from its values (DeviceCache::rotated); else 0: no v
+// projection, values normalized, frequencies zero past those dimensions, and a kernel for the
+// sizes.
+int SharedCacheRotation(const float* frequencies, int head_dim, bool has_v, bool normalize_v);
+
+// Bytes of one layer's cache: of keys and values together.
+absl::StatusOr<uint64_t> CacheBytes(const DeviceCache& cache);
+
+// Scratch memory for calls of 1 to `tokens` tokens.
+Regions AttentionRegions(const Device& device, const DeviceCache& cache, int heads,
+                         int64_t tokens);
+
+struct Attention {
+  PrepareParams prepare;  // projections, norms, cache, start; everything but `out` in device memory
+  float scale = 1;
+  // float16 with kActivationScale [tokens, heads * head_dim], pairs where the cache has pairs
+  uint16_t* out = nullptr;
+  // Prepared queries [tokens, heads, ScoreColumns(cache)], where AttentionNeedsQueries.
+  uint16_t* queries = nullptr;
+  // Positions that a call may look back on, which the launch is shaped for.
+  int64_t max_context = 0;
+  // The position of the first token, for grids of many tokens; must equal *prepare.start then.
+  int64_t start = 0;
+};
+
+// False when one kernel prepares the queries and attends (1 to 8 tokens and few enough rows).
+bool AttentionNeedsQueries(const Attention& op, const Device& device);
+
+// Which kernel RunAttention launches: "decode", "prompt" or "any shape".
+absl::string_view AttentionKernelName(const Attention& op, const Device& device);
+
+// Writes the call's keys and values to the cache and attends. InvalidArgument for shapes that do
+// not fit each other, or less scratch memory than AttentionRegions.
+absl::Status RunAttention(const Attention& op, const Context& context);
+
+}  // namespace gemma::cuda
+
+#endif  // CC_KERNELS_CUDA_ATTENTION_ATTENTION_H_

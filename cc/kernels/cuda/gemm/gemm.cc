@@ -1,0 +1,217 @@
+#include "cc/kernels/cuda/gemm/gemm.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "absl/strings/str_cat.h"
+#include "cc/base/status_macros.h"
+#include "cc/kernels/cuda/device/matrix_from.h"
+
+namespace gemma::cuda {
+namespace {
+
+absl::Status Check(const Gemm& op) {
+  if (op.tokens < 1 || op.tokens > std::numeric_limits<int32_t>::max() / 2)
+    return absl::InvalidArgumentError(absl::StrCat("gemm: ", op.tokens, " tokens"));
+  if (op.outputs.empty() || op.outputs.size() > kMaxGemmParts) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("gemm: ", op.outputs.size(), " outputs (1 to ", kMaxGemmParts, ")"));
+  }
+  const WeightShape& first = op.outputs[0].weight.shape;
+  for (const Gemm::Output& output : op.outputs) {
+    if (output.weight.shape.columns != first.columns) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("gemm: weights of ", output.weight.shape.columns, " and ", first.columns,
+                       " columns cannot share an input"));
+    }
+  }
+  if (op.gated && (op.outputs.size() != 2 || op.outputs[1].weight.shape.rows != first.rows))
+    return absl::InvalidArgumentError("gemm: a gated product needs two weights of equal shape");
+  return absl::OkStatus();
+}
+
+bool IsHopper(const Device& device) { return device.compute_major == 9; }
+
+// The Hopper kernel copies 16 bytes of values and 4 of scales at a time.
+bool FitsSm90(const WeightShape& shape, uint64_t input_address) {
+  if (shape.layout == WeightLayout::kF32 || input_address % 16 != 0) return false;
+  if (shape.columns % (IsFloat(static_cast<Layout>(shape.layout)) ? 8 : 32) != 0) return false;
+  if (!HasGroups(shape.layout)) return true;
+  if (shape.group == shape.columns) return !HasMins(static_cast<Layout>(shape.layout));
+  const bool group_fits = shape.group == 32 || shape.group == 64 || shape.group == 128;
+  return group_fits && shape.columns / shape.group % 2 == 0;
+}
+
+bool SameKind(const WeightShape& a, const WeightShape& b) {
+  return a.layout == b.layout && a.group == b.group;
+}
+
+bool UsesSm90(const Gemm& op, size_t output, const Device& device) {
+  const WeightShape& shape = op.outputs[output].weight.shape;
+  return IsHopper(device) && FitsSm90(shape, reinterpret_cast<uintptr_t>(op.in)) &&
+         (!op.gated || SameKind(op.outputs[0].weight.shape, op.outputs[1].weight.shape));
+}
+
+using LaunchFunction = cudaError_t (*)(const GemmSm90Params&, const TileMap&, int,
+                                       const GemmLaunch&);
+struct Sm90Kernel {
+  const char* name;
+  LaunchFunction launch;
+};
+
+Sm90Kernel KernelOf(WeightLayout layout) {
+  switch (layout) {
+    case WeightLayout::kF32:
+      break;
+    case WeightLayout::kF16:
+      return {"Hopper F16", LaunchGemmSm90<Layout::kF16>};
+    case WeightLayout::kBF16:
+      return {"Hopper BF16", LaunchGemmSm90<Layout::kBF16>};
+    case WeightLayout::kInt8:
+      return {"Hopper INT8", LaunchGemmSm90<Layout::kInt8>};
+    case WeightLayout::kInt4:
+      return {"Hopper INT4", LaunchGemmSm90<Layout::kInt4>};
+    case WeightLayout::kInt4Min:
+      return {"Hopper INT4_MIN", LaunchGemmSm90<Layout::kInt4Min>};
+    case WeightLayout::kInt5:
+      return {"Hopper INT5", LaunchGemmSm90<Layout::kInt5>};
+    case WeightLayout::kInt5Min:
+      return {"Hopper INT5_MIN", LaunchGemmSm90<Layout::kInt5Min>};
+    case WeightLayout::kQ4_K:
+      return {"Hopper Q4_K", LaunchGemmSm90<Layout::kQ4_K>};
+    case WeightLayout::kQ5_K:
+      return {"Hopper Q5_K", LaunchGemmSm90<Layout::kQ5_K>};
+    case WeightLayout::kQ6_K:
+      return {"Hopper Q6_K", LaunchGemmSm90<Layout::kQ6_K>};
+  }
+  return {"any shape", nullptr};
+}
+
+GemmParams CommonParams(const Gemm& op) {
+  GemmParams params;
+  params.columns = static_cast<int32_t>(op.outputs[0].weight.shape.columns);
+  params.tokens = static_cast<int32_t>(op.paired ? 2 * op.tokens : op.tokens);
+  params.paired = op.paired;
+  params.gated = op.gated;
+  params.half_out = op.half_out;
+  params.softcap = op.softcap;
+  params.in = op.in;
+  return params;
+}
+
+void AddPart(const Gemm::Output& first, const Gemm::Output& second, GemmParams& params) {
+  params.parts[params.part_count++] = {MatrixFrom(first.weight), MatrixFrom(second.weight),
+                                       first.out};
+}
+
+int TileTokens(int tokens) { return tokens <= kFewTokens ? kFewTokens : kGemmTokens; }
+
+// A run of fewer columns is not worth the exchange of its sums.
+constexpr int kMinRunColumns = 512;
+
+GemmSchedule ScheduleOf(Layout layout, const GemmParams& params, int row_tiles,
+                        const Device& device) {
+  const int columns = GemmStageOf(layout).columns, tile_tokens = TileTokens(params.tokens);
+  GemmSchedule s;
+  s.row_tiles = row_tiles;
+  s.token_tiles = (params.tokens + tile_tokens - 1) / tile_tokens;
+  s.units = (params.columns + columns - 1) / columns;
+  const int tiles = s.row_tiles * s.token_tiles, blocks = device.multiprocessors;
+  s.whole_tiles = tiles / blocks * blocks;
+  const int64_t rest = static_cast<int64_t>(tiles - s.whole_tiles) * s.units;
+  const int64_t runs = std::max<int64_t>(rest / (kMinRunColumns / columns), 1);
+  s.splits = rest == 0 ? 0 : static_cast<int>(std::min<int64_t>(runs, blocks));
+  s.blocks = s.whole_tiles > 0 ? blocks : s.splits;
+  return s;
+}
+
+// Sums that blocks leave for the one that has a tile's first columns, and flags, 0 between
+// launches.
+Region PartialSums(const Device& device) {
+  const size_t blocks = static_cast<size_t>(device.multiprocessors);
+  return {"gemm: partial sums", blocks * kGemmRows * kGemmTokens * sizeof(float)};
+}
+Region PartialFlags(const Device& device) {
+  const size_t blocks = static_cast<size_t>(device.multiprocessors);
+  return {"gemm: flags of partial sums", 2 * blocks * sizeof(uint32_t), /*zeroed=*/true};
+}
+
+absl::Status LaunchSm90(const GemmParams& params, const Context& context) {
+  const WeightLayout layout = static_cast<WeightLayout>(params.parts[0].first.layout);
+  GemmSm90Params sm90;
+  sm90.gemm = params;
+  const int rows = params.gated ? kGemmRows / 2 : kGemmRows;
+  int row_tiles = 0;
+  for (int i = 0; i < params.part_count; ++i)
+    sm90.tile_end[i] = row_tiles += (params.parts[i].first.rows + rows - 1) / rows;
+  sm90.schedule = ScheduleOf(static_cast<Layout>(layout), params, row_tiles, context.device);
+  GEMMA_ASSIGN_OR_RETURN(sm90.partials,
+                         context.workspace->Find<float>(PartialSums(context.device)));
+  GEMMA_ASSIGN_OR_RETURN(sm90.flags,
+                         context.workspace->Find<uint32_t>(PartialFlags(context.device)));
+  const int tile_tokens = TileTokens(params.tokens);
+  TileMap map;
+  GEMMA_RETURN_IF_ERROR(
+      ToStatus(MakeTileMap(params.in, params.tokens, params.columns, tile_tokens, map),
+               "gemm: cannot describe the input to the copy engine"));
+  return ToStatus(
+      KernelOf(layout).launch(sm90, map, tile_tokens, {context.overlap, context.stream}), "gemm");
+}
+
+// Outputs of one kind, which one launch serves, from `first` on; marks them as done.
+GemmParams PartsLike(const Gemm& op, size_t first, bool sm90, const Device& device,
+                     std::vector<bool>& done) {
+  GemmParams params = CommonParams(op);
+  if (op.gated) {
+    AddPart(op.outputs[0], op.outputs[1], params);
+    done.assign(done.size(), true);
+    return params;
+  }
+  for (size_t i = first; i < op.outputs.size(); ++i) {
+    const bool same = UsesSm90(op, i, device) ? sm90 && SameKind(op.outputs[i].weight.shape,
+                                                                 op.outputs[first].weight.shape)
+                                              : !sm90;
+    if (done[i] || !same) continue;
+    AddPart(op.outputs[i], op.outputs[i], params);
+    done[i] = true;
+  }
+  return params;
+}
+
+}  // namespace
+
+Regions GemmRegions(const Device& device) {
+  if (!IsHopper(device)) return {};
+  return {PartialSums(device), PartialFlags(device)};
+}
+
+absl::string_view GemmKernelName(const Gemm& op, size_t output, const Device& device) {
+  if (!UsesSm90(op, output, device)) return "any shape";
+  return KernelOf(op.outputs[output].weight.shape.layout).name;
+}
+
+bool IsHopperGemm(const Gemm& op, const Device& device) {
+  for (size_t i = 0; i < op.outputs.size(); ++i) {
+    if (!UsesSm90(op, i, device)) return false;
+  }
+  return !op.outputs.empty();
+}
+
+absl::Status RunGemm(const Gemm& op, const Context& context) {
+  GEMMA_RETURN_IF_ERROR(Check(op));
+  std::vector<bool> done(op.outputs.size(), false);
+  for (size_t i = 0; i < op.outputs.size(); ++i) {
+    if (done[i]) continue;
+    const bool sm90 = UsesSm90(op, i, context.device);
+    const GemmParams params = PartsLike(op, i, sm90, context.device, done);
+    if (sm90) {
+      GEMMA_RETURN_IF_ERROR(LaunchSm90(params, context));
+    } else {
+      GEMMA_RETURN_IF_ERROR(
+          ToStatus(LaunchGemmAnyShape(params, {context.overlap, context.stream}), "gemm"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace gemma::cuda

@@ -1,0 +1,289 @@
+#include "cc/kernels/cuda/gemm/gemm.h"
+
+#include <random>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "cc/kernels/cuda/testing/device_array.h"
+#include "cc/kernels/reference.h"
+#include "gtest/gtest.h"
+
+namespace gemma::cuda {
+namespace {
+
+// Weights are rounded to float16: 2^-12 of each at the root mean square, about.
+constexpr double kRelative = 5e-4;
+constexpr double kEach = 4e-3;
+constexpr double kExact = 2e-5;  // relative, of float32 sums
+
+std::string Name(const WeightShape& shape, int64_t tokens) {
+  return absl::StrCat(WeightLayoutName(shape.layout), " ", shape.rows, "x", shape.columns,
+                      shape.group == 0 ? "" : absl::StrCat(" group ", shape.group), ", ", tokens,
+                      " tokens");
+}
+
+std::vector<float> Reference(const RandomWeight& weight, const std::vector<float>& in,
+                             int64_t tokens) {
+  std::vector<float> out(static_cast<size_t>(tokens) * weight.shape.rows);
+  reference::Compute(Linear{weight.host(), in.data(), tokens, out.data()});
+  return out;
+}
+
+uint32_t GroupOf(WeightLayout layout) { return HasGroups(layout) ? 32 : 0; }
+
+// Under emulation the GPU that has no kernel of its own for any layout.
+constexpr int kAmpere = 8;
+constexpr int kHopper = 9;
+
+ActivationValues RandomInput(bool paired, int64_t tokens, uint32_t columns, float scale,
+                             std::mt19937& random) {
+  const size_t size = static_cast<size_t>(tokens) * columns;
+  return paired ? RandomPairs(size, columns, scale, random)
+                : RandomActivations(size, scale, random);
+}
+
+void CheckPlain(const WeightShape& shape, int64_t tokens, int compute_major = kHopper,
+                bool paired = false) {
+  std::mt19937 random(shape.rows * 31 + shape.columns + static_cast<uint32_t>(tokens));
+  TestContext context(compute_major);
+  const RandomWeight weight(shape, random);
+  const ActivationValues in = RandomInput(paired, tokens, shape.columns, 1, random);
+  const DeviceArray<uint16_t> device_in(in.bits);
+  DeviceArray<float> out(static_cast<size_t>(tokens) * shape.rows);
+  Gemm op;
+  op.tokens = tokens;
+  op.paired = paired;
+  op.in = device_in.get();
+  op.outputs = {{weight.on_device(), out.get()}};
+  RequireOk(RunGemm(op, context.get()));
+  const std::string kernel(GemmKernelName(op, 0, context->device));
+  // With weights that are float16 themselves nothing but sums is rounded, pairs or not.
+  const bool exact = shape.layout == WeightLayout::kF16;
+  ExpectClose(absl::StrCat(kernel, ": ", Name(shape, tokens), paired ? " in pairs" : ""),
+              out.Read(), Reference(weight, in.values, tokens), exact ? kExact : kRelative,
+              exact ? 10 * kExact : kEach);
+}
+
+const WeightLayout kLayouts[] = {
+    WeightLayout::kF32,  WeightLayout::kF16,     WeightLayout::kBF16, WeightLayout::kInt8,
+    WeightLayout::kInt4, WeightLayout::kInt4Min, WeightLayout::kInt5, WeightLayout::kInt5Min,
+    WeightLayout::kQ4_K, WeightLayout::kQ5_K,    WeightLayout::kQ6_K};
+
+TEST(GemmTest, EveryLayout) {
+  for (const WeightLayout layout : kLayouts) CheckPlain({layout, 300, 512, GroupOf(layout)}, 9);
+}
+
+// Tiles of 64 and 128 rows of the input, which are half as many tokens, and borders within them.
+TEST(GemmTest, Pairs) {
+  for (const WeightLayout layout : kLayouts) {
+    CheckPlain({layout, 300, 512, GroupOf(layout)}, 9, kHopper, true);
+    CheckPlain({layout, 72, 256, GroupOf(layout)}, 33, kAmpere, true);
+  }
+  for (const int64_t tokens : {1, 31, 32, 33, 64, 65})
+    CheckPlain({WeightLayout::kF16, 257, 512, 0}, tokens, kHopper, true);
+  CheckPlain({WeightLayout::kF16, 1400, 1024, 0}, 35, kHopper, true);  // blocks share tiles
+  CheckPlain({WeightLayout::kF16, 9, 33, 0}, 5, kHopper, true);        // any shape
+}
+
+// Tiles of 64 and 128 tokens and their borders.
+TEST(GemmTest, TokenCounts) {
+  for (const int64_t tokens : {1, 17, 63, 64, 65, 127, 128, 129, 257})
+    CheckPlain({WeightLayout::kInt4, 40, 512, 32}, tokens);
+}
+
+// Units of 256, 128 and 64 columns that the matrix ends within, and rows of one tile and a few
+// more.
+TEST(GemmTest, OddSizes) {
+  for (const WeightLayout layout :
+       {WeightLayout::kInt4, WeightLayout::kInt8, WeightLayout::kBF16}) {
+    for (const uint32_t columns : {64u, 640u, 1088u})
+      CheckPlain({layout, 33, columns, GroupOf(layout)}, 9);
+    for (const uint32_t rows : {1u, 257u}) CheckPlain({layout, rows, 256, GroupOf(layout)}, 9);
+  }
+  CheckPlain({WeightLayout::kBF16, 33, 72, 0}, 9);
+  for (const WeightLayout layout : kLayouts) CheckPlain({layout, 256, 768, GroupOf(layout)}, 9);
+  CheckPlain({WeightLayout::kQ6_K, 33, 768, 0}, 9);
+  CheckPlain({WeightLayout::kQ4_K, 33, 1280, 0}, 9);
+}
+
+TEST(GemmTest, Groups) {
+  for (const WeightLayout layout : {WeightLayout::kInt8, WeightLayout::kInt4})
+    for (const uint32_t group : {64u, 128u, 768u}) CheckPlain({layout, 48, 768, group}, 10);
+  for (const uint32_t group : {64u, 128u}) CheckPlain({WeightLayout::kInt4Min, 48, 768, group}, 10);
+}
+
+// Whole tiles for every block, and tiles that blocks share: 2 to 4 of the emulated ones.
+TEST(GemmTest, BlocksShareTiles) {
+  CheckPlain({WeightLayout::kInt4, 1400, 1024, 32}, 65);
+  CheckPlain({WeightLayout::kInt8, 20, 4096, 32}, 9);
+  CheckPlain({WeightLayout::kQ4_K, 600, 2048, 0}, 70);
+}
+
+TEST(GemmTest, AnyShape) {
+  for (const WeightLayout layout : kLayouts)
+    CheckPlain({layout, 72, 256, GroupOf(layout)}, 9, kAmpere);
+  CheckPlain({WeightLayout::kF32, 9, 50, 0}, 3);
+  CheckPlain({WeightLayout::kBF16, 65, 33, 0}, 66);
+  CheckPlain({WeightLayout::kInt5Min, 9, 512, 256}, 12);
+  CheckPlain({WeightLayout::kInt4, 9, 96, 32}, 12);
+}
+
+// The same bits whatever the timing.
+TEST(GemmTest, IsDeterministic) {
+  std::mt19937 random(9);
+  TestContext context;
+  const RandomWeight weight({WeightLayout::kInt4, 160, 2560, 32}, random);
+  const DeviceArray<uint16_t> in(RandomActivations(2560 * 20, 1, random).bits);
+  std::vector<std::vector<float>> results;
+  for (int run = 0; run < 3; ++run) {
+    DeviceArray<float> out(160 * 20);
+    Gemm op;
+    op.tokens = 20;
+    op.in = in.get();
+    op.outputs = {{weight.on_device(), out.get()}};
+    RequireOk(RunGemm(op, context.get()));
+    results.push_back(out.Read());
+  }
+  EXPECT_EQ(results[0], results[1]);
+  EXPECT_EQ(results[0], results[2]);
+}
+
+TEST(GemmTest, SaysWhichKernel) {
+  std::mt19937 random(1);
+  const RandomWeight q4k({WeightLayout::kQ4_K, 16, 256, 0}, random),
+      f32({WeightLayout::kF32, 16, 256, 0}, random);
+  Gemm op;
+  op.tokens = 9;
+  op.outputs = {{q4k.on_device(), nullptr}, {f32.on_device(), nullptr}};
+  Device device;
+  device.compute_major = kHopper;
+  EXPECT_EQ(GemmKernelName(op, 0, device), "Hopper Q4_K");
+  EXPECT_EQ(GemmKernelName(op, 1, device), "any shape");
+  EXPECT_FALSE(IsHopperGemm(op, device));
+  op.gated = true;  // of different layouts
+  EXPECT_EQ(GemmKernelName(op, 0, device), "any shape");
+  op.gated = false;
+  device.compute_major = kAmpere;
+  EXPECT_EQ(GemmKernelName(op, 0, device), "any shape");
+}
+
+TEST(GemmTest, OutputsShareAnInput) {
+  std::mt19937 random(5);
+  TestContext context;
+  const uint32_t columns = 512;
+  const RandomWeight q({WeightLayout::kInt4, 136, columns, 32}, random),
+      k({WeightLayout::kInt4, 24, columns, 32}, random),
+      v({WeightLayout::kQ6_K, 24, columns, 0}, random);
+  const int64_t tokens = 11;
+  const ActivationValues in = RandomActivations(columns * tokens, 1, random);
+  const DeviceArray<uint16_t> device_in(in.bits);
+  DeviceArray<float> q_out(136 * tokens), k_out(24 * tokens), v_out(24 * tokens);
+  Gemm op;
+  op.tokens = tokens;
+  op.in = device_in.get();
+  op.outputs = {
+      {q.on_device(), q_out.get()}, {v.on_device(), v_out.get()}, {k.on_device(), k_out.get()}};
+  RequireOk(RunGemm(op, context.get()));
+  ExpectClose("q", q_out.Read(), Reference(q, in.values, tokens), kRelative, kEach);
+  ExpectClose("k", k_out.Read(), Reference(k, in.values, tokens), kRelative, kEach);
+  ExpectClose("v", v_out.Read(), Reference(v, in.values, tokens), kRelative, kEach);
+}
+
+void CheckGated(WeightLayout gate_layout, WeightLayout up_layout, int64_t tokens,
+                uint32_t rows = 203, bool paired = false) {
+  std::mt19937 random(7);
+  TestContext context;
+  const uint32_t columns = 512;
+  const RandomWeight gate({gate_layout, rows, columns, GroupOf(gate_layout)}, random),
+      up({up_layout, rows, columns, GroupOf(up_layout)}, random);
+  const ActivationValues in = RandomInput(paired, tokens, columns, 1, random);
+  const DeviceArray<uint16_t> device_in(in.bits);
+  DeviceArray<uint16_t> out((paired ? 2 : 1) * static_cast<size_t>(tokens) * rows);
+  Gemm op;
+  op.tokens = tokens;
+  op.paired = paired;
+  op.in = device_in.get();
+  op.outputs = {{gate.on_device(), out.get()}, {up.on_device(), nullptr}};
+  op.gated = op.half_out = true;
+  RequireOk(RunGemm(op, context.get()));
+  std::vector<float> a = Reference(gate, in.values, tokens), b = Reference(up, in.values, tokens);
+  reference::Compute(GatedGelu{a.data(), b.data(), static_cast<int64_t>(a.size()), a.data()});
+  const bool exact = gate_layout == WeightLayout::kF16;
+  ExpectClose(absl::StrCat("gated ", WeightLayoutName(gate_layout), ", ", tokens, " tokens, ",
+                           paired ? "pairs" : "float16", " out"),
+              paired ? FromPairs(out.Read(), rows) : FromActivations(out.Read()), a,
+              exact && paired ? 2 * kExact : 1e-3, exact && paired ? 20 * kExact : 1e-2);
+}
+
+TEST(GemmTest, GatedPairs) {
+  for (const uint32_t rows : {256u, 100u, 51u}) {
+    CheckGated(WeightLayout::kF16, WeightLayout::kF16, 5, rows, true);
+    CheckGated(WeightLayout::kF16, WeightLayout::kF16, 35, rows, true);
+  }
+  CheckGated(WeightLayout::kInt4, WeightLayout::kInt4, 33, 203, true);
+  CheckGated(WeightLayout::kF16, WeightLayout::kBF16, 10, 203, true);  // of different layouts
+}
+
+TEST(GemmTest, Gated) {
+  CheckGated(WeightLayout::kInt4, WeightLayout::kInt4, 9);
+  CheckGated(WeightLayout::kQ4_K, WeightLayout::kQ4_K, 65);
+  CheckGated(WeightLayout::kBF16, WeightLayout::kBF16, 9);
+  CheckGated(WeightLayout::kInt4, WeightLayout::kInt4, 65, 256);  // whole tiles
+  CheckGated(WeightLayout::kQ4_K, WeightLayout::kQ6_K, 10);       // of different layouts
+}
+
+// Rows that halves are stored of in fours, and rows that they are not.
+TEST(GemmTest, HalfOut) {
+  for (const uint32_t rows : {256u, 100u, 51u}) {
+    std::mt19937 random(rows);
+    TestContext context;
+    const RandomWeight weight({WeightLayout::kInt4, rows, 512, 32}, random);
+    const ActivationValues in = RandomActivations(512 * 70, 1, random);
+    const DeviceArray<uint16_t> device_in(in.bits);
+    DeviceArray<uint16_t> out(rows * 70);
+    Gemm op;
+    op.tokens = 70;
+    op.in = device_in.get();
+    op.outputs = {{weight.on_device(), out.get()}};
+    op.half_out = true;
+    RequireOk(RunGemm(op, context.get()));
+    ExpectClose(absl::StrCat("float16 out, ", rows, " rows"), FromActivations(out.Read()),
+                Reference(weight, in.values, 70), kRelative, kEach);
+  }
+}
+
+TEST(GemmTest, Softcap) {
+  std::mt19937 random(8);
+  TestContext context;
+  const RandomWeight weight({WeightLayout::kInt8, 300, 512, 512}, random);
+  const ActivationValues in = RandomActivations(512 * 9, 60, random);
+  const DeviceArray<uint16_t> device_in(in.bits);
+  DeviceArray<float> out(300 * 9);
+  Gemm op;
+  op.tokens = 9;
+  op.in = device_in.get();
+  op.outputs = {{weight.on_device(), out.get()}};
+  op.softcap = 30;
+  RequireOk(RunGemm(op, context.get()));
+  std::vector<float> expected = Reference(weight, in.values, 9);
+  reference::Compute(Softcap{expected.data(), 300 * 9, 30, expected.data()});
+  ExpectClose("softcap 30", out.Read(), expected, kRelative, kEach);
+}
+
+TEST(GemmTest, RefusesInASentence) {
+  std::mt19937 random(1);
+  TestContext context;
+  const RandomWeight weight({WeightLayout::kInt4, 16, 64, 32}, random),
+      other({WeightLayout::kInt4, 16, 128, 32}, random);
+  Gemm op;
+  EXPECT_EQ(RunGemm(op, context.get()).message(), "gemm: 0 tokens");
+  op.tokens = 9;
+  EXPECT_EQ(RunGemm(op, context.get()).message(), "gemm: 0 outputs (1 to 4)");
+  op.outputs = {{weight.on_device(), nullptr}, {other.on_device(), nullptr}};
+  EXPECT_EQ(RunGemm(op, context.get()).message(),
+            "gemm: weights of 128 and 64 columns cannot share an input");
+}
+
+}  // namespace
+}  // namespace gemma::cuda

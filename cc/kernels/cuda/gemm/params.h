@@ -1,0 +1,142 @@
+// What the matrix products for many tokens are passed, and their launchers.
+#ifndef CC_KERNELS_CUDA_GEMM_PARAMS_H_
+#define CC_KERNELS_CUDA_GEMM_PARAMS_H_
+
+#include <cuda_runtime_api.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "cc/kernels/cuda/device/matrix.h"
+#include "cc/kernels/cuda/device/tile_map.h"
+
+namespace gemma::cuda {
+
+inline constexpr int kMaxGemmParts = 4;
+// Weights are multiplied as the float16 of kWeightScale times their value, so that small ones stay
+// normal numbers; a power of two, and therefore exact.
+inline constexpr float kWeightScale = 256;
+
+struct GemmPart {
+  Matrix first;         // [rows, columns]
+  Matrix second;        // gated: up, of the same shape
+  void* out = nullptr;  // [tokens, rows]
+};
+
+struct GemmParams {
+  GemmPart parts[kMaxGemmParts];
+  int32_t part_count = 0;
+  int32_t columns = 0;
+  int32_t tokens = 0;            // rows of the input: where paired, two a token
+  bool paired = false;           // `in`, and `out` if it is float16, are pairs (activation.h)
+  bool gated = false;            // out = gelu(first) * second
+  bool half_out = false;         // float16 with kActivationScale, else float32
+  float softcap = 0;             // out = softcap * tanh(out / softcap) where > 0
+  const uint16_t* in = nullptr;  // float16 with kActivationScale, [tokens, columns]
+};
+
+struct GemmLaunch {
+  bool overlap = false;
+  cudaStream_t stream = nullptr;
+};
+
+// Any shape and layout on any GPU, by mma.sync: for what the Hopper kernel does not take.
+cudaError_t LaunchGemmAnyShape(const GemmParams&, const GemmLaunch&);
+
+// ---- the Hopper kernel (sm90_kernel.h) ----
+
+inline constexpr int kGemmRows = 256;    // rows of a tile; when gated, of gate and up together
+inline constexpr int kGemmTokens = 128;  // tokens of a tile, or kFewTokens when there are no more
+inline constexpr int kFewTokens = 64;
+inline constexpr int kGemmValueWarps = 2;  // that copy values
+inline constexpr int kGemmBand = 16;       // token tiles that one pass over the rows serves
+
+// Which tiles and columns a block multiplies. The first `whole_tiles` go round the blocks; the
+// rest, less than one a block, are cut into `splits` equal runs of units, one a block, so that all
+// end at the same time. The block with a tile's first columns adds what the others leave in
+// `partials`.
+struct GemmSchedule {
+  int32_t row_tiles = 0;  // of all parts
+  int32_t token_tiles = 0;
+  int32_t units = 0;  // of a tile: pieces of GemmStage::columns columns
+  int32_t whole_tiles = 0;
+  int32_t splits = 0;
+  int32_t blocks = 0;
+};
+
+struct GemmSm90Params {
+  GemmParams gemm;
+  int32_t tile_end[kMaxGemmParts] = {};  // row tiles of a part and of those before it
+  GemmSchedule schedule;
+  float* partials = nullptr;  // [blocks][kGemmRows * kGemmTokens]
+  uint32_t* flags = nullptr;  // [blocks][2], 0 between launches
+};
+
+// Shared memory of a block: rings of weights as they are stored, and of tiles of activations.
+struct GemmStage {
+  int columns = 0;  // of a unit
+  int scales = 0;   // [kGemmRows][16 bytes]; Q4_K, Q5_K: 12 packed bytes, d, dmin
+  int mins = 0;     // as scales
+  int extra = 0;    // [kGemmRows][extra_row]
+  int extra_row = 0;
+  int blocks = 0;  // [kGemmRows][4 bytes]
+  int bytes = 0;
+  int count = 0;  // stages in the ring
+};
+
+// Values come in pieces of 128 bytes; padding puts the same piece of eight rows into different
+// banks.
+inline constexpr int kValuePiece = 128;
+inline constexpr int kValueRow = kValuePiece + 16;
+
+constexpr GemmStage GemmStageOf(Layout l) {
+  GemmStage s;
+  s.columns = HasNibbles(l) ? 256 : l == Layout::kInt8 ? 128 : 64;
+  s.scales = kGemmRows * kValueRow;
+  s.mins = s.scales + (IsFloat(l) ? 0 : kGemmRows * 16);
+  s.extra = s.mins + (HasMins(l) ? kGemmRows * 16 : 0);
+  s.extra_row = HasBitPlane(l) ? 48 : l == Layout::kQ6_K ? 80 : 0;
+  s.blocks = s.extra + kGemmRows * s.extra_row;
+  s.bytes = s.blocks + (l == Layout::kQ6_K ? kGemmRows * 4 : 0);
+  s.count = s.columns == 256 ? 2 : s.columns == 128 ? 3 : 4;
+  return s;
+}
+
+constexpr bool HasBlockScales(Layout l) { return HasPackedScales(l) || l == Layout::kQ6_K; }
+
+// Rows of factors as float32 pairs, which a warp makes of block scales: 8 pairs and padding.
+inline constexpr int kFactorRow = 72;
+
+struct GemmRings {
+  int tiles = 0;  // of activations
+  int tile_bytes = 0;
+  int tile_count = 0;
+  int weights = 0;
+  int factors = 0;
+  int barriers = 0;
+  int bytes = 0;
+};
+
+constexpr GemmRings GemmRingsOf(Layout l, int tokens) {
+  const GemmStage stage = GemmStageOf(l);
+  const int available = 227 << 10, barriers = 256;
+  GemmRings s;
+  s.tile_bytes = tokens * 128;
+  const int factor_bytes = HasBlockScales(l) ? kGemmRows * kFactorRow : 0;
+  const int rest = available - barriers - factor_bytes - stage.count * stage.bytes;
+  s.tile_count = rest / s.tile_bytes < 8 ? rest / s.tile_bytes : 8;
+  s.weights = s.tile_count * s.tile_bytes;
+  s.factors = s.weights + stage.count * stage.bytes;
+  s.barriers = s.factors + factor_bytes;
+  s.bytes = s.barriers + barriers;
+  return s;
+}
+
+// Layouts that have the kernel: all but F32. In sm90_*.cu, one source for each few layouts.
+template <Layout kLayout>
+cudaError_t LaunchGemmSm90(const GemmSm90Params&, const TileMap&, int tile_tokens,
+                           const GemmLaunch&);
+
+}  // namespace gemma::cuda
+
+#endif  // CC_KERNELS_CUDA_GEMM_PARAMS_H_

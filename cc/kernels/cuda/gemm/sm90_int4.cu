@@ -1,0 +1,10 @@
+#include "cc/kernels/cuda/gemm/sm90_kernel.h"
+
+namespace gemma::cuda {
+
+template cudaError_t LaunchGemmSm90<Layout::kInt4>(const GemmSm90Params&, const TileMap&, int,
+                                                   const GemmLaunch&);
+template cudaError_t LaunchGemmSm90<Layout::kInt4Min>(const GemmSm90Params&, const TileMap&, int,
+                                                      const GemmLaunch&);
+
+}  // namespace gemma::cuda

@@ -1,8 +1,0 @@
-#include "cc/kernels/cuda/gemm_sm90_kernel.h"
-
-namespace gemma::cuda {
-
-template cudaError_t LaunchGemmSm90<Layout::kInt8>(const GemmSm90Params&, const TileMap&, int,
-                                                   const GemmLaunch&);
-
-}  // namespace gemma::cuda

@@ -1,0 +1,211 @@
+// What a matvec launch passes to its kernel (kernel.h), and the launchers, one for each
+// layout.
+#ifndef CC_KERNELS_CUDA_MATVEC_PARAMS_H_
+#define CC_KERNELS_CUDA_MATVEC_PARAMS_H_
+
+#include <cuda_runtime_api.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "cc/kernels/cuda/device/matrix.h"
+
+namespace gemma::cuda {
+
+inline constexpr int kMaxMatvecParts = 4;
+inline constexpr int kMaxMatvecTokens = 8;  // rows of the input, two a token where paired
+// A tile has 32 rows, in two halves of 16, which a warp multiplies one after the other: a half is
+// what the tensor cores take.
+inline constexpr int kTileRows = 32;
+inline constexpr int kHalfRows = 16;
+
+// Rows of one output. Rows 0-15 of a tile come from `first`, 16-31 from `second`; half h of the
+// tile is rows 8h to 8h + 7 of both. In a plain product both are the same matrix and second_row is
+// 16; in a gated one they are gate and up, second_row is 0 and a tile makes 16 outputs.
+struct MatvecPart {
+  Matrix first;
+  Matrix second;
+  int32_t second_row = 0;
+  int32_t tile_step = 0;  // rows of `first` from one tile to the next: 16, or 8 when gated
+  int32_t tile_end = 0;   // tiles of this part and of those before it
+  void* out = nullptr;    // [tokens, rows]
+};
+
+// x_out = (x + branch / rms(branch) * branch_weight) * scalar;  in = x_out / rms(x_out) * weight.
+// One token, as a number or a pair.
+struct FusedNorm {
+  const float* x = nullptr;              // [columns]; null: no fused norm
+  const float* branch = nullptr;         // [columns]; null: x_out = x
+  const float* branch_weight = nullptr;  // [columns]
+  const float* scalar = nullptr;         // one number; null: 1
+  const float* weight = nullptr;         // [columns]
+  float* x_out = nullptr;                // [columns], not x; null when there is no branch
+  float epsilon = 0;
+};
+
+struct MatvecParams {
+  MatvecPart parts[kMaxMatvecParts];
+  int32_t part_count = 0;
+  int32_t columns = 0;  // of the matrices
+  int32_t first_column =
+      0;  // where the launch's units begin: a multiple of 256; not 0 when inputs are cut to fit
+  int32_t units_per_tile = 0;
+  int32_t total_units = 0;
+  int32_t tokens = 0;         // rows of the input: where paired, two a token
+  bool paired = false;        // `in`, and `out` if it is float16, are pairs (activation.h)
+  int32_t group = 0;          // columns that share a scale, of all parts; 0: see float_scales
+  bool float_scales = false;  // one float32 scale (and min) a row, applied when the row is complete
+  bool full_rows = false;  // whole tiles of whole units, and every row of a plane is aligned to 16
+                           // bytes (WholeCopier)
+  bool whole_tiles = false;      // a block never shares a tile with its neighbour
+  bool gated = false;            // out = gelu(first) * second
+  bool half_out = false;         // float16 (activation.h), else float32
+  bool accumulate = false;       // out += (float32 only)
+  float softcap = 0;             // out = softcap * tanh(out / softcap); 0: off
+  const uint16_t* in = nullptr;  // float16 (activation.h) [tokens, in_stride]
+  int64_t in_stride = 0;
+  int64_t out_stride = 0;  // 0: the part's rows
+  FusedNorm norm;
+  float* boundary_sums = nullptr;      // [blocks][kTileRows * kMaxMatvecTokens]
+  uint32_t* boundary_flags = nullptr;  // [blocks], all 0 between launches
+};
+
+// How a product of one or two tokens is streamed (stream.cu).
+struct MatvecStream {
+  int32_t pieces = 0;         // that a row is cut into
+  int32_t piece_columns = 0;  // a multiple of 256, at most kMaxPieceColumns
+  int32_t tiles = 0;
+  int32_t stages = 0;          // of the ring
+  uint32_t* claims = nullptr;  // 0 between launches; not that of the launch before or after
+  // Weights of the product that follows, which are brought into the L2 cache when nothing is left
+  // to claim: memory does not idle while kernels change.
+  struct Range {
+    const std::byte* from = nullptr;  // aligned to 16
+    int64_t bytes = 0;                // a multiple of 16
+  };
+  static constexpr int kMaxRanges = 6;
+  Range next[kMaxRanges];
+};
+
+inline constexpr int kStreamTileRows = 16;
+inline constexpr int kMaxStreamTokens = 2;
+inline constexpr int kStreamOutputs = kStreamTileRows * kMaxStreamTokens;
+inline constexpr int kStreamWarps = 14;  // that multiply
+inline constexpr int kMaxPieceColumns = kStreamWarps * 3 * 128;
+inline constexpr int kMaxStreamStages = 4;
+inline constexpr int kStreamClaims = 4;  // counters, used in turn
+
+struct MatvecLaunch {
+  int blocks = 0;
+  size_t shared_bytes = 0;
+  bool overlap = false;
+  cudaStream_t stream = nullptr;
+};
+
+// Columns of a unit, the piece of a tile that a warp copies (a half at a time) and multiplies.
+constexpr int UnitColumns(Layout l) { return l == Layout::kF32 ? 64 : IsFloat(l) ? 128 : 256; }
+
+// How a warp multiplies quantized weights (multiply.h). For one or two tokens, a lane takes
+// a group of 32 columns, and the columns of the tensor core's result are groups; for more, all
+// lanes take the same group, and the columns are tokens.
+constexpr bool LanesTakeGroups(Layout l, int slots) { return !IsFloat(l) && slots <= 2; }
+
+// Shared memory that half of a unit takes in a warp's ring (copy.h): 16 rows of values, then
+// of what else belongs to them.
+struct StageLayout {
+  int value_bytes = 0;  // of a row
+  int row = 0;          // bytes from one row to the next
+  int scales = 0;       // [16][16 bytes]; Q4_K, Q5_K: 12 packed bytes, d, dmin
+  int mins = 0;         // [16][16 bytes]
+  int extra = 0;        // [16][extra_row bytes]
+  int extra_row = 0;
+  int blocks = 0;  // [16][4 bytes]
+  int bytes = 0;
+};
+
+constexpr StageLayout StageOf(Layout l) {
+  StageLayout s;
+  s.value_bytes = UnitColumns(l) / 32 * ValueBytes(l);
+  // Rows of unquantized weights are padded, those of others permuted (SwizzledChunk), so that reads
+  // meet different banks.
+  s.row = s.value_bytes + (l == Layout::kF32 ? 64 : IsFloat(l) ? 32 : 0);
+  s.scales = kHalfRows * s.row;
+  s.mins = s.scales + (IsFloat(l) ? 0 : kHalfRows * 16);
+  s.extra = s.mins + (HasMins(l) ? kHalfRows * 16 : 0);
+  s.extra_row = HasBitPlane(l) ? 48 : l == Layout::kQ6_K ? 80 : 0;
+  s.blocks = s.extra + kHalfRows * s.extra_row;
+  s.bytes = s.blocks + (l == Layout::kQ6_K ? kHalfRows * 4 : 0);
+  return s;
+}
+
+// Half units in a warp's ring: an even number, so that stages begin with first halves.
+constexpr int RingStages(Layout l, int slots) {
+  return StageOf(l).bytes <= 2560 && slots <= 4 ? 4 : 2;
+}
+
+// Offsets in a block's shared memory, after the ring.
+// Warps that multiply, and one more that adds up their sums: 16 warps may have 128 registers a
+// thread.
+inline constexpr int kMatvecWarps = 15;
+inline constexpr int kMatvecThreads = (kMatvecWarps + 1) * 32;
+inline constexpr int kSliceColumns = 256;  // a launch's first column is a multiple
+// A fused norm keeps the input in registers: pieces of 8 columns.
+inline constexpr int kNormPiecesAThread = 2;
+inline constexpr int kMaxFusedNormColumns = kNormPiecesAThread * (kMatvecThreads - 32) * 8;
+
+struct MatvecShared {
+  int64_t ring = 0;
+  int64_t activations = 0;
+  int64_t activation_stride = 0;  // bytes from one token to the next
+  int64_t sums = 0;
+  int64_t partials = 0;
+  int64_t barriers = 0;
+  int64_t scratch = 0;
+  int64_t bytes = 0;
+};
+constexpr int PartialSlots(int tokens) { return tokens <= 2 ? 4 : 2; }
+// Tokens that a kernel has room for.
+constexpr int TokenSlots(const MatvecParams& p) {
+  return p.tokens <= 2 ? p.tokens : kMaxMatvecTokens;
+}
+constexpr int SumColumns(Layout l) { return l == Layout::kQ6_K ? 16 : 32; }
+
+// What sums start from: a float4 as the four registers of a lane hold it. Where lanes take groups:
+// [4 groups][half, Q6_K only][token, pair of groups]; else [group or half][pair of tokens].
+constexpr int StartsPerGroup(int slots) { return slots <= 2 ? 1 : slots / 2; }
+
+constexpr MatvecShared MatvecSharedOf(Layout layout, int slots, int units_per_tile) {
+  const int64_t columns = int64_t{units_per_tile} * UnitColumns(layout);
+  MatvecShared s;
+  s.activations = int64_t{kMatvecWarps} * RingStages(layout, slots) * StageOf(layout).bytes;
+  s.activation_stride = columns * 2 + 64;  // the 64 puts neighbouring tokens into different banks
+  s.sums = s.activations + slots * s.activation_stride;
+  s.partials =
+      s.sums + (IsFloat(layout) ? 0 : columns / SumColumns(layout) * StartsPerGroup(slots) * 16);
+  s.barriers = s.partials + int64_t{PartialSlots(slots)} * kMatvecWarps * kTileRows * slots * 4;
+  s.scratch = s.barriers + PartialSlots(slots) * 2 * 8;
+  s.bytes = s.scratch + (kMatvecWarps + 1) * 4;
+  return s;
+}
+
+// kInt4 and kInt4Min, compute capability 9.0.
+cudaError_t LaunchMatvecStream(const MatvecParams&, const MatvecStream&, const MatvecLaunch&);
+
+cudaError_t LaunchMatvecInt4(const MatvecParams&, const MatvecLaunch&);
+cudaError_t LaunchMatvecInt4Min(const MatvecParams&, const MatvecLaunch&);
+cudaError_t LaunchMatvecInt5(const MatvecParams&, const MatvecLaunch&);
+cudaError_t LaunchMatvecInt5Min(const MatvecParams&, const MatvecLaunch&);
+cudaError_t LaunchMatvecInt8(const MatvecParams&, const MatvecLaunch&);
+cudaError_t LaunchMatvecQ4K(const MatvecParams&, const MatvecLaunch&);
+cudaError_t LaunchMatvecQ5K(const MatvecParams&, const MatvecLaunch&);
+cudaError_t LaunchMatvecQ6K(const MatvecParams&, const MatvecLaunch&);
+cudaError_t LaunchMatvecF32(const MatvecParams&, const MatvecLaunch&);
+cudaError_t LaunchMatvecF16(const MatvecParams&, const MatvecLaunch&);
+cudaError_t LaunchMatvecBF16(const MatvecParams&, const MatvecLaunch&);
+
+// Any shape of any layout: a warp for every output row, value by value.
+cudaError_t LaunchMatvecAnyShape(const MatvecParams&, const MatvecLaunch&);
+
+}  // namespace gemma::cuda
+
+#endif  // CC_KERNELS_CUDA_MATVEC_PARAMS_H_

@@ -1,0 +1,63 @@
+// The state of the sampling kernel, and the launchers of sample.cu and score.cu.
+#ifndef CC_KERNELS_CUDA_SAMPLING_PARAMS_H_
+#define CC_KERNELS_CUDA_SAMPLING_PARAMS_H_
+
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+
+namespace gemma::cuda {
+
+inline constexpr int kSampleBlocks = 32;
+inline constexpr int kSampleThreads = 256;
+// The threshold of a filter is found 11 bits at a time, of 64: the order-preserving bits of the
+// logit, then ~id.
+inline constexpr int kDigitBits = 11;
+inline constexpr int kDigitBins = 1 << kDigitBits;
+inline constexpr int kDigits = 6;
+
+// Zero at first. A launch leaves histograms and `largest` zero; the barrier's counter only goes up.
+struct SampleState {
+  uint32_t barrier;
+  unsigned long long largest;  // the first key in rank
+  unsigned long long block_mass[kSampleBlocks];
+  unsigned long long histograms[2][kDigits]
+                               [kDigitBins];  // of counts for top_k, of probability for top_p
+};
+
+// The call's sampling parameters, in device memory so that a captured graph reads new ones.
+struct SampleRequest {
+  float temperature;
+  float top_k;
+  float top_p;
+  float min_p;
+  int64_t seed;
+  int64_t position;  // of the drawn token
+};
+
+struct SampleParams {
+  const float* logits = nullptr;  // [vocab]
+  int32_t vocab = 0;
+  const SampleRequest* request = nullptr;
+  SampleState* state = nullptr;
+  int64_t* token = nullptr;
+};
+
+cudaError_t LaunchSample(const SampleParams&, bool overlap, cudaStream_t stream);
+
+struct ScoreParams {
+  const float* logits = nullptr;     // [tokens, vocab]
+  const int64_t* targets = nullptr;  // [tokens], in [-1, vocab)
+  int32_t tokens = 0;
+  int32_t vocab = 0;
+  int32_t top = 0;
+  float* logprobs = nullptr;      // [tokens]; NaN where the target is -1
+  int64_t* top_ids = nullptr;     // [tokens, top]
+  float* top_logprobs = nullptr;  // [tokens, top]
+};
+
+cudaError_t LaunchScore(const ScoreParams&, cudaStream_t stream);
+
+}  // namespace gemma::cuda
+
+#endif  // CC_KERNELS_CUDA_SAMPLING_PARAMS_H_

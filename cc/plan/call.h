@@ -1,0 +1,43 @@
+// One call of a method: its inputs and results as plain data, and the checks that stand between a
+// caller and the kernels. The tensors of docs/formats.md, "Methods", are mapped to these by
+// gemma_delegate.
+#ifndef CC_PLAN_CALL_H_
+#define CC_PLAN_CALL_H_
+
+#include <atomic>
+#include <cstdint>
+#include <span>
+
+#include "absl/status/status.h"
+#include "cc/kernels/operations.h"
+#include "cc/plan/plan.h"
+
+namespace gemma {
+
+struct Call {
+  std::span<const int64_t> tokens;   // 1 to the plan's max_tokens
+  int64_t start = 0;                 // position of the first token
+  bool emit = true;                  // prefill, decode: draw a token
+  Sampling sampling;                 // `position` is set from start and tokens
+  std::span<const int64_t> targets;  // score: as many as tokens; -1 for none
+  // Looked at between steps; null: the call cannot be cancelled.
+  const std::atomic<bool>* cancelled = nullptr;
+};
+
+// Where results go; the memory is the caller's.
+struct CallResults {
+  int64_t* token = nullptr;            // prefill, decode: the drawn id; -1 without emit
+  std::span<float> logprobs = {};      // score: [tokens]
+  std::span<int64_t> top_ids = {};     // score: [tokens, top]
+  std::span<float> top_logprobs = {};  // score: [tokens, top]
+};
+
+// InvalidArgument with the parameter's name, its value and what is allowed.
+absl::Status CheckSampling(const Sampling& sampling);
+
+// Token counts, ids, targets, sampling and the results' sizes against the plan.
+absl::Status CheckCall(const Plan& plan, const Call& call, const CallResults& results);
+
+}  // namespace gemma
+
+#endif  // CC_PLAN_CALL_H_
