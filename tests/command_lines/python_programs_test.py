@@ -65,7 +65,6 @@ PROGRAMS = {
     "third_party.checkpoints.make_lock": {
         *("checkpoint", "repository", "revision", "folder", "output", "overwrite", "progress")
     },
-    "demo.demo": {"print_artifact", "prompt", "max_new_tokens"},
 }
 
 
