@@ -29,9 +29,10 @@ from python.console.progress import Progress
 from python.export import memory_estimate, ptd_writer
 from python.export.build_plan import build_plan
 from python.export.trace import Limits
-from python.export.weight_table import Form, WeightTable, with_forms
+from python.export.weight_table import WeightTable, with_shapes
 from python.export.write_behind import WriteBehind
 from python.model.gemma_config import GemmaConfig, ScaleDtype
+from python.pack.layouts import WeightShape
 from python.plan import plan as p
 from python.quant.recipe import QuantRecipe
 from python.text.gguf_tokenizer import tokenizer_from_gguf
@@ -58,7 +59,7 @@ class PreparedExport:
     config: GemmaConfig
     recipe: QuantRecipe
     plans: tuple[p.Plan, ...]  # in the order of Plan.METHODS
-    forms: Mapping[str, Form]
+    shapes: Mapping[str, WeightShape]
     table: WeightTable
 
     @property
@@ -122,7 +123,7 @@ def prepare_export(
     *,
     progress: MakeProgress = Progress,
 ) -> PreparedExport:
-    """Traces the methods and settles the form of every weight; reads no weight.
+    """Traces the methods and settles the shape of every weight; reads no weight.
 
     Raises:
       UserError: the options, the checkpoint or the recipe do not fit the model.
@@ -134,12 +135,12 @@ def prepare_export(
         for method in p.Plan.METHODS:
             plans.append(build_plan(config, limits, method))
             report.advance(method)
-    forms = table.forms(plans[0].weights)
+    shapes = table.shapes(plans[0].weights)
     return PreparedExport(
         config=config,
         recipe=recipe,
-        plans=tuple(with_forms(plan, forms) for plan in plans),
-        forms=forms,
+        plans=tuple(with_shapes(plan, shapes) for plan in plans),
+        shapes=shapes,
         table=table,
     )
 
@@ -269,7 +270,7 @@ def _make_weights(
             behind.wait_for_room(needed[weight.name])
             if following is not None:
                 table.will_make(following.name)
-            made = table.make(weight.name, prepared.forms[weight.name])
+            made = table.make(weight.name, prepared.shapes[weight.name])
             behind.put(weight.data_key, made.data.data)
             del made
         behind.finish()
@@ -329,7 +330,7 @@ class Sizes:
 def sizes_of(prepared: PreparedExport) -> Sizes:
     """Sizes, without writing anything."""
     return Sizes(
-        weights=sum(form.bytes for form in prepared.forms.values()),
+        weights=sum(shape.bytes for shape in prepared.shapes.values()),
         file=ptd_writer.file_bytes(prepared.blobs),
         session=memory_estimate.session_bytes(prepared.prefill),
         activations=max(memory_estimate.activation_bytes(plan) for plan in prepared.plans),

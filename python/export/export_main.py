@@ -176,16 +176,16 @@ def _prefill_chunk() -> int:
 def weight_list(prepared: export.PreparedExport) -> str:
     """A line a weight: name, shape, what is stored, layout, bits a weight, bytes."""
     rows = [("weight", "shape", "stored", "layout", "bits", "size")]
-    for name, form in prepared.forms.items():
-        group = f" group {form.group}" if form.group else ""
+    for name, shape in prepared.shapes.items():
+        group = f" group {shape.group}" if shape.group else ""
         rows.append(
             (
                 name,
-                f"{form.rows} x {form.columns}",
+                f"{shape.rows} x {shape.columns}",
                 prepared.table.encoding(name),
-                form.layout + group,
-                f"{form.bits_per_weight:.4g}",
-                sizes.format_bytes(form.bytes),
+                shape.layout.name + group,
+                f"{shape.bits_per_weight:.4g}",
+                sizes.format_bytes(shape.bytes),
             )
         )
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -199,12 +199,12 @@ def weight_list(prepared: export.PreparedExport) -> str:
 def summary(prepared: export.PreparedExport) -> str:
     """What the artifact takes."""
     total = export.sizes_of(prepared)
-    bits = 8 * total.weights / sum(form.rows * form.columns for form in prepared.forms.values())
+    bits = 8 * total.weights / sum(shape.rows * shape.columns for shape in prepared.shapes.values())
     limits = prepared.prefill
     size = sizes.format_bytes
     rows = {
         "model": f"{prepared.config.name}, recipe {prepared.recipe.name}",
-        "weights": f"{len(prepared.forms)} in {size(total.weights)}, {bits:.3f} bits a weight",
+        "weights": f"{len(prepared.shapes)} in {size(total.weights)}, {bits:.3f} bits a weight",
         "file": size(total.file),
         "session": f"{size(total.session)} for {limits.max_context} positions",
         "call": f"{size(total.activations)} of activations for {limits.max_tokens} tokens",

@@ -42,7 +42,7 @@ def export_shape() -> None:
         overwrite=FLAGS.overwrite,
         computed_only=True,
     )
-    weights = sum(form.bytes for form in prepared.forms.values())
+    weights = sum(shape.bytes for shape in prepared.shapes.values())
     print(f"{config.name}: plans for {weights / 1e9:.2f} GB of weights, none of which is there")
 
 

@@ -107,13 +107,7 @@ def _weights(artifact: Path, plan: p.Plan) -> dict[str, torch.Tensor]:
     weights = {}
     for weight in plan.weights:
         data = payload.buffers[payload.named_data[weight.data_key].buffer_index]
-        packed = layouts.PackedWeight(
-            layout=weight.layout.name,
-            rows=weight.rows,
-            columns=weight.columns,
-            group=weight.group,
-            data=np.frombuffer(data, dtype=np.uint8),
-        )
+        packed = layouts.PackedWeight(shape=weight.shape, data=np.frombuffer(data, dtype=np.uint8))
         weights[weight.name] = torch.as_tensor(unpack.unpack(packed))
     return weights
 
@@ -166,10 +160,10 @@ def test_another_process_writes_the_same_bytes(artifact: Path, tmp_path: Path) -
 def test_a_recipe_decides_the_layouts(tmp_path: Path, without_lowering: None) -> None:
     prepared = _export(_fake(tmp_path), tmp_path / "artifact", "default")
     for plan in prepared.plans:
-        forms = {w.name: (w.layout, w.group) for w in plan.weights}
-        assert forms["embed_tokens.weight"] == (p.Layout.INT8, CONFIG.hidden_size)
-        assert forms["layers.0.mlp.up_proj.weight"] == (p.Layout.INT4, 32)
-        assert forms["layers.0.input_layernorm.weight"] == (p.Layout.F32, 0)
+        shapes = {w.name: (w.layout, w.group) for w in plan.weights}
+        assert shapes["embed_tokens.weight"] == (p.Layout.INT8, CONFIG.hidden_size)
+        assert shapes["layers.0.mlp.up_proj.weight"] == (p.Layout.INT4, 32)
+        assert shapes["layers.0.input_layernorm.weight"] == (p.Layout.F32, 0)
     weights = _weights(tmp_path / "artifact", prepared.prefill)
     stored = _tensors(CONFIG)["layers.0.mlp.up_proj.weight"].values
     error = (weights["layers.0.mlp.up_proj.weight"] - stored).norm() / stored.norm()

@@ -32,7 +32,7 @@ def test_only_computed_weights_are_written(tmp_path: Path) -> None:
     names = [weight.name for weight in prepared.table.computed(prepared.prefill.weights)]
     assert names and all(name.startswith("rope.") for name in names)
     size = (tmp_path / "artifact" / "model.ptd").stat().st_size
-    assert size < 4096 < sum(form.bytes for form in prepared.forms.values())
+    assert size < 4096 < sum(shape.bytes for shape in prepared.shapes.values())
     manifest = json.loads((tmp_path / "artifact" / "manifest.json").read_text())
     assert {file["name"] for file in manifest["files"]} == {"model.pte", "model.ptd"}
 

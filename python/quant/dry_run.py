@@ -26,11 +26,12 @@ def table(
         ("weight", "shape", "stored", "rule", "becomes", "bits/weight", "bytes")
     ]
     for weight in weights:
-        layout, size = weight.packed()
+        packed = weight.packed()
         rows.append((
             weight.name, " x ".join(map(str, weight.info.shape)), weight.info.encoding,
             _rule(weight, recipe),
-            layout, f"{size * 8 / max(1, weight.info.elements):.3f}", format_bytes(size),
+            packed.layout.name, f"{packed.bytes * 8 / max(1, weight.info.elements):.3f}",
+            format_bytes(packed.bytes),
         ))  # fmt: skip
     return "\n".join((*_aligned(rows), "", *_totals(weights, shards, config, text)))
 
@@ -59,8 +60,8 @@ def _totals(
     elements = sum(weight.info.elements for weight in weights)
     matrices = [weight for weight in weights if len(weight.info.shape) == 2]
     in_matrices = max(1, sum(weight.info.elements for weight in matrices))
-    bits = sum(weight.packed()[1] for weight in matrices) * 8 / in_matrices
-    packed = sum(weight.packed()[1] for weight in weights)
+    bits = sum(weight.packed().bytes for weight in matrices) * 8 / in_matrices
+    packed = sum(weight.packed().bytes for weight in weights)
     sliding, full = kv_cache_bytes(config)
     return [
         f"weights: {len(weights)}, {elements / 1e9:.3f} billion numbers, {bits:.3f} bits each in "

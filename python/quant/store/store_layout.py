@@ -18,7 +18,7 @@ from python.checkpoint.safetensors_reader import DTYPES
 from python.checkpoint.safetensors_writer import TensorHeader, header_bytes
 from python.checkpoint.tensor import TensorInfo
 from python.console.errors import UserError
-from python.pack import layouts
+from python.pack.layouts import Layout, WeightShape
 from python.quant.calibration.calibration import check_calibratable
 from python.quant.recipe import QuantConfig, QuantRecipe, is_quantizable
 
@@ -46,18 +46,14 @@ class StoredWeight:
     def bytes(self) -> int:
         return sum(part.bytes for part in self.parts.values())
 
-    def packed(self) -> tuple[str, int]:
-        """The layout in an artifact and its bytes there."""
-        rows, columns = (1, *self.info.shape)[-2:] if self.info.shape else (1, 1)
+    def packed(self) -> WeightShape:
+        """How it will lie in an artifact."""
         if len(self.info.shape) < 2:
-            return "F32", layouts.blob_bytes("F32", 1, columns, 0)
+            return WeightShape(layout=Layout.F32, rows=1, columns=self.info.elements)
+        rows, columns = self.info.shape
         if self.config is None:
-            return self.info.encoding, layouts.blob_bytes(self.info.encoding, rows, columns, 0)
-        layout = (
-            "INT8" if self.config.bits == 8 else "INT4" if self.config.symmetric else "INT4_MIN"
-        )
-        group = self.config.group_of(self.name, columns)
-        return layout, layouts.blob_bytes(layout, rows, columns, group)
+            return WeightShape(layout=Layout[self.info.encoding], rows=rows, columns=columns)
+        return self.config.shape_of(self.name, rows, columns)
 
 
 @dataclass(frozen=True, kw_only=True)
