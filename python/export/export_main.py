@@ -99,13 +99,13 @@ def export_as_flags_say(model: str) -> None:
             )
         recipe_ = chosen_recipe(checkpoint, config, FLAGS.recipe)
         if FLAGS.dry_run:
-            planned = export.plan_export(
+            prepared = export.prepare_export(
                 checkpoint, config, recipe_, options, progress=stages.begin
             )
-            print(f"{weight_list(planned)}\n{summary(planned)}")
+            print(f"{weight_list(prepared)}\n{summary(prepared)}")
             return
         output = main.user_path(FLAGS.output)
-        planned = export.export_artifact(
+        prepared = export.export_artifact(
             checkpoint,
             config,
             recipe_,
@@ -117,7 +117,7 @@ def export_as_flags_say(model: str) -> None:
     seconds = time.monotonic() - started
     if FLAGS.timings is not None:
         stages.write(main.user_path(FLAGS.timings), seconds)
-    print(f"{output}: exported in {sizes.format_duration(seconds)}\n{summary(planned)}")
+    print(f"{output}: exported in {sizes.format_duration(seconds)}\n{summary(prepared)}")
 
 
 class _Stages:
@@ -173,19 +173,19 @@ def _prefill_chunk() -> int:
     return int(chunk)
 
 
-def weight_list(planned: export.ExportPlan) -> str:
+def weight_list(prepared: export.PreparedExport) -> str:
     """A line a weight: name, shape, what is stored, layout, bits a weight, bytes."""
     rows = [("weight", "shape", "stored", "layout", "bits", "size")]
-    for name, form in planned.forms.items():
-        group = f" group {form.group}" if form.group else ""
+    for name, shape in prepared.shapes.items():
+        group = f" group {shape.group}" if shape.group else ""
         rows.append(
             (
                 name,
-                f"{form.rows} x {form.columns}",
-                planned.table.encoding(name),
-                form.layout + group,
-                f"{form.bits_per_weight:.4g}",
-                sizes.format_bytes(form.bytes),
+                f"{shape.rows} x {shape.columns}",
+                prepared.table.encoding(name),
+                shape.layout.name + group,
+                f"{shape.bits_per_weight:.4g}",
+                sizes.format_bytes(shape.bytes),
             )
         )
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -196,15 +196,15 @@ def weight_list(planned: export.ExportPlan) -> str:
     return "\n".join(lines)
 
 
-def summary(planned: export.ExportPlan) -> str:
+def summary(prepared: export.PreparedExport) -> str:
     """What the artifact takes."""
-    total = export.sizes_of(planned)
-    bits = 8 * total.weights / sum(form.rows * form.columns for form in planned.forms.values())
-    limits = planned.prefill
+    total = export.sizes_of(prepared)
+    bits = 8 * total.weights / sum(shape.rows * shape.columns for shape in prepared.shapes.values())
+    limits = prepared.prefill
     size = sizes.format_bytes
     rows = {
-        "model": f"{planned.config.name}, recipe {planned.recipe.name}",
-        "weights": f"{len(planned.forms)} in {size(total.weights)}, {bits:.3f} bits a weight",
+        "model": f"{prepared.config.name}, recipe {prepared.recipe.name}",
+        "weights": f"{len(prepared.shapes)} in {size(total.weights)}, {bits:.3f} bits a weight",
         "file": size(total.file),
         "session": f"{size(total.session)} for {limits.max_context} positions",
         "call": f"{size(total.activations)} of activations for {limits.max_tokens} tokens",

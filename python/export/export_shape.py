@@ -33,7 +33,7 @@ def export_shape() -> None:
         or min(export.DEFAULT_PREFILL_CHUNK, FLAGS.max_seq_len),
         kv_cache_dtype="bfloat16",
     )
-    planned = export.export_artifact(
+    prepared = export.export_artifact(
         checkpoint,
         export.read_config(checkpoint),
         recipe(FLAGS.recipe, config.num_layers, main.user_path(".")),
@@ -42,7 +42,7 @@ def export_shape() -> None:
         overwrite=FLAGS.overwrite,
         computed_only=True,
     )
-    weights = sum(form.bytes for form in planned.forms.values())
+    weights = sum(shape.bytes for shape in prepared.shapes.values())
     print(f"{config.name}: plans for {weights / 1e9:.2f} GB of weights, none of which is there")
 
 

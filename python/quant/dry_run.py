@@ -7,7 +7,7 @@ from python.model.gemma_config import AttentionConfig, GemmaConfig
 from python.quant.calibration import calibration
 from python.quant.calibration.calibration_text import CalibrationText
 from python.quant.recipe import QuantRecipe
-from python.quant.store.store_layout import PlannedShard, PlannedWeight
+from python.quant.store.store_layout import Shard, StoredWeight
 
 _KV_BYTES = 2  # bfloat16
 # What the process itself takes beside weights: the interpreter, torch, and slabs in flight.
@@ -15,8 +15,8 @@ _PROCESS_BYTES = 500_000_000
 
 
 def table(
-    weights: tuple[PlannedWeight, ...],
-    shards: tuple[PlannedShard, ...],
+    weights: tuple[StoredWeight, ...],
+    shards: tuple[Shard, ...],
     recipe: QuantRecipe,
     config: GemmaConfig,
     text: CalibrationText | None = None,
@@ -26,16 +26,17 @@ def table(
         ("weight", "shape", "stored", "rule", "becomes", "bits/weight", "bytes")
     ]
     for weight in weights:
-        layout, size = weight.packed()
+        packed = weight.packed()
         rows.append((
             weight.name, " x ".join(map(str, weight.info.shape)), weight.info.encoding,
             _rule(weight, recipe),
-            layout, f"{size * 8 / max(1, weight.info.elements):.3f}", format_bytes(size),
+            packed.layout.name, f"{packed.bytes * 8 / max(1, weight.info.elements):.3f}",
+            format_bytes(packed.bytes),
         ))  # fmt: skip
     return "\n".join((*_aligned(rows), "", *_totals(weights, shards, config, text)))
 
 
-def _rule(weight: PlannedWeight, recipe: QuantRecipe) -> str:
+def _rule(weight: StoredWeight, recipe: QuantRecipe) -> str:
     if weight.rule is None:
         return "kept: never quantized"
     text = f"{weight.rule}: {recipe.rules[weight.rule].pattern}"
@@ -51,16 +52,16 @@ def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
 
 
 def _totals(
-    weights: tuple[PlannedWeight, ...],
-    shards: tuple[PlannedShard, ...],
+    weights: tuple[StoredWeight, ...],
+    shards: tuple[Shard, ...],
     config: GemmaConfig,
     text: CalibrationText | None,
 ) -> list[str]:
     elements = sum(weight.info.elements for weight in weights)
     matrices = [weight for weight in weights if len(weight.info.shape) == 2]
     in_matrices = max(1, sum(weight.info.elements for weight in matrices))
-    bits = sum(weight.packed()[1] for weight in matrices) * 8 / in_matrices
-    packed = sum(weight.packed()[1] for weight in weights)
+    bits = sum(weight.packed().bytes for weight in matrices) * 8 / in_matrices
+    packed = sum(weight.packed().bytes for weight in weights)
     sliding, full = kv_cache_bytes(config)
     return [
         f"weights: {len(weights)}, {elements / 1e9:.3f} billion numbers, {bits:.3f} bits each in "
@@ -75,7 +76,7 @@ def _totals(
 
 
 def peak_bytes(
-    weights: tuple[PlannedWeight, ...], config: GemmaConfig, text: CalibrationText | None = None
+    weights: tuple[StoredWeight, ...], config: GemmaConfig, text: CalibrationText | None = None
 ) -> int:
     """The most memory that quantizing holds: a weight as stored, as int8 and as parts; and where
     it is calibrated, what calibration holds beside it.
@@ -90,7 +91,7 @@ def peak_bytes(
 
 
 def _calibration_bytes(
-    weight: PlannedWeight, config: GemmaConfig, text: CalibrationText | None
+    weight: StoredWeight, config: GemmaConfig, text: CalibrationText | None
 ) -> int:
     if text is None or weight.config is None or not weight.config.calibrated:
         return 0

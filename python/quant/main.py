@@ -58,8 +58,8 @@ def program() -> None:
         store.check_text(rules, given=_TEXT.value is not None)
         text = _text(checkpoint)
         if _DRY_RUN.value:
-            weights = store_layout.plan_weights(checkpoint, rules)
-            shards = store_layout.plan_shards(weights, _SHARD.value)
+            weights = store_layout.lay_out_weights(checkpoint, rules)
+            shards = store_layout.lay_out_shards(weights, _SHARD.value)
             print(dry_run.table(weights, shards, rules, checkpoint.config, text))
             return
         output = main.user_path(_OUTPUT.value or "")
