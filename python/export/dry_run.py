@@ -18,30 +18,30 @@ from python.export import export, memory_estimate
 _COLUMNS = ("weight", "shape", "stored", "layout", "group", "bits_per_weight", "bytes")
 
 
-def listing(planned: export.ExportPlan, checkpoint: Path, output: Path) -> Listing:
+def listing(prepared: export.PreparedExport, checkpoint: Path, output: Path) -> Listing:
     """The whole dry run. `problem` says why the export itself would fail here."""
-    needs = export_needs(planned, output)
+    needs = export_needs(prepared, output)
     return Listing(
         kind="dry run of an export",
         path=str(checkpoint),
-        facts=facts(planned),
+        facts=facts(prepared),
         tables={
-            "weights": _weights(planned),
-            "does it fit": fit.table((*needs, *run_needs(planned))),
+            "weights": _weights(prepared),
+            "does it fit": fit.table((*needs, *run_needs(prepared))),
         },
         problem=fit.problem(needs),
     )
 
 
-def facts(planned: export.ExportPlan) -> dict[str, object]:
+def facts(prepared: export.PreparedExport) -> dict[str, object]:
     """What the artifact takes."""
-    total = export.sizes_of(planned)
-    elements = sum(form.rows * form.columns for form in planned.forms.values())
-    limits = planned.prefill
+    total = export.sizes_of(prepared)
+    elements = sum(shape.rows * shape.columns for shape in prepared.shapes.values())
+    limits = prepared.prefill
     return {
-        "model": planned.config.name,
-        "recipe": planned.recipe.name,
-        "weights": len(planned.forms),
+        "model": prepared.config.name,
+        "recipe": prepared.recipe.name,
+        "weights": len(prepared.shapes),
         "weight_bytes": total.weights,
         "bits_per_weight": bits_per_weight(total.weights, elements),
         "file_bytes": total.file,
@@ -52,26 +52,26 @@ def facts(planned: export.ExportPlan) -> dict[str, object]:
     }
 
 
-def export_needs(planned: export.ExportPlan, output: Path) -> tuple[fit.Need, ...]:
+def export_needs(prepared: export.PreparedExport, output: Path) -> tuple[fit.Need, ...]:
     """What the export itself needs of this machine."""
     disk = fit.Need(
         what=f"disk at {output}",
-        needed=export.disk_bytes(planned),
+        needed=export.disk_bytes(prepared),
         available=machine.free_disk(output),
         remedy="make room, or name another --output",
     )
     memory = fit.Need(
         what="memory to export",
-        needed=memory_estimate.export_bytes(planned.weight_sizes),
+        needed=memory_estimate.export_bytes(prepared.weight_sizes),
         available=machine.available_memory(),
         remedy="end other programs, or export on a larger machine: the artifact is the same",
     )
     return disk, memory
 
 
-def run_needs(planned: export.ExportPlan) -> tuple[fit.Need, ...]:
+def run_needs(prepared: export.PreparedExport) -> tuple[fit.Need, ...]:
     """What the runner needs for one session, on this machine's CPU and on its GPU if it has one."""
-    total = export.sizes_of(planned)
+    total = export.sizes_of(prepared)
     needed = total.weights + total.session + total.activations
     remedy = "lower --max_seq_len or --max_prefill_chunk, or use a recipe of fewer bits"
     needs = [
@@ -90,10 +90,10 @@ def run_needs(planned: export.ExportPlan) -> tuple[fit.Need, ...]:
     return tuple(needs)
 
 
-def _weights(planned: export.ExportPlan) -> Table:
+def _weights(prepared: export.PreparedExport) -> Table:
     rows = tuple(
-        (name, f"{form.rows} x {form.columns}", planned.table.encoding(name), form.layout,
-         form.group or None, round(form.bits_per_weight, 4), form.bytes)
-        for name, form in planned.forms.items()
+        (name, f"{shape.rows} x {shape.columns}", prepared.table.encoding(name), shape.layout.name,
+         shape.group or None, round(shape.bits_per_weight, 4), shape.bytes)
+        for name, shape in prepared.shapes.items()
     )  # fmt: skip
     return Table(columns=_COLUMNS, rows=rows)

@@ -104,11 +104,11 @@ def export_as_flags_say(model: str) -> None:
         recipe_ = chosen_recipe(checkpoint, config, FLAGS.recipe)
         _tell_about(checkpoint, config, recipe_, model)
         if FLAGS.dry_run:
-            _print_dry_run(export.plan_export(
+            _print_dry_run(export.prepare_export(
                 checkpoint, config, recipe_, options, progress=stages.begin
             ))  # fmt: skip
             return
-        planned = export.export_artifact(
+        prepared = export.export_artifact(
             checkpoint,
             config,
             recipe_,
@@ -121,7 +121,7 @@ def export_as_flags_say(model: str) -> None:
     seconds = time.monotonic() - started
     if FLAGS.timings is not None:
         stages.write(FLAGS.timings, seconds)
-    print(f"{FLAGS.output}: exported in {sizes.format_duration(seconds)}\n{summary(planned)}")
+    print(f"{FLAGS.output}: exported in {sizes.format_duration(seconds)}\n{summary(prepared)}")
 
 
 def _tell_about(
@@ -134,10 +134,10 @@ def _tell_about(
         main.note(note)
 
 
-def _print_dry_run(planned: export.ExportPlan) -> None:
+def _print_dry_run(prepared: export.PreparedExport) -> None:
     """Prints the plan and the verdict. Raises UserError where the export would not fit."""
-    output = main.user_path(planned.config.name) if FLAGS.output is None else FLAGS.output
-    found = dry_run.listing(planned, FLAGS.checkpoint, output)
+    output = main.user_path(prepared.config.name) if FLAGS.output is None else FLAGS.output
+    found = dry_run.listing(prepared, FLAGS.checkpoint, output)
     print(listing.to_json(found) if FLAGS.format == "json" else listing.to_text(found))
     if found.problem is not None:
         raise UserError(found.problem)
@@ -204,15 +204,15 @@ def _options(config: GemmaConfig) -> export.Options:
     return options
 
 
-def summary(planned: export.ExportPlan) -> str:
+def summary(prepared: export.PreparedExport) -> str:
     """What the artifact takes."""
-    total = export.sizes_of(planned)
-    bits = 8 * total.weights / sum(form.rows * form.columns for form in planned.forms.values())
-    limits = planned.prefill
+    total = export.sizes_of(prepared)
+    bits = 8 * total.weights / sum(shape.rows * shape.columns for shape in prepared.shapes.values())
+    limits = prepared.prefill
     size = sizes.format_bytes
     return listing.aligned([
-        ("model", f"{planned.config.name}, recipe {planned.recipe.name}"),
-        ("weights", f"{len(planned.forms)} in {size(total.weights)}, {bits:.3f} bits a weight"),
+        ("model", f"{prepared.config.name}, recipe {prepared.recipe.name}"),
+        ("weights", f"{len(prepared.shapes)} in {size(total.weights)}, {bits:.3f} bits a weight"),
         ("file", size(total.file)),
         ("session", f"{size(total.session)} for {limits.max_context} positions"),
         ("call", f"{size(total.activations)} of activations for {limits.max_tokens} tokens"),

@@ -39,7 +39,7 @@ def export_shape() -> None:
         or min(export.DEFAULT_PREFILL_CHUNK, FLAGS.max_seq_len),
         kv_cache_dtype="bfloat16",
     )
-    planned = export.export_artifact(
+    prepared = export.export_artifact(
         checkpoint,
         export.read_config(checkpoint),
         recipe(FLAGS.recipe, config.num_layers, main.user_path(".")),
@@ -49,7 +49,7 @@ def export_shape() -> None:
         computed_only=True,
         note=main.note,
     )
-    weights = sum(form.bytes for form in planned.forms.values())
+    weights = sum(shape.bytes for shape in prepared.shapes.values())
     print(f"{config.name}: plans for {weights / 1e9:.2f} GB of weights, none of which is there")
 
 

@@ -10,7 +10,7 @@ from python.model.gemma_config import AttentionConfig, GemmaConfig
 from python.quant.calibration import calibration
 from python.quant.calibration.calibration_text import CalibrationText
 from python.quant.recipe import QuantRecipe
-from python.quant.store.store_layout import PlannedShard, PlannedWeight
+from python.quant.store.store_layout import Shard, StoredWeight
 
 _KV_BYTES = 2  # bfloat16
 # What the process itself takes beside weights: the interpreter, torch, and slabs in flight.
@@ -20,8 +20,8 @@ _PROCESS_BYTES = 500_000_000
 def listing(
     checkpoint: Path,
     output: Path,
-    weights: tuple[PlannedWeight, ...],
-    shards: tuple[PlannedShard, ...],
+    weights: tuple[StoredWeight, ...],
+    shards: tuple[Shard, ...],
     recipe: QuantRecipe,
     config: GemmaConfig,
     text: CalibrationText | None = None,
@@ -38,8 +38,8 @@ def listing(
 
 
 def _facts(
-    weights: tuple[PlannedWeight, ...],
-    shards: tuple[PlannedShard, ...],
+    weights: tuple[StoredWeight, ...],
+    shards: tuple[Shard, ...],
     recipe: QuantRecipe,
     config: GemmaConfig,
 ) -> dict[str, object]:
@@ -54,13 +54,13 @@ def _facts(
         "weights": len(weights),
         "parameters": sum(weight.info.elements for weight in weights),
         "bits_per_weight_of_matrices": bits_per_weight(
-            sum(weight.packed()[1] for weight in matrices),
+            sum(weight.packed().bytes for weight in matrices),
             sum(weight.info.elements for weight in matrices),
         ),
         "checkpoint_bytes": sum(weight.info.bytes for weight in weights),
         "shards": len(shards),
         "file_bytes": sum(shard.bytes for shard in shards),
-        "artifact_weight_bytes": sum(weight.packed()[1] for weight in weights),
+        "artifact_weight_bytes": sum(weight.packed().bytes for weight in weights),
         "window_cache_bytes": sliding,
         "cache_of_1024_tokens_bytes": full,
     }
@@ -68,8 +68,8 @@ def _facts(
 
 def _needs(
     output: Path,
-    weights: tuple[PlannedWeight, ...],
-    shards: tuple[PlannedShard, ...],
+    weights: tuple[StoredWeight, ...],
+    shards: tuple[Shard, ...],
     config: GemmaConfig,
     text: CalibrationText | None,
 ) -> tuple[fit.Need, ...]:
@@ -88,19 +88,20 @@ def _needs(
     return disk, memory
 
 
-def _weights(weights: tuple[PlannedWeight, ...], recipe: QuantRecipe) -> Table:
+def _weights(weights: tuple[StoredWeight, ...], recipe: QuantRecipe) -> Table:
     rows = []
     for weight in weights:
-        layout, size = weight.packed()
+        packed = weight.packed()
         rows.append((
             weight.name, " x ".join(map(str, weight.info.shape)), weight.info.encoding,
-            _rule(weight, recipe), layout, bits_per_weight(size, weight.info.elements), size,
+            _rule(weight, recipe), packed.layout.name,
+            bits_per_weight(packed.bytes, weight.info.elements), packed.bytes,
         ))  # fmt: skip
     columns = ("weight", "shape", "stored", "rule", "becomes", "bits_per_weight", "bytes")
     return Table(columns=columns, rows=tuple(rows))
 
 
-def _rule(weight: PlannedWeight, recipe: QuantRecipe) -> str:
+def _rule(weight: StoredWeight, recipe: QuantRecipe) -> str:
     if weight.rule is None:
         return "kept: never quantized"
     text = f"{weight.rule}: {recipe.rules[weight.rule].pattern}"
@@ -108,7 +109,7 @@ def _rule(weight: PlannedWeight, recipe: QuantRecipe) -> str:
 
 
 def peak_bytes(
-    weights: tuple[PlannedWeight, ...], config: GemmaConfig, text: CalibrationText | None = None
+    weights: tuple[StoredWeight, ...], config: GemmaConfig, text: CalibrationText | None = None
 ) -> int:
     """The most memory that quantizing holds: a weight as stored, as int8 and as parts; and where
     it is calibrated, what calibration holds beside it.
@@ -123,7 +124,7 @@ def peak_bytes(
 
 
 def _calibration_bytes(
-    weight: PlannedWeight, config: GemmaConfig, text: CalibrationText | None
+    weight: StoredWeight, config: GemmaConfig, text: CalibrationText | None
 ) -> int:
     if text is None or weight.config is None or not weight.config.calibrated:
         return 0

@@ -82,8 +82,8 @@ def _print_dry_run(
     checkpoint: HuggingFaceCheckpoint, rules: recipe.QuantRecipe, text: CalibrationText | None
 ) -> None:
     """Prints the plan and the verdict. Raises UserError where the run would not fit."""
-    weights = store_layout.plan_weights(checkpoint, rules)
-    shards = store_layout.plan_shards(weights, _SHARD.value)
+    weights = store_layout.lay_out_weights(checkpoint, rules)
+    shards = store_layout.lay_out_shards(weights, _SHARD.value)
     output = _OUTPUT.value or main.user_path(f"{checkpoint.config.name}_{rules.name}")
     config = checkpoint.config
     found = dry_run.listing(checkpoint.path, output, weights, shards, rules, config, text)

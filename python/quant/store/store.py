@@ -7,7 +7,7 @@ IntxUnpackedToInt8Tensor, as torchao's flatten_tensor_state_dict writes them. qu
 by which recipe.
 
 Interrupted at any moment, the partial folder holds whole weights up to a journalled byte, and the
-same plan continues there; the finished bytes are the same as those of a run without interruption.
+same layout continues there; the finished bytes are the same as those of a run without interruption.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ from python.quant import recipe as recipes
 from python.quant.calibration.calibration_text import CalibrationText
 from python.quant.recipe import QuantRecipe
 from python.quant.store import store_layout
-from python.quant.store.store_layout import PlannedShard
+from python.quant.store.store_layout import Shard
 from python.quant.store.weight_parts import WeightParts
 
 MARKER = "quantization.json"
@@ -78,8 +78,8 @@ def quantize_checkpoint(
     `text` must be given where the recipe needs one, and only there.
     """
     check_text(recipe, given=text is not None)
-    weights = store_layout.plan_weights(checkpoint, recipe)
-    shards = store_layout.plan_shards(weights, settings.shard_bytes)
+    weights = store_layout.lay_out_weights(checkpoint, recipe)
+    shards = store_layout.lay_out_shards(weights, settings.shard_bytes)
     _check_places(checkpoint.path, output)
     partial = atomic_write.partial_path(output)
     _refuse_unfinished(partial, settings, len(weights))
@@ -200,7 +200,7 @@ def _fingerprint(
 
 def _write_shards(
     parts: WeightParts,
-    shards: tuple[PlannedShard, ...],
+    shards: tuple[Shard, ...],
     folder: Path,
     journal: _Journal,
     progress_mode: str,
@@ -229,7 +229,7 @@ def _write_shards(
 
 def _write_shard(
     parts: WeightParts,
-    shard: PlannedShard,
+    shard: Shard,
     number: int,
     path: Path,
     journal: _Journal,
@@ -245,8 +245,8 @@ def _write_shard(
         unsynchronized = 0
         for position, weight in enumerate(shard.weights[done:], start=done + 1):
             tensors = parts.parts_of(weight)
-            for name, planned in weight.parts.items():
-                write_tensor(file, name, tensors[name], planned)
+            for name, header in weight.parts.items():
+                write_tensor(file, name, tensors[name], header)
             del tensors
             progress.advance(weight.name, bytes_done=weight.info.bytes)
             unsynchronized += weight.bytes
