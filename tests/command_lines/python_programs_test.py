@@ -105,8 +105,10 @@ def test_the_version_and_an_unknown_flag(module: str) -> None:
 def test_an_export_that_is_killed_leaves_what_the_next_one_names(tmp_path: Path) -> None:
     source, output = tmp_path / "tiny", tmp_path / "artifact"
     assert _run("python.export.testing.make_tiny_checkpoint", f"--output={source}")[0] == 0
-    arguments = (f"--checkpoint={source}", f"--output={output}", "--recipe=none")
-    arguments += ("--max_seq_len=64", "--progress=none")
+    arguments = (
+        *(f"--checkpoint={source}", f"--output={output}", "--recipe=none", "--max_seq_len=64"),
+        "--progress=none",
+    )
     command, environment = _command("python.export.gemma4_31b", *arguments)
     process = subprocess.Popen(command, env=environment)
     partial = tmp_path / "artifact.partial"
