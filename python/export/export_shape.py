@@ -1,7 +1,9 @@
-"""Exports a model's plans and rope tables without any weight, for measuring a model whose checkpoint is not at hand.
+"""Exports a model's plans and rope tables without any weight, to measure one without a checkpoint.
 
-./bazelw run //python/export:export_shape -- --model gemma4_31b --max_seq_len 8k --output DIR
-./bazelw run //cc/runner -- bench --model DIR --random_weights
+    ./bazelw run //python/export:export_shape -- --model gemma4_31b --max_seq_len 8k --output DIR
+    ./bazelw run //cc/runner -- bench --model DIR --random_weights
+
+The checkpoint's names and shapes are those of the published model; nothing else of it is needed.
 """
 
 from __future__ import annotations
