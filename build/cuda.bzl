@@ -6,6 +6,8 @@ in symbols, are those of the source (--objdir-as-tempdir, -frandom-seed).
 """
 
 load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
+load("@bazel_skylib//rules:native_binary.bzl", "native_test")
+load("@rules_cc//cc:cc_binary.bzl", "cc_binary")
 load("@rules_cc//cc:cc_library.bzl", "cc_library")
 load("@rules_cc//cc:cc_test.bzl", "cc_test")
 load("@rules_cc//cc:find_cc_toolchain.bzl", "find_cc_toolchain", "use_cc_toolchain")
@@ -132,7 +134,7 @@ def cuda_module(name, srcs = [], hdrs = [], deps = [], cuda_deps = [], copts = [
     )
 
 def cuda_test(name, srcs, deps = [], cuda_deps = [], size = "medium", visibility = None, shard_count = None):
-    """A test of modules on a GPU, and, as `emulated_` + name, of the same on the CPU.
+    """A test of modules on a GPU, and, as `emulated_` + name, tagged `emulated`, of the same on the CPU.
 
     Args:
       name: the test.
@@ -156,21 +158,39 @@ def cuda_test(name, srcs, deps = [], cuda_deps = [], size = "medium", visibility
         srcs = srcs,
         copts = ["-Wno-unknown-pragmas"],
         shard_count = shard_count,
+        tags = ["emulated"],
         deps = deps + [_emulated(dep) for dep in cuda_deps] + ["@googletest//:gtest_main"],
     )
 
-def gpu_test(name, deps = [], tags = [], **kwargs):
-    """A cc_test on gtest that needs a GPU: tagged `gpu`, and skipped, visibly, where there is none.
+def gpu_test(name, deps = [], size = "medium", tags = [], visibility = None, **kwargs):
+    """A test on gtest that needs a GPU: NAME_program is built everywhere; Bazel skips NAME, which runs it, without a GPU.
+
+    A test that was started fails where no GPU can be used, so none ever passes without one.
 
     Args:
       name: the test.
       deps: C++ libraries; the main function comes from here.
-      tags: tags of the test.
-      **kwargs: passed on to cc_test.
+      size: size of the test.
+      tags: tags of the test; `gpu` is added.
+      visibility: visibility of the test and of its program.
+      **kwargs: passed on to cc_binary.
     """
-    cc_test(
-        name = name,
-        tags = tags + ["gpu"],
+    cc_binary(
+        name = name + "_program",
+        testonly = True,
+        visibility = visibility,
         deps = deps + ["//build/gpu:test_main"],
         **kwargs
+    )
+    native_test(
+        name = name,
+        size = size,
+        src = name + "_program",
+        out = name,
+        tags = tags + ["gpu"],
+        target_compatible_with = select({
+            "@local_gpu//:is_present": [],
+            "//conditions:default": ["@platforms//:incompatible"],
+        }),
+        visibility = visibility,
     )

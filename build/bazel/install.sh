@@ -41,15 +41,25 @@ check_prerequisites() {
     command -v "$tool" > /dev/null || die "no Bazel >= 7 is on the PATH and this machine has no $tool to install one" \
       "from Debian's packages: put bazelisk on the PATH"
   done
-  for tool in tar xz sha256sum g++; do
+  for tool in tar sha256sum g++; do
     command -v "$tool" > /dev/null || die "$tool is missing: install it, $remedy"
   done
-  python3 -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2> /dev/null ||
-    die "python3 >= 3.11 with the venv module is missing: install it"
+  find_python
   keyring=$(find /usr/share/keyrings -name 'debian-archive-keyring.*' 2> /dev/null | sort | tail -n 1)
   [[ -n $keyring ]] || die "Debian's archive keyring is missing: install debian-archive-keyring, $remedy"
   mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -v security | head -n 1)
   [[ -n $mirror ]] || die "apt names no Debian mirror: set one up, $remedy"
+}
+
+# Sets python to an interpreter that builds can use: as @python_interpreter chooses one (third_party/python).
+find_python() {
+  local versions
+  mapfile -t versions < <(grep -v '^#' "$here/third_party/python/versions.txt")
+  for python in ${GEMMA_PYTHON:-python3 "${versions[@]/#/python}"}; do
+    ! "$python" -c 'import ensurepip, sys; sys.exit("%d.%d" % sys.version_info[:2] not in sys.argv)' \
+      "${versions[@]}" 2> /dev/null || return 0
+  done
+  die "no Python of ${versions[*]} with its venv module is here: install it (Debian: python3-venv)"
 }
 
 # apt-get with a state of its own: it sees no installed package and changes none.
@@ -101,7 +111,9 @@ unpack_sources() {
   files=$(fetch --download-only source "${forky_sources[@]}")
   mkdir "$prefix/sources"
   for file in $files; do
-    [[ $file != *.orig.tar.* ]] || tar -xf "$archives/$file" -C "$prefix/sources"
+    # Python reads .tar.xz without the program xz.
+    [[ $file != *.orig.tar.* ]] || "$python" -m tarfile -e "$archives/$file" "$prefix/sources" ||
+      die "$python could not unpack $file: is its lzma module there?"
   done
 }
 

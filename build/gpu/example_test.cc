@@ -1,4 +1,4 @@
-// Two tests that need a GPU to run, for skipped_tests_test.py.
+// Two tests that need a GPU to run, for test_main_test.py.
 #include <gtest/gtest.h>
 
 namespace {

@@ -1,12 +1,10 @@
-// The main function of tests that need a GPU. Without one every test is skipped, each by itself, so
-// that the report counts what did not run; with GEMMA_REQUIRE_GPU=1, on a machine that must have
-// one, that is a failure.
+// The main function of tests that need a GPU. Bazel does not start them on a machine without one
+// (gpu_test of build/cuda.bzl); where none can be used all the same, that is a failure: no test
+// passes that did not run.
 #include <cuda_runtime_api.h>
 #include <gtest/gtest.h>
 
 #include <cstdio>
-#include <cstdlib>
-#include <cstring>
 #include <string>
 
 namespace {
@@ -19,33 +17,15 @@ std::string MissingGpu() {
   return count > 0 ? "" : "there is none";
 }
 
-class SkipEveryTest final : public testing::EmptyTestEventListener {
- public:
-  explicit SkipEveryTest(std::string reason) : reason_(std::move(reason)) {}
-
-  // A skip in a global environment would leave the tests "completed" in the report.
-  void OnTestStart(const testing::TestInfo&) override { GTEST_SKIP() << "no GPU: " << reason_; }
-
- private:
-  const std::string reason_;
-};
-
-bool GpuIsRequired() {
-  const char* required = std::getenv("GEMMA_REQUIRE_GPU");
-  return required != nullptr && std::strcmp(required, "1") == 0;
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
   const std::string missing = MissingGpu();
-  if (!missing.empty() && GpuIsRequired()) {
-    std::fprintf(stderr, "GEMMA_REQUIRE_GPU=1, but no GPU can be used: %s\n", missing.c_str());
-    return 1;
-  }
   if (!missing.empty()) {
-    testing::UnitTest::GetInstance()->listeners().Append(new SkipEveryTest(missing));
+    std::fprintf(stderr, "no GPU can be used: %s (skip: bazel test --@local_gpu//:present=false)\n",
+                 missing.c_str());
+    return 1;
   }
   return RUN_ALL_TESTS();
 }
