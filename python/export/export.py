@@ -47,7 +47,7 @@ PROGRAM_FILE, WEIGHTS_FILE, TOKENIZER_FILE = "model.pte", "model.ptd", "tokenize
 _EMBEDDING = "embed_tokens.weight"
 _SCALE_DTYPES: Mapping[str, ScaleDtype] = {"F16": "float16", "BF16": "bfloat16"}
 _VERSIONED = ("executorch", "torch")
-_PROGRAM_SPACE = 8 << 20  # more than the program and the manifest take
+_BESIDE_WEIGHTS = 24 << 20  # more than the program, the tokenizer and the manifest take
 
 MakeProgress = Callable[..., AbstractContextManager[Progress]]
 
@@ -201,7 +201,7 @@ def disk_bytes(prepared: PreparedExport) -> int:
 
 def _disk_bytes(weights: Sequence[p.Weight]) -> int:
     blobs = [ptd_writer.Blob(key=w.data_key, bytes=w.bytes) for w in weights]
-    return ptd_writer.file_bytes(blobs) + _PROGRAM_SPACE
+    return ptd_writer.file_bytes(blobs) + _BESIDE_WEIGHTS
 
 
 def read_tokenizer(source: TokenizerSource | None, config: GemmaConfig) -> TokenizerData | None:
