@@ -1,6 +1,5 @@
 // The program of an artifact folder (model.pte), read, verified and checked, with the plans of its
-// methods. It takes neither weights nor memory for them, so it is also how people look into an
-// artifact.
+// methods. Loads no weights, so `runner inspect` uses it too.
 #ifndef CC_ENGINE_ARTIFACT_PROGRAM_H_
 #define CC_ENGINE_ARTIFACT_PROGRAM_H_
 

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cmath>
 #include <mutex>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -161,10 +162,24 @@ class EngineImpl final : public Engine {
     GEMMA_RETURN_IF_ERROR(Timed("manifest", [&] { return ReadFolder(); }));
     return Timed("program", [&] { return LoadProgram(options); });
   }
-  absl::Status Load(const EngineOptions& options) {
+  // All that Load does but to take memory and fill it.
+  absl::Status Check(const EngineOptions& options) {
     GEMMA_RETURN_IF_ERROR(LoadPlans(options));
     GEMMA_RETURN_IF_ERROR(Timed("tokenizer", [&] { return LoadTokenizer(); }));
+    GEMMA_RETURN_IF_ERROR(OpenWeights(options));
+    return runtime_.model->EstimateMemory().status();
+  }
+  absl::Status Load(const EngineOptions& options) {
+    GEMMA_RETURN_IF_ERROR(Check(options));
     return Timed("weights", [&] { return LoadWeights(options); });
+  }
+
+  // After Check.
+  ArtifactDescription Describe() const {
+    ArtifactDescription description = {.manifest = manifest_};
+    for (const Plan& plan : runtime_.artifact.plans)
+      description.methods.push_back(DescribePlan(plan));
+    return description;
   }
 
   // After LoadPlans.
@@ -307,15 +322,27 @@ class EngineImpl final : public Engine {
                      " (free some, or export with a smaller recipe, --max_seq_len or chunk)"));
   }
 
-  absl::Status LoadWeights(const EngineOptions& options) {
-    GEMMA_RETURN_IF_ERROR(EstimateMemory(options));
+  // Every weight that is not to be random is in the files, with its size.
+  absl::Status OpenWeights(const EngineOptions& options) {
     GEMMA_ASSIGN_OR_RETURN(std::vector<PtdFile> files,
                            OpenWeightFiles(folder_, manifest_, options.progress));
-    GEMMA_ASSIGN_OR_RETURN(PtdFiles source, PtdFiles::Create(std::move(files)));
-    if (!options.random_weights) return runtime_.model->Load(source);
+    GEMMA_ASSIGN_OR_RETURN(PtdFiles weights, PtdFiles::Create(std::move(files)));
+    std::vector<WeightRequest> requests;
+    for (const PlanWeight& weight : runtime_.model->weights()) {
+      if (!options.random_weights || weights.Has(weight.data_key))
+        requests.push_back({weight.data_key, weight.bytes});
+    }
+    GEMMA_RETURN_IF_ERROR(weights.Check(requests));
+    weights_.emplace(std::move(weights));
+    return absl::OkStatus();
+  }
+
+  absl::Status LoadWeights(const EngineOptions& options) {
+    GEMMA_RETURN_IF_ERROR(EstimateMemory(options));
+    if (!options.random_weights) return runtime_.model->Load(*weights_);
     RandomWeights random(
-        runtime_.model->weights(), source, [&](const std::string& key) { return source.Has(key); },
-        options.progress);
+        runtime_.model->weights(), *weights_,
+        [&](const std::string& key) { return weights_->Has(key); }, options.progress);
     return runtime_.model->Load(random);
   }
 
@@ -324,6 +351,7 @@ class EngineImpl final : public Engine {
   EngineLimits limits_;
   Runtime runtime_;
   std::unique_ptr<Tokenizer> tokenizer_;
+  std::optional<PtdFiles> weights_;
   BenchmarkInfo load_info_;
   std::string device_reason_;                // why the device is what it is
   std::atomic<uint64_t> session_bytes_ = 0;  // of the newest session; before, as planned
@@ -344,6 +372,14 @@ absl::StatusOr<MemoryEstimate> EstimateMemory(const std::string& folder,
   EngineImpl engine(folder);
   GEMMA_RETURN_IF_ERROR(engine.LoadPlans(options));
   return engine.MakePlan();
+}
+
+absl::StatusOr<ArtifactDescription> DescribeArtifact(const std::string& folder,
+                                                     bool random_weights) {
+  EngineImpl engine(folder);
+  GEMMA_RETURN_IF_ERROR(
+      engine.Check({.device = DeviceChoice::kCpu, .threads = 1, .random_weights = random_weights}));
+  return engine.Describe();
 }
 
 absl::StatusOr<std::unique_ptr<Engine>> LoadEngine(const std::string& folder,

@@ -13,6 +13,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "cc/engine/artifact_description.h"
 #include "cc/engine/engine.h"
 #include "cc/executor/device_choice.h"
 #include "cc/executor/executor.h"
@@ -37,6 +38,12 @@ struct MemoryEstimate {
 };
 absl::StatusOr<MemoryEstimate> EstimateMemory(const std::string& folder,
                                               const EngineOptions& options);
+
+// Reads and checks all that LoadEngine does, on the CPU, but for the weights' bytes: what is
+// refused here is refused there in the same words, and the reverse. `random_weights` as in
+// EngineOptions.
+absl::StatusOr<ArtifactDescription> DescribeArtifact(const std::string& folder,
+                                                     bool random_weights);
 
 // "weights 18.25 GB, activations 0.31 GB, ..."
 std::string FormatMemory(const ExecutorMemory& memory);

@@ -11,6 +11,7 @@
 #include <fstream>
 #include <string>
 
+#include "absl/strings/match.h"
 #include "cc/base/sha256.h"
 #include "cc/delegate/testing/program_writer.h"
 #include "cc/plan/testing/tiny_model.h"
@@ -71,9 +72,17 @@ class EngineImplTest : public ::testing::Test {
     return LoadEngine(folder_, {.threads = 2});
   }
 
+  static std::string Message(const absl::Status& status) {
+    return status.ok() ? "loaded" : std::string(status.message());
+  }
+
+  // Who looks into the folder is told the same, unless the weights' bytes are wrong.
   std::string LoadMessage() const {
-    const auto engine = Load();
-    return engine.ok() ? "loaded" : std::string(engine.status().message());
+    const std::string message = Message(Load().status());
+    if (!absl::StrContains(message, "model.ptd: its sha256")) {
+      EXPECT_EQ(Message(DescribeArtifact(folder_, /*random_weights=*/false).status()), message);
+    }
+    return message;
   }
 
   std::string folder_;
@@ -96,6 +105,30 @@ TEST_F(EngineImplTest, LoadsAndDescribesItself) {
   EXPECT_EQ((*engine)->load_info().phases().size(), 4u);
   EXPECT_GT((*engine)->memory().weights, 0u);
   EXPECT_GT((*engine)->memory().session, 0u);
+}
+
+TEST_F(EngineImplTest, DescribesWhatItWouldLoad) {
+  const auto artifact = DescribeArtifact(folder_, /*random_weights=*/false);
+  ASSERT_TRUE(artifact.ok()) << artifact.status();
+  ASSERT_EQ(artifact->methods.size(), 3u);
+  for (const MethodDescription& method : artifact->methods) {
+    EXPECT_EQ(method.max_tokens, method.name == "decode" ? 1 : 16);
+    EXPECT_EQ(method.steps.back().operation, method.name == "score" ? "Score" : "Sample");
+    EXPECT_GT(method.cache_bytes, 0u);
+    ASSERT_EQ(method.layouts.size(), 1u);
+    EXPECT_EQ(method.layouts[0].layout, "F32");
+    EXPECT_EQ(method.layouts[0].weights, method.weights);
+    EXPECT_EQ(method.layouts[0].bytes, 4 * method.layouts[0].parameters);
+  }
+}
+
+TEST_F(EngineImplTest, WeightsThatAreToBeRandomNeedNotBeThere) {
+  std::map<std::string, std::vector<std::byte>> some = TinyModel({}).data;
+  some.erase("norm.weight");
+  files_["model.ptd"] = WritePtd(some);
+  WriteFolder();
+  EXPECT_FALSE(DescribeArtifact(folder_, /*random_weights=*/false).ok());
+  EXPECT_TRUE(DescribeArtifact(folder_, /*random_weights=*/true).ok());
 }
 
 TEST_F(EngineImplTest, ChunksDoNotChangeWhatIsGenerated) {

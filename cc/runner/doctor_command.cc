@@ -10,9 +10,10 @@
 
 #include "cc/base/status_macros.h"
 #include "cc/engine/artifact_files.h"
+#include "cc/engine/describe_cpu.h"
 #include "cc/engine/describe_gpu.h"
+#include "cc/engine/engine_impl.h"
 #include "cc/engine/manifest.h"
-#include "cc/kernels/cpu/kernels.h"
 #include "cc/runner/command.h"
 #include "cc/runner/model_flags.h"
 
@@ -26,7 +27,7 @@ struct Flags {
 void PrintMachine() {
   struct sysinfo memory = {};
   sysinfo(&memory);
-  std::printf("kernels   %s\n", std::string(cpu::IsaName(cpu::BestKernels().isa)).c_str());
+  std::printf("kernels   %s\n", CpuKernels().c_str());
   std::printf("CPUs      %u\n", std::thread::hardware_concurrency());
   std::printf("memory    %.1f GB, %.1f GB of it free\n", memory.totalram * memory.mem_unit / 1e9,
               memory.freeram * memory.mem_unit / 1e9);
@@ -44,8 +45,10 @@ absl::Status Diagnose(const Flags& flags) {
   PrintMachine();
   if (flags.model.empty()) return absl::OkStatus();
   const std::string folder = UserPath(flags.model);
-  GEMMA_ASSIGN_OR_RETURN(const Manifest manifest, ReadManifest(folder));
-  for (const ManifestFile& file : manifest.files) GEMMA_RETURN_IF_ERROR(CheckFile(folder, file));
+  GEMMA_ASSIGN_OR_RETURN(const ArtifactDescription artifact,
+                         DescribeArtifact(folder, /*random_weights=*/false));
+  for (const ManifestFile& file : artifact.manifest.files)
+    GEMMA_RETURN_IF_ERROR(CheckFile(folder, file));
   return absl::OkStatus();
 }
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "cc/executor/step_time.h"
+#include "cc/engine/session.h"  // StepTime
 
 namespace gemma {
 

@@ -57,6 +57,10 @@ class PtdFile final : public WeightSource {
   const std::map<std::string, Blob>& blobs() const { return blobs_; }
   uint64_t bytes() const { return file_.size(); }
 
+  // Whether every request is in the file with its size; what Read says before it reads.
+  absl::Status Check(std::span<const WeightRequest> requests) const {
+    return Find(requests).status();
+  }
   absl::Status Read(std::span<const WeightRequest> requests, WeightSink& sink) override;
 
  private:

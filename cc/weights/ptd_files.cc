@@ -7,6 +7,7 @@
 #include "cc/weights/part_sink.h"
 
 namespace gemma {
+
 absl::StatusOr<PtdFiles> PtdFiles::Create(std::vector<PtdFile> files) {
   PtdFiles result(std::move(files));
   for (size_t i = 0; i < result.files_.size(); ++i) {
@@ -19,20 +20,33 @@ absl::StatusOr<PtdFiles> PtdFiles::Create(std::vector<PtdFile> files) {
   return result;
 }
 
-absl::Status PtdFiles::Read(std::span<const WeightRequest> requests, WeightSink& sink) {
-  std::vector<std::vector<WeightRequest>> parts(files_.size());
-  std::vector<std::vector<size_t>> indices(files_.size());
+absl::StatusOr<std::vector<PtdFiles::Part>> PtdFiles::Split(
+    std::span<const WeightRequest> requests) const {
+  std::vector<Part> parts(files_.size());
   for (size_t i = 0; i < requests.size(); ++i) {
     const auto found = file_of_.find(requests[i].key);
     if (found == file_of_.end()) {
       return absl::NotFoundError(absl::StrCat("weight ", requests[i].key, " is in no .ptd file"));
     }
-    parts[found->second].push_back(requests[i]);
-    indices[found->second].push_back(i);
+    parts[found->second].requests.push_back(requests[i]);
+    parts[found->second].indices.push_back(i);
   }
+  return parts;
+}
+
+absl::Status PtdFiles::Check(std::span<const WeightRequest> requests) const {
+  GEMMA_ASSIGN_OR_RETURN(const std::vector<Part> parts, Split(requests));
+  for (size_t file = 0; file < files_.size(); ++file)
+    GEMMA_RETURN_IF_ERROR(files_[file].Check(parts[file].requests));
+  return absl::OkStatus();
+}
+
+absl::Status PtdFiles::Read(std::span<const WeightRequest> requests, WeightSink& sink) {
+  GEMMA_RETURN_IF_ERROR(Check(requests));
+  GEMMA_ASSIGN_OR_RETURN(const std::vector<Part> parts, Split(requests));
   for (size_t file = 0; file < files_.size(); ++file) {
-    PartSink part(sink, indices[file]);
-    GEMMA_RETURN_IF_ERROR(files_[file].Read(parts[file], part));
+    PartSink part(sink, parts[file].indices);
+    GEMMA_RETURN_IF_ERROR(files_[file].Read(parts[file].requests, part));
   }
   return absl::OkStatus();
 }

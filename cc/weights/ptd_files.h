@@ -19,6 +19,8 @@ class PtdFiles final : public WeightSource {
   // InvalidArgument when two files have a weight of one name.
   static absl::StatusOr<PtdFiles> Create(std::vector<PtdFile> files);
 
+  // Whether every request is in a file with its size; what Read says before it reads.
+  absl::Status Check(std::span<const WeightRequest> requests) const;
   // Reads file after file, each to its end.
   absl::Status Read(std::span<const WeightRequest> requests, WeightSink& sink) override;
 
@@ -26,7 +28,15 @@ class PtdFiles final : public WeightSource {
   const std::vector<PtdFile>& files() const { return files_; }
 
  private:
+  // The requests of one file, with their places among all requests.
+  struct Part {
+    std::vector<WeightRequest> requests;
+    std::vector<size_t> indices;
+  };
+
   explicit PtdFiles(std::vector<PtdFile> files) : files_(std::move(files)) {}
+  // By file.
+  absl::StatusOr<std::vector<Part>> Split(std::span<const WeightRequest> requests) const;
 
   std::vector<PtdFile> files_;
   std::map<std::string, size_t> file_of_;  // by key

@@ -64,7 +64,7 @@ def _fake(folder: Path, dtype: torch.dtype = torch.float32) -> FakeCheckpoint:
 
 def _export(
     checkpoint: Checkpoint, output: Path, name: str = "none", **more: Any
-) -> export.ExportPlan:
+) -> export.PreparedExport:
     config = export.read_config(checkpoint)
     chosen = recipe(name, config.num_layers)
     return export.export_artifact(checkpoint, config, chosen, OPTIONS, output, **more)
@@ -107,13 +107,7 @@ def _weights(artifact: Path, plan: p.Plan) -> dict[str, torch.Tensor]:
     weights = {}
     for weight in plan.weights:
         data = payload.buffers[payload.named_data[weight.data_key].buffer_index]
-        packed = layouts.PackedWeight(
-            layout=weight.layout.name,
-            rows=weight.rows,
-            columns=weight.columns,
-            group=weight.group,
-            data=np.frombuffer(data, dtype=np.uint8),
-        )
+        packed = layouts.PackedWeight(shape=weight.shape, data=np.frombuffer(data, dtype=np.uint8))
         weights[weight.name] = torch.as_tensor(unpack.unpack(packed))
     return weights
 
@@ -164,13 +158,13 @@ def test_another_process_writes_the_same_bytes(artifact: Path, tmp_path: Path) -
 
 
 def test_a_recipe_decides_the_layouts(tmp_path: Path, without_lowering: None) -> None:
-    planned = _export(_fake(tmp_path), tmp_path / "artifact", "default")
-    for plan in planned.plans:
-        forms = {w.name: (w.layout, w.group) for w in plan.weights}
-        assert forms["embed_tokens.weight"] == (p.Layout.INT8, CONFIG.hidden_size)
-        assert forms["layers.0.mlp.up_proj.weight"] == (p.Layout.INT4, 32)
-        assert forms["layers.0.input_layernorm.weight"] == (p.Layout.F32, 0)
-    weights = _weights(tmp_path / "artifact", planned.prefill)
+    prepared = _export(_fake(tmp_path), tmp_path / "artifact", "default")
+    for plan in prepared.plans:
+        shapes = {w.name: (w.layout, w.group) for w in plan.weights}
+        assert shapes["embed_tokens.weight"] == (p.Layout.INT8, CONFIG.hidden_size)
+        assert shapes["layers.0.mlp.up_proj.weight"] == (p.Layout.INT4, 32)
+        assert shapes["layers.0.input_layernorm.weight"] == (p.Layout.F32, 0)
+    weights = _weights(tmp_path / "artifact", prepared.prefill)
     stored = _tensors(CONFIG)["layers.0.mlp.up_proj.weight"].values
     error = (weights["layers.0.mlp.up_proj.weight"] - stored).norm() / stored.norm()
     assert 0.001 < error < 0.15
@@ -180,12 +174,12 @@ def test_a_hugging_face_folder_in_bfloat16_is_kept(tmp_path: Path, without_lower
     synthetic.write_checkpoint(tmp_path / "checkpoint", CONFIG, dtype=torch.bfloat16)
     with open_checkpoint(tmp_path / "checkpoint") as checkpoint:
         assert export.read_config(checkpoint).embed_scale_dtype == "bfloat16"
-        planned = _export(checkpoint, tmp_path / "artifact")
+        prepared = _export(checkpoint, tmp_path / "artifact")
     read = manifest.read(tmp_path / "artifact")
     assert read.tokenizer is None
     assert not (tmp_path / "artifact" / "tokenizer.bin").exists()
-    assert planned.prefill.weights[0].layout is p.Layout.BF16
-    embed = planned.prefill.steps[0].operation
+    assert prepared.prefill.weights[0].layout is p.Layout.BF16
+    embed = prepared.prefill.steps[0].operation
     assert isinstance(embed, p.Embed)
     assert embed.scale == 16.0
 

@@ -51,7 +51,7 @@ def cached_attention(
 
 
 @cached_attention.register_fake
-def _(
+def _cached_attention_shape(
     q: torch.Tensor,
     k: torch.Tensor,
     v: torch.Tensor,
@@ -139,7 +139,7 @@ def sample(
 
 
 @sample.register_fake
-def _(
+def _sample_shape(
     logits: torch.Tensor, sampling: torch.Tensor, seed: torch.Tensor, position: torch.Tensor
 ) -> torch.Tensor:
     return logits.new_empty((1, 1), dtype=torch.int64)
@@ -162,7 +162,7 @@ def score(
 
 
 @score.register_fake
-def _(
+def _score_shape(
     logits: torch.Tensor, targets: torch.Tensor, top: int
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     shape = (*targets.shape, top)

@@ -14,8 +14,8 @@
 #include "cc/executor/cuda/weight_memory.h"
 #include "cc/kernels/cuda/attention/attention.h"
 #include "cc/kernels/cuda/gemm/gemm.h"
-#include "cc/kernels/cuda/runtime/graph.h"
 #include "cc/kernels/cuda/matvec/matvec.h"
+#include "cc/kernels/cuda/runtime/graph.h"
 #include "cc/kernels/cuda/runtime/machine_code.h"
 #include "cc/kernels/cuda/sampling/sample.h"
 #include "cc/kernels/cuda/sampling/step.h"
@@ -101,9 +101,9 @@ cuda::Regions FindRegions(const Plan& plan, const std::vector<int>& rotated,
     if (prepare == nullptr) continue;
     const cuda::DeviceCache cache =
         CudaSession::CacheShape(plan.caches[prepare->cache], rotated[prepare->cache]);
-    cuda::AddRegions(cuda::AttentionRegions(device, cache, static_cast<int>(prepare->heads),
-                                            plan.max_tokens),
-                     regions);
+    cuda::AddRegions(
+        cuda::AttentionRegions(device, cache, static_cast<int>(prepare->heads), plan.max_tokens),
+        regions);
   }
   return regions;
 }

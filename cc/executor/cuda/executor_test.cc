@@ -252,6 +252,28 @@ TEST(CudaExecutorTest, RefusesCachesOfDifferentTypes) {
             "layers.1.kv_cache (use --device cpu)");
 }
 
+// Before any weight is loaded.
+TEST(CudaExecutorTest, RefusesWhatItsKernelsCannotCount) {
+  const TinyModel tiny(Config());
+  const cuda::TestContext context;
+  const auto executor = *CudaExecutor::Create({.device = context.get().device});
+  const auto refusal = [&](const Plan& plan) {
+    const Plan* plans[] = {&plan};
+    return std::string(executor->EstimateMemory(plans, plan.caches).status().message());
+  };
+  Plan plan = tiny.MakePlan(PlanMethod::kDecode);
+  EXPECT_EQ(refusal(plan), "");
+  plan.vocab_size = (1 << 19) + 1;
+  EXPECT_EQ(refusal(plan),
+            "the CUDA kernels cannot run step sample: it draws from 524289 ids, more than 524288 "
+            "(use --device cpu)");
+  plan = tiny.MakePlan(PlanMethod::kScore);
+  plan.caches[0].kv_heads = 257;
+  EXPECT_EQ(refusal(plan),
+            "the CUDA kernels cannot run step layers.0.prepare: its cache has 257 "
+            "key/value heads, more than 256 (use --device cpu)");
+}
+
 TEST(CudaExecutorTest, SamplesLikeTheReference) {
   const TinyModel tiny(Config());
   const std::vector<int64_t> prompt = RandomTokens(10, tiny.config.vocab, 1);

@@ -8,7 +8,9 @@
 #include "absl/strings/str_cat.h"
 #include "cc/base/checked_math.h"
 #include "cc/base/status_macros.h"
+#include "cc/kernels/cuda/attention/params.h"
 #include "cc/kernels/cuda/matvec/matvec.h"
+#include "cc/kernels/cuda/sampling/sample.h"
 
 namespace gemma {
 namespace {
@@ -244,6 +246,11 @@ class Fuser {
     if (attention == nullptr || attention->q != s.out || attention->cache != s.cache ||
         attention->heads != s.heads || (attention->out != s.out && !IsDead(s.out, following + 1)))
       return CannotRun(step, "no attention with its queries and cache follows");
+    const int64_t kv_heads = plan().caches[s.cache].kv_heads;
+    if (kv_heads > cuda::kMaxKvHeads) {
+      return CannotRun(step, "its cache has ", kv_heads, " key/value heads, more than ",
+                       cuda::kMaxKvHeads);
+    }
     CudaAttention op;
     op.prepare = s;
     op.scale = attention->scale;
@@ -290,6 +297,10 @@ class Fuser {
   }
 
   absl::Status Add(const PlanStep& step, const SampleStep& s) {
+    if (plan().vocab_size > cuda::kMaxSampledIds) {
+      return CannotRun(step, "it draws from ", plan().vocab_size, " ids, more than ",
+                       cuda::kMaxSampledIds);
+    }
     Append(step, CudaSample{Read(s.logits)}, at_ + 1);
     return absl::OkStatus();
   }

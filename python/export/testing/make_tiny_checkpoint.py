@@ -1,5 +1,7 @@
 """Makes a tiny Gemma 4 checkpoint: a Hugging Face folder with random weights and a small tokenizer.
 
+    ./bazelw run //python/export/testing:make_tiny_checkpoint -- --output DIR
+
 For builds and tests that need a whole checkpoint where no real one may be had. The weights are
 python/checkpoint/synthetic's; the tokenizer is made here, in the form of Gemma's own: byte-pair
 encoding with byte fallback, turn markers, BOS added once. What must stay true: the same flags give

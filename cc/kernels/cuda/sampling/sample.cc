@@ -15,10 +15,9 @@ Regions SampleRegions() { return {kState}; }
 
 absl::Status RunSample(const float* logits, int64_t vocab, const SampleRequest* request,
                        int64_t* token, const Context& context) {
-  constexpr int64_t kMaxVocab = 1 << 19;  // times probabilities of at most 2^44
-  if (vocab < 1 || vocab > kMaxVocab) {
+  if (vocab < 1 || vocab > kMaxSampledIds) {
     return absl::InvalidArgumentError(
-        absl::StrCat("sample: ", vocab, " ids (1 to ", kMaxVocab, ")"));
+        absl::StrCat("sample: ", vocab, " ids (1 to ", kMaxSampledIds, ")"));
   }
   GEMMA_ASSIGN_OR_RETURN(SampleState* const state, context.workspace->Find<SampleState>(kState));
   const SampleParams params{logits, static_cast<int32_t>(vocab), request, state, token};

@@ -11,8 +11,12 @@
 
 namespace gemma::cuda {
 
+// The most ids that a token can be drawn from: sums of this many probabilities of at most 2^44 fit
+// 63 bits.
+inline constexpr int64_t kMaxSampledIds = 1 << 19;
+
 // token <- one id drawn from float32 logits [vocab] by *request; all pointers in device memory.
-// InvalidArgument for more ids than 2^19, beyond which sums of probabilities might not fit.
+// InvalidArgument for more than kMaxSampledIds.
 absl::Status RunSample(const float* logits, int64_t vocab, const SampleRequest* request,
                        int64_t* token, const Context& context);
 
