@@ -9,7 +9,7 @@
 #include <cstdint>
 
 #include "cc/kernels/limits.h"
-#include "cc/kernels/sampling.h"
+#include "cc/kernels/sampling_params.h"
 #include "cc/kernels/weight_layout.h"
 
 namespace gemma {
@@ -127,7 +127,8 @@ struct Softcap {
 struct Sample {
   const float* logits = nullptr;  // [vocab]
   int64_t vocab = 0;
-  Sampling sampling;
+  SamplingParams sampling;
+  uint64_t position = 0;  // of the drawn token
 };
 
 // Per row: log softmax(logits)[target] (NaN where target is -1), and the `top` most likely ids with

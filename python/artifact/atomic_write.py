@@ -3,7 +3,8 @@
 What is being written lies beside its destination under the name NAME.partial, locked by its writer,
 and is renamed when every byte of it is on the disk. A kill at any moment leaves the old state or
 the new one, and at worst a NAME.partial, which the next writer of NAME continues (`resume`) or
-removes.
+removes, and then says so. A partial folder holds the file `.unfinished`, so that a folder of the
+user's own that happens to have such a name is never emptied.
 """
 
 import contextlib
@@ -12,18 +13,20 @@ import errno
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from python.console import sizes
+from python.console import machine, sizes
 from python.console.errors import UserError
 
 PARTIAL = ".partial"
+_UNFINISHED = ".unfinished"  # in a partial folder until it is renamed
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _NOT_OUR_FAULT = (
-    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO,
+    *_FULL, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO,
     errno.ENOTDIR,
     errno.ENAMETOOLONG,
 )  # fmt: skip
@@ -34,17 +37,43 @@ def partial_path(path: Path) -> Path:
     return path.with_name(path.name + PARTIAL)
 
 
+def require_folder(path: Path) -> None:
+    """Raises UserError unless the folder that will hold the file `path` exists."""
+    if not path.parent.is_dir():
+        raise UserError(
+            f"{path}: there is no folder {path.parent} (make it, or name another place)"
+        )
+
+
 def require_free_space(path: Path, needed: int) -> None:
     """Raises UserError unless the file system that will hold `path` has `needed` bytes free."""
-    folder = path.absolute().parent
-    while not folder.exists():
-        folder = folder.parent
-    free = shutil.disk_usage(folder).free
+    free = machine.free_disk(path)
     if free < needed:
         raise UserError(
             f"{path}: needs {sizes.format_bytes(needed)} of disk space, "
-            f"{sizes.format_bytes(free)} are free"
+            f"{sizes.format_bytes(free)} are free (make room, or name another place)"
         )
+
+
+@contextlib.contextmanager
+def disk_space(folder: Path, needed: int) -> Iterator[None]:
+    """For writing `folder` until it holds `needed` bytes; what lies there already counts.
+
+    Raises UserError where the rest is not free, and where the disk becomes full all the same,
+    because others write there too.
+    """
+    require_free_space(folder, needed - _bytes_in(folder))
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise UserError(
+            f"{folder}: {os.strerror(error.errno or 0)}: {sizes.format_bytes(needed)} are needed, "
+            f"{sizes.format_bytes(_bytes_in(folder))} of it were written, "
+            f"{sizes.format_bytes(machine.free_disk(folder))} are free "
+            "(make room, or name another place)"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -54,6 +83,7 @@ def atomic_file(path: Path, *, overwrite: bool = False) -> Iterator[BinaryIO]:
     Raises UserError if `path` exists and `overwrite` is false, if another process writes it, or if
     the disk refuses.
     """
+    require_folder(path)
     _refuse_existing(path, overwrite)
     partial = partial_path(path)
     with _as_user_errors(path), _locked(partial, os.O_RDWR | os.O_CREAT) as descriptor:
@@ -85,32 +115,40 @@ def atomic_folder(
     overwrite: bool = False,
     resume: bool = False,
     keep_partial: bool = False,
+    note: Callable[[str], None] | None = None,
 ) -> Iterator[Path]:
     """A folder to fill; it becomes `path` when the block ends without an exception.
 
     `marker` is a file that every finished folder of this kind holds: `overwrite` replaces only a
     folder with it, so that a mistyped path never costs a user's files. `resume` keeps what an
     earlier, stopped writer left in the partial folder; `keep_partial` leaves it there when this one
-    stops.
+    stops. What is removed of a killed writer's is told to `note`.
+
+    Raises UserError if `path` exists and `overwrite` is false, if another process writes it, if
+    files that no writer left lie in its way, or if the disk refuses.
     """
     _refuse_existing(path, overwrite, marker)
     partial = partial_path(path)
     with _as_user_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.mkdir(exist_ok=True)
+        _make_folder(path.parent)
+        _make_folder(partial)
         with _locked(partial, os.O_RDONLY | os.O_DIRECTORY):
+            if not resume:
+                _remove_leftover(partial, marker, note)
             try:
-                if not resume:
-                    _empty(partial)
+                (partial / _UNFINISHED).touch()
                 yield partial
                 if not (partial / marker).is_file():
                     raise ValueError(f"{partial} was finished without its {marker}")
+                (partial / _UNFINISHED).unlink(missing_ok=True)
                 _sync_tree(partial)
                 _refuse_existing(path, overwrite, marker)
                 _replace_folder(partial, path)
             except BaseException:
-                if not keep_partial:
-                    shutil.rmtree(partial, ignore_errors=True)
+                if not keep_partial or not _bytes_in(partial):
+                    with contextlib.suppress(OSError):
+                        _empty(partial)
+                        partial.rmdir()
                 raise
             _sync_folder(path.parent)
 
@@ -145,12 +183,10 @@ def _as_user_errors(path: Path) -> Iterator[None]:
             os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(path)
         )
         free = ""
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            free = (
-                f" ({sizes.format_bytes(shutil.disk_usage(path.absolute().parent).free)} are free)"
-            )
+        if error.errno in _FULL:
+            free = f" ({sizes.format_bytes(machine.free_disk(path))} are free; make room)"
         raise UserError(
-            f"{named}: {os.strerror(error.errno)}{free}; nothing was left at {path}"
+            f"{named}: {os.strerror(error.errno)}{free}; {path} is as it was before"
         ) from error
 
 
@@ -193,8 +229,43 @@ def _replace_folder(new: Path, path: Path) -> None:
     shutil.rmtree(old)
 
 
+def _make_folder(folder: Path) -> None:
+    """Makes it and those above it. Raises UserError where a file has such a name."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise UserError(
+            f"{error.filename} is a file, so that no folder can be made there; name another place"
+        ) from None
+
+
+def _remove_leftover(partial: Path, marker: str, note: Callable[[str], None] | None) -> None:
+    """Empties what a killed writer left. Raises UserError where anybody else left it."""
+    entries = list(partial.iterdir())
+    if not entries:
+        return
+    # A writer that was killed just before the rename has no `.unfinished` any more.
+    if not any((partial / name).is_file() for name in (_UNFINISHED, marker)):
+        raise UserError(
+            f"{partial} is in the way: it holds {entries[0].name} and is no unfinished output; "
+            "move it away or name another place"
+        )
+    size = _bytes_in(partial)
+    _empty(partial)
+    if note is not None:
+        note(
+            f"{partial}: an earlier run was stopped there; the {sizes.format_bytes(size)} that it "
+            "left were removed"
+        )
+
+
+def _bytes_in(folder: Path) -> int:
+    return sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())
+
+
 def _empty(folder: Path) -> None:
-    for entry in folder.iterdir():
+    """Removes what is in it, `.unfinished` last, so that a kill in between leaves that sign."""
+    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name == _UNFINISHED):
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
         else:

@@ -65,8 +65,16 @@ def test_two_writers_of_one_file(tmp_path: Path) -> None:
 
 def test_no_folder_to_write_to(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(UserError, match=r"file/a.*Not a directory"):
-        atomic_write.write_file(tmp_path / "file" / "a", b"x")
+    for folder in ("file", "nothing"):
+        with pytest.raises(UserError, match=rf"{folder}/a: there is no folder .*/{folder} \(make"):
+            atomic_write.write_file(tmp_path / folder / "a", b"x")
+    for path in ("file/a", "file/a/b", "blocked"):
+        (tmp_path / "blocked.partial").write_bytes(b"")
+        with (
+            pytest.raises(UserError, match=r"/(file|blocked\.partial)(/a)? is a file, so that no"),
+            atomic_write.atomic_folder(tmp_path / path, marker="m"),
+        ):
+            pass
 
 
 def test_a_folder_appears_whole(tmp_path: Path) -> None:
@@ -98,14 +106,59 @@ def test_a_failed_folder_leaves_nothing_or_is_kept_to_resume(tmp_path: Path) -> 
     assert _names(path) == {"done", "m"}
 
 
-def test_without_resume_a_leftover_is_emptied(tmp_path: Path) -> None:
-    partial = tmp_path / "out.partial"
-    (partial / "sub").mkdir(parents=True)
-    (partial / "old").write_bytes(b"")
-    with atomic_write.atomic_folder(tmp_path / "out", marker="m") as folder:
-        assert _names(folder) == set()
+def _killed_in_the_middle(path: Path) -> None:
+    with atomic_write.atomic_folder(path, marker="m") as folder:
+        (folder / "sub").mkdir()
+        (folder / "sub" / "half").write_bytes(b"x" * 1234)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_what_a_killed_writer_left_is_removed_and_named(tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    process = multiprocessing.Process(target=_killed_in_the_middle, args=(path,))
+    process.start()
+    assert _join(process) == -signal.SIGKILL
+    assert _names(tmp_path) == {"out.partial"}
+    notes: list[str] = []
+    with atomic_write.atomic_folder(path, marker="m", note=notes.append) as folder:
+        assert not (folder / "sub").exists()
         (folder / "m").write_bytes(b"")
-    assert _names(tmp_path / "out") == {"m"}
+    assert _names(path) == {"m"}
+    assert _names(tmp_path) == {"out"}
+    assert notes == [
+        f"{path}.partial: an earlier run was stopped there; the 1.23 kB that it left were removed"
+    ]
+
+
+def test_a_writer_killed_before_the_rename_is_known_by_its_marker(tmp_path: Path) -> None:
+    partial = tmp_path / "out.partial"
+    partial.mkdir()
+    (partial / "m").write_bytes(b"1")
+    notes: list[str] = []
+    with atomic_write.atomic_folder(tmp_path / "out", marker="m", note=notes.append) as folder:
+        (folder / "m").write_bytes(b"2")
+    assert (tmp_path / "out" / "m").read_bytes() == b"2"
+    assert len(notes) == 1
+
+
+def test_a_folder_that_no_writer_left_is_not_emptied(tmp_path: Path) -> None:
+    partial = tmp_path / "out.partial"
+    partial.mkdir()
+    (partial / "thesis.txt").write_bytes(b"precious")
+    with (
+        pytest.raises(UserError, match=r"out\.partial is in the way: it holds thesis\.txt and is"),
+        atomic_write.atomic_folder(tmp_path / "out", marker="m"),
+    ):
+        pass
+    assert (partial / "thesis.txt").read_bytes() == b"precious"
+
+
+def test_an_empty_leftover_is_no_news(tmp_path: Path) -> None:
+    (tmp_path / "out.partial").mkdir()
+    notes: list[str] = []
+    with atomic_write.atomic_folder(tmp_path / "out", marker="m", note=notes.append) as folder:
+        (folder / "m").write_bytes(b"")
+    assert notes == []
 
 
 def test_overwrite_replaces_only_our_own_kind_of_folder(tmp_path: Path) -> None:
@@ -148,6 +201,27 @@ def test_free_space_is_asked_for(tmp_path: Path) -> None:
         atomic_write.require_free_space(tmp_path / "a", 10**18)
 
 
+def test_a_disk_that_becomes_full_is_a_sentence(tmp_path: Path) -> None:
+    folder = tmp_path / "out.partial"
+    folder.mkdir()
+    with (
+        pytest.raises(
+            UserError,
+            match=r"No space left on device: 5\.00 kB are needed, 1\.00 kB of it were written, "
+            r".*B are free \(make room, or name another place\)",
+        ),
+        atomic_write.disk_space(folder, 5000),
+    ):
+        (folder / "a").write_bytes(b"x" * 1000)
+        with open("/dev/full", "wb") as full:
+            full.write(b"x")
+    with (
+        pytest.raises(UserError, match=r"needs .* are free"),
+        atomic_write.disk_space(folder, 10**18),
+    ):
+        raise AssertionError
+
+
 def _write_beyond_the_limit(path: Path) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
     try:
@@ -155,7 +229,7 @@ def _write_beyond_the_limit(path: Path) -> None:
             for _ in range(1000):
                 file.write(_BLOCK)
     except UserError as error:
-        assert "File too large; nothing was left" in str(error)
+        assert str(error) == f"{path}: File too large; {path} is as it was before"
         os._exit(3)
 
 

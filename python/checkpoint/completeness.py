@@ -1,4 +1,4 @@
-"""The model's own errors about a checkpoint, turned into sentences that name the file."""
+"""Whether a checkpoint holds exactly its model's weights, and the model's errors about it."""
 
 import contextlib
 from collections.abc import Iterator, Mapping

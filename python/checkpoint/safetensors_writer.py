@@ -18,8 +18,8 @@ _ALIGNMENT = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlannedTensor:
-    """A tensor that will be written."""
+class TensorHeader:
+    """Type and shape of a tensor that will be written."""
 
     dtype: torch.dtype
     shape: tuple[int, ...]
@@ -32,7 +32,7 @@ class PlannedTensor:
         return product
 
 
-def header_bytes(tensors: Mapping[str, PlannedTensor], metadata: Mapping[str, str]) -> bytes:
+def header_bytes(tensors: Mapping[str, TensorHeader], metadata: Mapping[str, str]) -> bytes:
     """The length and the header of a file that holds `tensors` in this order."""
     header: dict[str, object] = {"__metadata__": dict(sorted(metadata.items()))} if metadata else {}
     offset = 0
@@ -48,10 +48,10 @@ def header_bytes(tensors: Mapping[str, PlannedTensor], metadata: Mapping[str, st
     return len(text).to_bytes(8, "little") + text
 
 
-def write_tensor(file: BinaryIO, name: str, tensor: torch.Tensor, planned: PlannedTensor) -> None:
-    """Appends a tensor's bytes. ValueError if it is not the one that was planned."""
-    if (tensor.dtype, tuple(tensor.shape)) != (planned.dtype, planned.shape):
-        raise ValueError(f"{name}: {tensor.dtype} {tuple(tensor.shape)} is not {planned}")
+def write_tensor(file: BinaryIO, name: str, tensor: torch.Tensor, header: TensorHeader) -> None:
+    """Appends a tensor's bytes. ValueError if it is not the one that `header` describes."""
+    if (tensor.dtype, tuple(tensor.shape)) != (header.dtype, header.shape):
+        raise ValueError(f"{name}: {tensor.dtype} {tuple(tensor.shape)} is not {header}")
     flat = tensor.contiguous().reshape(-1)
     if flat.numel():
         file.write(flat.view(torch.uint8).numpy().data)

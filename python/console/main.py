@@ -167,5 +167,6 @@ def _what_it_takes(flag: flags.Flag[Any], reason: str) -> str:
     if isinstance(flag, flags.EnumFlag):
         return f"none of {', '.join(flag.parser.enum_values)}"
     if flag.flag_type() in ("int", "float"):
-        return f"not {flag.parser.syntactic_help}"
+        takes = flag.parser.syntactic_help
+        return f"not {'an ' if takes.startswith('integer') else ''}{takes}"
     return reason

@@ -24,6 +24,7 @@ from absl import flags
 from python.console import errors, flag_types, main, progress
 _MODE = flags.DEFINE_string("mode", None, "What to do.", required=True)
 flags.DEFINE_integer("count", 7, "How often.", lower_bound=1)
+flags.DEFINE_integer("shard_bytes", None, "Size.", lower_bound=1024)
 flags.DEFINE_float("share", None, "How much.", lower_bound=0.0, upper_bound=1.0)
 flags.DEFINE_enum("kind", "round", ["round", "square"], "Which kind.")
 flags.DEFINE_bool("overwrite", False, "Replace it.")
@@ -106,6 +107,7 @@ def test_failures_are_one_sentence(
         ("--output=", "--output '' is empty, and so no path"),
         ("--count=many", "--count 'many' is not a positive integer"),
         ("--count=0", "--count '0' is not a positive integer"),
+        ("--shard_bytes=5GB", "--shard_bytes '5GB' is not an integer >= 1024"),
         ("--share=1.5", "--share '1.5' is not a number in the range [0.0, 1.0]"),
         ("--kind=flat", "--kind 'flat' is none of round, square"),
         ("--overwrite=maybe", "--overwrite 'maybe' is neither true nor false (--overwrite alone, or"
@@ -127,11 +129,12 @@ Required:
 
 Options:
   --count N                   How often. Default: 7.
+  --shard_bytes N             Size.
   --share X                   How much.
   --kind round|square         Which kind. Default: round.
   --overwrite                 Replace it.
   --dither                    Move the weights. Default: yes (--nodither).
-  --rows A,B,...              Which rows. Default: a,b.
+  --rows A,B,...              Which rows. Default: a, b.
   --max_seq_len TOKENS        Positions. Default: 4096.
   --output PATH               Where to.
 

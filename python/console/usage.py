@@ -23,11 +23,14 @@ _KINDS = {
 
 def own_flags(values: flags.FlagValues) -> dict[str, flags.Flag[Any]]:
     """The program's flags by name, in the order in which they were defined."""
-    found: dict[str, flags.Flag[Any]] = {}
-    for module, defined in values.flags_by_module_dict().items():
-        if not module.startswith(_LIBRARY):
-            found.update((flag.name, flag) for flag in defined)
-    return found
+    library = {
+        flag.name
+        for module, defined in values.flags_by_module_dict().items()
+        if module.startswith(_LIBRARY)
+        for flag in defined
+    }
+    found = (values[name] for name in values)  # one with a short name comes twice
+    return {flag.name: flag for flag in found if flag.name not in library}
 
 
 def help_text(program: str, description: str, values: flags.FlagValues) -> str:
@@ -77,7 +80,7 @@ def _entry(flag: flags.Flag[Any]) -> tuple[str, str]:
 
 
 def _written(default: object) -> str:
-    return ",".join(map(str, default)) if isinstance(default, list | tuple) else str(default)
+    return ", ".join(map(str, default)) if isinstance(default, list | tuple) else str(default)
 
 
 def _kind(flag: flags.Flag[Any]) -> str:

@@ -16,7 +16,7 @@ from python.artifact import atomic_write
 from python.checkpoint import gguf_blocks, safetensors_writer
 from python.checkpoint.checkpoint import Checkpoint
 from python.checkpoint.config_hf_json import config_json
-from python.checkpoint.safetensors_writer import PlannedTensor
+from python.checkpoint.safetensors_writer import TensorHeader
 from python.checkpoint.stored_names import hf_from_canonical
 from python.checkpoint.tensor import BlockTensor, StoredTensor
 from python.model.weight_names import is_norm
@@ -31,8 +31,8 @@ def write_reference(checkpoint: Checkpoint, folder: Path, dither_seed: int | Non
     dither_seed: None keeps every weight. The same seed gives the same bytes.
     """
     config = checkpoint.config
-    planned = {
-        hf_from_canonical(name): PlannedTensor(
+    headers = {
+        hf_from_canonical(name): TensorHeader(
             dtype=torch.float32, shape=checkpoint.describe(name).shape
         )
         for name in checkpoint.names()
@@ -41,13 +41,13 @@ def write_reference(checkpoint: Checkpoint, folder: Path, dither_seed: int | Non
         values = config_json(config, torch.float32)
         (partial / "config.json").write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")
         with open(partial / "model.safetensors", "wb") as file:
-            file.write(safetensors_writer.header_bytes(planned, {"format": "pt"}))
+            file.write(safetensors_writer.header_bytes(headers, {"format": "pt"}))
             for name in checkpoint.names():
                 weight = _weight(name, checkpoint.read(name), dither_seed)
                 if is_norm(name) and config.norm_offset:
                     weight = weight - 1.0  # the folder stores w where the factor is 1 + w
                 stored = hf_from_canonical(name)
-                safetensors_writer.write_tensor(file, stored, weight, planned[stored])
+                safetensors_writer.write_tensor(file, stored, weight, headers[stored])
 
 
 def _weight(name: str, tensor: StoredTensor, dither_seed: int | None) -> torch.Tensor:

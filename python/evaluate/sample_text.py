@@ -20,12 +20,13 @@ from python.artifact import atomic_write
 from python.checkpoint.open_checkpoint import open_checkpoint
 from python.console import main
 from python.console.errors import UserError
-from python.console.progress import Progress, define_progress_flag
+from python.console.flag_types import define_path
+from python.console.progress import Progress, define_progress_flag, progress_mode
 from python.evaluate import openings, reference_model
 from python.text.text_tokenizer import TextTokenizer, tokenizer_of
 
-_WORK = flags.DEFINE_string("work", None, "A folder for the plain weights; 1 GB.", required=True)
-_OUTPUT = flags.DEFINE_string("output", None, "The JSON file to write.", required=True)
+_WORK = define_path("work", None, "A folder for the plain weights; 1 GB.", required=True)
+_OUTPUT = define_path("output", None, "The JSON file to write.", required=True)
 _OPENINGS = flags.DEFINE_enum(
     "openings", None, ["mixed", "languages"], "Which texts begin the documents.", required=True
 )
@@ -33,7 +34,7 @@ _OVERWRITE = flags.DEFINE_boolean("overwrite", False, "Replace an earlier output
 _SEED = flags.DEFINE_integer("seed", 20, "Of torch's generator.", lower_bound=0)
 _LENGTH = flags.DEFINE_integer("tokens", 272, "Of each document.", lower_bound=2)
 _THREADS = flags.DEFINE_integer("threads", 1, "Threads of torch.", lower_bound=1)
-_PROGRESS = define_progress_flag()
+define_progress_flag()
 # Never sampled: pad, end, begin and unknown, which are the first four ids, and what has no text.
 _CONTROL = (0, 1, 2, 3)
 _CONTROL_TEXTS = ("<start_of_image>", "<end_of_image>", "<start_of_turn>", "<end_of_turn>")
@@ -43,7 +44,7 @@ OPENINGS = {"mixed": openings.MIXED, "languages": openings.LANGUAGES}
 
 def program() -> None:
     torch.set_num_threads(_THREADS.value)
-    work = main.user_path(_WORK.value)
+    work = _WORK.value
     work.mkdir(parents=True, exist_ok=True)
     folder = work / "as_stored"
     with open_checkpoint(Path(os.environ["GGUF"]).absolute()) as checkpoint:
@@ -60,8 +61,8 @@ def program() -> None:
         for text in ("", opening)
     ]
     excluded = [*_CONTROL, *map(tokenizer.special, _CONTROL_TEXTS)]
-    documents = sample(model, begun, excluded, _LENGTH.value, _SEED.value, _PROGRESS.value)
-    output = main.user_path(_OUTPUT.value)
+    documents = sample(model, begun, excluded, _LENGTH.value, _SEED.value, progress_mode())
+    output = _OUTPUT.value
     atomic_write.write_file(
         output, as_json(documents, tokenizer).encode(), overwrite=_OVERWRITE.value
     )

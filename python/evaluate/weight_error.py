@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from python.checkpoint.checkpoint import Checkpoint
-from python.pack import layouts, pack
+from python.pack import pack
 from python.quant.dequantize import dequantize
 from python.quant.recipe import is_quantizable, layer_of
 
@@ -31,11 +31,9 @@ def weight_error(reference: Checkpoint, quantized: Checkpoint) -> WeightError:
             continue
         in_layer = layer_of(name) is not None
         stored = quantized.read(name)
-        packed = pack.pack(name, stored)
+        packed = pack.pack(name, stored).shape
         count = packed.rows * packed.columns
-        bits[in_layer] += count * layouts.bits_per_weight(
-            packed.layout, packed.rows, packed.columns, packed.group
-        )
+        bits[in_layer] += count * packed.bits_per_weight
         elements[in_layer] += count
         if in_layer:
             w = dequantize(name, reference.read(name)).double()

@@ -24,14 +24,16 @@ from python.checkpoint.checkpoint import (
     HuggingFaceTokenizer,
     TokenizerSource,
 )
-from python.console.errors import UserError
+from python.console.errors import UsageError, UserError
+from python.console.notes import note
 from python.console.progress import Progress
 from python.export import memory_estimate, ptd_writer
 from python.export.build_plan import build_plan
 from python.export.trace import Limits
-from python.export.weight_table import Form, WeightTable, with_forms
+from python.export.weight_table import WeightTable, with_shapes
 from python.export.write_behind import WriteBehind
 from python.model.gemma_config import GemmaConfig, ScaleDtype
+from python.pack.layouts import WeightShape
 from python.plan import plan as p
 from python.quant.recipe import QuantRecipe
 from python.text.gguf_tokenizer import tokenizer_from_gguf
@@ -46,24 +48,36 @@ PROGRAM_FILE, WEIGHTS_FILE, TOKENIZER_FILE = "model.pte", "model.ptd", "tokenize
 _EMBEDDING = "embed_tokens.weight"
 _SCALE_DTYPES: Mapping[str, ScaleDtype] = {"F16": "float16", "BF16": "bfloat16"}
 _VERSIONED = ("executorch", "torch")
-_PROGRAM_SPACE = 8 << 20  # more than the program and the manifest take
+_BESIDE_WEIGHTS = 24 << 20  # more than the program, the tokenizer and the manifest take
 
 MakeProgress = Callable[..., AbstractContextManager[Progress]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ExportPlan:
+class PreparedExport:
     """All that is known before a weight is read: what --dry_run prints."""
 
     config: GemmaConfig
     recipe: QuantRecipe
     plans: tuple[p.Plan, ...]  # in the order of Plan.METHODS
-    forms: Mapping[str, Form]
+    shapes: Mapping[str, WeightShape]
     table: WeightTable
 
     @property
     def prefill(self) -> p.Plan:
         return next(plan for plan in self.plans if plan.method == "prefill")
+
+    @property
+    def weight_sizes(self) -> list[memory_estimate.WeightSize]:
+        """Of every weight, in the order in which they are made."""
+        return [
+            memory_estimate.WeightSize(
+                stored=self.table.stored_bytes(weight.name),
+                packed=weight.bytes,
+                integers=self.table.integer_bytes(weight.name),
+            )
+            for weight in self.prefill.weights
+        ]
 
     @property
     def blobs(self) -> list[ptd_writer.Blob]:
@@ -92,21 +106,21 @@ class Options:
     kv_cache_dtype: str  # a key of CACHE_DTYPES
 
     def limits(self, config: GemmaConfig) -> Limits:
-        """Raises UserError where the model cannot hold so much."""
+        """Raises UsageError where the model cannot hold so much."""
         if not 1 <= self.max_seq_len <= config.max_positions:
-            raise UserError(
+            raise UsageError(
                 f"max_seq_len {self.max_seq_len} is outside 1 to {config.max_positions}, the"
                 f" positions of {config.name}"
             )
         most = min(MAX_PREFILL_CHUNK, self.max_seq_len)
         if not 1 <= self.max_prefill_chunk <= most:
-            raise UserError(
+            raise UsageError(
                 f"max_prefill_chunk {self.max_prefill_chunk} is outside 1 to {most} (it is at most"
                 f" {MAX_PREFILL_CHUNK}, and max_seq_len)"
             )
         if self.kv_cache_dtype not in CACHE_DTYPES:
             known = " or ".join(CACHE_DTYPES)
-            raise UserError(f"kv_cache_dtype {self.kv_cache_dtype} is unknown (use {known})")
+            raise UsageError(f"kv_cache_dtype {self.kv_cache_dtype} is unknown (use {known})")
         return Limits(
             max_context=self.max_seq_len,
             max_tokens=self.max_prefill_chunk,
@@ -114,15 +128,15 @@ class Options:
         )
 
 
-def plan_export(
+def prepare_export(
     checkpoint: Checkpoint,
     config: GemmaConfig,
     recipe: QuantRecipe,
     options: Options,
     *,
     progress: MakeProgress = Progress,
-) -> ExportPlan:
-    """Traces the methods and settles the form of every weight; reads no weight.
+) -> PreparedExport:
+    """Traces the methods and settles the shape of every weight; reads no weight.
 
     Raises:
       UserError: the options, the checkpoint or the recipe do not fit the model.
@@ -134,12 +148,12 @@ def plan_export(
         for method in p.Plan.METHODS:
             plans.append(build_plan(config, limits, method))
             report.advance(method)
-    forms = table.forms(plans[0].weights)
-    return ExportPlan(
+    shapes = table.shapes(plans[0].weights)
+    return PreparedExport(
         config=config,
         recipe=recipe,
-        plans=tuple(with_forms(plan, forms) for plan in plans),
-        forms=forms,
+        plans=tuple(with_shapes(plan, shapes) for plan in plans),
+        shapes=shapes,
         table=table,
     )
 
@@ -154,31 +168,41 @@ def export_artifact(
     overwrite: bool = False,
     computed_only: bool = False,
     progress: MakeProgress = Progress,
-) -> ExportPlan:
+    note: Callable[[str], None] | None = None,
+) -> PreparedExport:
     """Writes the artifact folder `output`; returns what is in it.
 
     computed_only: of the weights, only those that the configuration determines (rope tables). Such
-    an artifact runs with random weights alone.
+    an artifact runs with random weights alone. note: is told what a killed export had left.
 
     Raises:
       UserError: `output` exists, the disk is full, or a weight cannot be read, quantized or packed.
     """
     with atomic_write.atomic_folder(
-        output, marker=manifest.FILE_NAME, overwrite=overwrite
+        output, marker=manifest.FILE_NAME, overwrite=overwrite, note=note
     ) as folder:
-        planned = plan_export(checkpoint, config, recipe, options, progress=progress)
+        prepared = prepare_export(checkpoint, config, recipe, options, progress=progress)
         tokenizer = read_tokenizer(checkpoint.tokenizer, config)
-        weights = planned.prefill.weights
+        weights = prepared.prefill.weights
         if computed_only:
-            weights = planned.table.computed(weights)
-        blobs = [ptd_writer.Blob(key=w.data_key, bytes=w.bytes) for w in weights]
-        atomic_write.require_free_space(folder, ptd_writer.file_bytes(blobs) + _PROGRAM_SPACE)
-        files = [_write_program(folder, planned, progress)]
-        files.append(_write_weights(folder, planned, weights, progress))
-        if tokenizer is not None:
-            files.append(_write_bytes(folder, TOKENIZER_FILE, serialize(tokenizer)))
-        manifest.write(folder, _describe(checkpoint, planned, tokenizer, files))
-    return planned
+            weights = prepared.table.computed(weights)
+        with atomic_write.disk_space(folder, _disk_bytes(weights)):
+            files = [_write_program(folder, prepared, progress)]
+            files.append(_write_weights(folder, prepared, weights, progress))
+            if tokenizer is not None:
+                files.append(_write_bytes(folder, TOKENIZER_FILE, serialize(tokenizer)))
+            manifest.write(folder, _describe(checkpoint, prepared, tokenizer, files))
+    return prepared
+
+
+def disk_bytes(prepared: PreparedExport) -> int:
+    """The most that the artifact takes on the disk."""
+    return _disk_bytes(prepared.prefill.weights)
+
+
+def _disk_bytes(weights: Sequence[p.Weight]) -> int:
+    blobs = [ptd_writer.Blob(key=w.data_key, bytes=w.bytes) for w in weights]
+    return ptd_writer.file_bytes(blobs) + _BESIDE_WEIGHTS
 
 
 def read_tokenizer(source: TokenizerSource | None, config: GemmaConfig) -> TokenizerData | None:
@@ -218,18 +242,20 @@ def _tokenizer_data(source: TokenizerSource) -> TokenizerData:
     return tokenizer_from_gguf({f"tokenizer.ggml.{key}": v for key, v in present.items()})
 
 
-def _write_program(folder: Path, planned: ExportPlan, progress: MakeProgress) -> manifest.FileEntry:
+def _write_program(
+    folder: Path, prepared: PreparedExport, progress: MakeProgress
+) -> manifest.FileEntry:
     with progress("lower", total=1) as report:
         # Imports ExecuTorch's compiler, which --help and --dry_run do without.
         from python.export.lower import lower
 
-        data = lower(planned.plans)
+        data = lower(prepared.plans)
         report.advance(PROGRAM_FILE)
     return _write_bytes(folder, PROGRAM_FILE, data)
 
 
 def _write_weights(
-    folder: Path, planned: ExportPlan, weights: Sequence[p.Weight], progress: MakeProgress
+    folder: Path, prepared: PreparedExport, weights: Sequence[p.Weight], progress: MakeProgress
 ) -> manifest.FileEntry:
     total = sum(weight.bytes for weight in weights)
     blobs = [ptd_writer.Blob(key=w.data_key, bytes=w.bytes) for w in weights]
@@ -239,7 +265,7 @@ def _write_weights(
     ):
         writer = ptd_writer.PtdWriter(file, blobs)
         writer.begin()
-        _make_weights(planned, weights, writer, report)
+        _make_weights(prepared, weights, writer, report)
         written = writer.finish()
     return manifest.FileEntry(
         name=WEIGHTS_FILE,
@@ -250,13 +276,13 @@ def _write_weights(
 
 
 def _make_weights(
-    planned: ExportPlan,
+    prepared: PreparedExport,
     weights: Sequence[p.Weight],
     writer: ptd_writer.PtdWriter,
     report: Progress,
 ) -> None:
     """Makes weight after weight here; a thread hashes and writes them."""
-    table, names = planned.table, {weight.data_key: weight.name for weight in weights}
+    table, names = prepared.table, {weight.data_key: weight.name for weight in weights}
     needed = {weight.name: table.stored_bytes(weight.name) + weight.bytes for weight in weights}
     with WriteBehind(
         writer.write,
@@ -267,7 +293,7 @@ def _make_weights(
             behind.wait_for_room(needed[weight.name])
             if following is not None:
                 table.will_make(following.name)
-            made = table.make(weight.name, planned.forms[weight.name])
+            made = table.make(weight.name, prepared.shapes[weight.name])
             behind.put(weight.data_key, made.data.data)
             del made
         behind.finish()
@@ -280,15 +306,15 @@ def _write_bytes(folder: Path, name: str, data: bytes) -> manifest.FileEntry:
 
 def _describe(
     checkpoint: Checkpoint,
-    planned: ExportPlan,
+    prepared: PreparedExport,
     tokenizer: TokenizerData | None,
     files: list[manifest.FileEntry],
 ) -> manifest.Manifest:
-    generation, config, prefill = checkpoint.generation, planned.config, planned.prefill
+    generation, config, prefill = checkpoint.generation, prepared.config, prepared.prefill
     return manifest.Manifest(
         model_name=config.name,
         config=config.to_json(),
-        recipe=Path(planned.recipe.name).name,
+        recipe=Path(prepared.recipe.name).name,
         max_seq_len=prefill.max_context,
         max_prefill_chunk=prefill.max_tokens,
         methods=p.Plan.METHODS,
@@ -310,8 +336,19 @@ def _tokenizer_entry(checkpoint: Checkpoint, tokenizer: TokenizerData) -> manife
         bos_id=bos_id,
         add_bos=tokenizer.add_bos,
         stop_ids=checkpoint.generation.stop_ids,
-        chat_template=tokenizer.chat_template,
+        chat_template=_chat_template(checkpoint, tokenizer),
     )
+
+
+def _chat_template(checkpoint: Checkpoint, tokenizer: TokenizerData) -> str | None:
+    text = None if checkpoint.tokenizer is None else checkpoint.tokenizer.chat_template
+    name = tokenizer.chat_template(text)
+    if text is not None and name is None:
+        note(
+            f"{tokenizer.where}: the checkpoint's chat template is not one of Gemma's, so the"
+            " artifact has none (the runner's --chat_template forces one)"
+        )
+    return name
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -324,11 +361,11 @@ class Sizes:
     activations: int
 
 
-def sizes_of(planned: ExportPlan) -> Sizes:
+def sizes_of(prepared: PreparedExport) -> Sizes:
     """Sizes, without writing anything."""
     return Sizes(
-        weights=sum(form.bytes for form in planned.forms.values()),
-        file=ptd_writer.file_bytes(planned.blobs),
-        session=memory_estimate.session_bytes(planned.prefill),
-        activations=max(memory_estimate.activation_bytes(plan) for plan in planned.plans),
+        weights=sum(shape.bytes for shape in prepared.shapes.values()),
+        file=ptd_writer.file_bytes(prepared.blobs),
+        session=memory_estimate.session_bytes(prepared.prefill),
+        activations=max(memory_estimate.activation_bytes(plan) for plan in prepared.plans),
     )

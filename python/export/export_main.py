@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,11 +18,13 @@ from absl import flags
 from python.artifact import atomic_write
 from python.checkpoint.checkpoint import Checkpoint
 from python.checkpoint.open_checkpoint import open_checkpoint
-from python.console import main, sizes
-from python.console.errors import UsageError
-from python.console.progress import Progress, define_progress_flag
-from python.export import export
+from python.console import listing, main, sizes
+from python.console.errors import UsageError, UserError
+from python.console.flag_types import define_path, define_tokens
+from python.console.progress import Progress, define_progress_flag, progress_mode
+from python.export import dry_run, export
 from python.model.gemma_config import GemmaConfig
+from python.quant import advice
 from python.quant.recipe import QuantRecipe, recipe
 
 _DEFAULT_MAX_SEQ_LEN = 4096
@@ -40,15 +41,18 @@ def run(model: str, *, kv_cache_dtype: str) -> None:
 
 def define_flags(model: str, *, kv_cache_dtype: str) -> None:
     """The flags of an export program."""
-    flags.DEFINE_string(
+    define_path(
         "checkpoint",
         None,
         f"A checkpoint of {model}: a Hugging Face folder, a folder of python/quant, or a .gguf.",
         required=True,
     )
-    flags.DEFINE_string("output", None, "The artifact folder to make.")
-    flags.DEFINE_integer(
-        "max_seq_len", _DEFAULT_MAX_SEQ_LEN, "Positions that a session can hold.", lower_bound=1
+    define_path("output", None, "The artifact folder to make.")
+    define_tokens(
+        "max_seq_len",
+        None,
+        f"Positions that a session can hold. Unless given: {_DEFAULT_MAX_SEQ_LEN}, or the model's"
+        " where those are less.",
     )
     flags.DEFINE_string(
         "recipe",
@@ -56,13 +60,12 @@ def define_flags(model: str, *, kv_cache_dtype: str) -> None:
         "How to quantize: default, sensitive, qat, none (as stored), or a JSON file. Unless given:"
         " default for a checkpoint in plain numbers, none for one that is quantized already.",
     )
-    flags.DEFINE_integer(
+    define_tokens(
         "max_prefill_chunk",
         None,
         "Tokens that one call of prefill or score can take. Unless given:"
         f" {export.DEFAULT_PREFILL_CHUNK}, or max_seq_len where that is less.",
-        lower_bound=1,
-        upper_bound=export.MAX_PREFILL_CHUNK,
+        most=export.MAX_PREFILL_CHUNK,
     )
     flags.DEFINE_enum(
         "kv_cache_dtype",
@@ -73,9 +76,15 @@ def define_flags(model: str, *, kv_cache_dtype: str) -> None:
     )
     flags.DEFINE_bool("overwrite", False, "Replace the artifact at --output, if there is one.")
     flags.DEFINE_bool(
-        "dry_run", False, "Print every weight and what the artifact will take; write nothing."
+        "dry_run",
+        False,
+        "Print every weight, what the artifact will take, and whether that fits into this machine;"
+        " write nothing. Exit code 1 where the export would fail.",
     )
-    flags.DEFINE_string("timings", None, "A JSON file to write: the seconds of each stage.")
+    flags.DEFINE_enum(
+        "format", "table", ["table", "json"], "How --dry_run prints: for people or for programs."
+    )
+    define_path("timings", None, "A JSON file to write: the seconds of each stage.")
     define_progress_flag()
 
 
@@ -84,40 +93,54 @@ def export_as_flags_say(model: str) -> None:
     started = time.monotonic()
     if FLAGS.output is None and not FLAGS.dry_run:
         raise UsageError("--output must be given (or --dry_run, which writes nothing)")
-    options = export.Options(
-        max_seq_len=FLAGS.max_seq_len,
-        max_prefill_chunk=_prefill_chunk(),
-        kv_cache_dtype=FLAGS.kv_cache_dtype,
-    )
-    stages = _Stages(FLAGS.progress)
-    with open_checkpoint(main.user_path(FLAGS.checkpoint)) as checkpoint:
+    if FLAGS.format == "json" and not FLAGS.dry_run:
+        raise UsageError("--format json is for --dry_run (pass --dry_run, or drop --format)")
+    if FLAGS.timings is not None:
+        atomic_write.require_folder(FLAGS.timings)
+    stages = _Stages(progress_mode())
+    with open_checkpoint(FLAGS.checkpoint) as checkpoint:
         config = export.read_config(checkpoint)
-        if config.name != model:
-            print(
-                f"{checkpoint.path} is {config.name}, not {model}; it is exported as it is",
-                file=sys.stderr,
-            )
+        options = _options(config)
         recipe_ = chosen_recipe(checkpoint, config, FLAGS.recipe)
+        _tell_about(checkpoint, config, recipe_, model)
         if FLAGS.dry_run:
-            planned = export.plan_export(
+            _print_dry_run(export.prepare_export(
                 checkpoint, config, recipe_, options, progress=stages.begin
-            )
-            print(f"{weight_list(planned)}\n{summary(planned)}")
+            ))  # fmt: skip
             return
-        output = main.user_path(FLAGS.output)
-        planned = export.export_artifact(
+        prepared = export.export_artifact(
             checkpoint,
             config,
             recipe_,
             options,
-            output,
+            FLAGS.output,
             overwrite=FLAGS.overwrite,
             progress=stages.begin,
+            note=main.note,
         )
     seconds = time.monotonic() - started
     if FLAGS.timings is not None:
-        stages.write(main.user_path(FLAGS.timings), seconds)
-    print(f"{output}: exported in {sizes.format_duration(seconds)}\n{summary(planned)}")
+        stages.write(FLAGS.timings, seconds)
+    print(f"{FLAGS.output}: exported in {sizes.format_duration(seconds)}\n{summary(prepared)}")
+
+
+def _tell_about(
+    checkpoint: Checkpoint, config: GemmaConfig, recipe_: QuantRecipe, model: str
+) -> None:
+    """What the user should know before the work begins."""
+    if config.name != model:
+        main.note(f"{checkpoint.path} is {config.name}, not {model}; it is exported as it is")
+    if (note := advice.of(recipe_)) is not None:
+        main.note(note)
+
+
+def _print_dry_run(prepared: export.PreparedExport) -> None:
+    """Prints the plan and the verdict. Raises UserError where the export would not fit."""
+    output = main.user_path(prepared.config.name) if FLAGS.output is None else FLAGS.output
+    found = dry_run.listing(prepared, FLAGS.checkpoint, output)
+    print(listing.to_json(found) if FLAGS.format == "json" else listing.to_text(found))
+    if found.problem is not None:
+        raise UserError(found.problem)
 
 
 class _Stages:
@@ -161,52 +184,36 @@ def chosen_recipe(checkpoint: Checkpoint, config: GemmaConfig, text: str | None)
     return chosen
 
 
-def _prefill_chunk() -> int:
+def _options(config: GemmaConfig) -> export.Options:
+    """What the flags say. Raises UsageError where the model cannot hold so much."""
+    positions = FLAGS.max_seq_len
+    if positions is None:
+        positions = min(_DEFAULT_MAX_SEQ_LEN, config.max_positions)
     chunk = FLAGS.max_prefill_chunk
     if chunk is None:
-        return min(export.DEFAULT_PREFILL_CHUNK, FLAGS.max_seq_len)
-    if chunk > FLAGS.max_seq_len:
+        chunk = min(export.DEFAULT_PREFILL_CHUNK, positions)
+    if chunk > positions:
         raise UsageError(
-            f"--max_prefill_chunk {chunk} is more than --max_seq_len {FLAGS.max_seq_len}"
-            " (lower it or leave it away)"
+            f"--max_prefill_chunk {chunk} is more than --max_seq_len {positions} (lower it or leave"
+            " it away)"
         )
-    return int(chunk)
+    options = export.Options(
+        max_seq_len=positions, max_prefill_chunk=chunk, kv_cache_dtype=FLAGS.kv_cache_dtype
+    )
+    options.limits(config)
+    return options
 
 
-def weight_list(planned: export.ExportPlan) -> str:
-    """A line a weight: name, shape, what is stored, layout, bits a weight, bytes."""
-    rows = [("weight", "shape", "stored", "layout", "bits", "size")]
-    for name, form in planned.forms.items():
-        group = f" group {form.group}" if form.group else ""
-        rows.append(
-            (
-                name,
-                f"{form.rows} x {form.columns}",
-                planned.table.encoding(name),
-                form.layout + group,
-                f"{form.bits_per_weight:.4g}",
-                sizes.format_bytes(form.bytes),
-            )
-        )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
-    return "\n".join(lines)
-
-
-def summary(planned: export.ExportPlan) -> str:
+def summary(prepared: export.PreparedExport) -> str:
     """What the artifact takes."""
-    total = export.sizes_of(planned)
-    bits = 8 * total.weights / sum(form.rows * form.columns for form in planned.forms.values())
-    limits = planned.prefill
+    total = export.sizes_of(prepared)
+    bits = 8 * total.weights / sum(shape.rows * shape.columns for shape in prepared.shapes.values())
+    limits = prepared.prefill
     size = sizes.format_bytes
-    rows = {
-        "model": f"{planned.config.name}, recipe {planned.recipe.name}",
-        "weights": f"{len(planned.forms)} in {size(total.weights)}, {bits:.3f} bits a weight",
-        "file": size(total.file),
-        "session": f"{size(total.session)} for {limits.max_context} positions",
-        "call": f"{size(total.activations)} of activations for {limits.max_tokens} tokens",
-    }
-    return "\n".join(f"{name:10}{text}" for name, text in rows.items())
+    return listing.aligned([
+        ("model", f"{prepared.config.name}, recipe {prepared.recipe.name}"),
+        ("weights", f"{len(prepared.shapes)} in {size(total.weights)}, {bits:.3f} bits a weight"),
+        ("file", size(total.file)),
+        ("session", f"{size(total.session)} for {limits.max_context} positions"),
+        ("call", f"{size(total.activations)} of activations for {limits.max_tokens} tokens"),
+    ])  # fmt: skip

@@ -39,23 +39,66 @@ def _run(*arguments: str) -> None:
 
 
 def test_dry_run_lists_every_weight_and_writes_nothing(
-    checkpoint: Path, capsys: pytest.CaptureFixture[str]
+    checkpoint: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("BUILD_WORKING_DIRECTORY", str(checkpoint.parent))
     _run(f"--checkpoint={checkpoint}", "--max_seq_len=64", "--dry_run")
     out, err = capsys.readouterr()
-    lines = out.splitlines()
-    assert lines[0].split() == ["weight", "shape", "stored", "layout", "bits", "size"]
-    names = {line.split()[0] for line in lines[1:]}
-    assert set(expected_weights(CONFIG)) <= names
-    embedding = next(line for line in lines if line.startswith("embed_tokens"))
-    assert embedding.split()[1:] == [
-        *("256", "x", "256", "BF16", "INT8", "group", "256", "8.125", "66.6", "kB")
-    ]
+    lines = [line.split() for line in out.splitlines() if line]
+    assert set(expected_weights(CONFIG)) <= {line[0] for line in lines}
+    embedding = next(line for line in lines if line[0] == "embed_tokens.weight")
+    assert embedding[1:6] == [*("256", "x", "256", "BF16", "INT8")]
     # One full layer: 2 x 1 head x 64 positions x 128 numbers of two bytes.
-    assert "session   32.8 kB for 64 positions" in lines
-    assert "model     gemma4, recipe default" in lines
+    assert ["session_bytes", "32.8", "kB"] in lines
+    assert ["recipe", "default"] in lines
+    fit = lines[lines.index(["does", "it", "fit"]) + 2 :]
+    assert [line[:2] for line in fit[:3]] == [["disk", "at"], ["memory", "to"], ["memory", "to"]]
+    assert {line[-2] for line in fit} == {"yes"}
+    assert str(checkpoint.parent / "gemma4") in fit[0]
     assert f"{checkpoint} is gemma4, not gemma4_31b; it is exported as it is" in err
+    assert "recipe default rounds every weight without calibration" in err
     assert sorted(path.name for path in checkpoint.parent.iterdir()) == ["checkpoint"]
+
+
+def test_dry_run_for_programs_and_quiet(
+    checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("--max_seq_len=1k", "--dry_run", "--format=json", "--quiet", "--progress=plain")
+    with pytest.raises(UsageError, match="max_seq_len 1024 is outside 1 to 512, the positions"):
+        _run(f"--checkpoint={checkpoint}", *arguments)
+    _run(f"--checkpoint={checkpoint}", *arguments, "--max_seq_len=64")
+    out, err = capsys.readouterr()
+    found = json.loads(out)
+    assert err == ""
+    assert (found["problem"], found["max_seq_len"], found["session_bytes"]) == (None, 64, 32768)
+    assert sum(row["bytes"] for row in found["weights"]) == found["weight_bytes"]
+    disk = found["does it fit"][0]
+    assert disk["fits"] is True
+    assert found["file_bytes"] < disk["needed_bytes"] < disk["available_bytes"]
+
+
+@pytest.mark.parametrize(
+    ("function", "sentence"),
+    [
+        ("free_disk", r"disk at /x: .*MB are needed, 1\.00 MB are available \(make room, or name"),
+        (
+            "available_memory",
+            r"memory to export: .*MB are needed, 1\.00 MB are available \(end oth",
+        ),
+    ],
+)
+def test_dry_run_fails_where_the_export_would(
+    checkpoint: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    function: str,
+    sentence: str,
+) -> None:
+    monkeypatch.setattr(f"python.console.machine.{function}", lambda *_: 1_000_000)
+    arguments = (f"--checkpoint={checkpoint}", "--max_seq_len=64", "--dry_run", "--format=json")
+    with pytest.raises(UserError, match=sentence) as error:
+        _run(*arguments, "--output=/x")
+    assert json.loads(capsys.readouterr().out)["problem"] == str(error.value)
 
 
 def test_exports(
@@ -83,6 +126,8 @@ def test_exports(
     [
         (["--max_seq_len=64"], "--output must be given"),
         (["--output=x", "--recipe=best"], "recipe 'best' is unknown"),
+        (["--output=x", "--format=json"], "--format json is for --dry_run"),
+        (["--output=x", "--max_seq_len=513"], "max_seq_len 513 is outside 1 to 512"),
         (
             ["--output=x", "--max_seq_len=16", "--max_prefill_chunk=17"],
             "--max_prefill_chunk 17 is more than --max_seq_len 16",
@@ -92,6 +137,15 @@ def test_exports(
 def test_mistakes_in_usage(checkpoint: Path, arguments: list[str], sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
         _run(f"--checkpoint={checkpoint}", *arguments)
+
+
+def test_timings_that_cannot_be_written_are_refused_before_the_work(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    arguments = (f"--checkpoint={checkpoint}", f"--output={tmp_path / 'a'}", "--max_seq_len=64")
+    with pytest.raises(UserError, match=r"x/t\.json: there is no folder .*/x \(make it"):
+        _run(*arguments, f"--timings={tmp_path / 'x' / 't.json'}")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_missing_checkpoint() -> None:

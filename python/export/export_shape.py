@@ -1,7 +1,9 @@
-"""Exports a model's plans and rope tables without any weight, for measuring a model whose checkpoint is not at hand.
+"""Exports a model's plans and rope tables without any weight, to measure one without a checkpoint.
 
-bazel run //python/export:export_shape -- --model gemma4_31b --recipe default --max_seq_len 8192 --output DIR
-bazel run //cc/runner -- bench --model DIR --random_weights
+    ./bazelw run //python/export:export_shape -- --model gemma4_31b --max_seq_len 8k --output DIR
+    ./bazelw run //cc/runner -- bench --model DIR --random_weights
+
+The checkpoint's names and shapes are those of the published model; nothing else of it is needed.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 from absl import flags
 
 from python.console import main
+from python.console.flag_types import define_path, define_tokens
 from python.export import export
 from python.export.shape_checkpoint import ShapeCheckpoint
 from python.model.named_configs import NAMED, named_config
@@ -17,9 +20,14 @@ from python.quant.recipe import recipe
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("model", None, sorted(NAMED), "The model.", required=True)
 flags.DEFINE_string("recipe", "default", "A named recipe or a file; none keeps bfloat16.")
-flags.DEFINE_integer("max_seq_len", 8192, "Positions that a session can hold.", lower_bound=1)
-flags.DEFINE_integer("max_prefill_chunk", None, "Tokens of one call.", lower_bound=1)
-flags.DEFINE_string("output", None, "The folder to make.", required=True)
+define_tokens("max_seq_len", 8192, "Positions that a session can hold.")
+define_tokens(
+    "max_prefill_chunk",
+    None,
+    f"Tokens of one call. Unless given: {export.DEFAULT_PREFILL_CHUNK}, or max_seq_len where that is"
+    " less.",
+)
+define_path("output", None, "The folder to make.", required=True)
 flags.DEFINE_bool("overwrite", False, "Replace the folder if it is an artifact.")
 
 
@@ -33,16 +41,17 @@ def export_shape() -> None:
         or min(export.DEFAULT_PREFILL_CHUNK, FLAGS.max_seq_len),
         kv_cache_dtype="bfloat16",
     )
-    planned = export.export_artifact(
+    prepared = export.export_artifact(
         checkpoint,
         export.read_config(checkpoint),
         recipe(FLAGS.recipe, config.num_layers, main.user_path(".")),
         options,
-        main.user_path(FLAGS.output),
+        FLAGS.output,
         overwrite=FLAGS.overwrite,
         computed_only=True,
+        note=main.note,
     )
-    weights = sum(form.bytes for form in planned.forms.values())
+    weights = sum(shape.bytes for shape in prepared.shapes.values())
     print(f"{config.name}: plans for {weights / 1e9:.2f} GB of weights, none of which is there")
 
 

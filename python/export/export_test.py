@@ -1,5 +1,6 @@
 """Artifacts: what is in them, and that they appear whole or not at all, the same every time."""
 
+import dataclasses
 import functools
 import json
 import os
@@ -28,7 +29,7 @@ from python.console.errors import UserError
 from python.export import export, lower
 from python.export.build_plan import build_plan
 from python.export.ptd_writer import PtdWriter
-from python.export.testing.make_tiny_checkpoint import tiny_config, tokenizer_json
+from python.export.testing.make_tiny_checkpoint import CHAT_TEMPLATE, tiny_config, tokenizer_json
 from python.model.gemma_config import GemmaConfig
 from python.model.load import load_weights
 from python.model.transformer import GemmaModel
@@ -57,14 +58,13 @@ def _tensors(config: GemmaConfig, dtype: torch.dtype = torch.float32) -> dict[st
 def _fake(folder: Path, dtype: torch.dtype = torch.float32) -> FakeCheckpoint:
     path = folder / "tokenizer.json"
     path.write_text(json.dumps(tokenizer_json(CONFIG.vocab_size)))
-    return FakeCheckpoint(
-        CONFIG, _tensors(CONFIG, dtype), tokenizer=HuggingFaceTokenizer(path=path, config={})
-    )
+    tokenizer = HuggingFaceTokenizer(path=path, config={}, chat_template=CHAT_TEMPLATE)
+    return FakeCheckpoint(CONFIG, _tensors(CONFIG, dtype), tokenizer=tokenizer)
 
 
 def _export(
     checkpoint: Checkpoint, output: Path, name: str = "none", **more: Any
-) -> export.ExportPlan:
+) -> export.PreparedExport:
     config = export.read_config(checkpoint)
     chosen = recipe(name, config.num_layers)
     return export.export_artifact(checkpoint, config, chosen, OPTIONS, output, **more)
@@ -107,13 +107,7 @@ def _weights(artifact: Path, plan: p.Plan) -> dict[str, torch.Tensor]:
     weights = {}
     for weight in plan.weights:
         data = payload.buffers[payload.named_data[weight.data_key].buffer_index]
-        packed = layouts.PackedWeight(
-            layout=weight.layout.name,
-            rows=weight.rows,
-            columns=weight.columns,
-            group=weight.group,
-            data=np.frombuffer(data, dtype=np.uint8),
-        )
+        packed = layouts.PackedWeight(shape=weight.shape, data=np.frombuffer(data, dtype=np.uint8))
         weights[weight.name] = torch.as_tensor(unpack.unpack(packed))
     return weights
 
@@ -130,6 +124,20 @@ def test_the_folder_is_what_the_manifest_says(artifact: Path) -> None:
     assert read.tokenizer is not None
     assert read.tokenizer.stop_ids == CONFIG.stop_ids
     assert read.tokenizer.chat_template == "gemma4"
+
+
+@pytest.mark.parametrize(("text", "noted"), [(None, False), ("<|im_start|>user", True)])
+def test_the_manifest_names_no_template_that_the_checkpoint_has_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str | None, noted: bool
+) -> None:
+    checkpoint = _fake(tmp_path)
+    assert isinstance(checkpoint.tokenizer, HuggingFaceTokenizer)
+    checkpoint.tokenizer = dataclasses.replace(checkpoint.tokenizer, chat_template=text)
+    _export(checkpoint, tmp_path / "artifact")
+    entry = manifest.read(tmp_path / "artifact").tokenizer
+    assert entry is not None
+    assert entry.chat_template is None
+    assert ("chat template is not one of Gemma's" in capsys.readouterr().err) == noted
 
 
 def test_the_artifact_computes_what_the_model_computes(artifact: Path) -> None:
@@ -164,13 +172,13 @@ def test_another_process_writes_the_same_bytes(artifact: Path, tmp_path: Path) -
 
 
 def test_a_recipe_decides_the_layouts(tmp_path: Path, without_lowering: None) -> None:
-    planned = _export(_fake(tmp_path), tmp_path / "artifact", "default")
-    for plan in planned.plans:
-        forms = {w.name: (w.layout, w.group) for w in plan.weights}
-        assert forms["embed_tokens.weight"] == (p.Layout.INT8, CONFIG.hidden_size)
-        assert forms["layers.0.mlp.up_proj.weight"] == (p.Layout.INT4, 32)
-        assert forms["layers.0.input_layernorm.weight"] == (p.Layout.F32, 0)
-    weights = _weights(tmp_path / "artifact", planned.prefill)
+    prepared = _export(_fake(tmp_path), tmp_path / "artifact", "default")
+    for plan in prepared.plans:
+        shapes = {w.name: (w.layout, w.group) for w in plan.weights}
+        assert shapes["embed_tokens.weight"] == (p.Layout.INT8, CONFIG.hidden_size)
+        assert shapes["layers.0.mlp.up_proj.weight"] == (p.Layout.INT4, 32)
+        assert shapes["layers.0.input_layernorm.weight"] == (p.Layout.F32, 0)
+    weights = _weights(tmp_path / "artifact", prepared.prefill)
     stored = _tensors(CONFIG)["layers.0.mlp.up_proj.weight"].values
     error = (weights["layers.0.mlp.up_proj.weight"] - stored).norm() / stored.norm()
     assert 0.001 < error < 0.15
@@ -180,12 +188,12 @@ def test_a_hugging_face_folder_in_bfloat16_is_kept(tmp_path: Path, without_lower
     synthetic.write_checkpoint(tmp_path / "checkpoint", CONFIG, dtype=torch.bfloat16)
     with open_checkpoint(tmp_path / "checkpoint") as checkpoint:
         assert export.read_config(checkpoint).embed_scale_dtype == "bfloat16"
-        planned = _export(checkpoint, tmp_path / "artifact")
+        prepared = _export(checkpoint, tmp_path / "artifact")
     read = manifest.read(tmp_path / "artifact")
     assert read.tokenizer is None
     assert not (tmp_path / "artifact" / "tokenizer.bin").exists()
-    assert planned.prefill.weights[0].layout is p.Layout.BF16
-    embed = planned.prefill.steps[0].operation
+    assert prepared.prefill.weights[0].layout is p.Layout.BF16
+    embed = prepared.prefill.steps[0].operation
     assert isinstance(embed, p.Embed)
     assert embed.scale == 16.0
 

@@ -1,5 +1,6 @@
 """The export of a real GGUF: its blocks are kept, and it stays within its bound of memory."""
 
+import json
 import os
 import resource
 import subprocess
@@ -15,16 +16,20 @@ from python.console.sizes import format_bytes
 _GIGABYTE = 10**9
 
 
+def _export(*arguments: str, capture_output: bool = False) -> "subprocess.CompletedProcess[bytes]":
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    program = (sys.executable, "-m", "python.export.gemma3_270m")
+    return subprocess.run(
+        [*program, f"--checkpoint={os.environ['MODEL']}", *arguments],
+        env=environment, check=True, capture_output=capture_output,
+    )  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("export") / "artifact"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [
-        *(sys.executable, "-m", "python.export.gemma3_270m", "--progress=json"),
-        *(f"--checkpoint={os.environ['MODEL']}", f"--output={output}"),
-    ]
     start = time.monotonic()
-    subprocess.run(command, env=environment, check=True)
+    _export(f"--output={output}", "--progress=json")
     print(f"exported in {time.monotonic() - start:.1f} s")
     return output
 
@@ -35,6 +40,18 @@ def test_peak_memory(exported: Path) -> None:
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
     print(f"peak {format_bytes(peak)}, {peak / bound:.0%} of {format_bytes(bound)}")
     assert peak < bound
+
+
+def test_the_dry_run_says_what_the_export_takes(exported: Path) -> None:
+    """Its estimates of disk and memory are bounds, and not far from what was measured."""
+    done = _export("--dry_run", "--format=json", "--quiet", capture_output=True)
+    disk, memory, _ = json.loads(done.stdout)["does it fit"][:3]
+    written = sum(path.stat().st_size for path in exported.iterdir())
+    print(f"disk {written / disk['needed_bytes']:.0%} of {format_bytes(disk['needed_bytes'])}")
+    assert 0.85 * disk["needed_bytes"] < written <= disk["needed_bytes"]
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    print(f"peak {peak / memory['needed_bytes']:.0%} of {format_bytes(memory['needed_bytes'])}")
+    assert 0.7 * memory["needed_bytes"] < peak <= memory["needed_bytes"]
 
 
 def test_the_weights_are_as_small_as_in_the_file(exported: Path) -> None:

@@ -34,7 +34,7 @@ from python.export.passes import (
 from python.export.pattern import GraphError, shape
 from python.export.trace import Limits
 from python.model.gemma_config import GemmaConfig
-from python.pack import layouts
+from python.pack.layouts import WeightShape
 from python.plan import plan as p
 
 PASSES: tuple[ModuleType, ...] = (
@@ -276,17 +276,8 @@ class _Builder:
 
     def _weight(self, node: fx.Node, rows: int, columns: int) -> int:
         name = self._state_name(node)
-        size = layouts.blob_bytes("F32", rows, columns, 0)
-        weight = p.Weight(
-            name=name,
-            data_key=name,
-            layout=p.Layout.F32,
-            rows=rows,
-            columns=columns,
-            group=0,
-            bytes=size,
-        )
-        self.weights.setdefault(name, weight)
+        shape_ = WeightShape(layout=p.Layout.F32, rows=rows, columns=columns)
+        self.weights.setdefault(name, p.Weight.of(name, shape_))
         return list(self.weights).index(name)
 
     def _cache(self, keys: Any, values: Any, window: Any) -> tuple[int, str]:

@@ -1,13 +1,40 @@
 """What an artifact will take: bytes of its weights, of a session's caches, and of a call's
-activations.
+activations; and what making it takes.
 """
 
 from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
 
 from python.plan import plan as p
 
 _CACHE_ELEMENT_BYTES = {p.DType.F32: 4, p.DType.BF16: 2}
 _ACTIVATION_BYTES = 4  # float32
+# What the process itself takes beside weights: the interpreter, torch, ExecuTorch's compiler (420 MB
+# resident) and a vocabulary of 262,144 pieces.
+_PROCESS_BYTES = 550_000_000
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WeightSize:
+    """Bytes of one weight in the checkpoint, in the artifact, and as quantized integers between."""
+
+    stored: int
+    packed: int
+    integers: int
+
+
+def export_bytes(weights: Sequence[WeightSize]) -> int:
+    """The most host memory that an export holds.
+
+    The weight in hand is there as it is stored and as integers, or as it is stored and packed.
+    Those that wait to be written are no more than fit beside it into the largest such sum
+    (write_behind.py).
+    """
+    return _PROCESS_BYTES + max(
+        weight.stored + max(weight.packed, weight.integers) for weight in weights
+    )
 
 
 def session_bytes(plan: p.Plan) -> int:

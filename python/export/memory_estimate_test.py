@@ -5,6 +5,15 @@ from python.plan import plan as p
 from python.plan.testing.fake_plan import FFN, HEAD_DIM, HIDDEN, fake_plan
 
 
+def test_export_holds_one_weight_twice() -> None:
+    plain = memory_estimate.WeightSize(stored=200, packed=60, integers=100)
+    kept = memory_estimate.WeightSize(stored=150, packed=151, integers=0)
+    alone = memory_estimate.export_bytes([plain])
+    assert memory_estimate.export_bytes([kept]) == alone + 1
+    assert memory_estimate.export_bytes([plain, kept]) == alone + 1
+    assert 400_000_000 < alone < 600_000_000
+
+
 def test_session() -> None:
     plan = fake_plan(capacity=11)
     assert memory_estimate.session_bytes(plan) == 2 * 11 * HEAD_DIM * 4

@@ -27,7 +27,7 @@ def _exported_model_impl(ctx):
         arguments.add("--kv_cache_dtype", ctx.attr.kv_cache_dtype)
 
     # Bazel makes the folder before the action runs; the program replaces it.
-    arguments.add_all(["--overwrite", "--progress=none"])
+    arguments.add_all(["--overwrite", "--quiet"])
     ctx.actions.run(
         executable = ctx.executable.program,
         arguments = [arguments],

@@ -12,7 +12,7 @@ from python.model.named_configs import tiny_gemma4
 from python.quant.recipe import recipe
 
 
-def export_tiny(output: Path, *, computed_only: bool) -> export.ExportPlan:
+def export_tiny(output: Path, *, computed_only: bool) -> export.PreparedExport:
     config = tiny_gemma4()
     options = export.Options(max_seq_len=32, max_prefill_chunk=8, kv_cache_dtype="bfloat16")
     checkpoint = ShapeCheckpoint(config)
@@ -27,12 +27,12 @@ def export_tiny(output: Path, *, computed_only: bool) -> export.ExportPlan:
 
 
 def test_only_computed_weights_are_written(tmp_path: Path) -> None:
-    planned = export_tiny(tmp_path / "artifact", computed_only=True)
-    assert len(planned.plans) == 3
-    names = [weight.name for weight in planned.table.computed(planned.prefill.weights)]
+    prepared = export_tiny(tmp_path / "artifact", computed_only=True)
+    assert len(prepared.plans) == 3
+    names = [weight.name for weight in prepared.table.computed(prepared.prefill.weights)]
     assert names and all(name.startswith("rope.") for name in names)
     size = (tmp_path / "artifact" / "model.ptd").stat().st_size
-    assert size < 4096 < sum(form.bytes for form in planned.forms.values())
+    assert size < 4096 < sum(shape.bytes for shape in prepared.shapes.values())
     manifest = json.loads((tmp_path / "artifact" / "manifest.json").read_text())
     assert {file["name"] for file in manifest["files"]} == {"model.pte", "model.ptd"}
 

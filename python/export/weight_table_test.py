@@ -1,4 +1,4 @@
-"""The form of a weight is known before it is read, and what is made has that form."""
+"""The shape of a weight is known before it is read, and what is made has that shape."""
 
 import dataclasses
 import json
@@ -21,11 +21,14 @@ from python.checkpoint.testing.fake_checkpoint import FakeCheckpoint
 from python.console.errors import UserError
 from python.export.build_plan import build_plan
 from python.export.trace import Limits
-from python.export.weight_table import WeightTable, with_forms
+from python.export.weight_table import WeightTable, with_shapes
 from python.model.named_configs import tiny_gemma4
 from python.model.weight_names import expected_weights
+from python.pack.layouts import Layout
 from python.plan import plan_bytes
+from python.quant.methods.hqq import quantize_hqq_scale
 from python.quant.methods.min_max import quantize_min_max
+from python.quant.quantize import prepare
 from python.quant.recipe import QuantRecipe, from_json, recipe
 
 CONFIG = tiny_gemma4(num_layers=1)
@@ -56,36 +59,38 @@ def _blocks(kind: ggml_types.GgmlType) -> BlockTensor:
 @pytest.mark.parametrize(
     ("tensor", "layout", "group"),
     [
-        (DenseTensor(values=torch.ones(512, 256)), "F32", 0),
-        (DenseTensor(values=torch.ones(512, 256, dtype=torch.float16)), "F16", 0),
-        (DenseTensor(values=torch.ones(512, 256, dtype=torch.bfloat16)), "BF16", 0),
-        (_blocks(ggml_types.Q4_0), "INT4", 32),
-        (_blocks(ggml_types.Q5_0), "INT5", 32),
-        (_blocks(ggml_types.Q8_0), "INT8", 32),
-        (_blocks(ggml_types.Q4_K), "Q4_K", 0),
-        (_blocks(ggml_types.Q6_K), "Q6_K", 0),
+        (DenseTensor(values=torch.ones(512, 256)), Layout.F32, 0),
+        (DenseTensor(values=torch.ones(512, 256, dtype=torch.float16)), Layout.F16, 0),
+        (DenseTensor(values=torch.ones(512, 256, dtype=torch.bfloat16)), Layout.BF16, 0),
+        (_blocks(ggml_types.Q4_0), Layout.INT4, 32),
+        (_blocks(ggml_types.Q5_0), Layout.INT5, 32),
+        (_blocks(ggml_types.Q8_0), Layout.INT8, 32),
+        (_blocks(ggml_types.Q4_K), Layout.Q4_K, 0),
+        (_blocks(ggml_types.Q6_K), Layout.Q6_K, 0),
     ],
 )
-def test_what_is_stored_is_kept(tensor: DenseTensor | BlockTensor, layout: str, group: int) -> None:
+def test_what_is_stored_is_kept(
+    tensor: DenseTensor | BlockTensor, layout: Layout, group: int
+) -> None:
     table = _table(_with_up(tensor), recipe("none", 1))
-    form = table.forms(PLAN.weights)[UP]
-    assert (form.layout, form.group, form.rows, form.columns) == (layout, group, 512, 256)
-    assert table.make(UP, form).data.nbytes == form.bytes
+    shape = table.shapes(PLAN.weights)[UP]
+    assert (shape.layout, shape.group, shape.rows, shape.columns) == (layout, group, 512, 256)
+    assert table.make(UP, shape).data.nbytes == shape.bytes
 
 
 @pytest.mark.parametrize("name", ["default", "sensitive", "qat"])
 def test_every_recipe_keeps_its_word(name: str) -> None:
     table = _table(_tensors(), recipe(name, 1))
-    for weight, form in table.forms(PLAN.weights).items():
-        assert table.make(weight, form).data.nbytes == form.bytes
-    plan = with_forms(PLAN, table.forms(PLAN.weights))
+    for weight, shape in table.shapes(PLAN.weights).items():
+        assert table.make(weight, shape).data.nbytes == shape.bytes
+    plan = with_shapes(PLAN, table.shapes(PLAN.weights))
     assert plan_bytes.from_bytes(plan_bytes.to_bytes(plan)) == plan
 
 
 def test_rope_tables_are_computed() -> None:
     table = _table(_tensors(), recipe("none", 1))
-    forms = table.forms(PLAN.weights)
-    made = table.make("rope.full.frequencies", forms["rope.full.frequencies"])
+    shapes = table.shapes(PLAN.weights)
+    made = table.make("rope.full.frequencies", shapes["rope.full.frequencies"])
     values = made.plane("values")
     assert values.shape == (1, 64)
     assert values[0, 0] == 1.0
@@ -119,9 +124,13 @@ class _TorchaoCheckpoint(FakeCheckpoint):
 
 @pytest.mark.parametrize(
     ("bits", "group", "offset", "layout"),
-    [(4, 32, None, "INT4"), (4, 64, 0.5, "INT4_MIN"), (8, 256, None, "INT8")],
+    [
+        (4, 32, None, Layout.INT4),
+        (4, 64, 0.5, Layout.INT4_MIN),
+        (8, 256, None, Layout.INT8),
+    ],
 )
-def test_torchao_tensors(bits: int, group: int, offset: float | None, layout: str) -> None:
+def test_torchao_tensors(bits: int, group: int, offset: float | None, layout: Layout) -> None:
     dtype = torch.float32 if group == 256 else torch.float16
     scale = torch.full((512, 256 // group), 0.25, dtype=dtype)
     tensor = QuantizedTensor(
@@ -133,10 +142,10 @@ def test_torchao_tensors(bits: int, group: int, offset: float | None, layout: st
     )
     checkpoint = _TorchaoCheckpoint(to_torchao(tensor))
     table = WeightTable(checkpoint, CONFIG, recipe("none", 1))
-    form = table.forms(PLAN.weights)[UP]
-    assert (form.layout, form.group) == (layout, group)
+    shape = table.shapes(PLAN.weights)[UP]
+    assert (shape.layout, shape.group) == (layout, group)
     assert checkpoint.reads == [f"{UP}:zero_point"]  # a small part of the tensor
-    assert table.make(UP, form).layout == layout
+    assert table.make(UP, shape).shape == shape
 
 
 def test_a_torchao_tensor_without_zero_points_is_refused() -> None:
@@ -146,7 +155,7 @@ def test_a_torchao_tensor_without_zero_points_is_refused() -> None:
         _TorchaoCheckpoint(dataclasses.replace(whole, parts=parts)), CONFIG, recipe("none", 1)
     )
     with pytest.raises(UserError, match=f"^{UP}: zero_point of the Int4Tensor is missing"):
-        table.forms(PLAN.weights)
+        table.shapes(PLAN.weights)
 
 
 def _recipe(**config: object) -> QuantRecipe:
@@ -155,22 +164,38 @@ def _recipe(**config: object) -> QuantRecipe:
     return from_json(json.loads(json.dumps({"rules": [rule]})), Path("test.json"))
 
 
-@pytest.mark.parametrize(
-    ("wanted", "sentence"),
-    [
-        (_recipe(group=96), "embed_tokens.weight: group 96 does not divide 256"),
-        (_recipe(bits=8, symmetric=False), "embed_tokens.weight: asymmetric with 8 bits"),
-    ],
-)
-def test_a_recipe_that_does_not_fit_is_refused_at_once(wanted: QuantRecipe, sentence: str) -> None:
+def test_a_recipe_that_does_not_fit_is_refused_at_once() -> None:
+    with pytest.raises(UserError, match=r"embed_tokens\.weight: group 96 does not divide 256"):
+        _table(_tensors(), _recipe(group=96)).shapes(PLAN.weights)
+
+
+def test_a_stored_tensor_that_is_what_the_recipe_wants_keeps_every_bit() -> None:
+    stored = to_torchao(quantize_hqq_scale(torch.randn(512, 256), bits=4, group=32))
+    kept = WeightTable(_TorchaoCheckpoint(stored), CONFIG, recipe("none", 1))
+    wanted = WeightTable(_TorchaoCheckpoint(stored), CONFIG, recipe("default", 1))
+    shape = wanted.shapes(PLAN.weights)[UP]
+    assert np.array_equal(wanted.make(UP, shape).data, kept.make(UP, shape).data)
+
+
+@pytest.mark.parametrize(("bits", "group"), [(4, 64), (8, 32)])
+def test_a_stored_tensor_in_another_form_is_not_quantized_again(bits: int, group: int) -> None:
+    weight = quantize_min_max(torch.randn(512, 256), bits=bits, group=group, symmetric=True)
+    checkpoint = _TorchaoCheckpoint(to_torchao(weight))
+    sentence = (
+        rf"^{UP}: it is stored as INT{bits} in groups of {group} already, and the recipe would"
+        r" quantize it again to INT4 in groups of 32 \(use --recipe none to keep it"
+    )
+    table = WeightTable(checkpoint, CONFIG, recipe("default", 1))
     with pytest.raises(UserError, match=sentence):
-        _table(_tensors(), wanted).forms(PLAN.weights)
+        table.shapes(PLAN.weights)
+    with pytest.raises(UserError, match=sentence):
+        prepare(UP, checkpoint.read(UP), recipe("default", 1))
 
 
 def test_a_plan_of_another_model_is_refused() -> None:
     other = build_plan(tiny_gemma4(num_layers=2), LIMITS, "decode")
     with pytest.raises(UserError, match=r"the plan and the checkpoint disagree about layers\.0\."):
-        _table(_tensors(), recipe("none", 1)).forms(other.weights)
+        _table(_tensors(), recipe("none", 1)).shapes(other.weights)
     wider = build_plan(tiny_gemma4(num_layers=1, intermediate_size=544), LIMITS, "decode")
     with pytest.raises(UserError, match="has 512 x 256, the model needs 544 x 256"):
-        _table(_tensors(), recipe("none", 1)).forms(wider.weights)
+        _table(_tensors(), recipe("none", 1)).shapes(wider.weights)

@@ -1,11 +1,6 @@
-"""The command line of the eager programs: flags, the text on stdout, timings on stderr.
-
-bazel run //python/inference:gemma4_31b -- --checkpoint PATH --prompt TEXT
-"""
+"""The command line of the eager programs: flags, the text on stdout, timings on stderr."""
 
 from __future__ import annotations
-
-import sys
 
 import torch
 from absl import flags
@@ -13,8 +8,9 @@ from absl import flags
 from python.checkpoint.checkpoint import Checkpoint
 from python.checkpoint.open_checkpoint import open_checkpoint
 from python.console import main, sizes
-from python.console.errors import UserError
-from python.console.progress import Progress, define_progress_flag
+from python.console.errors import UsageError, UserError
+from python.console.flag_types import define_path, define_tokens
+from python.console.progress import Progress, define_progress_flag, progress_mode
 from python.inference.chat_prompt import chat_prompt, raw_prompt
 from python.inference.generate import Generation, GenerationOptions, compile_decode, generate
 from python.inference.load_model import default_dtype, has_packed_form, load_model
@@ -35,21 +31,25 @@ def run() -> None:
 
 def define_flags() -> None:
     """The flags, named as the C++ runner's."""
-    flags.DEFINE_string(
+    define_path(
         "checkpoint", None, "A Hugging Face folder, one of ours, or a .gguf file.", required=True
     )
     flags.DEFINE_string("prompt", None, "What to say to the model.", required=True)
     flags.DEFINE_bool("raw", False, "Continue the prompt as plain text, without a chat template.")
-    flags.DEFINE_integer("max_new_tokens", 256, "Tokens to generate at most.", lower_bound=1)
+    define_tokens("max_new_tokens", 256, "Tokens to generate at most.")
     flags.DEFINE_float("temperature", None, "0 is argmax. Unless given: the checkpoint's.")
     flags.DEFINE_integer("top_k", None, "Keep the k most likely tokens; 0 switches it off.")
     flags.DEFINE_float("top_p", None, "Keep the most likely tokens up to this share of the whole.")
     flags.DEFINE_float("min_p", 0.0, "Keep tokens at least this likely, relative to the best one.")
-    flags.DEFINE_integer("seed", 0, "Same seed, same text.")
     flags.DEFINE_integer(
-        "max_seq_len", None, f"Positions that the caches hold; {_MAX_SEQ_LEN} unless given.",
-        lower_bound=1,
-    )  # fmt: skip
+        "seed", 0, "Same seed, same text.", lower_bound=0, upper_bound=(1 << 63) - 1
+    )
+    define_tokens(
+        "max_seq_len",
+        None,
+        f"Positions that the caches hold. Unless given: {_MAX_SEQ_LEN}, or the model's where those"
+        " are less.",
+    )
     flags.DEFINE_enum("device", "auto", ["auto", "cpu", "cuda"], "Where to compute.")
     flags.DEFINE_enum(
         "dtype", "auto", ["auto", "float32", "bfloat16"], "Type of weights, caches and activations."
@@ -65,7 +65,7 @@ def define_flags() -> None:
 
 def generate_as_flags_say() -> None:
     """The program. Raises UserError."""
-    with open_checkpoint(main.user_path(FLAGS.checkpoint)) as checkpoint:
+    with open_checkpoint(FLAGS.checkpoint) as checkpoint:
         options = _options(checkpoint)
         tokenizer = tokenizer_of(checkpoint.tokenizer)
         config = checkpoint.config
@@ -78,30 +78,45 @@ def generate_as_flags_say() -> None:
     decode = compile_decode(model) if FLAGS.compile else None
     result = generate(model, prompt, options, on_token=text.push, decode=decode)
     text.finish()
-    print(summary(result), file=sys.stderr)
+    main.note(summary(result))
 
 
 class TextStream:
-    """Writes the text of tokens to stdout as soon as its characters are complete."""
+    """Writes the text of tokens to stdout as soon as its characters are complete.
+
+    A token costs the same however long the text is: decoded are only those since the last one that
+    is no byte, and that one, for a decoder that treats the beginning of a text differently.
+    `tokenizers.decoders.DecodeStream` does the same but raises where bytes are no UTF-8, as a model
+    may well sample them: what it wrote before is then no beginning of the new text.
+    """
 
     def __init__(self, tokenizer: TextTokenizer) -> None:
         self._tokenizer = tokenizer
-        self._tokens: list[int] = []
-        self._written = 0
+        self._before: list[int] = []  # at most one token, whose text is written
+        self._tokens: list[int] = []  # after it: bytes whose text may still change, or nothing
+        self._written = 0  # characters of the text of _tokens
 
     def push(self, token: int) -> None:
         self._tokens.append(token)
-        text = self._tokenizer.decode(self._tokens)
+        text = self._text()
         if not text.endswith("\N{REPLACEMENT CHARACTER}"):  # else a character may be incomplete
             self._write(text)
+        if not self._tokenizer.is_byte(token):
+            self._write(text)
+            self._before, self._tokens, self._written = [token], [], 0
 
     def finish(self) -> None:
-        self._write(self._tokenizer.decode(self._tokens))
+        self._write(self._text())
         print(flush=True)
 
+    def _text(self) -> str:
+        before = self._tokenizer.decode(self._before)
+        return self._tokenizer.decode([*self._before, *self._tokens])[len(before) :]
+
     def _write(self, text: str) -> None:
-        print(text[self._written :], end="", flush=True)
-        self._written = len(text)
+        if len(text) > self._written:
+            print(text[self._written :], end="", flush=True)
+            self._written = len(text)
 
 
 def summary(result: Generation) -> str:
@@ -130,7 +145,7 @@ def _options(checkpoint: Checkpoint) -> GenerationOptions:
             min_p=FLAGS.min_p,
         )
     except SamplingError as error:
-        raise UserError(f"--{error}") from None
+        raise UsageError(f"--{error}") from None
     return GenerationOptions(
         max_new_tokens=FLAGS.max_new_tokens,
         sampling=sampling,
@@ -151,7 +166,7 @@ def _load(checkpoint: Checkpoint) -> GemmaModel:
     notes: list[str] = []  # printed when the progress bar is gone
     names = checkpoint.names()
     size = sum(checkpoint.describe(name).bytes for name in names)
-    mode = FLAGS.progress
+    mode = progress_mode()
     with Progress("load", total=len(names), total_bytes=size, mode=mode) as progress:
         model = load_model(
             checkpoint,
@@ -164,7 +179,7 @@ def _load(checkpoint: Checkpoint) -> GemmaModel:
             on_note=notes.append,
         )
     for note in notes:
-        print(note, file=sys.stderr)
+        main.note(note)
     return model
 
 
@@ -174,7 +189,9 @@ def _max_context(checkpoint: Checkpoint) -> int:
         return min(_MAX_SEQ_LEN, positions)
     if FLAGS.max_seq_len > positions:
         name = checkpoint.config.name
-        raise UserError(f"--max_seq_len {FLAGS.max_seq_len} is more than {name}'s {positions}")
+        raise UsageError(
+            f"--max_seq_len {FLAGS.max_seq_len} is more than the {positions} positions of {name}"
+        )
     return int(FLAGS.max_seq_len)
 
 

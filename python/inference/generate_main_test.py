@@ -1,7 +1,10 @@
 """Tests of the command line: a whole tiny checkpoint from the folder to text."""
 
 import json
+import random
+from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
@@ -18,7 +21,7 @@ from python.inference.generate import GenerationOptions, generate
 from python.inference.load_model import default_dtype, load_model
 from python.quant import recipe
 from python.quant.store import store
-from python.text.text_tokenizer import tokenizer_of
+from python.text.text_tokenizer import TextTokenizer, tokenizer_of
 
 torch.set_num_threads(1)
 
@@ -62,6 +65,14 @@ def test_text_goes_to_stdout_and_timings_to_stderr(
     assert f"ended by {expected.stop_reason}" in err
 
 
+def test_quiet_leaves_the_text_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = (f"--checkpoint={folder}", "--prompt=the", "--raw", "--max_new_tokens=4")
+    run(*arguments, "--temperature=0")
+    text = capsys.readouterr().out
+    run(*arguments, "--temperature=0", "--quiet", "--progress=plain")
+    assert capsys.readouterr() == (text, "")
+
+
 def test_the_seed_decides_with_the_checkpoints_own_sampling(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -78,7 +89,7 @@ def test_the_seed_decides_with_the_checkpoints_own_sampling(
         (["--temperature=-1"], "--temperature -1.0 is not a number"),
         (["--top_p=2"], r"--top_p 2.0 is outside"),
         (["--max_seq_len=4"], r"the prompt has \d+ tokens, the context holds 4"),
-        (["--max_seq_len=513"], "--max_seq_len 513 is more than gemma4's 512"),
+        (["--max_seq_len=513"], "--max_seq_len 513 is more than the 512 positions of gemma4"),
         (["--device=cuda"], "--device cuda: PyTorch finds no CUDA device"),
     ],
 )
@@ -148,3 +159,58 @@ def test_characters_are_written_when_they_are_complete(
     stream.push(tokens[1])
     stream.finish()
     assert capsys.readouterr().out == "\N{REPLACEMENT CHARACTER}\n"
+
+
+def test_a_stream_writes_what_decoding_at_once_gives(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with open_checkpoint(folder) as checkpoint:
+        tokenizer = tokenizer_of(checkpoint.tokenizer)
+    tokens = tokenizer.encode(
+        "the capital of France is Paris, \u00e9\u6c49\U0001f600 and it was\n\n" * 20
+    )
+    stream = generate_main.TextStream(tokenizer)
+    for token in [2, *tokens, 1]:  # BOS and EOS have no text
+        stream.push(token)
+    stream.finish()
+    assert capsys.readouterr().out == tokenizer.decode(tokens) + "\n"
+
+
+def test_bytes_that_are_no_characters_are_written_as_such(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Any tokens can be sampled; the library's own stream raises for most of these texts."""
+    with open_checkpoint(folder) as checkpoint:
+        tokenizer = tokenizer_of(checkpoint.tokenizer)
+    chance = random.Random(3)
+    for _ in range(20):
+        tokens = [chance.randrange(9, 300) for _ in range(50)]
+        stream = generate_main.TextStream(tokenizer)
+        for token in tokens:
+            stream.push(token)
+        stream.finish()
+        out = capsys.readouterr().out
+        # A run of bytes is one text: a bad one in it makes those before it bad, which are written.
+        assert len(out) == len(tokenizer.decode(tokens)) + 1
+        wrong = "\N{REPLACEMENT CHARACTER}"
+        pairs = zip(tokenizer.decode(tokens), out, strict=False)
+        assert all(once in (wrong, streamed) for once, streamed in pairs)
+
+
+def test_a_token_late_in_a_text_costs_no_more_than_an_early_one(folder: Path) -> None:
+    with open_checkpoint(folder) as checkpoint:
+        tokenizer = tokenizer_of(checkpoint.tokenizer)
+    decoded: list[int] = []
+
+    class Counting:
+        def decode(self, tokens: Sequence[int]) -> str:
+            decoded.append(len(tokens))
+            return tokenizer.decode(tokens)
+
+        def is_byte(self, token: int) -> bool:
+            return tokenizer.is_byte(token)
+
+    stream = generate_main.TextStream(cast(TextTokenizer, Counting()))
+    for token in tokenizer.encode("the capital of France is \U0001f600. " * 100):
+        stream.push(token)
+    assert max(decoded) <= 1 + 4 + 1  # the one before, a character of four bytes, what ends it

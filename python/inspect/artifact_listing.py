@@ -4,7 +4,7 @@ from pathlib import Path
 
 from python.artifact import manifest as manifests
 from python.console.errors import FormatError, UserError
-from python.inspect.listing import Listing, Table, bits_per_weight, totals_by
+from python.console.listing import Listing, Table, bits_per_weight, totals_by
 from python.inspect.program_reader import Method, read_program
 from python.inspect.ptd_reader import read_ptd
 from python.plan.plan import Plan, Weight

@@ -17,7 +17,7 @@ from python.checkpoint.open_checkpoint import open_checkpoint
 from python.checkpoint.safetensors_reader import SafetensorsFile, SafetensorsFolder
 from python.checkpoint.tensor import TensorInfo
 from python.console.errors import UserError
-from python.inspect.listing import Listing, Table, bits_per_weight, totals_by
+from python.console.listing import Listing, Table, bits_per_weight, totals_by
 
 _COLUMNS = ("name", "type", "shape", "bits_per_weight", "bytes")
 

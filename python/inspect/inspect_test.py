@@ -13,8 +13,8 @@ from safetensors.torch import save_file
 
 from python.artifact import manifest as manifests
 from python.checkpoint.testing import synthetic, tiny_gguf
+from python.console import listing
 from python.console.errors import FormatError, UserError
-from python.inspect import listing
 from python.inspect.main import inspect
 from python.inspect.program_reader import read_program
 from python.inspect.ptd_reader import read_ptd

@@ -1,7 +1,11 @@
 """Says what a file or folder of ours, or a checkpoint, holds: tensors, types, bytes, bits per
 weight, methods, plan steps, metadata. Nothing is loaded or run.
 
-    ./bazelw run //python/inspect -- --path PATH [--format table|json] [--steps]
+    ./bazelw run //python/inspect -- --path model.gguf
+    ./bazelw run //python/inspect -- --path ARTIFACT --steps --format json
+
+This one is for looking into every kind of file, also one alone or a damaged one. Whether the runner
+would take an artifact, `runner inspect --model ARTIFACT` says: it reads as `runner generate` does.
 """
 
 from pathlib import Path
@@ -11,12 +15,13 @@ from absl import flags
 from python.artifact.manifest import FILE_NAME as MANIFEST
 from python.checkpoint import gguf_reader
 from python.checkpoint.byte_source import ByteSource
-from python.console import main
+from python.console import listing, main
 from python.console.errors import UserError
-from python.inspect import artifact_listing, checkpoint_listing, listing, ptd_reader
-from python.inspect.listing import Listing
+from python.console.flag_types import define_path
+from python.console.listing import Listing
+from python.inspect import artifact_listing, checkpoint_listing, ptd_reader
 
-_PATH = flags.DEFINE_string(
+_PATH = define_path(
     "path",
     None,
     "A safetensors folder or file, a .gguf, a .pte, a .ptd, or an artifact's folder.",
@@ -54,7 +59,7 @@ def inspect(path: Path, *, steps: bool = False) -> Listing:
 
 
 def program() -> None:
-    found = inspect(main.user_path(_PATH.value or ""), steps=_STEPS.value)
+    found = inspect(_PATH.value, steps=_STEPS.value)
     print(listing.to_json(found) if _FORMAT.value == "json" else listing.to_text(found))
 
 

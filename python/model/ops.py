@@ -51,7 +51,7 @@ def cached_attention(
 
 
 @cached_attention.register_fake
-def _(
+def _cached_attention_shape(
     q: torch.Tensor,
     k: torch.Tensor,
     v: torch.Tensor,
@@ -126,20 +126,17 @@ def sample(
 ) -> torch.Tensor:
     """Draws one token.
 
-    logits: float32 [1, 1, vocab]; sampling: float32 [4], temperature, top_k, top_p, min_p; seed,
+    logits: float32 [1, 1, vocab]; sampling: float32 [4], the fields of `sampler.Sampling`; seed,
     position: int64 [1]. Returns int64 [1, 1]. The algorithm is `sampler.draw`.
     """
-    temperature, top_k, top_p, min_p = sampling.tolist()
-    parameters = sampler.Sampling(
-        temperature=temperature, top_k=int(top_k), top_p=top_p, min_p=min_p
-    )
+    parameters = sampler.Sampling.from_tensor(sampling)
     return sampler.draw(logits[0, -1], parameters, int(seed.item()), int(position.item())).reshape(
         1, 1
     )
 
 
 @sample.register_fake
-def _(
+def _sample_shape(
     logits: torch.Tensor, sampling: torch.Tensor, seed: torch.Tensor, position: torch.Tensor
 ) -> torch.Tensor:
     return logits.new_empty((1, 1), dtype=torch.int64)
@@ -162,7 +159,7 @@ def score(
 
 
 @score.register_fake
-def _(
+def _score_shape(
     logits: torch.Tensor, targets: torch.Tensor, top: int
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     shape = (*targets.shape, top)

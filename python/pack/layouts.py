@@ -1,9 +1,11 @@
-"""The weight layouts of docs/formats.md as data: which planes a blob has, where each begins and
-what it holds.
+"""The weight layouts of docs/formats.md as data: which planes a blob has, and what each holds.
 
-Packing, unpacking and sizes all follow from `planes`; no other place knows an offset.
+Packing, unpacking and sizes all follow from `WeightShape.planes`; no other place knows an offset,
+and no other place knows which layout takes which quantized matrix (`integer_layout`). The twin of
+cc/kernels/weight_layout.h.
 """
 
+import enum
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,31 +18,47 @@ PLANE_ALIGNMENT = 128
 MIN_GROUP = 32
 K_COLUMNS = 256  # columns that share the float16 scales of a K layout
 
-LAYOUTS = (
-    "F32",
-    "F16",
-    "BF16",
-    "INT8",
-    "INT4",
-    "INT4_MIN",
-    "INT5",
-    "INT5_MIN",
-    "Q4_K",
-    "Q5_K",
-    "Q6_K",
-)
-_PLAIN: Mapping[str, str] = {
-    "F32": "<f4",
-    "F16": "<f2",
-    "BF16": "<u2",
+
+class Layout(enum.Enum):
+    """How a weight's bytes encode its matrix; names and order are those of the plan's schema."""
+
+    F32 = "F32"
+    F16 = "F16"
+    BF16 = "BF16"
+    INT8 = "INT8"
+    INT4 = "INT4"
+    INT4_MIN = "INT4_MIN"
+    INT5 = "INT5"
+    INT5_MIN = "INT5_MIN"
+    Q4_K = "Q4_K"
+    Q5_K = "Q5_K"
+    Q6_K = "Q6_K"
+
+    @property
+    def has_groups(self) -> bool:
+        """Whether columns share a scale in groups of a size that the weight states."""
+        return self.name.startswith("INT")
+
+
+_PLAIN: Mapping[Layout, str] = {
+    Layout.F32: "<f4",
+    Layout.F16: "<f2",
+    Layout.BF16: "<u2",
 }  # numpy has no bfloat16: its bits
+
+
+def integer_layout(bits: int, *, symmetric: bool) -> Layout:
+    """The layout of a quantized matrix. Raises UserError where there is none."""
+    if bits == 8 and not symmetric:
+        raise UserError("asymmetric with 8 bits has no layout (use symmetric, or 4 bits)")
+    if bits not in (4, 8):
+        raise UserError(f"{bits} bits have no layout (use 4 or 8)")
+    return Layout.INT8 if bits == 8 else Layout.INT4 if symmetric else Layout.INT4_MIN
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plane:
-    """Numbers of one kind: `shape` begins with the rows; `offset` counts bytes from the blob's
-    start.
-    """
+    """Numbers of one kind: `shape` begins with the rows, `offset` counts from the blob's start."""
 
     name: str
     dtype: str
@@ -53,94 +71,100 @@ class Plane:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PackedWeight:
-    """A weight as the kernels read it. `data`: uint8 [blob bytes], also a buffer.
+class WeightShape:
+    """A matrix [rows, columns] and the layout of its bytes.
 
-    `group` is the number of columns that share a scale for INT8, INT4, INT4_MIN, INT5 and INT5_MIN,
-    else 0. `loss` is the relative error (root of the mean square over that of the weight) that
-    packing itself added; 0.0 means exact.
+    `group` is the number of columns that share a scale where the layout `has_groups` (all columns:
+    one scale a row), else 0.
     """
 
-    layout: str
+    layout: Layout
     rows: int
     columns: int
-    group: int
+    group: int = 0
+
+    def planes(self) -> tuple[Plane, ...]:
+        """The planes in order. Raises UserError where the layout cannot hold such a matrix."""
+        if self.rows < 1 or self.columns < 1:
+            raise UserError(f"a weight of {self.rows} x {self.columns} is empty")
+        placed: list[Plane] = []
+        end = 0
+        for name, dtype, width in _parts(self.layout, self.columns, self.group):
+            start = -(-end // PLANE_ALIGNMENT) * PLANE_ALIGNMENT
+            plane = Plane(name=name, dtype=dtype, shape=(self.rows, *width), offset=start)
+            placed.append(plane)
+            end = start + plane.bytes
+        return tuple(placed)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the blob: to the end of its last plane."""
+        last = self.planes()[-1]
+        return last.offset + last.bytes
+
+    @property
+    def bits_per_weight(self) -> float:
+        """Bits of all planes, without the gaps, for one weight."""
+        return sum(plane.bytes for plane in self.planes()) * 8 / (self.rows * self.columns)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackedWeight:
+    """A weight as the kernels read it. `data`: uint8 [shape.bytes], also a buffer.
+
+    `loss` is the relative error (root of the mean square over that of the weight) that packing
+    itself added; 0.0 means exact.
+    """
+
+    shape: WeightShape
     data: np.ndarray
     loss: float = 0.0
 
     def plane(self, name: str) -> np.ndarray:
         """A plane as a typed view [rows, ...]."""
-        for plane in planes(self.layout, self.rows, self.columns, self.group):
+        for plane in self.shape.planes():
             if plane.name == name:
                 part = self.data[plane.offset : plane.offset + plane.bytes]
                 return part.view(plane.dtype).reshape(plane.shape)
         raise KeyError(name)
 
 
-def empty(layout: str, rows: int, columns: int, group: int) -> PackedWeight:
+def empty(shape: WeightShape) -> PackedWeight:
     """A weight whose planes are still to be written; the gaps between them are zero."""
-    parts = planes(layout, rows, columns, group)
-    data = np.empty(blob_bytes(layout, rows, columns, group), dtype=np.uint8)
-    for before, after in itertools.pairwise(parts):
+    data = np.empty(shape.bytes, dtype=np.uint8)
+    for before, after in itertools.pairwise(shape.planes()):
         data[before.offset + before.bytes : after.offset] = 0
-    return PackedWeight(layout=layout, rows=rows, columns=columns, group=group, data=data)
+    return PackedWeight(shape=shape, data=data)
 
 
-def blob_bytes(layout: str, rows: int, columns: int, group: int) -> int:
-    """Bytes of the blob: to the end of its last plane."""
-    last = planes(layout, rows, columns, group)[-1]
-    return last.offset + last.bytes
-
-
-def bits_per_weight(layout: str, rows: int, columns: int, group: int) -> float:
-    """Bits of all planes, without the gaps, for one weight."""
-    return sum(plane.bytes for plane in planes(layout, rows, columns, group)) * 8 / (rows * columns)
-
-
-def planes(layout: str, rows: int, columns: int, group: int) -> tuple[Plane, ...]:
-    """The planes in order. Raises UserError where the layout cannot hold such a matrix."""
-    if layout not in LAYOUTS:
-        raise UserError(f"layout {layout!r} is unknown (use {', '.join(LAYOUTS)})")
-    if rows < 1 or columns < 1:
-        raise UserError(f"a weight of {rows} x {columns} is empty")
-    placed: list[Plane] = []
-    end = 0
-    for name, dtype, width in _parts(layout, columns, group):
-        start = -(-end // PLANE_ALIGNMENT) * PLANE_ALIGNMENT
-        plane = Plane(name=name, dtype=dtype, shape=(rows, *width), offset=start)
-        placed.append(plane)
-        end = start + plane.bytes
-    return tuple(placed)
-
-
-def _parts(layout: str, columns: int, group: int) -> list[tuple[str, str, tuple[int, ...]]]:
+def _parts(layout: Layout, columns: int, group: int) -> list[tuple[str, str, tuple[int, ...]]]:
     """(name, dtype, shape of a row) of each plane."""
     if layout in _PLAIN:
         return [("values", _PLAIN[layout], (columns,))]
-    if layout.endswith("_K"):
+    if not layout.has_groups:
         return _k_parts(layout, columns)
     _check_group(columns, group)
     groups = columns // group
     scale = ("<f4", (groups,)) if groups == 1 else ("<f2", (groups,))
-    if layout == "INT8":
+    if layout is Layout.INT8:
         return [("int8", "i1", (columns,)), ("scale", *scale)]
     parts: list[tuple[str, str, tuple[int, ...]]] = [("nibble", "u1", (columns // 2,))]
-    if layout.startswith("INT5"):
+    if layout in (Layout.INT5, Layout.INT5_MIN):
         parts.append(("bit", "<u4", (columns // 32,)))
     parts.append(("scale", *scale))
-    if layout.endswith("_MIN"):
+    if layout in (Layout.INT4_MIN, Layout.INT5_MIN):
         parts.append(("min", *scale))
     return parts
 
 
-def _k_parts(layout: str, columns: int) -> list[tuple[str, str, tuple[int, ...]]]:
+def _k_parts(layout: Layout, columns: int) -> list[tuple[str, str, tuple[int, ...]]]:
     if columns % K_COLUMNS:
         raise UserError(
-            f"{layout} has blocks of {K_COLUMNS} columns, which do not divide {columns}"
+            f"{layout.name} has blocks of {K_COLUMNS} columns, which do not divide {columns}"
         )
     blocks = columns // K_COLUMNS
     nibble: tuple[str, str, tuple[int, ...]] = ("nibble", "u1", (columns // 2,))
-    if layout == "Q6_K":
+    if layout is Layout.Q6_K:
         return [
             nibble,
             ("pair", "u1", (columns // 4,)),
@@ -151,7 +175,7 @@ def _k_parts(layout: str, columns: int) -> list[tuple[str, str, tuple[int, ...]]
         ("scales", "u1", (blocks, 12)),
         ("d", "<f2", (blocks, 2)),
     ]
-    if layout == "Q5_K":
+    if layout is Layout.Q5_K:
         return [nibble, ("bit", "<u4", (columns // 32,)), *tail]
     return [nibble, *tail]
 

@@ -23,11 +23,15 @@ from python.checkpoint.quantized import PairedTensor, QuantizedTensor
 from python.checkpoint.tensor import BlockTensor, DenseTensor, StoredTensor, TorchaoTensor
 from python.console.errors import UserError
 from python.pack import layouts
-from python.pack.layouts import PackedWeight
+from python.pack.layouts import Layout, PackedWeight, WeightShape
 
 _SLAB_COLUMNS = 1 << 20  # numbers in flight at a time: they stay within the cache
 _LOW_HALVES, _HIGH_HALVES = np.uint64(0x0F0F0F0F0F0F0F0F), np.uint64(0xF0F0F0F0F0F0F0F0)
-_PLAIN_LAYOUTS = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
+_PLAIN_LAYOUTS = {
+    torch.float32: Layout.F32,
+    torch.float16: Layout.F16,
+    torch.bfloat16: Layout.BF16,
+}
 
 
 def pack(name: str, tensor: StoredTensor | QuantizedTensor) -> PackedWeight:
@@ -44,11 +48,21 @@ def pack(name: str, tensor: StoredTensor | QuantizedTensor) -> PackedWeight:
         raise UserError(f"{name}: {str(error).removeprefix(f'{name}: ')}") from None
 
 
-def packed_layout(tensor_encoding: str) -> str:
-    """The layout that a GGUF type or plain type is packed into."""
-    if tensor_encoding in _BLOCK_PACKERS:
-        return _BLOCK_PACKERS[tensor_encoding][0]
-    return tensor_encoding
+def kept_shape(encoding: str, rows: int, columns: int) -> WeightShape:
+    """The shape of a matrix that is packed as a checkpoint stores it: a GGUF or plain type.
+
+    Raises UserError for a type that has no layout, or that cannot hold so many columns.
+    """
+    if encoding in _BLOCK_PACKERS:
+        layout = _BLOCK_PACKERS[encoding][0]
+    elif encoding in Layout.__members__ and Layout[encoding] in _PLAIN_LAYOUTS.values():
+        layout = Layout[encoding]
+    else:
+        raise UserError(f"it is stored as {encoding}, for which there is no layout")
+    group = layouts.MIN_GROUP if layout.has_groups else 0
+    shape = WeightShape(layout=layout, rows=rows, columns=columns, group=group)
+    shape.planes()
+    return shape
 
 
 def _pack_plain(tensor: DenseTensor) -> PackedWeight:
@@ -61,16 +75,15 @@ def _pack_plain(tensor: DenseTensor) -> PackedWeight:
         values = values.reshape(1, -1).to(torch.float32)
     layout = _PLAIN_LAYOUTS[values.dtype]
     data = values.contiguous().view(torch.uint8).reshape(-1).numpy()
-    return PackedWeight(
-        layout=layout, rows=values.shape[0], columns=values.shape[1], group=0, data=data
-    )
+    shape = WeightShape(layout=layout, rows=values.shape[0], columns=values.shape[1])
+    return PackedWeight(shape=shape, data=data)
 
 
 def _pack_torchao(name: str, tensor: TorchaoTensor) -> PackedWeight:
     if tensor.class_name != "Int4Tensor":
         return _pack_quantized(quantized.from_torchao(name, tensor))
     paired = quantized.pairs_from_int4(name, tensor)
-    packed = _empty_int4(paired)
+    packed = layouts.empty(quantized_shape(paired))
     pairs, plane = paired.pairs.numpy(), packed.plane("nibble")
     for rows in _slabs(paired.rows, paired.columns):
         regroup_pairs(pairs[rows], plane[rows])
@@ -78,25 +91,21 @@ def _pack_torchao(name: str, tensor: TorchaoTensor) -> PackedWeight:
 
 
 def _pack_quantized(tensor: QuantizedTensor) -> PackedWeight:
-    if tensor.bits == 8 and tensor.offset is not None:
-        raise UserError(
-            "is asymmetric with 8 bits, for which there is no layout (use symmetric, or 4 bits)"
-        )
-    q = tensor.q.numpy()
-    if tensor.bits == 8:
-        packed = layouts.empty("INT8", tensor.rows, tensor.columns, tensor.group)
+    packed, q = layouts.empty(quantized_shape(tensor)), tensor.q.numpy()
+    if packed.shape.layout is Layout.INT8:
         packed.plane("int8")[:] = q
     else:
-        packed = _empty_int4(tensor)
         plane = packed.plane("nibble")
         for rows in _slabs(tensor.rows, tensor.columns):
             plane[rows] = pack_nibbles((q[rows] + np.int8(8)).view(np.uint8))
     return _with_scales(packed, tensor)
 
 
-def _empty_int4(tensor: QuantizedTensor | PairedTensor) -> PackedWeight:
-    layout = "INT4" if tensor.offset is None else "INT4_MIN"
-    return layouts.empty(layout, tensor.rows, tensor.columns, tensor.group)
+def quantized_shape(tensor: QuantizedTensor | PairedTensor) -> WeightShape:
+    """The shape that a canonical quantized matrix is packed into. Raises UserError."""
+    bits = tensor.bits if isinstance(tensor, QuantizedTensor) else 4
+    layout = layouts.integer_layout(bits, symmetric=tensor.offset is None)
+    return WeightShape(layout=layout, rows=tensor.rows, columns=tensor.columns, group=tensor.group)
 
 
 def _with_scales(packed: PackedWeight, tensor: QuantizedTensor | PairedTensor) -> PackedWeight:
@@ -126,13 +135,9 @@ def _relative(change: np.ndarray, tensor: QuantizedTensor | PairedTensor) -> flo
 
 
 def _pack_blocks(tensor: BlockTensor) -> PackedWeight:
-    layout, fill, exact = _BLOCK_PACKERS[tensor.type.name]
-    group = 0 if layout.endswith("_K") else layouts.MIN_GROUP
-    packed = layouts.empty(layout, tensor.rows, tensor.columns, group)
-    planes = {
-        plane.name: packed.plane(plane.name)
-        for plane in layouts.planes(layout, tensor.rows, tensor.columns, group)
-    }
+    _, fill, exact = _BLOCK_PACKERS[tensor.type.name]
+    packed = layouts.empty(kept_shape(tensor.type.name, tensor.rows, tensor.columns))
+    planes = {plane.name: packed.plane(plane.name) for plane in packed.shape.planes()}
     error = square = 0.0
     for rows in _slabs(tensor.rows, tensor.columns):
         blocks = tensor.blocks[rows].reshape(-1, tensor.type.bytes)  # [rows * blocks a row, bytes]
@@ -333,14 +338,13 @@ def _fill_q2_k(blocks: np.ndarray, planes: Planes) -> None:
 
 
 # GGUF type -> layout, how to fill it, and whether every weight keeps its exact value.
-_BLOCK_PACKERS: dict[str, tuple[str, Callable[[np.ndarray, Planes], None], bool]] = {
-    "Q4_0": ("INT4", _fill_q4_0, True), "Q4_1": ("INT4_MIN", _fill_q4_1, True),
-    "Q5_0": ("INT5", _fill_q5_0, True),
-    "Q5_1": ("INT5_MIN", _fill_q5_1, True), "Q8_0": ("INT8", _fill_q8_0, True),
-    "Q3_K": ("Q6_K", _fill_q3_k, True),
-    "Q4_K": ("Q4_K", _fill_q4_k, True), "Q5_K": ("Q5_K", _fill_q5_k, True),
-    "Q6_K": ("Q6_K", _fill_q6_k, True),
-    "IQ4_NL": ("INT8", _fill_decoded(ggml_types.IQ4_NL), True),
-    "IQ4_XS": ("INT8", _fill_decoded(ggml_types.IQ4_XS), False),
-    "Q2_K": ("INT8", _fill_q2_k, False),
+_BLOCK_PACKERS: dict[str, tuple[Layout, Callable[[np.ndarray, Planes], None], bool]] = {
+    "Q4_0": (Layout.INT4, _fill_q4_0, True), "Q4_1": (Layout.INT4_MIN, _fill_q4_1, True),
+    "Q5_0": (Layout.INT5, _fill_q5_0, True), "Q5_1": (Layout.INT5_MIN, _fill_q5_1, True),
+    "Q8_0": (Layout.INT8, _fill_q8_0, True),
+    "Q3_K": (Layout.Q6_K, _fill_q3_k, True), "Q4_K": (Layout.Q4_K, _fill_q4_k, True),
+    "Q5_K": (Layout.Q5_K, _fill_q5_k, True), "Q6_K": (Layout.Q6_K, _fill_q6_k, True),
+    "IQ4_NL": (Layout.INT8, _fill_decoded(ggml_types.IQ4_NL), True),
+    "IQ4_XS": (Layout.INT8, _fill_decoded(ggml_types.IQ4_XS), False),
+    "Q2_K": (Layout.INT8, _fill_q2_k, False),
 }  # fmt: skip

@@ -12,7 +12,8 @@ from python.checkpoint.ggml_types import GgmlType
 from python.checkpoint.quantized import QuantizedTensor, to_torchao
 from python.checkpoint.tensor import BlockTensor, DenseTensor
 from python.console.errors import UserError
-from python.pack import layouts, pack
+from python.pack import pack
+from python.pack.layouts import Layout, WeightShape
 from python.pack.testing import unpack
 from python.quant.methods.min_max import quantize_min_max
 
@@ -41,7 +42,7 @@ def test_exact_types_keep_every_bit(name: str, rows: int, blocks: int) -> None:
     tensor = random_blocks(ggml_types.BY_NAME[name], rows, blocks, seed=rows)
     packed = pack.pack("w", tensor)
     assert packed.loss == 0.0
-    assert packed.layout == pack.packed_layout(name)
+    assert packed.shape == pack.kept_shape(name, tensor.rows, tensor.columns)
     theirs = gguf.dequantize(tensor.blocks, gguf.GGMLQuantizationType[name])
     assert np.array_equal(unpack.unpack(packed).view(np.uint32), theirs.view(np.uint32))
 
@@ -121,9 +122,9 @@ def test_canonical_tensors_keep_every_bit(bits: int, group: int) -> None:
     for symmetric in (True,) if bits == 8 else (True, False):
         tensor = quantize_min_max(weight, bits=bits, group=group, symmetric=symmetric)
         packed = pack.pack("w", tensor)
-        assert (packed.layout, packed.group, packed.loss) == (
-            "INT8" if bits == 8 else "INT4" if symmetric else "INT4_MIN", group, 0.0,
-        )  # fmt: skip
+        layout = Layout.INT8 if bits == 8 else Layout.INT4 if symmetric else Layout.INT4_MIN
+        assert packed.shape == WeightShape(layout=layout, rows=7, columns=384, group=group)
+        assert packed.loss == 0.0
         # float16 scales leave room for exact products; float32 ones round s * q + min and s * (q -
         # 8) + offset apart.
         tolerance = 0 if group < 384 or symmetric else 2e-6
@@ -146,15 +147,18 @@ def test_a_foreign_offset_states_its_loss() -> None:
 def test_plain_matrices_and_vectors(dtype: torch.dtype) -> None:
     matrix = torch.randn(3, 5).to(dtype)
     packed = pack.pack("w", DenseTensor(values=matrix))
-    assert (
-        packed.layout == {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}[dtype]
-    )
+    layout = {
+        torch.float32: Layout.F32,
+        torch.float16: Layout.F16,
+        torch.bfloat16: Layout.BF16,
+    }[dtype]
+    assert packed.shape == WeightShape(layout=layout, rows=3, columns=5)
     assert np.array_equal(unpack.unpack(packed), matrix.float().numpy())
     vector = pack.pack("w", DenseTensor(values=matrix[0]))
-    assert (vector.layout, vector.rows, vector.columns) == ("F32", 1, 5)
+    assert vector.shape == WeightShape(layout=Layout.F32, rows=1, columns=5)
     assert np.array_equal(unpack.unpack(vector)[0], matrix[0].float().numpy())
     scalar = pack.pack("w", DenseTensor(values=matrix[0, 0]))
-    assert (scalar.layout, scalar.rows, scalar.columns) == ("F32", 1, 1)
+    assert scalar.shape == WeightShape(layout=Layout.F32, rows=1, columns=1)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +172,7 @@ def test_plain_matrices_and_vectors(dtype: torch.dtype) -> None:
         ),
         (
             quantize_min_max(torch.randn(2, 32), bits=8, group=32, symmetric=False),
-            "for which there is no layout",
+            "asymmetric with 8 bits has no layout",
         ),
         (
             quantize_min_max(torch.randn(2, 48), bits=4, group=16, symmetric=True),
@@ -198,7 +202,8 @@ def test_refused(tensor: DenseTensor | QuantizedTensor, problem: str) -> None:
     ],
 )
 def test_bits_per_weight_are_those_of_the_document(layout: str, group: int, bits: float) -> None:
-    assert layouts.bits_per_weight(layout, 4, 512, group) == bits
+    shape = WeightShape(layout=Layout[layout], rows=4, columns=512, group=group)
+    assert shape.bits_per_weight == bits
 
 
 def test_groups_are_checked() -> None:
@@ -206,6 +211,6 @@ def test_groups_are_checked() -> None:
         UserError,
         match=r"group 48 does not divide 5376 columns .* \(use 32 or 64 or 128 or 5376, one",
     ):
-        layouts.planes("INT4", 1, 5376, 48)
+        WeightShape(layout=Layout.INT4, rows=1, columns=5376, group=48).planes()
     with pytest.raises(UserError, match="Q4_K has blocks of 256 columns, which do not divide 640"):
-        layouts.planes("Q4_K", 1, 640, 0)
+        WeightShape(layout=Layout.Q4_K, rows=1, columns=640).planes()

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
 from python.console.errors import UserError
+from python.pack.layouts import Layout as Layout
+from python.pack.layouts import WeightShape
 
 VERSION = 1
 ABSENT = -1
@@ -21,22 +23,6 @@ ABSENT = -1
 
 class PlanError(UserError):
     """A plan that contradicts itself. One sentence that names the step or the table entry."""
-
-
-class Layout(enum.Enum):
-    """How a weight's bytes encode its matrix; docs/formats.md has the formulas."""
-
-    F32 = "F32"
-    F16 = "F16"
-    BF16 = "BF16"
-    INT8 = "INT8"
-    INT4 = "INT4"
-    INT4_MIN = "INT4_MIN"
-    INT5 = "INT5"
-    INT5_MIN = "INT5_MIN"
-    Q4_K = "Q4_K"
-    Q5_K = "Q5_K"
-    Q6_K = "Q6_K"
 
 
 class DType(enum.Enum):
@@ -102,6 +88,26 @@ class Weight(_Record):
     columns: int
     group: int
     bytes: int
+
+    @property
+    def shape(self) -> WeightShape:
+        """What the layout, the sizes and the group say together."""
+        return WeightShape(
+            layout=self.layout, rows=self.rows, columns=self.columns, group=self.group
+        )
+
+    @classmethod
+    def of(cls, name: str, shape: WeightShape) -> Weight:
+        """A weight with the bytes of its shape. Raises UserError where the layout cannot hold it."""
+        return cls(
+            name=name,
+            data_key=name,
+            layout=shape.layout,
+            rows=shape.rows,
+            columns=shape.columns,
+            group=shape.group,
+            bytes=shape.bytes,
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

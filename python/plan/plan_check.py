@@ -11,7 +11,6 @@ import functools
 from collections.abc import Iterable, Sequence
 
 from python.console.errors import UserError
-from python.pack import layouts
 from python.plan import plan as p
 
 _UINT32_MAX = 2**32 - 1
@@ -91,7 +90,7 @@ def _check_names(plan: p.Plan) -> None:
 
 def _check_weight(weight: p.Weight) -> None:
     try:
-        expected = layouts.blob_bytes(weight.layout.name, weight.rows, weight.columns, weight.group)
+        expected = weight.shape.bytes
     except UserError as error:
         raise p.PlanError(f"weight {weight.name}: {error}") from None
     _require(

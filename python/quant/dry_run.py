@@ -1,81 +1,115 @@
-"""What a quantization would do, as a table: every weight, its rule, bits, and the memory that all
-of it takes.
+"""What a quantization would do, as a listing: every weight, its rule, bits, the memory that all of
+it takes, and whether that fits into this machine.
 """
 
-from python.console.sizes import format_bytes
+from pathlib import Path
+
+from python.console import fit, machine
+from python.console.listing import Listing, Table, bits_per_weight
 from python.model.gemma_config import AttentionConfig, GemmaConfig
 from python.quant.calibration import calibration
 from python.quant.calibration.calibration_text import CalibrationText
 from python.quant.recipe import QuantRecipe
-from python.quant.store.store_layout import PlannedShard, PlannedWeight
+from python.quant.store.store_layout import Shard, StoredWeight
 
 _KV_BYTES = 2  # bfloat16
 # What the process itself takes beside weights: the interpreter, torch, and slabs in flight.
 _PROCESS_BYTES = 500_000_000
 
 
-def table(
-    weights: tuple[PlannedWeight, ...],
-    shards: tuple[PlannedShard, ...],
+def listing(
+    checkpoint: Path,
+    output: Path,
+    weights: tuple[StoredWeight, ...],
+    shards: tuple[Shard, ...],
     recipe: QuantRecipe,
     config: GemmaConfig,
     text: CalibrationText | None = None,
-) -> str:
-    """The whole text, one line a weight, then the totals."""
-    rows: list[tuple[str, ...]] = [
-        ("weight", "shape", "stored", "rule", "becomes", "bits/weight", "bytes")
-    ]
+) -> Listing:
+    """The whole dry run. `problem` says why the run itself would fail here."""
+    needs = _needs(output, weights, shards, config, text)
+    return Listing(
+        kind="dry run of a quantization",
+        path=str(checkpoint),
+        facts=_facts(weights, shards, recipe, config),
+        tables={"weights": _weights(weights, recipe), "does it fit": fit.table(needs)},
+        problem=fit.problem(needs),
+    )
+
+
+def _facts(
+    weights: tuple[StoredWeight, ...],
+    shards: tuple[Shard, ...],
+    recipe: QuantRecipe,
+    config: GemmaConfig,
+) -> dict[str, object]:
+    """Totals. Caches are for bfloat16; a context of n tokens takes the windows and n / 1,024 of
+    the last number.
+    """
+    matrices = [weight for weight in weights if len(weight.info.shape) == 2]
+    sliding, full = kv_cache_bytes(config)
+    return {
+        "model": config.name,
+        "recipe": recipe.name,
+        "weights": len(weights),
+        "parameters": sum(weight.info.elements for weight in weights),
+        "bits_per_weight_of_matrices": bits_per_weight(
+            sum(weight.packed().bytes for weight in matrices),
+            sum(weight.info.elements for weight in matrices),
+        ),
+        "checkpoint_bytes": sum(weight.info.bytes for weight in weights),
+        "shards": len(shards),
+        "file_bytes": sum(shard.bytes for shard in shards),
+        "artifact_weight_bytes": sum(weight.packed().bytes for weight in weights),
+        "window_cache_bytes": sliding,
+        "cache_of_1024_tokens_bytes": full,
+    }
+
+
+def _needs(
+    output: Path,
+    weights: tuple[StoredWeight, ...],
+    shards: tuple[Shard, ...],
+    config: GemmaConfig,
+    text: CalibrationText | None,
+) -> tuple[fit.Need, ...]:
+    disk = fit.Need(
+        what=f"disk at {output}",
+        needed=sum(shard.bytes for shard in shards),
+        available=machine.free_disk(output),
+        remedy="make room, or name another --output",
+    )
+    memory = fit.Need(
+        what="memory to quantize",
+        needed=peak_bytes(weights, config, text),
+        available=machine.available_memory(),
+        remedy="end other programs, or quantize on a larger machine: the result is the same",
+    )
+    return disk, memory
+
+
+def _weights(weights: tuple[StoredWeight, ...], recipe: QuantRecipe) -> Table:
+    rows = []
     for weight in weights:
-        layout, size = weight.packed()
+        packed = weight.packed()
         rows.append((
             weight.name, " x ".join(map(str, weight.info.shape)), weight.info.encoding,
-            _rule(weight, recipe),
-            layout, f"{size * 8 / max(1, weight.info.elements):.3f}", format_bytes(size),
+            _rule(weight, recipe), packed.layout.name,
+            bits_per_weight(packed.bytes, weight.info.elements), packed.bytes,
         ))  # fmt: skip
-    return "\n".join((*_aligned(rows), "", *_totals(weights, shards, config, text)))
+    columns = ("weight", "shape", "stored", "rule", "becomes", "bits_per_weight", "bytes")
+    return Table(columns=columns, rows=tuple(rows))
 
 
-def _rule(weight: PlannedWeight, recipe: QuantRecipe) -> str:
+def _rule(weight: StoredWeight, recipe: QuantRecipe) -> str:
     if weight.rule is None:
         return "kept: never quantized"
     text = f"{weight.rule}: {recipe.rules[weight.rule].pattern}"
     return text if weight.config is not None else f"{text} (kept)"
 
 
-def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
-
-
-def _totals(
-    weights: tuple[PlannedWeight, ...],
-    shards: tuple[PlannedShard, ...],
-    config: GemmaConfig,
-    text: CalibrationText | None,
-) -> list[str]:
-    elements = sum(weight.info.elements for weight in weights)
-    matrices = [weight for weight in weights if len(weight.info.shape) == 2]
-    in_matrices = max(1, sum(weight.info.elements for weight in matrices))
-    bits = sum(weight.packed()[1] for weight in matrices) * 8 / in_matrices
-    packed = sum(weight.packed()[1] for weight in weights)
-    sliding, full = kv_cache_bytes(config)
-    return [
-        f"weights: {len(weights)}, {elements / 1e9:.3f} billion numbers, {bits:.3f} bits each in "
-        "matrices",
-        f"file: {format_bytes(sum(shard.bytes for shard in shards))} in {len(shards)} shards "
-        f"(from {format_bytes(sum(weight.info.bytes for weight in weights))})",
-        f"host memory: at most {format_bytes(peak_bytes(weights, config, text))} while quantizing",
-        f"GPU memory: {format_bytes(packed)} for weights, {format_bytes(sliding)} for the windows "
-        "and "
-        f"{format_bytes(full)} for each 1,024 tokens of context (bfloat16 cache)",
-    ]
-
-
 def peak_bytes(
-    weights: tuple[PlannedWeight, ...], config: GemmaConfig, text: CalibrationText | None = None
+    weights: tuple[StoredWeight, ...], config: GemmaConfig, text: CalibrationText | None = None
 ) -> int:
     """The most memory that quantizing holds: a weight as stored, as int8 and as parts; and where
     it is calibrated, what calibration holds beside it.
@@ -90,7 +124,7 @@ def peak_bytes(
 
 
 def _calibration_bytes(
-    weight: PlannedWeight, config: GemmaConfig, text: CalibrationText | None
+    weight: StoredWeight, config: GemmaConfig, text: CalibrationText | None
 ) -> int:
     if text is None or weight.config is None or not weight.config.calibrated:
         return 0

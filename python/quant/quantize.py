@@ -1,14 +1,15 @@
-"""One weight from what a checkpoint stores to what a recipe wants. Never more than one weight at a
-time.
-"""
+"""One weight at a time, from what a checkpoint stores to what a recipe wants."""
 
 from collections.abc import Callable
 
 import torch
 
+from python.checkpoint import quantized
 from python.checkpoint.quantized import QuantizedTensor
-from python.checkpoint.tensor import BlockTensor, StoredTensor
+from python.checkpoint.tensor import BlockTensor, StoredTensor, TorchaoTensor
 from python.console.errors import UserError
+from python.pack import pack
+from python.pack.layouts import WeightShape
 from python.quant import gguf_import
 from python.quant.dequantize import dequantize
 from python.quant.methods.hqq import quantize_hqq, quantize_hqq_scale
@@ -28,13 +29,38 @@ def prepare(name: str, tensor: StoredTensor, recipe: QuantRecipe) -> StoredTenso
 def quantize_stored(name: str, tensor: StoredTensor, config: QuantConfig) -> QuantizedTensor:
     """Quantizes what a checkpoint stores.
 
-    Blocks that are already in the wanted form keep their exact values.
+    GGUF blocks that are already in the wanted form keep their exact values, and so does a tensor of
+    a quantized store; a store's tensor in another form is refused, since rounding it anew would
+    lose what its method gained. Raises UserError, naming the weight.
     """
+    if isinstance(tensor, TorchaoTensor):
+        return _keep_quantized(name, tensor, config)
     if isinstance(tensor, BlockTensor):
         imported = gguf_import.import_exactly(tensor, config)
         if imported is not None:
             return imported
     return quantize_weight(name, dequantize(name, tensor), config)
+
+
+def _keep_quantized(name: str, tensor: TorchaoTensor, config: QuantConfig) -> QuantizedTensor:
+    stored = quantized.from_torchao(name, tensor)
+    try:
+        check_same_shape(
+            pack.quantized_shape(stored), config.shape_of(name, stored.rows, stored.columns)
+        )
+    except UserError as error:
+        raise UserError(f"{name}: {str(error).removeprefix(f'{name}: ')}") from None
+    return stored
+
+
+def check_same_shape(stored: WeightShape, wanted: WeightShape) -> None:
+    """Raises UserError unless a weight of a quantized store is what a recipe wants of it."""
+    if stored != wanted:
+        raise UserError(
+            f"it is stored as {stored.layout.name} in groups of {stored.group} already, and the "
+            f"recipe would quantize it again to {wanted.layout.name} in groups of {wanted.group} "
+            "(use --recipe none to keep it, or export the checkpoint that it was made from)"
+        )
 
 
 def quantize_weight(

@@ -25,12 +25,12 @@ from python.artifact import strict_json
 from python.artifact.strict_json import Fields
 from python.console.errors import FormatError, UsageError, UserError
 from python.model.weight_names import is_norm
+from python.pack.layouts import MIN_GROUP, Layout, WeightShape, integer_layout
 
 BITS = (4, 8)
 METHODS = ("min_max", "hqq_scale", "hqq", "least_squares", "gptq")
 CALIBRATED_METHODS = ("least_squares", "gptq")
 ROW = "row"
-_MIN_GROUP = 32
 _MAX_GROUP = 1 << 20
 _MAX_GPTQ_GROUP = 256
 _MAX_RECIPE_BYTES = 1 << 20
@@ -69,10 +69,10 @@ class QuantConfig:
                 f"{self.bits} bits are not supported (use {' or '.join(map(str, BITS))})"
             )
         if self.group is not None and (
-            not _MIN_GROUP <= self.group <= _MAX_GROUP or self.group % _MIN_GROUP
+            not MIN_GROUP <= self.group <= _MAX_GROUP or self.group % MIN_GROUP
         ):
             raise UserError(
-                f"group {self.group} is no multiple of {_MIN_GROUP} (use 32, 64, 128 or {ROW!r})"
+                f"group {self.group} is no multiple of {MIN_GROUP} (use 32, 64, 128 or {ROW!r})"
             )
         if self.method not in METHODS:
             raise UserError(f"method {self.method!r} is unknown (use {', '.join(METHODS)})")
@@ -85,6 +85,12 @@ class QuantConfig:
                 f"method 'gptq' takes groups of at most {_MAX_GPTQ_GROUP} columns, not "
                 f"{self.group or ROW} (use 32, 64 or 128)"
             )
+        integer_layout(self.bits, symmetric=self.symmetric)  # raises UserError without one
+
+    @property
+    def layout(self) -> Layout:
+        """The layout that such a matrix takes in an artifact."""
+        return integer_layout(self.bits, symmetric=self.symmetric)
 
     @property
     def calibrated(self) -> bool:
@@ -94,13 +100,18 @@ class QuantConfig:
     def group_of(self, name: str, columns: int) -> int:
         """The group in columns. Raises UserError where it does not divide the weight."""
         group = columns if self.group is None else self.group
-        if columns % group or group % _MIN_GROUP:
+        if columns % group or group % MIN_GROUP:
             fitting = [str(size) for size in (32, 64, 128) if columns % size == 0]
             remedy = (
                 f"use {', '.join(fitting)} or {ROW!r}" if fitting else "keep this weight as it is"
             )
             raise UserError(f"{name}: group {group} does not divide {columns} ({remedy})")
         return group
+
+    def shape_of(self, name: str, rows: int, columns: int) -> WeightShape:
+        """What a matrix becomes. Raises UserError where the group does not divide it."""
+        group = self.group_of(name, columns)
+        return WeightShape(layout=self.layout, rows=rows, columns=columns, group=group)
 
 
 @dataclass(frozen=True, kw_only=True)

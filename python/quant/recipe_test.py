@@ -145,6 +145,7 @@ def _with(**changes: Any) -> dict[str, Any]:
         (_with(method="magic"), "method 'magic' is unknown"),
         (_with(method="hqq"), "method 'hqq' is asymmetric"),
         (_with(method="hqq_scale", symmetric=False), "is symmetric"),
+        (_with(bits=8, symmetric=False), "rule 0: asymmetric with 8 bits has no layout"),
         (_rule(layers=["a"]), "neither a layer nor a range"),
         (_rule(layers=[True]), "neither a layer nor a range"),
     ],

@@ -6,6 +6,7 @@ user wrote never becomes a special token; only `special` makes one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import tokenizers
@@ -16,6 +17,7 @@ from python.console.errors import FormatError, UserError
 from python.text.gguf_tokenizer import tokenizer_from_gguf
 from python.text.tokenizer_data import PieceKind, TokenizerData
 
+_BYTE_PIECE = re.compile("<0x[0-9A-F]{2}>")
 SPACE = "\u2581"  # how pieces write a space
 
 
@@ -33,6 +35,10 @@ class TextTokenizer:
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of tokens; special ones have none."""
         return str(self._tokenizer.decode(list(tokens), skip_special_tokens=True))
+
+    def is_byte(self, token: int) -> bool:
+        """Whether the token is one byte of a character, or of what is no character."""
+        return _BYTE_PIECE.fullmatch(self._tokenizer.id_to_token(token) or "") is not None
 
     def special(self, text: str) -> int:
         """The id of the special token spelled `text`. Raises UserError if there is none."""

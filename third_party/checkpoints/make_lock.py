@@ -2,12 +2,13 @@
 
 From the hub (large files' digests are the hub's own, small files are downloaded and digested):
 
-    make_lock --checkpoint gemma4_31b --repository google/gemma-4-31B-it --output
-    gemma4_31b.lock.json
+    ./bazelw run //third_party/checkpoints:make_lock -- --checkpoint gemma4_31b \\
+        --repository google/gemma-4-31B-it --output gemma4_31b.lock.json
 
 or from a downloaded folder, every byte of which is read; --revision says which commit it is:
 
-    make_lock --checkpoint gemma4_31b --folder DIR --revision COMMIT --output gemma4_31b.lock.json
+    ./bazelw run //third_party/checkpoints:make_lock -- --checkpoint gemma4_31b \\
+        --folder DIR --revision COMMIT --output gemma4_31b.lock.json
 """
 
 import re
@@ -16,7 +17,7 @@ from absl import flags
 
 from python.console import main
 from python.console.errors import UsageError
-from python.console.progress import define_progress_flag
+from python.console.progress import define_progress_flag, progress_mode
 from third_party.checkpoints import lock_file, lock_sources
 
 _CHECKPOINT = flags.DEFINE_string("checkpoint", "gemma4_31b", "The checkpoint's name here.")
@@ -31,7 +32,7 @@ _FOLDER = flags.DEFINE_string(
 )
 _OUTPUT = flags.DEFINE_string("output", None, "The lock file to write.", required=True)
 _OVERWRITE = flags.DEFINE_boolean("overwrite", False, "Replace an existing lock.")
-_PROGRESS = define_progress_flag()
+define_progress_flag()
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -45,14 +46,14 @@ def program() -> None:
         )
     revision = _REVISION.value
     if _FOLDER.value is None:
-        lock = lock_sources.lock_of_hub(repository, revision, _PROGRESS.value)
+        lock = lock_sources.lock_of_hub(repository, revision, progress_mode())
     elif revision is None or _COMMIT.fullmatch(revision) is None:
         raise UsageError(
             "--folder needs --revision, the commit it was downloaded at, in 40 hexadecimal digits"
         )
     else:
         folder = main.user_path(_FOLDER.value)
-        lock = lock_sources.lock_of_folder(folder, repository, revision, _PROGRESS.value)
+        lock = lock_sources.lock_of_folder(folder, repository, revision, progress_mode())
     output = main.user_path(_OUTPUT.value)
     lock_file.write(output, lock, overwrite=_OVERWRITE.value)
     print(f"{output}: {len(lock.files)} files of {lock.repository} at {lock.revision}")

@@ -1,7 +1,8 @@
 """Makes a synthetic Hugging Face checkpoint with real names and shapes and random weights.
 
-make_synthetic --model gemma4_31b --layers 6 --output DIR [--width_divisor 8] [--vocab_size 1024]
-[--seed 0]
+    ./bazelw run //python/checkpoint/testing:make_synthetic -- --layers 6 --output DIR
+
+With --width_divisor 8 it is small enough for a test. The same flags give the same bytes.
 """
 
 from absl import flags

@@ -4,7 +4,7 @@ weights.
 Tests use small ones; a full-width one with few layers measures memory and speed where the real one
 cannot be had.
 
-    bazel run //python/checkpoint:make_synthetic -- --model gemma4_31b --layers 6 --output DIR
+    bazel run //python/checkpoint/testing:make_synthetic -- --model gemma4_31b --layers 6 --output DIR
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ from python.artifact import atomic_write
 from python.checkpoint import safetensors_writer
 from python.checkpoint.config_hf_json import config_json, generation_json
 from python.checkpoint.safetensors_reader import INDEX_NAME
-from python.checkpoint.safetensors_writer import PlannedTensor
+from python.checkpoint.safetensors_writer import TensorHeader
 from python.checkpoint.stored_names import hf_from_canonical
 from python.model.gemma_config import GemmaConfig
 from python.model.named_configs import layer_pattern
@@ -47,16 +47,16 @@ def write_checkpoint(
     with atomic_write.atomic_folder(folder, marker="config.json", overwrite=overwrite) as partial:
         _write_json(partial / "config.json", config_json(config, dtype))
         _write_json(partial / "generation_config.json", generation_json(config))
-        planned = {
-            hf_from_canonical(name, prefix): PlannedTensor(dtype=dtype, shape=shape)
+        headers = {
+            hf_from_canonical(name, prefix): TensorHeader(dtype=dtype, shape=shape)
             for name, shape in expected_weights(config).items()
         }
-        shards = _shards(planned, shard_bytes)
+        shards = _shards(headers, shard_bytes)
         for number, names in enumerate(shards):
             path = partial / _shard_name(number, len(shards))
-            _write_shard(path, {name: planned[name] for name in names}, config, seed)
+            _write_shard(path, {name: headers[name] for name in names}, config, seed)
         index = {
-            "metadata": {"total_size": sum(tensor.bytes for tensor in planned.values())},
+            "metadata": {"total_size": sum(tensor.bytes for tensor in headers.values())},
             "weight_map": {
                 name: _shard_name(number, len(shards))
                 for number, names in enumerate(shards)
@@ -80,10 +80,10 @@ def scaled(
     )
 
 
-def _shards(planned: dict[str, PlannedTensor], shard_bytes: int) -> list[list[str]]:
+def _shards(headers: dict[str, TensorHeader], shard_bytes: int) -> list[list[str]]:
     shards: list[list[str]] = []
     size = shard_bytes
-    for name, tensor in planned.items():
+    for name, tensor in headers.items():
         if size + tensor.bytes > shard_bytes:
             shards.append([])
             size = 0
@@ -97,7 +97,7 @@ def _shard_name(number: int, count: int) -> str:
 
 
 def _write_shard(
-    path: Path, tensors: dict[str, PlannedTensor], config: GemmaConfig, seed: int
+    path: Path, tensors: dict[str, TensorHeader], config: GemmaConfig, seed: int
 ) -> None:
     with open(path, "wb") as file:
         file.write(safetensors_writer.header_bytes(tensors, {"format": "pt"}))
@@ -107,7 +107,7 @@ def _write_shard(
 
 
 def _values(
-    name: str, tensor: PlannedTensor, config: GemmaConfig, seed: int
+    name: str, tensor: TensorHeader, config: GemmaConfig, seed: int
 ) -> Iterator[torch.Tensor]:
     """Flat slabs of a weight's values, in the order of the file."""
     random = np.random.default_rng([seed, *name.encode()])

@@ -1,5 +1,7 @@
 """Makes a tiny Gemma 4 checkpoint: a Hugging Face folder with random weights and a small tokenizer.
 
+    ./bazelw run //python/export/testing:make_tiny_checkpoint -- --output DIR
+
 For builds and tests that need a whole checkpoint where no real one may be had. The weights are
 python/checkpoint/synthetic's; the tokenizer is made here, in the form of Gemma's own: byte-pair
 encoding with byte fallback, turn markers, BOS added once. What must stay true: the same flags give
@@ -35,6 +37,8 @@ _CONTROL = (
     "<|think|>",
 )
 _STOPS = ("<eos>", "<turn|>")
+# Says that the checkpoint was trained on turns; the runner has the template itself.
+CHAT_TEMPLATE = "{{ bos_token }}{% for message in messages %}<|turn>{{ message.role }}..."
 _WORDS = ("the", "and", "of", "to", "in", "is", "that", "it", "was", "capital", "France", "Paris")
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -113,6 +117,7 @@ def _make_checkpoint() -> None:
     )
     tokenizer = json.dumps(tokenizer_json(config.vocab_size), indent=2, ensure_ascii=False) + "\n"
     atomic_write.write_file(output / "tokenizer.json", tokenizer.encode())
+    atomic_write.write_file(output / "chat_template.jinja", CHAT_TEMPLATE.encode())
 
 
 if __name__ == "__main__":

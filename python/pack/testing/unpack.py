@@ -6,36 +6,36 @@ Kernels are tested against this, and it shares no code with packing but the tabl
 
 import numpy as np
 
-from python.pack.layouts import K_COLUMNS, PackedWeight
+from python.pack.layouts import K_COLUMNS, Layout, PackedWeight
 
 
 def unpack(weight: PackedWeight) -> np.ndarray:
     """The matrix as float32 [rows, columns]."""
     with np.errstate(invalid="ignore", over="ignore"):
-        if weight.layout in ("F32", "F16"):
+        if weight.shape.layout in (Layout.F32, Layout.F16):
             return weight.plane("values").astype(np.float32)
-        if weight.layout == "BF16":
+        if weight.shape.layout is Layout.BF16:
             bits: np.ndarray = weight.plane("values").astype(np.uint32) << 16
             return bits.view(np.float32)
-        if weight.layout == "INT8":
+        if weight.shape.layout is Layout.INT8:
             return _unpack_int8(weight)
-        if weight.layout == "Q6_K":
+        if weight.shape.layout is Layout.Q6_K:
             return _unpack_q6_k(weight)
-        if weight.layout in ("Q4_K", "Q5_K"):
+        if weight.shape.layout in (Layout.Q4_K, Layout.Q5_K):
             return _unpack_k(weight)
         return _unpack_int(weight)
 
 
 def quants(weight: PackedWeight) -> np.ndarray:
     """q of an integer layout, from 0: uint8 [rows, columns]. Column c is looked up bit by bit."""
-    column = np.arange(weight.columns)
+    column = np.arange(weight.shape.columns)
     within = column % 32
     nibble = weight.plane("nibble")[:, column // 32 * 16 + within % 16]
     q: np.ndarray = (nibble >> (4 * (within // 16)).astype(np.uint8)) & 0x0F
-    if weight.layout in ("INT5", "INT5_MIN", "Q5_K"):
+    if weight.shape.layout in (Layout.INT5, Layout.INT5_MIN, Layout.Q5_K):
         bit = (weight.plane("bit")[:, column // 32] >> within.astype(np.uint32)) & 1
         q = q | (bit.astype(np.uint8) << 4)
-    if weight.layout == "Q6_K":
+    if weight.shape.layout is Layout.Q6_K:
         pair = weight.plane("pair")[:, column // 32 * 8 + within % 8]
         q = q | (((pair >> (2 * (within // 8)).astype(np.uint8)) & 3) << 4)
     return q
@@ -43,7 +43,7 @@ def quants(weight: PackedWeight) -> np.ndarray:
 
 def _by_column(scale: np.ndarray, weight: PackedWeight) -> np.ndarray:
     """[rows, columns / run] -> float32 [rows, columns]."""
-    return np.repeat(scale.astype(np.float32), weight.columns // scale.shape[1], axis=1)
+    return np.repeat(scale.astype(np.float32), weight.shape.columns // scale.shape[1], axis=1)
 
 
 def _unpack_int8(weight: PackedWeight) -> np.ndarray:
@@ -56,10 +56,10 @@ def _unpack_int8(weight: PackedWeight) -> np.ndarray:
 def _unpack_int(weight: PackedWeight) -> np.ndarray:
     q = quants(weight).astype(np.float32)
     scale = _by_column(weight.plane("scale"), weight)
-    if weight.layout.endswith("_MIN"):
+    if weight.shape.layout in (Layout.INT4_MIN, Layout.INT5_MIN):
         w: np.ndarray = scale * q + _by_column(weight.plane("min"), weight)
     else:
-        w = scale * (q - np.float32({"INT4": 8, "INT5": 16}[weight.layout]))
+        w = scale * (q - np.float32({Layout.INT4: 8, Layout.INT5: 16}[weight.shape.layout]))
     return w
 
 
@@ -72,9 +72,9 @@ def _unpack_q6_k(weight: PackedWeight) -> np.ndarray:
 
 def _unpack_k(weight: PackedWeight) -> np.ndarray:
     scales = weight.plane("scales")  # [rows, blocks, 12]
-    group = np.arange(weight.columns) % K_COLUMNS // 32
-    block = np.arange(weight.columns) // K_COLUMNS
-    sc = np.empty((weight.rows, weight.columns), dtype=np.float32)
+    group = np.arange(weight.shape.columns) % K_COLUMNS // 32
+    block = np.arange(weight.shape.columns) // K_COLUMNS
+    sc = np.empty((weight.shape.rows, weight.shape.columns), dtype=np.float32)
     m = np.empty_like(sc)
     for g in range(8):
         columns = np.flatnonzero(group == g)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from python.pack import layouts
+from python.pack.layouts import WeightShape
 from python.plan import plan as p
 
 VOCAB, HIDDEN, FFN, HEADS, KV_HEADS, HEAD_DIM = 40, 32, 64, 2, 1, 32
@@ -21,18 +21,8 @@ class _Tables:
         for index, weight in enumerate(self.weights):
             if weight.name == name:
                 return index
-        size = layouts.blob_bytes("F32", rows, columns, 0)
-        self.weights.append(
-            p.Weight(
-                name=name,
-                data_key=name,
-                layout=p.Layout.F32,
-                rows=rows,
-                columns=columns,
-                group=0,
-                bytes=size,
-            )
-        )
+        shape = WeightShape(layout=p.Layout.F32, rows=rows, columns=columns)
+        self.weights.append(p.Weight.of(name, shape))
         return len(self.weights) - 1
 
     def value(self, name: str, columns: int, rows: p.Rows = p.Rows.TOKENS) -> int:

@@ -179,7 +179,7 @@ def test_an_interrupted_run_resumes_to_the_same_bytes(
     parts_of = weight_parts.WeightParts.parts_of
     taken = []
 
-    def stop_after(self: weight_parts.WeightParts, weight: store_layout.PlannedWeight) -> object:
+    def stop_after(self: weight_parts.WeightParts, weight: store_layout.StoredWeight) -> object:
         taken.append(weight.name)
         if len(taken) == after:
             raise _StoppedError
@@ -256,7 +256,7 @@ def test_texts_that_lack_or_are_not_used(source: Path, tmp_path: Path) -> None:
 def test_a_dry_run_counts_what_calibration_holds(source: Path) -> None:
     with open_checkpoint(source) as checkpoint:
         assert isinstance(checkpoint, HuggingFaceCheckpoint)
-        weights = store_layout.plan_weights(checkpoint, _recipe("gptq"))
+        weights = store_layout.lay_out_weights(checkpoint, _recipe("gptq"))
     without = dry_run.peak_bytes(weights, _CONFIG)
     small, large = (
         CalibrationText(tokens=torch.zeros((count, 512), dtype=torch.int64), sha256="0")

@@ -7,13 +7,14 @@ IntxUnpackedToInt8Tensor, as torchao's flatten_tensor_state_dict writes them. qu
 by which recipe.
 
 Interrupted at any moment, the partial folder holds whole weights up to a journalled byte, and the
-same plan continues there; the finished bytes are the same as those of a run without interruption.
+same layout continues there; the finished bytes are the same as those of a run without interruption.
 """
 
 import hashlib
 import json
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -25,13 +26,13 @@ from python.artifact.strict_json import Fields
 from python.checkpoint.hugging_face_checkpoint import CONFIG_NAME, HuggingFaceCheckpoint
 from python.checkpoint.safetensors_reader import INDEX_NAME
 from python.checkpoint.safetensors_writer import write_tensor
-from python.console.errors import UserError
+from python.console.errors import UsageError, UserError
 from python.console.progress import Progress
 from python.quant import recipe as recipes
 from python.quant.calibration.calibration_text import CalibrationText
 from python.quant.recipe import QuantRecipe
 from python.quant.store import store_layout
-from python.quant.store.store_layout import PlannedShard
+from python.quant.store.store_layout import Shard
 from python.quant.store.weight_parts import WeightParts
 
 MARKER = "quantization.json"
@@ -62,6 +63,7 @@ class Settings:
     progress: str = "auto"
     device: str = "cpu"
     shard_bytes: int = store_layout.SHARD_BYTES
+    note: Callable[[str], None] | None = None  # is told what a killed run had left
 
 
 def quantize_checkpoint(
@@ -76,20 +78,22 @@ def quantize_checkpoint(
     `text` must be given where the recipe needs one, and only there.
     """
     check_text(recipe, given=text is not None)
-    weights = store_layout.plan_weights(checkpoint, recipe)
-    shards = store_layout.plan_shards(weights, settings.shard_bytes)
+    weights = store_layout.lay_out_weights(checkpoint, recipe)
+    shards = store_layout.lay_out_shards(weights, settings.shard_bytes)
     _check_places(checkpoint.path, output)
     partial = atomic_write.partial_path(output)
     _refuse_unfinished(partial, settings, len(weights))
-    written = sum(path.stat().st_size for path in partial.glob("*.safetensors"))
-    atomic_write.require_free_space(output, max(0, sum(shard.bytes for shard in shards) - written))
-    with atomic_write.atomic_folder(
-        output,
-        marker=MARKER,
-        overwrite=settings.overwrite,
-        resume=settings.resume,
-        keep_partial=True,
-    ) as folder:
+    with (
+        atomic_write.atomic_folder(
+            output,
+            marker=MARKER,
+            overwrite=settings.overwrite,
+            resume=settings.resume,
+            keep_partial=True,
+            note=settings.note,
+        ) as folder,
+        atomic_write.disk_space(folder, sum(shard.bytes for shard in shards)),
+    ):
         journal = _Journal(folder / _JOURNAL, _fingerprint(checkpoint, recipe, settings, text))
         parts = WeightParts(checkpoint, weights, settings.device, text)
         _write_shards(parts, shards, folder, journal, settings.progress)
@@ -100,14 +104,14 @@ def quantize_checkpoint(
 
 
 def check_text(recipe: QuantRecipe, *, given: bool) -> None:
-    """Raises UserError where a recipe lacks the calibration text that it needs, or ignores one."""
+    """Raises UsageError where a recipe lacks the calibration text that it needs, or ignores one."""
     if recipe.needs_calibration() and not given:
-        raise UserError(
+        raise UsageError(
             f"recipe {recipe.name} quantizes by the inputs that a text gives; pass "
             "--calibration_text FILE"
         )
     if given and not recipe.needs_calibration():
-        raise UserError(
+        raise UsageError(
             f"recipe {recipe.name} has no method that uses a calibration text; drop "
             "--calibration_text, or use recipe calibrated"
         )
@@ -196,7 +200,7 @@ def _fingerprint(
 
 def _write_shards(
     parts: WeightParts,
-    shards: tuple[PlannedShard, ...],
+    shards: tuple[Shard, ...],
     folder: Path,
     journal: _Journal,
     progress_mode: str,
@@ -225,7 +229,7 @@ def _write_shards(
 
 def _write_shard(
     parts: WeightParts,
-    shard: PlannedShard,
+    shard: Shard,
     number: int,
     path: Path,
     journal: _Journal,
@@ -241,8 +245,8 @@ def _write_shard(
         unsynchronized = 0
         for position, weight in enumerate(shard.weights[done:], start=done + 1):
             tensors = parts.parts_of(weight)
-            for name, planned in weight.parts.items():
-                write_tensor(file, name, tensors[name], planned)
+            for name, header in weight.parts.items():
+                write_tensor(file, name, tensors[name], header)
             del tensors
             progress.advance(weight.name, bytes_done=weight.info.bytes)
             unsynchronized += weight.bytes

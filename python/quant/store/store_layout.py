@@ -1,9 +1,8 @@
-"""What a quantized folder will hold, before the first weight is read: parts, types, shapes, shards,
-sizes.
+"""What a quantized folder will hold, before the first weight is read.
 
-The plan follows from the checkpoint's headers and the recipe alone. So the files' headers can be
-written first, weights one at a time after them, and an interrupted run continues at a byte that is
-known.
+Parts, types, shapes and shards follow from the checkpoint's headers and the recipe alone. So the
+files' headers can be written first, weights one at a time after them, and an interrupted run
+continues at a byte that is known.
 """
 
 import json
@@ -16,10 +15,10 @@ from python.checkpoint import torchao_metadata
 from python.checkpoint.hugging_face_checkpoint import HuggingFaceCheckpoint
 from python.checkpoint.quantized import scale_dtype
 from python.checkpoint.safetensors_reader import DTYPES
-from python.checkpoint.safetensors_writer import PlannedTensor, header_bytes
+from python.checkpoint.safetensors_writer import TensorHeader, header_bytes
 from python.checkpoint.tensor import TensorInfo
 from python.console.errors import UserError
-from python.pack import layouts
+from python.pack.layouts import Layout, WeightShape
 from python.quant.calibration.calibration import check_calibratable
 from python.quant.recipe import QuantConfig, QuantRecipe, is_quantizable
 
@@ -27,10 +26,10 @@ SHARD_BYTES = 5_000_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlannedWeight:
-    """One weight of the checkpoint. `stored` is its name in the folder, `parts` what is written for
-    it.
+class StoredWeight:
+    """One weight of the checkpoint, and what is written for it.
 
+    `stored` is its name in the folder, `parts` the tensors that hold it there.
     `rule` is the number of the recipe's rule that decided; None for norms and layer scalars, on
     which none does.
     """
@@ -40,52 +39,48 @@ class PlannedWeight:
     info: TensorInfo
     rule: int | None
     config: QuantConfig | None
-    parts: Mapping[str, PlannedTensor]
+    parts: Mapping[str, TensorHeader]
     metadata: str
 
     @property
     def bytes(self) -> int:
         return sum(part.bytes for part in self.parts.values())
 
-    def packed(self) -> tuple[str, int]:
-        """The layout in an artifact and its bytes there."""
-        rows, columns = (1, *self.info.shape)[-2:] if self.info.shape else (1, 1)
+    def packed(self) -> WeightShape:
+        """How it will lie in an artifact."""
         if len(self.info.shape) < 2:
-            return "F32", layouts.blob_bytes("F32", 1, columns, 0)
+            return WeightShape(layout=Layout.F32, rows=1, columns=self.info.elements)
+        rows, columns = self.info.shape
         if self.config is None:
-            return self.info.encoding, layouts.blob_bytes(self.info.encoding, rows, columns, 0)
-        layout = (
-            "INT8" if self.config.bits == 8 else "INT4" if self.config.symmetric else "INT4_MIN"
-        )
-        group = self.config.group_of(self.name, columns)
-        return layout, layouts.blob_bytes(layout, rows, columns, group)
+            return WeightShape(layout=Layout[self.info.encoding], rows=rows, columns=columns)
+        return self.config.shape_of(self.name, rows, columns)
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlannedShard:
+class Shard:
     """One safetensors file: its header and the weights whose parts follow, in order."""
 
     name: str
     header: bytes
-    weights: tuple[PlannedWeight, ...]
+    weights: tuple[StoredWeight, ...]
 
     @property
     def bytes(self) -> int:
         return len(self.header) + sum(weight.bytes for weight in self.weights)
 
 
-def plan_weights(
+def lay_out_weights(
     checkpoint: HuggingFaceCheckpoint, recipe: QuantRecipe
-) -> tuple[PlannedWeight, ...]:
-    """A plan for every weight, in the order of the computation. Raises UserError."""
-    return tuple(_plan_weight(checkpoint, name, recipe) for name in checkpoint.names())
+) -> tuple[StoredWeight, ...]:
+    """The parts of every weight, in the order of the computation. Raises UserError."""
+    return tuple(_lay_out_weight(checkpoint, name, recipe) for name in checkpoint.names())
 
 
-def plan_shards(
-    weights: tuple[PlannedWeight, ...], shard_bytes: int = SHARD_BYTES
-) -> tuple[PlannedShard, ...]:
+def lay_out_shards(
+    weights: tuple[StoredWeight, ...], shard_bytes: int = SHARD_BYTES
+) -> tuple[Shard, ...]:
     """Distributes the weights over files of at most `shard_bytes`, or of one larger weight."""
-    shards: list[list[PlannedWeight]] = []
+    shards: list[list[StoredWeight]] = []
     size = 0
     for weight in weights:
         if not shards or size + weight.bytes > shard_bytes:
@@ -96,7 +91,7 @@ def plan_shards(
     return tuple(_shard(number, len(shards), tuple(part)) for number, part in enumerate(shards))
 
 
-def index_json(shards: tuple[PlannedShard, ...]) -> dict[str, object]:
+def index_json(shards: tuple[Shard, ...]) -> dict[str, object]:
     """The content of model.safetensors.index.json."""
     return {
         "metadata": {
@@ -111,9 +106,9 @@ def index_json(shards: tuple[PlannedShard, ...]) -> dict[str, object]:
     }
 
 
-def _plan_weight(
+def _lay_out_weight(
     checkpoint: HuggingFaceCheckpoint, name: str, recipe: QuantRecipe
-) -> PlannedWeight:
+) -> StoredWeight:
     info = checkpoint.describe(name)
     if info.encoding not in DTYPES:
         raise UserError(f"{checkpoint.path}: {name} is quantized already ({info.encoding})")
@@ -121,11 +116,11 @@ def _plan_weight(
     rule = recipe.rule_for(name)[0] if is_quantizable(name) else None
     config = recipe.config_for(name)
     check_calibratable(name, config)
-    parts = {stored: PlannedTensor(dtype=DTYPES[info.encoding], shape=info.shape)}
+    parts = {stored: TensorHeader(dtype=DTYPES[info.encoding], shape=info.shape)}
     metadata = torchao_metadata.PLAIN
     if config is not None:
         parts, metadata = _quantized_parts(name, stored, info.shape, config)
-    return PlannedWeight(
+    return StoredWeight(
         name=name,
         stored=stored,
         info=info,
@@ -138,31 +133,31 @@ def _plan_weight(
 
 def _quantized_parts(
     name: str, stored: str, shape: tuple[int, ...], config: QuantConfig
-) -> tuple[dict[str, PlannedTensor], str]:
+) -> tuple[dict[str, TensorHeader], str]:
     rows, columns = shape
     group = config.group_of(name, columns)
     groups, dtype = columns // group, scale_dtype(columns, group)
     if config.bits == 4:
         parts = {
-            "qdata": PlannedTensor(dtype=torch.uint8, shape=(rows, columns // 2)),
-            "scale": PlannedTensor(dtype=dtype, shape=(groups, rows)),
-            "zero_point": PlannedTensor(dtype=dtype, shape=(groups, rows)),
+            "qdata": TensorHeader(dtype=torch.uint8, shape=(rows, columns // 2)),
+            "scale": TensorHeader(dtype=dtype, shape=(groups, rows)),
+            "zero_point": TensorHeader(dtype=dtype, shape=(groups, rows)),
         }
     else:
         parts = {
-            "qdata": PlannedTensor(dtype=torch.int8, shape=(rows, columns)),
-            "scale": PlannedTensor(dtype=dtype, shape=(rows, groups)),
-            "zero_point": PlannedTensor(dtype=torch.int8, shape=(rows, groups)),
+            "qdata": TensorHeader(dtype=torch.int8, shape=(rows, columns)),
+            "scale": TensorHeader(dtype=dtype, shape=(rows, groups)),
+            "zero_point": TensorHeader(dtype=torch.int8, shape=(rows, groups)),
         }
     class_name, attributes = torchao_metadata.attributes(config.bits, shape, group, dtype)
-    named = {torchao_metadata.part_name(stored, part): planned for part, planned in parts.items()}
+    named = {torchao_metadata.part_name(stored, part): header for part, header in parts.items()}
     return named, torchao_metadata.entry(class_name, attributes, tuple(parts))
 
 
-def _shard(number: int, count: int, weights: tuple[PlannedWeight, ...]) -> PlannedShard:
+def _shard(number: int, count: int, weights: tuple[StoredWeight, ...]) -> Shard:
     metadata = {weight.stored: weight.metadata for weight in weights}
     metadata["tensor_names"] = json.dumps([weight.stored for weight in weights])
     metadata["format"] = "pt"
-    parts = {part: planned for weight in weights for part, planned in weight.parts.items()}
+    parts = {part: header for weight in weights for part, header in weight.parts.items()}
     name = f"model-{number + 1:05d}-of-{count:05d}.safetensors"
-    return PlannedShard(name=name, header=header_bytes(parts, metadata), weights=weights)
+    return Shard(name=name, header=header_bytes(parts, metadata), weights=weights)

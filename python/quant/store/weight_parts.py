@@ -17,16 +17,16 @@ from python.console.errors import UserError
 from python.quant import quantize
 from python.quant.calibration.calibration import Calibration
 from python.quant.calibration.calibration_text import CalibrationText
-from python.quant.store.store_layout import PlannedShard, PlannedWeight
+from python.quant.store.store_layout import Shard, StoredWeight
 
 
 class WeightParts:
-    """Quantizes the planned weights one after another."""
+    """Quantizes the weights of a folder one after another."""
 
     def __init__(
         self,
         checkpoint: HuggingFaceCheckpoint,
-        weights: tuple[PlannedWeight, ...],
+        weights: tuple[StoredWeight, ...],
         device: str,
         text: CalibrationText | None,
     ) -> None:
@@ -40,7 +40,7 @@ class WeightParts:
         ]
         self._last_calibrated = calibrated[-1] if calibrated else None
 
-    def parts_of(self, weight: PlannedWeight) -> dict[str, torch.Tensor]:
+    def parts_of(self, weight: StoredWeight) -> dict[str, torch.Tensor]:
         """Stored name -> tensor of everything that is written for the weight."""
         values = self._values(weight)
         quantized = self._quantize(weight, values)
@@ -49,7 +49,7 @@ class WeightParts:
         del values
         return dict(zip(weight.parts, to_torchao(quantized).parts.values(), strict=True))
 
-    def replay(self, shard: PlannedShard, path: Path, count: int) -> None:
+    def replay(self, shard: Shard, path: Path, count: int) -> None:
         """Takes the first `count` weights of a shard as they lie in its file."""
         if self._calibration is None:
             return
@@ -62,7 +62,7 @@ class WeightParts:
                 self._passed(weight)
             offset += weight.bytes
 
-    def _quantize(self, weight: PlannedWeight, values: torch.Tensor) -> QuantizedTensor | None:
+    def _quantize(self, weight: StoredWeight, values: torch.Tensor) -> QuantizedTensor | None:
         if self._calibration is not None:
             quantized = self._calibration.quantize(weight.name, values, weight.config)
             self._passed(weight)
@@ -71,12 +71,12 @@ class WeightParts:
             return None
         return quantize.quantize_weight(weight.name, values, weight.config, self._device)
 
-    def _passed(self, weight: PlannedWeight) -> None:
+    def _passed(self, weight: StoredWeight) -> None:
         """Behind the last calibrated weight nobody needs the hidden states any more."""
         if weight.name == self._last_calibrated:
             self._calibration = None
 
-    def _values(self, weight: PlannedWeight) -> torch.Tensor:
+    def _values(self, weight: StoredWeight) -> torch.Tensor:
         tensor = self._checkpoint.read_stored(weight.name)
         if not isinstance(tensor, DenseTensor):
             raise UserError(f"{weight.name} is quantized already")
@@ -88,16 +88,16 @@ class WeightParts:
         return tensor.values
 
 
-def _read_back(weight: PlannedWeight, path: Path, offset: int) -> QuantizedTensor | None:
+def _read_back(weight: StoredWeight, path: Path, offset: int) -> QuantizedTensor | None:
     """The weight at a byte of an unfinished file; None where it was kept."""
     if weight.config is None:
         return None
     parts = {}
     with open(path, "rb") as file:
         file.seek(offset)
-        for name, planned in weight.parts.items():
-            tensor = torch.empty(planned.shape, dtype=planned.dtype)
-            if file.readinto(tensor.reshape(-1).view(torch.uint8).numpy().data) != planned.bytes:
+        for name, header in weight.parts.items():
+            tensor = torch.empty(header.shape, dtype=header.dtype)
+            if file.readinto(tensor.reshape(-1).view(torch.uint8).numpy().data) != header.bytes:
                 raise UserError(f"{path} ends within {weight.name}; start again with --overwrite")
             parts[name.rsplit(f"_{_leaf(weight)}_", 1)[1]] = tensor
     columns = weight.info.shape[1]
@@ -110,5 +110,5 @@ def _read_back(weight: PlannedWeight, path: Path, offset: int) -> QuantizedTenso
     )
 
 
-def _leaf(weight: PlannedWeight) -> str:
+def _leaf(weight: StoredWeight) -> str:
     return weight.stored.rsplit(".", 1)[1]

@@ -153,12 +153,11 @@ absl::Status Decoder::TakeBuffers(Stream stream) {
   GEMMA_RETURN_IF_ERROR(TakeArray(static_cast<size_t>(shape_.vocab), arena_, logits_));
   GEMMA_RETURN_IF_ERROR(TakeArray(1, arena_, position_));
   GEMMA_RETURN_IF_ERROR(TakeArray(1, arena_, token_));
-  GEMMA_RETURN_IF_ERROR(TakeArray(1, arena_, sampling_));
-  const Sampling request{
-      .temperature = 1, .top_k = 64, .top_p = 0.95f, .min_p = 0, .seed = 1, .position = 1};
-  GEMMA_RETURN_IF_ERROR(ToStatus(
-      cudaMemcpyAsync(sampling_, &request, sizeof(request), cudaMemcpyHostToDevice, stream),
-      "copy"));
+  GEMMA_RETURN_IF_ERROR(TakeArray(1, arena_, request_));
+  const SampleRequest request{{.temperature = 1, .top_k = 64, .top_p = 0.95f, .seed = 1}, 1};
+  GEMMA_RETURN_IF_ERROR(
+      ToStatus(cudaMemcpyAsync(request_, &request, sizeof(request), cudaMemcpyHostToDevice, stream),
+               "copy"));
   return ToStatus(cudaMemsetAsync(token_, 0, sizeof(*token_), stream), "clear");
 }
 
@@ -266,7 +265,7 @@ absl::Status Decoder::DecodeStep(const Context& context, const Parts& parts) {
   head.softcap = 30;
   GEMMA_RETURN_IF_ERROR(RunProduct(head, context));
   if (!parts.sample) return absl::OkStatus();
-  return RunSample(logits_, shape_.vocab, sampling_, token_, context);
+  return RunSample(logits_, shape_.vocab, {}, request_, token_, context);
 }
 
 }  // namespace gemma::cuda

@@ -105,7 +105,7 @@ class Decoder {
   float* logits_ = nullptr;
   int64_t* position_ = nullptr;
   int64_t* token_ = nullptr;
-  Sampling* sampling_ = nullptr;
+  SampleRequest* request_ = nullptr;
 };
 
 }  // namespace gemma::cuda

@@ -7,7 +7,7 @@
 #include <cstdint>
 
 #include "cc/kernels/cuda/device/launch_options.h"
-#include "cc/kernels/sampling.h"
+#include "cc/kernels/sampling_params.h"
 
 namespace gemma::cuda {
 
@@ -29,11 +29,25 @@ struct SampleState {
   unsigned long long histograms[2][kDigits][kDigitBins];
 };
 
+// The call's sampling parameters, in device memory so that a captured graph reads new ones.
+struct SampleRequest {
+  SamplingParams sampling;
+  uint64_t position;  // of the drawn token
+
+  bool operator==(const SampleRequest&) const = default;
+};
+
+// Ids that are never drawn, in device memory.
+struct SuppressedIds {
+  const int32_t* ids = nullptr;  // [count], each in [0, vocab)
+  int32_t count = 0;
+};
+
 struct SampleParams {
-  const float* logits = nullptr;  // [vocab]
+  float* logits = nullptr;  // [vocab]; those of suppressed ids become the lowest float
+  SuppressedIds suppressed = {};
   int32_t vocab = 0;
-  // In device memory, so that a captured graph reads new ones.
-  const Sampling* sampling = nullptr;
+  const SampleRequest* request = nullptr;
   SampleState* state = nullptr;
   int64_t* token = nullptr;
 };

@@ -23,7 +23,7 @@ __global__ void __launch_bounds__(kThreads)
   }
   if (blockIdx.x == 0 && threadIdx.x == 0) {
     p.state->position += p.tokens;
-    p.state->sampling.position += 1;
+    p.state->request.position += 1;
   }
 }
 

@@ -14,7 +14,7 @@ namespace gemma::cuda {
 struct StepState {
   int64_t position;        // of the call's first token
   int64_t token;           // the call's only one, then the drawn one
-  Sampling sampling;       // of the draw
+  SampleRequest request;   // of the draw
   uint64_t broken_logits;  // NaN or infinite ones among those that were drawn from
 };
 

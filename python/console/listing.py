@@ -1,5 +1,4 @@
-"""What an inspection finds, whatever was inspected: facts and tables, as text for people or as JSON
-for programs.
+"""What an inspection or a dry run finds: facts and tables, as text for people or as JSON for programs.
 
 What must stay true: both forms hold the same; the JSON of a table is one object a row.
 """
@@ -27,7 +26,7 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True)
 class Listing:
-    """One inspected thing. `kind` says what it is; `problem` why our programs would refuse it."""
+    """One thing looked at. `kind` says what it is; `problem` why our programs would refuse it."""
 
     kind: str
     path: str
@@ -74,22 +73,24 @@ def to_text(listing: Listing) -> str:
     facts += [(name, _cell(name, value)) for name, value in listing.facts.items()]
     if listing.problem is not None:
         facts.append(("problem", listing.problem))
-    parts = [_aligned(facts)]
+    parts = [aligned(facts)]
     for name, table in listing.tables.items():
         rows = [
             tuple(_cell(*pair) for pair in zip(table.columns, row, strict=True))
             for row in table.rows
         ]
-        parts.append(f"{name}\n{_aligned(rows, table.columns)}")
+        parts.append(f"{name}\n{aligned(rows, table.columns)}")
     return f"{listing.path}\n" + "\n\n".join(parts)
 
 
 def _cell(name: str, value: Any) -> str:
     if value is None:
         return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.4g}"
-    if isinstance(value, int) and not isinstance(value, bool) and name.endswith(BYTES):
+    if isinstance(value, int) and name.endswith(BYTES):
         return format_bytes(value)
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {_cell(key, item)}" for key, item in value.items())
@@ -98,6 +99,7 @@ def _cell(name: str, value: Any) -> str:
     return " ".join(str(value).split())
 
 
-def _aligned(rows: Sequence[tuple[str, ...]], columns: tuple[str, ...] = ()) -> str:
+def aligned(rows: Sequence[tuple[str, ...]], columns: tuple[str, ...] = ()) -> str:
+    """Rows as columns of equal width, under their names."""
     text = tabulate.tabulate(rows, headers=columns, tablefmt="plain", disable_numparse=True)
     return "\n".join(line.rstrip() for line in text.splitlines())
