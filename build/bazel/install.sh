@@ -112,7 +112,7 @@ unpack_sources() {
   mkdir "$prefix/sources"
   for file in $files; do
     # Python reads .tar.xz without the program xz.
-    [[ $file != *.orig.tar.* ]] || "$python" -m tarfile -e "$archives/$file" "$prefix/sources" ||
+    [[ $file != *.orig.tar.* ]] || "$python" -W ignore::DeprecationWarning -m tarfile -e "$archives/$file" "$prefix/sources" ||
       die "$python could not unpack $file: is its lzma module there?"
   done
 }

@@ -1,6 +1,6 @@
 """Writes prompts.json: five texts of 100 tokens or more with their ids, by Hugging Face's tokenizer of Gemma 3.
 
-python make_prompts.py PATH_TO_TOKENIZER_JSON > prompts.json
+python make_prompts.py PATH_TO_TOKENIZER_JSON > prompts.json; make_continuations.py adds the greedy continuations.
 """
 
 from __future__ import annotations

@@ -21,6 +21,10 @@ from transformers import (
 
 _Model = TypeVar("_Model", bound=PreTrainedModel)
 
+# The greedy continuations of prompts.json: how long, and what ends one (Gemma 3's end of text and of turn).
+NEW_TOKENS = 48
+END_TOKENS = (1, 106)
+
 # GGUF name of a layer's tensor -> transformers' name.
 _GEMMA3_LAYER_NAMES = {
     "attn_norm": "input_layernorm",
@@ -125,6 +129,18 @@ def _randomized(model: _Model, seed: int) -> _Model:
             layer.layer_scalar.fill_(0.9)
     model.tie_weights()
     return model.eval()
+
+
+@torch.no_grad()
+def greedy(model: PreTrainedModel, tokens: list[int]) -> list[int]:
+    """The greedy continuation of `tokens`, NEW_TOKENS long or up to an end token, decoded step by step."""
+    ids = model.generate(  # [1, tokens + new tokens]
+        torch.tensor([tokens]),
+        max_new_tokens=NEW_TOKENS,
+        do_sample=False,
+        eos_token_id=list(END_TOKENS),
+    )
+    return list(ids[0, len(tokens) :].tolist())
 
 
 @torch.no_grad()
