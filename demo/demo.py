@@ -21,7 +21,7 @@ from absl import flags
 from python.console import main, sizes
 from python.console.errors import UserError
 
-_PROMPT = "The capital of Italy is Rome. The capital of France is"
+_PROMPT = "The owl said to the mouse: If you want to see the stars,"
 
 _PRINT_ARTIFACT = flags.DEFINE_bool(
     "print_artifact", False, "Print the artifact's folder and nothing else."
@@ -29,6 +29,7 @@ _PRINT_ARTIFACT = flags.DEFINE_bool(
 _PROMPT_FLAG = flags.DEFINE_string(
     "prompt", _PROMPT, "What the model continues (it is a base model: no chat)."
 )
+_STOP = flags.DEFINE_string("stop", "\n", "What ends the text: here the end of the paragraph.")
 _MAX_NEW_TOKENS = flags.DEFINE_integer(
     "max_new_tokens", 64, "Tokens to write, at most.", lower_bound=1
 )
@@ -60,9 +61,10 @@ def generate(artifact: Path) -> None:
     """The runner writes text on stdout and its timings on stderr; greedy, so that everyone sees the same text."""
     command = [
         os.environ["RUNNER"], "generate", "--model", str(artifact), "--raw", "--temperature", "0",
-        "--max_new_tokens", str(_MAX_NEW_TOKENS.value), "--prompt", _PROMPT_FLAG.value,
+        "--max_new_tokens", str(_MAX_NEW_TOKENS.value), "--prompt", _PROMPT_FLAG.value, "--echo",
     ]  # fmt: skip
-    print(_PROMPT_FLAG.value, end="", flush=True)
+    if _STOP.value:
+        command += ["--stop", _STOP.value]
     code = subprocess.run(command, check=False).returncode
     if code != 0:
         raise UserError(f"the runner failed (exit {code}); its message is above")

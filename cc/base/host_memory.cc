@@ -2,8 +2,6 @@
 
 #include <sys/mman.h>
 
-#include <fstream>
-#include <string>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -20,17 +18,6 @@ constexpr uint64_t kHugePage = 2 << 20;
 constexpr uint64_t kLeastForHugePages = 4 * kHugePage;
 
 }  // namespace
-
-uint64_t AvailableMemory() {
-  std::ifstream lines("/proc/meminfo");
-  std::string name;
-  uint64_t kilobytes = 0;
-  while (lines >> name >> kilobytes) {
-    if (name == "MemAvailable:") return kilobytes * 1024;
-    lines.ignore(64, '\n');
-  }
-  return 0;
-}
 
 absl::StatusOr<HostMemory> HostMemory::Allocate(uint64_t bytes, absl::string_view purpose) {
   HostMemory memory;

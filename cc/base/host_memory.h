@@ -12,10 +12,6 @@
 
 namespace gemma {
 
-// Bytes that programs can still take without swapping, as the kernel estimates (MemAvailable); 0
-// where it does not say.
-uint64_t AvailableMemory();
-
 class HostMemory {
  public:
   // `bytes` zeros, aligned to 64 bytes or more. `purpose` names the consumer in the error:

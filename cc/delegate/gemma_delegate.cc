@@ -3,8 +3,7 @@
 #include <executorch/runtime/backend/interface.h>
 #include <executorch/runtime/core/exec_aten/util/tensor_util.h>
 
-#include <array>
-#include <cmath>
+#include <algorithm>
 #include <exception>
 #include <initializer_list>
 #include <utility>
@@ -159,13 +158,13 @@ class Arguments {
   const Span<EValue*> args_;
 };
 
-absl::StatusOr<int64_t> ReadTopK(float top_k) {
-  // 2^24: up to there float32 holds every integer.
-  if (std::isfinite(top_k) && top_k >= 0 && top_k <= 1 << 24 && top_k == std::floor(top_k)) {
-    return static_cast<int64_t>(top_k);
-  }
-  return absl::InvalidArgumentError(
-      absl::StrCat("top_k ", top_k, " is not an integer from 0 to ", 1 << 24));
+absl::StatusOr<SamplingParams> ReadSampling(std::span<const float> numbers, int64_t seed) {
+  SamplingTensor tensor;
+  std::copy_n(numbers.begin(), tensor.size(), tensor.begin());
+  SamplingParams params = {.seed = static_cast<uint64_t>(seed)};
+  const std::string problem = FromTensor(tensor, params);
+  if (!problem.empty()) return absl::InvalidArgumentError(problem);
+  return params;
 }
 
 absl::Status RunGeneration(const MethodHandle& handle, SessionState& session, Call call,
@@ -175,16 +174,12 @@ absl::Status RunGeneration(const MethodHandle& handle, SessionState& session, Ca
   GEMMA_ASSIGN_OR_RETURN(call.start, args.Scalar<int64_t>(1, "start", ScalarType::Long));
   GEMMA_ASSIGN_OR_RETURN(const int64_t emit, args.Scalar<int64_t>(2, "emit", ScalarType::Long));
   GEMMA_ASSIGN_OR_RETURN(const std::span<float> sampling,
-                         args.Row<float>(3, "sampling", ScalarType::Float, 1, 4));
+                         args.Row<float>(3, "sampling", ScalarType::Float, 1, kSamplingTensorSize));
   GEMMA_ASSIGN_OR_RETURN(const int64_t seed, args.Scalar<int64_t>(4, "seed", ScalarType::Long));
   GEMMA_ASSIGN_OR_RETURN(const std::span<int64_t> token,
                          args.Row<int64_t>(5, "token", ScalarType::Long, 2, 1));
   call.emit = emit != 0;
-  call.sampling = {.temperature = sampling[0],
-                   .top_p = sampling[2],
-                   .min_p = sampling[3],
-                   .seed = static_cast<uint64_t>(seed)};
-  GEMMA_ASSIGN_OR_RETURN(call.sampling.top_k, ReadTopK(sampling[1]));
+  GEMMA_ASSIGN_OR_RETURN(call.sampling, ReadSampling(sampling, seed));
   return handle.model->Run(handle.method, session, call, {.token = token.data()});
 }
 

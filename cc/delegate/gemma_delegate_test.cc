@@ -192,16 +192,13 @@ TEST_F(GemmaDelegateTest, SamplingArrivesAsItWasGiven) {
   const auto session = *model->NewSession();
   ScopedSession bound(*session);
   ASSERT_EQ(Execute(**prefill, {1, 2}, 0, 1, {0.5f, 40, 0.9f, 0.1f}), Error::Ok) << TakeMessage();
-  const Sampling& sampling = executor->calls[0].sampling;
-  EXPECT_EQ(sampling.temperature, 0.5f);
-  EXPECT_EQ(sampling.top_k, 40);
-  EXPECT_EQ(sampling.top_p, 0.9f);
-  EXPECT_EQ(sampling.min_p, 0.1f);
-  EXPECT_EQ(sampling.seed, 7u);
-  EXPECT_EQ(sampling.position, 2u);
+  EXPECT_EQ(
+      executor->calls[0].sampling,
+      (SamplingParams{.temperature = 0.5f, .top_k = 40, .top_p = 0.9f, .min_p = 0.1f, .seed = 7}));
+  EXPECT_EQ(executor->calls[0].drawn_position, 2u);
 
   EXPECT_EQ(Execute(**prefill, {1}, 2, 1, {0, 1.5f, 1, 0}), Error::InvalidArgument);
-  EXPECT_EQ(TakeMessage(), "top_k 1.5 is not an integer from 0 to 16777216");
+  EXPECT_EQ(TakeMessage(), "top_k is 1.5 (0 to 16777216 are allowed)");
   EXPECT_EQ(Execute(**prefill, {1}, 2, 1, {0, NAN, 1, 0}), Error::InvalidArgument);
   EXPECT_EQ(Execute(**prefill, {1}, 9), Error::InvalidArgument);
   EXPECT_THAT(TakeMessage(), HasSubstr("position 9 is not within"));

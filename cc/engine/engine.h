@@ -1,4 +1,4 @@
-// A loaded model: the interface that server and runner see. engine_impl.h loads an artifact folder;
+// A loaded model: the interface that callers see. load_engine.h loads an artifact folder;
 // fake_engine.h stands in for it in tests. All methods may be called from several threads.
 #ifndef CC_ENGINE_ENGINE_H_
 #define CC_ENGINE_ENGINE_H_
@@ -9,20 +9,13 @@
 
 #include "absl/status/statusor.h"
 #include "cc/engine/benchmark_info.h"
+#include "cc/engine/limits.h"
 #include "cc/engine/manifest.h"
 #include "cc/engine/session.h"
 #include "cc/executor/device_figures.h"
 #include "cc/text/tokenizer.h"
 
 namespace gemma {
-
-struct EngineLimits {
-  int64_t max_seq_len = 0;        // positions of a session
-  int64_t max_prefill_chunk = 0;  // tokens of a call
-  int64_t vocab_size = 0;
-  bool can_generate = false;  // the artifact has prefill and decode
-  bool can_score = false;     // the artifact has score
-};
 
 struct EngineMemory {
   uint64_t weights = 0;      // bytes

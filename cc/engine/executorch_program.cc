@@ -171,19 +171,19 @@ absl::Status ExecuTorchProgram::LoadMethod(PlanMethod method) {
 
 absl::StatusOr<int64_t> ExecuTorchProgram::Generate(PlanMethod method,
                                                     std::span<const int64_t> tokens, int64_t start,
-                                                    bool emit, const std::array<float, 4>& sampling,
-                                                    uint64_t seed) {
+                                                    bool emit, const SamplingParams& sampling) {
   LoadedMethod* loaded = methods_[static_cast<size_t>(method)].get();
   if (loaded == nullptr) {
     return absl::FailedPreconditionError(
         absl::StrCat("the artifact has no method ", PlanMethodName(method)));
   }
   const int64_t emit_number = emit ? 1 : 0;
-  const auto seed_number = static_cast<int64_t>(seed);
+  const auto seed_number = static_cast<int64_t>(sampling.seed);
   RowTensor tokens_tensor(tokens.data(), static_cast<int32_t>(tokens.size()));
   NumberTensor start_tensor(&start, 1);
   NumberTensor emit_tensor(&emit_number, 1);
-  FloatsTensor sampling_tensor(sampling.data(), 4);
+  const SamplingTensor sampling_numbers = ToTensor(sampling);
+  FloatsTensor sampling_tensor(sampling_numbers.data(), kSamplingTensorSize);
   NumberTensor seed_tensor(&seed_number, 1);
   GEMMA_RETURN_IF_ERROR(
       loaded->Execute(tokens_tensor, start_tensor, emit_tensor, sampling_tensor, seed_tensor));

@@ -13,6 +13,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "cc/kernels/sampling_params.h"
 #include "cc/plan/plan.h"
 
 namespace gemma {
@@ -40,11 +41,10 @@ class ExecuTorchProgram {
   // Makes a method ready; a ScopedLoad (gemma_delegate.h) says to which model it belongs.
   absl::Status LoadMethod(PlanMethod method);
 
-  // A call of prefill or decode, for the session that a ScopedSession has bound. `sampling`:
-  // temperature, top_k, top_p, min_p. The drawn token, -1 when `emit` is false.
+  // A call of prefill or decode, for the session that a ScopedSession has bound. The drawn token,
+  // -1 when `emit` is false.
   absl::StatusOr<int64_t> Generate(PlanMethod method, std::span<const int64_t> tokens,
-                                   int64_t start, bool emit, const std::array<float, 4>& sampling,
-                                   uint64_t seed);
+                                   int64_t start, bool emit, const SamplingParams& sampling);
 
   // A call of score; `targets` is as long as `tokens`.
   absl::StatusOr<ScoreOutputs> Score(std::span<const int64_t> tokens, int64_t start,

@@ -6,6 +6,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "cc/base/status_macros.h"
+#include "cc/engine/check_sampling.h"
 #include "cc/text/chat_template.h"
 #include "cc/text/decoder.h"
 #include "cc/text/stop_matcher.h"
@@ -25,10 +26,10 @@ class TextStream {
     }
     const ManifestTokenizer& entry = *engine.manifest().tokenizer;
     DecodeOptions decoding;
-    const bool split = options.split_thoughts && entry.chat_template.has_value();
+    const bool split = options.chat_template.has_value();
     if (split) {
       GEMMA_ASSIGN_OR_RETURN(const ChatTemplate chat,
-                             ChatTemplate::Create(*entry.chat_template, *tokenizer));
+                             ChatTemplate::Create(*options.chat_template, *tokenizer));
       decoding.keep_control = chat.thought_markers();
     }
     GEMMA_ASSIGN_OR_RETURN(StopMatcher stops,
@@ -176,7 +177,7 @@ absl::StatusOr<GenerationResult> Generate(const Engine& engine, Session& session
     return absl::InvalidArgumentError(
         absl::StrCat("max_new_tokens is ", options.max_new_tokens, " (at least 1 is needed)"));
   }
-  GEMMA_RETURN_IF_ERROR(Validate(options.sampling));
+  GEMMA_RETURN_IF_ERROR(CheckSampling(options.sampling));
   if (!engine.limits().can_generate) {
     return absl::FailedPreconditionError(
         "the artifact has no methods prefill and decode, so it cannot generate");

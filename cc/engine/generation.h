@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -14,7 +15,6 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "cc/engine/engine.h"
-#include "cc/engine/sampling_params.h"
 #include "cc/engine/session.h"
 
 namespace gemma {
@@ -23,8 +23,8 @@ struct GenerationOptions {
   int64_t max_new_tokens = 0;  // at least 1
   SamplingParams sampling = {};
   std::vector<std::string> stop_strings = {};  // beside the manifest's stop ids
-  // Tells thoughts from answers by the chat template's markers; off for raw prompts.
-  bool split_thoughts = false;
+  // Tells thoughts from answers by this chat template's markers; none for raw prompts.
+  std::optional<std::string> chat_template = std::nullopt;
   // Looked at between tokens; null: never.
   const std::atomic<bool>* cancelled = nullptr;
 };

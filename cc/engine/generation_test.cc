@@ -144,7 +144,8 @@ TEST(PromptTest, BosIsThereOnce) {
   const FakeEngine without({.add_bos = false});
   EXPECT_THAT(*MakeRawPrompt(without, "a"), ElementsAre(kSpecials + 'a'));
   EXPECT_FALSE(MakeRawPrompt(without, "").ok());
-  const std::vector<int32_t> chat = *MakeChatPrompt(engine, {{Role::kUser, "<bos>"}}, false);
+  const std::vector<int32_t> chat =
+      *MakeChatPrompt(engine, "gemma3", {{Role::kUser, "<bos>"}}, false);
   EXPECT_EQ(std::count(chat.begin(), chat.end(), 0), 1) << "the user's <bos> is text";
   EXPECT_EQ(chat.front(), 0);
 }
@@ -153,21 +154,10 @@ TEST(PromptTest, SaysWhatTheArtifactLacks) {
   const FakeEngine silent({.has_tokenizer = false});
   EXPECT_THAT(std::string(MakeRawPrompt(silent, "a").status().message()),
               HasSubstr("no tokenizer"));
-  const FakeEngine plain({.chat_template = std::nullopt});
-  EXPECT_THAT(std::string(MakeChatPrompt(plain, {{Role::kUser, "a"}}, false).status().message()),
-              HasSubstr("no chat template (pass --raw"));
-}
-
-TEST(SamplingParamsTest, AreJudgedInOnePlace) {
-  EXPECT_TRUE(Validate({}).ok());
-  EXPECT_TRUE(Validate({.temperature = 1, .top_k = 64, .top_p = 0.95, .min_p = 0.05}).ok());
-  for (const double bad : {-0.1, 1e7, 1e-9, std::nan(""), HUGE_VAL})
-    EXPECT_FALSE(Validate({.temperature = bad}).ok()) << bad;
-  for (const double bad : {-0.1, 0.0, 1e-60, 1.1, std::nan("")})
-    EXPECT_FALSE(Validate({.top_p = bad}).ok()) << bad;
-  for (const double bad : {-0.1, 1.1, std::nan("")})
-    EXPECT_FALSE(Validate({.min_p = bad}).ok()) << bad;
-  for (const int64_t bad : {-1, (1 << 24) + 1}) EXPECT_FALSE(Validate({.top_k = bad}).ok()) << bad;
+  const FakeEngine bare({.special = {"<bos>", "<eos>"}});
+  EXPECT_THAT(
+      std::string(MakeChatPrompt(bare, "gemma3", {{Role::kUser, "a"}}, false).status().message()),
+      HasSubstr("chat template gemma3 needs the special token <start_of_turn>"));
 }
 
 }  // namespace

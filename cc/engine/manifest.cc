@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <functional>
 #include <set>
 #include <utility>
 
@@ -115,15 +116,25 @@ absl::StatusOr<std::vector<ManifestFile>> ReadFiles(const json& values, const st
   return files;
 }
 
-absl::StatusOr<std::vector<int32_t>> ReadStopIds(StrictObject& object) {
-  GEMMA_ASSIGN_OR_RETURN(const json* values, object.Array("stop_ids"));
+absl::StatusOr<std::vector<int32_t>> ReadIds(StrictObject& object, const std::string& key) {
+  GEMMA_ASSIGN_OR_RETURN(const json* values, object.Array(key));
   std::vector<int32_t> ids;
   for (const json& value : *values) {
     if (!value.is_number_unsigned() || value.get<uint64_t>() > static_cast<uint64_t>(kMaxId)) {
-      return object.Refuse("stop_ids", "has an entry that is not a token id");
+      return object.Refuse(key, "has an entry that is not a token id");
     }
     ids.push_back(value.get<int32_t>());
   }
+  return ids;
+}
+
+// Absent where the checkpoint suppresses nothing.
+absl::StatusOr<std::vector<int32_t>> ReadSuppressedIds(StrictObject& object) {
+  const std::string key = "suppressed_ids";
+  if (!object.Has(key)) return std::vector<int32_t>();
+  GEMMA_ASSIGN_OR_RETURN(std::vector<int32_t> ids, ReadIds(object, key));
+  if (std::adjacent_find(ids.begin(), ids.end(), std::greater_equal<>()) != ids.end())
+    return object.Refuse(key, "does not ascend from one id to the next");
   return ids;
 }
 
@@ -134,7 +145,7 @@ absl::StatusOr<ManifestTokenizer> ReadTokenizer(const json& value, const std::st
   GEMMA_ASSIGN_OR_RETURN(const int64_t bos_id, object.Integer("bos_id", 0, kMaxId));
   tokenizer.bos_id = static_cast<int32_t>(bos_id);
   GEMMA_ASSIGN_OR_RETURN(tokenizer.add_bos, object.Boolean("add_bos"));
-  GEMMA_ASSIGN_OR_RETURN(tokenizer.stop_ids, ReadStopIds(object));
+  GEMMA_ASSIGN_OR_RETURN(tokenizer.stop_ids, ReadIds(object, "stop_ids"));
   GEMMA_ASSIGN_OR_RETURN(const json* chat_template, object.Get("chat_template"));
   if (!chat_template->is_null()) {
     GEMMA_ASSIGN_OR_RETURN(tokenizer.chat_template, object.Text("chat_template"));
@@ -146,12 +157,14 @@ absl::StatusOr<ManifestTokenizer> ReadTokenizer(const json& value, const std::st
   return tokenizer;
 }
 
-absl::StatusOr<ManifestSampling> ReadSampling(const json& value, const std::string& where) {
+absl::StatusOr<SamplingParams> ReadSampling(const json& value, const std::string& where) {
   StrictObject object(value, where, "'sampling'");
-  ManifestSampling sampling;
-  GEMMA_ASSIGN_OR_RETURN(sampling.temperature, object.Number("temperature", 0, 1e6));
+  SamplingParams sampling;
+  GEMMA_ASSIGN_OR_RETURN(const double temperature, object.Number("temperature", 0, 1e6));
   GEMMA_ASSIGN_OR_RETURN(sampling.top_k, object.Integer("top_k", 0, kMaxId));
-  GEMMA_ASSIGN_OR_RETURN(sampling.top_p, object.Number("top_p", 0, 1));
+  GEMMA_ASSIGN_OR_RETURN(const double top_p, object.Number("top_p", 0, 1));
+  sampling.temperature = static_cast<float>(temperature);
+  sampling.top_p = static_cast<float>(top_p);
   GEMMA_RETURN_IF_ERROR(object.Finish());
   return sampling;
 }
@@ -230,6 +243,7 @@ absl::StatusOr<Manifest> ParseManifest(const std::string& text, const std::strin
   }
   GEMMA_ASSIGN_OR_RETURN(const json* sampling, object.Object("sampling"));
   GEMMA_ASSIGN_OR_RETURN(manifest.sampling, ReadSampling(*sampling, where));
+  GEMMA_ASSIGN_OR_RETURN(manifest.suppressed_ids, ReadSuppressedIds(object));
   GEMMA_ASSIGN_OR_RETURN(const json* versions, object.Object("versions"));
   GEMMA_ASSIGN_OR_RETURN(manifest.versions, ReadVersions(*versions, object));
   GEMMA_RETURN_IF_ERROR(object.Finish());

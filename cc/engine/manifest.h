@@ -15,6 +15,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "cc/kernels/sampling_params.h"
 
 namespace gemma {
 
@@ -39,13 +40,6 @@ struct ManifestTokenizer {
   std::optional<std::string> chat_template;  // "gemma3" or "gemma4"
 };
 
-// What a user gets who asks for nothing else.
-struct ManifestSampling {
-  double temperature = 0;
-  int64_t top_k = 0;
-  double top_p = 1;
-};
-
 struct Manifest {
   std::string model_name;
   std::string config;  // the model's configuration as JSON, for people
@@ -55,7 +49,8 @@ struct Manifest {
   std::vector<std::string> methods;
   std::vector<ManifestFile> files;
   std::optional<ManifestTokenizer> tokenizer;
-  ManifestSampling sampling;
+  SamplingParams sampling;              // what a user gets who asks for nothing else
+  std::vector<int32_t> suppressed_ids;  // never drawn; ascending
   std::map<std::string, std::string> versions;
 
   // Null when there is no such file.

@@ -66,6 +66,14 @@ TEST(ManifestTest, NullsAreAbsent) {
   EXPECT_EQ(MessageAfter([](json& m) { m["tokenizer"]["chat_template"] = nullptr; }), "accepted");
 }
 
+TEST(ManifestTest, SuppressedIdsMayBeAbsent) {
+  json manifest = GoodManifest();
+  EXPECT_TRUE(ParseManifest(manifest.dump(), "")->suppressed_ids.empty());
+  manifest["suppressed_ids"] = {5, 258881};
+  EXPECT_THAT(ParseManifest(manifest.dump(), "")->suppressed_ids,
+              ::testing::ElementsAre(5, 258881));
+}
+
 json WithSections() {
   json manifest = GoodManifest();
   manifest["files"][0]["bytes"] = (2 << 20) + 1;
@@ -160,6 +168,12 @@ TEST(ManifestTest, ValuesAreChecked) {
   EXPECT_THAT(MessageAfter([](json& m) { m["sampling"]["top_p"] = 1.5; }), HasSubstr("is 1.5"));
   EXPECT_THAT(MessageAfter([](json& m) { m["tokenizer"]["stop_ids"] = {-1}; }),
               HasSubstr("stop_ids of 'tokenizer' has an entry that is not a token id"));
+  EXPECT_THAT(MessageAfter([](json& m) { m["suppressed_ids"] = {1 << 24}; }),
+              HasSubstr("suppressed_ids of the manifest has an entry that is not a token id"));
+  EXPECT_THAT(MessageAfter([](json& m) { m["suppressed_ids"] = {7, 5}; }),
+              HasSubstr("suppressed_ids of the manifest does not ascend"));
+  EXPECT_THAT(MessageAfter([](json& m) { m["suppressed_ids"] = {5, 5}; }),
+              HasSubstr("suppressed_ids of the manifest does not ascend"));
   EXPECT_THAT(MessageAfter([](json& m) { m["tokenizer"]["chat_template"] = "chatml"; }),
               HasSubstr("is not gemma3, gemma4 or null"));
   EXPECT_THAT(MessageAfter([](json& m) { m["tokenizer"]["file"] = "other.bin"; }),

@@ -9,6 +9,7 @@
 #include "absl/strings/str_join.h"
 #include "cc/base/checked_math.h"
 #include "cc/base/status_macros.h"
+#include "cc/kernels/sampling_params.h"
 #include "third_party/executorch/program_generated.h"
 
 namespace gemma {
@@ -352,7 +353,8 @@ absl::Status CheckSignature(const ProgramMethod& method, const Plan& plan) {
   const auto tokens = static_cast<int32_t>(plan.max_tokens);
   const ProgramTensor ids = {false, {1, tokens}, tokens > 1};
   const ProgramTensor number = {false, {1}, false};
-  std::vector<ProgramTensor> inputs = {ids, number, number, {true, {4}, false}, number};
+  std::vector<ProgramTensor> inputs = {
+      ids, number, number, {true, {kSamplingTensorSize}, false}, number};
   std::vector<ProgramTensor> outputs = {{false, {1, 1}, false}};
   if (plan.method == PlanMethod::kScore) {
     const auto top = static_cast<int32_t>(plan.ScoreTop());

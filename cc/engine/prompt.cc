@@ -28,16 +28,11 @@ absl::StatusOr<std::vector<int32_t>> MakeRawPrompt(const Engine& engine, const s
 }
 
 absl::StatusOr<std::vector<int32_t>> MakeChatPrompt(const Engine& engine,
+                                                    const std::string& chat_template,
                                                     const std::vector<Message>& messages,
                                                     bool thinking) {
   GEMMA_ASSIGN_OR_RETURN(const Tokenizer* tokenizer, FindTokenizer(engine));
-  const ManifestTokenizer& entry = *engine.manifest().tokenizer;
-  if (!entry.chat_template.has_value()) {
-    return absl::FailedPreconditionError(
-        "the artifact has no chat template (pass --raw to give the model the prompt as it is)");
-  }
-  GEMMA_ASSIGN_OR_RETURN(const ChatTemplate chat,
-                         ChatTemplate::Create(*entry.chat_template, *tokenizer));
+  GEMMA_ASSIGN_OR_RETURN(const ChatTemplate chat, ChatTemplate::Create(chat_template, *tokenizer));
   return chat.Encode(messages, {.thinking = thinking, .add_generation_prompt = true});
 }
 

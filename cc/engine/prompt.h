@@ -17,9 +17,11 @@ namespace gemma {
 // artifact has no tokenizer.
 absl::StatusOr<std::vector<int32_t>> MakeRawPrompt(const Engine& engine, const std::string& text);
 
-// The conversation in the words of the artifact's chat template; special tokens in the messages are
-// mere text. FailedPrecondition when the artifact has no tokenizer or no template.
+// The conversation in the words of a chat template ("gemma3" or "gemma4"; the artifact's own is
+// manifest().tokenizer->chat_template); special tokens in the messages are mere text.
+// FailedPrecondition when the artifact has no tokenizer, or not the template's special tokens.
 absl::StatusOr<std::vector<int32_t>> MakeChatPrompt(const Engine& engine,
+                                                    const std::string& chat_template,
                                                     const std::vector<Message>& messages,
                                                     bool thinking);
 

@@ -17,8 +17,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "cc/engine/sampling_params.h"
 #include "cc/executor/step_time.h"
+#include "cc/kernels/sampling_params.h"
 
 namespace gemma {
 

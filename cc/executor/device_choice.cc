@@ -6,22 +6,22 @@
 #include "cc/base/status_macros.h"
 #include "cc/executor/cpu/executor.h"
 #include "cc/executor/cuda/executor.h"
+#include "cc/executor/cuda/gpu_driver.h"
 #include "cc/kernels/cuda/runtime/device.h"
 
 namespace gemma {
-namespace {
 
-absl::StatusOr<std::unique_ptr<Executor>> MakeCudaExecutor() {
+absl::StatusOr<std::unique_ptr<Executor>> MakeCudaExecutor(const ExecutorOptions& options) {
+  if (GpuDriverVersion() == "none")
+    return absl::UnavailableError("this machine has no NVIDIA driver");
   GEMMA_ASSIGN_OR_RETURN(const cuda::Device device, cuda::FindDevice(0));
-  return CudaExecutor::Create({.device = device});
+  return CudaExecutor::Create({.device = device, .suppressed_ids = options.suppressed_ids});
 }
 
-}  // namespace
-
-absl::StatusOr<ChosenExecutor> MakeExecutor(DeviceChoice choice, int threads) {
+absl::StatusOr<ChosenExecutor> MakeExecutor(DeviceChoice choice, const ExecutorOptions& options) {
   ChosenExecutor chosen;
   if (choice != DeviceChoice::kCpu) {
-    absl::StatusOr<std::unique_ptr<Executor>> cuda = MakeCudaExecutor();
+    absl::StatusOr<std::unique_ptr<Executor>> cuda = MakeCudaExecutor(options);
     if (cuda.ok()) {
       chosen.executor = *std::move(cuda);
       return chosen;
@@ -31,9 +31,11 @@ absl::StatusOr<ChosenExecutor> MakeExecutor(DeviceChoice choice, int threads) {
           cuda.status().code(),
           absl::StrCat("--device cuda: ", cuda.status().message(), " (use --device cpu)"));
     }
-    chosen.reason = absl::StrCat("no GPU can be used (", cuda.status().message(), ")");
+    chosen.reason = cuda.status().message();
   }
-  GEMMA_ASSIGN_OR_RETURN(chosen.executor, CpuExecutor::Create({.threads = threads}));
+  GEMMA_ASSIGN_OR_RETURN(
+      chosen.executor,
+      CpuExecutor::Create({.threads = options.threads, .suppressed_ids = options.suppressed_ids}));
   return chosen;
 }
 

@@ -30,7 +30,6 @@ struct ExecutorMemory {
   uint64_t workspace = 0;    // the kernels' own
   uint64_t session = 0;      // keys and values of each session; at most, before weights are loaded
   uint64_t free = 0;         // what the device has left now
-  bool must_fit = false;     // nothing can make room for more
 
   uint64_t model() const { return weights + activations + workspace; }
 };

@@ -22,7 +22,8 @@ class FakeExecutor final : public Executor {
     std::vector<int64_t> tokens;
     int64_t start = 0;
     bool emit = true;
-    Sampling sampling;
+    SamplingParams sampling;
+    uint64_t drawn_position = 0;
     const SessionState* session = nullptr;
   };
 
@@ -70,6 +71,7 @@ class FakeExecutor final : public Executor {
                                  call.start,
                                  call.emit,
                                  call.sampling,
+                                 DrawnPosition(call),
                                  &session});
       if (turn < executor_.script.size() && !executor_.script[turn].ok()) {
         return executor_.script[turn].status();

@@ -156,9 +156,7 @@ absl::Status Model::Run(PlanMethod method, SessionState& session, const Call& ca
   GEMMA_RETURN_IF_ERROR(CheckCall(*entry.plan, call, results));
   GEMMA_RETURN_IF_ERROR(session.CheckStart(call.start, tokens));
   session.Begin(call.start, tokens);
-  Call checked = call;
-  checked.sampling.position = static_cast<uint64_t>(call.start + tokens);
-  GEMMA_RETURN_IF_ERROR(entry.prepared->Run(session, checked, results));
+  GEMMA_RETURN_IF_ERROR(entry.prepared->Run(session, call, results));
   session.Commit(call.start, tokens);
   return absl::OkStatus();
 }

@@ -26,7 +26,7 @@ class ModelTest : public ::testing::Test {
   }
 
   absl::Status Prefill(SessionState& session, std::vector<int64_t> tokens, int64_t start,
-                       Sampling sampling = {}) {
+                       SamplingParams sampling = {}) {
     Call call = {.tokens = tokens, .start = start, .sampling = sampling, .targets = {}};
     return model_.Run(PlanMethod::kPrefill, session, call, {.token = &token_});
   }
@@ -53,10 +53,10 @@ TEST_F(ModelTest, SessionsAdvanceWithCalls) {
   EXPECT_EQ(token_, 8);
   EXPECT_EQ(session->length(), 4);
   ASSERT_EQ(executor_->calls.size(), 2u);
-  EXPECT_EQ(executor_->calls[0].sampling.position, 3u) << "the drawn token's position";
+  EXPECT_EQ(executor_->calls[0].drawn_position, 3u) << "the drawn token's position";
   EXPECT_EQ(executor_->calls[0].sampling.seed, 5u);
   EXPECT_EQ(executor_->calls[1].method, PlanMethod::kDecode);
-  EXPECT_EQ(executor_->calls[1].sampling.position, 4u);
+  EXPECT_EQ(executor_->calls[1].drawn_position, 4u);
 }
 
 TEST_F(ModelTest, AFailedCallLeavesTheSessionAtItsStart) {
@@ -73,7 +73,8 @@ TEST_F(ModelTest, AFailedCallLeavesTheSessionAtItsStart) {
 TEST_F(ModelTest, CallsAreChecked) {
   Load();
   const auto session = *model_.NewSession();
-  const auto message = [&](std::vector<int64_t> tokens, int64_t start, Sampling sampling = {}) {
+  const auto message = [&](std::vector<int64_t> tokens, int64_t start,
+                           SamplingParams sampling = {}) {
     return std::string(Prefill(*session, tokens, start, sampling).message());
   };
   EXPECT_EQ(message({}, 0), "prefill takes 1 to 16 tokens a call, not 0");
@@ -81,12 +82,13 @@ TEST_F(ModelTest, CallsAreChecked) {
   EXPECT_EQ(message({1, 128}, 0), "token 1 has id 128, which is not in [0, 128)");
   EXPECT_EQ(message({-1}, 0), "token 0 has id -1, which is not in [0, 128)");
   EXPECT_THAT(message({1}, 1), HasSubstr("position 1 is not within the session's 0 positions"));
-  EXPECT_EQ(message({1}, 0, {.temperature = -1}), "temperature -1 is not a finite number >= 0");
-  EXPECT_THAT(message({1}, 0, {.temperature = NAN}), HasSubstr("temperature nan"));
-  EXPECT_EQ(message({1}, 0, {.top_k = -1}), "top_k -1 is negative (0 switches it off)");
-  EXPECT_EQ(message({1}, 0, {.top_p = 0}), "top_p 0 is not in (0, 1] (1 switches it off)");
-  EXPECT_THAT(message({1}, 0, {.top_p = NAN}), HasSubstr("top_p nan"));
-  EXPECT_EQ(message({1}, 0, {.min_p = 1.5}), "min_p 1.5 is not in [0, 1] (0 switches it off)");
+  EXPECT_EQ(message({1}, 0, {.temperature = -1}),
+            "temperature is -1 (0, which is greedy, and 1e-6 to 1e6 are allowed)");
+  EXPECT_THAT(message({1}, 0, {.temperature = NAN}), HasSubstr("temperature is nan"));
+  EXPECT_EQ(message({1}, 0, {.top_k = -1}), "top_k is -1 (0 to 16777216 are allowed)");
+  EXPECT_EQ(message({1}, 0, {.top_p = 0}), "top_p is 0 (more than 0, to 1 are allowed)");
+  EXPECT_THAT(message({1}, 0, {.top_p = NAN}), HasSubstr("top_p is nan"));
+  EXPECT_EQ(message({1}, 0, {.min_p = 1.5}), "min_p is 1.5 (0 to 1 are allowed)");
   EXPECT_TRUE(executor_->calls.empty());
   EXPECT_EQ(session->length(), 0);
 }

@@ -209,7 +209,7 @@ std::vector<int64_t> Ranked(const float* logits, int64_t vocab) {
 }
 
 // How many of the ranked probabilities the filters keep.
-int64_t KeptCount(const std::vector<double>& probabilities, const Sampling& sampling) {
+int64_t KeptCount(const std::vector<double>& probabilities, const SamplingParams& sampling) {
   const double total = std::accumulate(probabilities.begin(), probabilities.end(), 0.0);
   int64_t kept = std::ssize(probabilities);
   double sum = 0;
@@ -373,7 +373,7 @@ void Compute(const Score& op) {
 }
 
 int64_t Compute(const Sample& op) {
-  const Sampling& sampling = op.sampling;
+  const SamplingParams& sampling = op.sampling;
   std::vector<int64_t> ids = Ranked(op.logits, op.vocab);
   const double largest = Logit(op.logits, ids[0]);
   if (sampling.temperature <= 0 || std::isinf(largest)) return ids[0];
@@ -387,7 +387,7 @@ int64_t Compute(const Sample& op) {
   std::sort(ids.begin(), ids.end());
   double total = 0;
   for (int64_t id : ids) total += probability(id);
-  const double target = SamplingUniform(sampling.seed, sampling.position) * total;
+  const double target = SamplingUniform(sampling.seed, op.position) * total;
   double sum = 0;
   for (int64_t id : ids) {
     sum += probability(id);

@@ -188,11 +188,10 @@ TEST(ReferenceTest, AttentionAveragesWhatTheWindowShows) {
 TEST(ReferenceTest, FiltersApplyInOrder) {
   // Probabilities 0.5, 0.25, 0.125, 0.125 at temperature 1.
   const std::vector<float> logits = {0, std::log(4.0f), std::log(2.0f), 0};
-  const auto drawn = [&](Sampling sampling) {
+  const auto drawn = [&](const SamplingParams& sampling) {
     std::vector<bool> seen(4);
     for (uint64_t i = 0; i < 400; ++i) {
-      sampling.position = i;
-      seen[reference::Compute(Sample{logits.data(), 4, sampling})] = true;
+      seen[reference::Compute(Sample{logits.data(), 4, sampling, i})] = true;
     }
     return seen;
   };

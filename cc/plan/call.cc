@@ -1,6 +1,6 @@
 #include "cc/plan/call.h"
 
-#include <cmath>
+#include <string>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
@@ -41,19 +41,15 @@ absl::Status CheckScoreResults(const Plan& plan, const Call& call, const CallRes
 
 }  // namespace
 
-absl::Status CheckSampling(const Sampling& sampling) {
-  if (!std::isfinite(sampling.temperature) || sampling.temperature < 0) {
-    return Refuse("temperature ", sampling.temperature, " is not a finite number >= 0");
+absl::Status CheckSuppressedIds(const Plan& plan, std::span<const int32_t> ids) {
+  for (const int32_t id : ids) {
+    if (id < 0 || id >= plan.vocab_size) {
+      return Refuse("suppressed id ", id, " is not among the model's ", plan.vocab_size, " tokens");
+    }
   }
-  if (sampling.top_k < 0)
-    return Refuse("top_k ", sampling.top_k, " is negative (0 switches it off)");
-  if (!(sampling.top_p > 0 && sampling.top_p <= 1)) {
-    return Refuse("top_p ", sampling.top_p, " is not in (0, 1] (1 switches it off)");
-  }
-  if (!(sampling.min_p >= 0 && sampling.min_p <= 1)) {
-    return Refuse("min_p ", sampling.min_p, " is not in [0, 1] (0 switches it off)");
-  }
-  return absl::OkStatus();
+  if (static_cast<int64_t>(ids.size()) < plan.vocab_size) return absl::OkStatus();
+  return Refuse(ids.size(), " ids are suppressed, but the model has ", plan.vocab_size,
+                " tokens, so none would be left to draw");
 }
 
 absl::Status CheckCall(const Plan& plan, const Call& call, const CallResults& results) {
@@ -66,7 +62,8 @@ absl::Status CheckCall(const Plan& plan, const Call& call, const CallResults& re
   if (plan.method == PlanMethod::kScore) return CheckScoreResults(plan, call, results);
   if (results.token == nullptr)
     return Refuse(PlanMethodName(plan.method), " has no room for its token");
-  return CheckSampling(call.sampling);
+  const std::string problem = SamplingProblem(call.sampling);
+  return problem.empty() ? absl::OkStatus() : Refuse(problem);
 }
 
 }  // namespace gemma

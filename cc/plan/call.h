@@ -15,10 +15,10 @@
 namespace gemma {
 
 struct Call {
-  std::span<const int64_t> tokens;   // 1 to the plan's max_tokens
-  int64_t start = 0;                 // position of the first token
-  bool emit = true;                  // prefill, decode: draw a token
-  Sampling sampling;                 // `position` is set from start and tokens
+  std::span<const int64_t> tokens;  // 1 to the plan's max_tokens
+  int64_t start = 0;                // position of the first token
+  bool emit = true;                 // prefill, decode: draw a token
+  SamplingParams sampling;
   std::span<const int64_t> targets;  // score: as many as tokens; -1 for none
   // Looked at between steps; null: the call cannot be cancelled.
   const std::atomic<bool>* cancelled = nullptr;
@@ -32,8 +32,13 @@ struct CallResults {
   std::span<float> top_logprobs = {};  // score: [tokens, top]
 };
 
-// InvalidArgument with the parameter's name, its value and what is allowed.
-absl::Status CheckSampling(const Sampling& sampling);
+// The position of the token that the call draws.
+inline uint64_t DrawnPosition(const Call& call) {
+  return static_cast<uint64_t>(call.start) + call.tokens.size();
+}
+
+// Whether the plan's vocabulary has these ids and others: something must be left to draw.
+absl::Status CheckSuppressedIds(const Plan& plan, std::span<const int32_t> ids);
 
 // Token counts, ids, targets, sampling and the results' sizes against the plan.
 absl::Status CheckCall(const Plan& plan, const Call& call, const CallResults& results);

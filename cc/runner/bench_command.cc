@@ -1,16 +1,21 @@
 // bench: tokens per second of prefill and decode at given lengths and depths. Sampling is the
-// argmax; the tokens are pseudo-random and the same in every run.
+// argmax; the tokens are pseudo-random and the same in every run. What was measured is printed
+// whatever happens after it.
 
 #include <algorithm>
 #include <cstdio>
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "cc/base/status_macros.h"
 #include "cc/engine/benchmark_info.h"
+#include "cc/runner/bench_lengths.h"
 #include "cc/runner/command.h"
+#include "cc/runner/exit_code.h"
+#include "cc/runner/flags.h"
 #include "cc/runner/measurements.h"
 #include "cc/runner/model_flags.h"
 #include "cc/runner/process_memory.h"
@@ -19,12 +24,10 @@ namespace gemma {
 namespace {
 
 struct Flags {
+  BenchLengths lengths;
   ModelFlags model;
-  std::vector<int64_t> prefill = {512};
-  std::vector<int64_t> decode = {64};
-  std::vector<int64_t> depth = {0};
   int repetitions = 5;
-  BenchFormat format = BenchFormat::kTable;
+  std::string format = "table";
   bool profile = false;
   bool dry_run = false;
 };
@@ -74,99 +77,122 @@ class Bench {
   const int64_t vocab_size_;
 };
 
-using Measure = absl::StatusOr<double> (Bench::*)(int64_t depth, int64_t tokens);
-
 // One warm-up, then the repetitions.
-absl::Status Repeat(Bench& bench, Measure measure, int repetitions, Measurement& measurement) {
-  GEMMA_RETURN_IF_ERROR((bench.*measure)(measurement.depth, measurement.tokens).status());
+absl::Status Repeat(Bench& bench, int repetitions, Measurement& m) {
+  const auto measure = m.test == "prefill" ? &Bench::Prefill : &Bench::Decode;
+  GEMMA_RETURN_IF_ERROR((bench.*measure)(m.depth, m.tokens).status());
   for (int i = 0; i < repetitions; ++i) {
-    GEMMA_ASSIGN_OR_RETURN(const double speed,
-                           (bench.*measure)(measurement.depth, measurement.tokens));
-    measurement.tokens_per_second.push_back(speed);
+    GEMMA_ASSIGN_OR_RETURN(const double speed, (bench.*measure)(m.depth, m.tokens));
+    m.tokens_per_second.push_back(speed);
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<Measurement>> MeasureAll(const Flags& flags, Bench& bench) {
-  std::vector<Measurement> measurements;
-  for (const int64_t depth : flags.depth) {
-    for (const int64_t tokens : flags.prefill) {
-      measurements.push_back(
-          {.test = "prefill", .tokens = tokens, .depth = depth, .tokens_per_second = {}});
-      GEMMA_RETURN_IF_ERROR(Repeat(bench, &Bench::Prefill, flags.repetitions, measurements.back()));
-    }
-    for (const int64_t tokens : flags.decode) {
-      measurements.push_back(
-          {.test = "decode", .tokens = tokens, .depth = depth, .tokens_per_second = {}});
-      GEMMA_RETURN_IF_ERROR(Repeat(bench, &Bench::Decode, flags.repetitions, measurements.back()));
-    }
+// What is to be measured, in order.
+std::vector<Measurement> PlanMeasurements(const BenchLengths& lengths) {
+  std::vector<Measurement> planned;
+  for (const int64_t depth : lengths.depth) {
+    const auto add = [&](const char* test, const std::vector<int64_t>& counts) {
+      for (const int64_t tokens : counts)
+        planned.push_back(
+            {.test = test, .tokens = tokens, .depth = depth, .tokens_per_second = {}});
+    };
+    add("prefill", lengths.prefill);
+    add("decode", lengths.decode);
   }
-  return measurements;
+  return planned;
 }
 
-// Numbers of tokens that a call is profiled with: of decode always, of prompts (as large as a call
-// takes) if a profile is asked for.
-std::vector<int64_t> ProfiledTokens(const Flags& flags, int64_t max_chunk) {
+// Bytes that a token at this depth reads; 0 for devices that cannot tell.
+absl::StatusOr<double> BytesPerToken(Session& session, int64_t depth) {
+  const absl::StatusOr<std::vector<StepTime>> kinds = session.Profile(depth, 1);
+  if (absl::IsUnimplemented(kinds.status())) return 0;
+  GEMMA_RETURN_IF_ERROR(kinds.status());
+  double bytes = 0;
+  for (const StepTime& kind : *kinds) bytes += static_cast<double>(kind.bytes_read);
+  return bytes;
+}
+
+// A row is printed as soon as it is measured.
+absl::Status MeasureAll(const Flags& flags, Bench& bench, Session& session, BenchReport& report) {
+  for (Measurement& m : PlanMeasurements(flags.lengths)) {
+    if (m.test == "decode") {
+      GEMMA_ASSIGN_OR_RETURN(m.bytes_per_token, BytesPerToken(session, m.depth));
+    }
+    Note(flags.model, absl::StrCat("measuring ", m.test, " of ", m.tokens, " tokens at depth ",
+                                   m.depth, ", ", flags.repetitions, " runs after a warm-up"));
+    GEMMA_RETURN_IF_ERROR(Repeat(bench, flags.repetitions, m));
+    report.Add(m);
+  }
+  return absl::OkStatus();
+}
+
+// Numbers of tokens that a call is profiled with: of decode, and of prompts as large as a call
+// takes.
+std::vector<int64_t> ProfiledTokens(const BenchLengths& lengths, int64_t max_chunk) {
   std::vector<int64_t> counts = {1};
-  if (!flags.profile) return counts;
-  for (const int64_t tokens : flags.prefill) {
+  for (const int64_t tokens : lengths.prefill) {
     const int64_t count = std::min(tokens, max_chunk);
     if (std::find(counts.begin(), counts.end(), count) == counts.end()) counts.push_back(count);
   }
   return counts;
 }
 
-// The steps at every depth, of devices that can tell.
-absl::StatusOr<std::vector<StepProfile>> ProfileAll(const Flags& flags, int64_t max_chunk,
-                                                    Session& session) {
-  std::vector<StepProfile> profiles;
-  for (const int64_t tokens : ProfiledTokens(flags, max_chunk)) {
-    for (const int64_t depth : flags.depth) {
-      absl::StatusOr<std::vector<StepTime>> kinds = session.Profile(depth, tokens);
-      if (absl::IsUnimplemented(kinds.status()) && !flags.profile) return profiles;
-      GEMMA_RETURN_IF_ERROR(kinds.status());
-      profiles.push_back({depth, tokens, *std::move(kinds)});
+absl::Status ProfileAll(const Flags& flags, int64_t max_chunk, Session& session,
+                        BenchReport& report) {
+  if (!flags.profile) return absl::OkStatus();
+  for (const int64_t tokens : ProfiledTokens(flags.lengths, max_chunk)) {
+    for (const int64_t depth : flags.lengths.depth) {
+      GEMMA_ASSIGN_OR_RETURN(std::vector<StepTime> kinds, session.Profile(depth, tokens));
+      report.Add(StepProfile{depth, tokens, std::move(kinds)});
     }
   }
-  return profiles;
-}
-
-void SetBytesRead(const std::vector<StepProfile>& profiles,
-                  std::vector<Measurement>& measurements) {
-  for (Measurement& measurement : measurements) {
-    if (measurement.test != "decode") continue;
-    for (const StepProfile& profile : profiles) {
-      if (profile.depth != measurement.depth || profile.tokens != 1) continue;
-      for (const StepTime& kind : profile.kinds)
-        measurement.bytes_per_token += static_cast<double>(kind.bytes_read);
-    }
-  }
-}
-
-absl::Status RunBench(const Flags& flags) {
-  if (flags.dry_run) return PrintMemoryPlan(flags.model);
-  GEMMA_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, OpenEngine(flags.model));
-  GEMMA_ASSIGN_OR_RETURN(const std::unique_ptr<Session> session, OpenSession(*engine, flags.model));
-  Bench bench(*session, engine->limits().vocab_size);
-  GEMMA_ASSIGN_OR_RETURN(std::vector<Measurement> measurements, MeasureAll(flags, bench));
-  GEMMA_ASSIGN_OR_RETURN(const std::vector<StepProfile> profiles,
-                         ProfileAll(flags, engine->limits().max_prefill_chunk, *session));
-  SetBytesRead(profiles, measurements);
-  const absl::StatusOr<DeviceFigures> figures = engine->MeasureDevice();
-  if (!figures.ok() && !absl::IsUnimplemented(figures.status())) return figures.status();
-  const BenchConditions conditions = {
-      .model = engine->manifest().model_name,
-      .device = engine->device(),
-      .load_seconds = engine->load_info().total_seconds(),
-      .weights_seconds = engine->load_info().seconds("weights"),
-      .weight_bytes = engine->memory().weights,
-      .session_bytes = engine->memory().session,
-      .peak_resident_bytes = PeakResidentBytes(),
-      .device_bytes_used = figures.ok() ? figures->memory_used : 0,
-      .read_bandwidth = figures.ok() ? figures->read_bytes_per_second : 0};
-  const auto shown = flags.profile ? profiles : std::vector<StepProfile>{};
-  std::fputs(FormatBench(conditions, measurements, shown, flags.format).c_str(), stdout);
   return absl::OkStatus();
+}
+
+// Unimplemented is no error: zeros say that it is not known.
+absl::StatusOr<DeviceFigures> Figures(Engine& engine) {
+  const absl::StatusOr<DeviceFigures> figures = engine.MeasureDevice();
+  if (absl::IsUnimplemented(figures.status())) return DeviceFigures{};
+  return figures;
+}
+
+BenchConditions Conditions(const Engine& engine, const DeviceFigures& figures) {
+  return {.model = engine.manifest().model_name,
+          .device = engine.device(),
+          .load_seconds = engine.load_info().total_seconds(),
+          .weights_seconds = engine.load_info().seconds("weights"),
+          .weight_bytes = engine.memory().weights,
+          .session_bytes = engine.memory().session,
+          .read_bandwidth = figures.read_bytes_per_second};
+}
+
+absl::Status Measure(const Flags& flags, Engine& engine) {
+  GEMMA_ASSIGN_OR_RETURN(const std::unique_ptr<Session> session, OpenSession(engine, flags.model));
+  GEMMA_ASSIGN_OR_RETURN(const DeviceFigures figures, Figures(engine));
+  BenchReport report(FindFormat(flags.format), Conditions(engine, figures), [](const auto& text) {
+    std::fputs(text.c_str(), stdout);
+    std::fflush(stdout);
+  });
+  Bench bench(*session, engine.limits().vocab_size);
+  absl::Status status = MeasureAll(flags, bench, *session, report);
+  if (status.ok()) status = ProfileAll(flags, engine.limits().max_prefill_chunk, *session, report);
+  const absl::StatusOr<DeviceFigures> after = Figures(engine);
+  report.Finish({.peak_resident_bytes = PeakResidentBytes(),
+                 .device_bytes_used = after.ok() ? after->memory_used : 0});
+  return status.ok() ? after.status() : status;
+}
+
+absl::Status RunBench(Flags& flags) {
+  if (flags.dry_run) return PrintMemoryEstimate(flags.model);
+  const auto check = [&](const Engine& engine) -> absl::Status {
+    GEMMA_ASSIGN_OR_RETURN(const std::string note,
+                           FitLengths(engine.limits().max_seq_len, flags.lengths));
+    if (!note.empty()) Note(flags.model, note);
+    return absl::OkStatus();
+  };
+  GEMMA_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, OpenEngine(flags.model, check));
+  return Measure(flags, *engine);
 }
 
 }  // namespace
@@ -174,28 +200,39 @@ absl::Status RunBench(const Flags& flags) {
 Command BenchCommand(CLI::App& root) {
   auto flags = std::make_shared<Flags>();
   CLI::App* parser = root.add_subcommand("bench", "Tokens per second of prefill and decode.");
-  AddModelFlags(*parser, flags->model);
-  parser->add_option("--prefill", flags->prefill, "Prompt lengths, separated by commas.")
-      ->delimiter(',')
-      ->check(CLI::PositiveNumber);
-  parser->add_option("--decode", flags->decode, "Numbers of decoded tokens, separated by commas.")
-      ->delimiter(',')
-      ->check(CLI::PositiveNumber);
-  parser->add_option("--depth", flags->depth, "Tokens in the context before, separated by commas.")
-      ->delimiter(',')
-      ->check(CLI::NonNegativeNumber);
+  const std::string group = "What is measured";
+  BenchLengths& lengths = flags->lengths;
+  CLI::Option* prefill =
+      AddTokenCounts(*parser, "--prefill", lengths.prefill, 1, "Prompt lengths.")->group(group);
+  CLI::Option* decode =
+      AddTokenCounts(*parser, "--decode", lengths.decode, 1, "Numbers of decoded tokens.")
+          ->group(group);
+  AddTokenCounts(*parser, "--depth", lengths.depth, 0, "Tokens in the context before.")
+      ->group(group);
   parser
       ->add_option("--repetitions", flags->repetitions, "Measured runs of each, after one warm-up.")
-      ->check(CLI::Range(1, 1000));
-  const std::map<std::string, BenchFormat> formats = {{"table", BenchFormat::kTable},
-                                                      {"markdown", BenchFormat::kMarkdown},
-                                                      {"json", BenchFormat::kJson}};
-  parser->add_option("--format", flags->format, "table, markdown or json.")
-      ->transform(CLI::CheckedTransformer(formats, CLI::ignore_case));
-  parser->add_flag("--profile", flags->profile,
-                   "Also the time of every kind of step, run by itself (CUDA).");
-  parser->add_flag("--dry_run", flags->dry_run, "Print the device and memory it takes, and end.");
-  return {parser, [flags] { return RunBench(*flags); }};
+      ->check(CLI::Range(1, 1000))
+      ->option_text("N [5]")
+      ->group(group);
+  AddChoice(*parser, "--format", flags->format, {"table", "markdown", "json"},
+            "How results are printed; json at the end, the others row by row.")
+      ->group(group);
+  parser
+      ->add_flag("--profile", flags->profile,
+                 "Also the time of every kind of step, run by itself (CUDA).")
+      ->group(group);
+  AddModelFlags(*parser, flags->model);
+  parser
+      ->add_flag("--dry_run", flags->dry_run,
+                 "Print the device, the memory it takes and whether that fits, and end.")
+      ->group("Model and device");
+  AddExamples(*parser, {"runner bench --model DIR --prefill 512,2k --decode 64 --depth 0,8k",
+                        "runner bench --model DIR --format markdown --quiet"});
+  return {parser, [flags, prefill, decode] {
+            flags->lengths.prefill_given = prefill->count() > 0;
+            flags->lengths.decode_given = decode->count() > 0;
+            return RunBench(*flags);
+          }};
 }
 
 }  // namespace gemma

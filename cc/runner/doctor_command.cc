@@ -1,20 +1,18 @@
-// doctor: what this machine offers, and whether every file of an artifact is what its manifest
-// says.
-
-#include <sys/sysinfo.h>
+// doctor: what this machine offers, and whether an artifact is one that the other commands take. It
+// goes on after a problem, so that several are found at once.
 
 #include <cstdio>
 #include <memory>
 #include <string>
-#include <thread>
+#include <vector>
 
-#include "cc/base/status_macros.h"
-#include "cc/engine/artifact_files.h"
-#include "cc/engine/describe_cpu.h"
-#include "cc/engine/describe_gpu.h"
-#include "cc/engine/engine_impl.h"
-#include "cc/engine/manifest.h"
+#include "absl/strings/str_cat.h"
+#include "cc/base/sizes.h"
+#include "cc/base/version.h"
+#include "cc/engine/describe_machine.h"
+#include "cc/engine/load_engine.h"
 #include "cc/runner/command.h"
+#include "cc/runner/flags.h"
 #include "cc/runner/model_flags.h"
 
 namespace gemma {
@@ -22,34 +20,34 @@ namespace {
 
 struct Flags {
   std::string model;
+  bool random_weights = false;
 };
 
 void PrintMachine() {
-  struct sysinfo memory = {};
-  sysinfo(&memory);
-  std::printf("kernels   %s\n", CpuKernels().c_str());
-  std::printf("CPUs      %u\n", std::thread::hardware_concurrency());
-  std::printf("memory    %.1f GB, %.1f GB of it free\n", memory.totalram * memory.mem_unit / 1e9,
-              memory.freeram * memory.mem_unit / 1e9);
-  std::printf("GPU       %s\n", DescribeGpu().c_str());
-}
-
-absl::Status CheckFile(const std::string& folder, const ManifestFile& file) {
-  GEMMA_RETURN_IF_ERROR(VerifyFile(folder, file));
-  std::printf("%-14s %12llu bytes, sha256 as the manifest says\n", file.name.c_str(),
-              static_cast<unsigned long long>(file.bytes));
-  return absl::OkStatus();
+  const MachineDescription machine = DescribeMachine();
+  std::printf("runner    %s\n", kVersion);
+  std::printf("kernels   %s\n", machine.kernels.c_str());
+  std::printf("CPUs      %d\n", machine.cpus);
+  std::printf("memory    %s free for this process\n", FormatBytes(machine.free_memory).c_str());
+  std::printf("GPU       %s\n", machine.gpu.c_str());
 }
 
 absl::Status Diagnose(const Flags& flags) {
   PrintMachine();
   if (flags.model.empty()) return absl::OkStatus();
-  const std::string folder = UserPath(flags.model);
-  GEMMA_ASSIGN_OR_RETURN(const ArtifactDescription artifact,
-                         DescribeArtifact(folder, /*random_weights=*/false));
-  for (const ManifestFile& file : artifact.manifest.files)
-    GEMMA_RETURN_IF_ERROR(CheckFile(folder, file));
-  return absl::OkStatus();
+  const std::vector<absl::Status> problems =
+      FindProblems(UserPath(flags.model), flags.random_weights);
+  for (const absl::Status& problem : problems)
+    std::printf("problem   %s\n", std::string(problem.message()).c_str());
+  if (problems.empty()) {
+    std::printf("model     %s: every file is whole, and they belong together\n",
+                flags.model.c_str());
+    return absl::OkStatus();
+  }
+  if (problems.size() == 1) return problems.front();
+  return absl::Status(problems.front().code(),
+                      absl::StrCat(problems.size(), " problems were found, of which the first is: ",
+                                   problems.front().message()));
 }
 
 }  // namespace
@@ -58,7 +56,13 @@ Command DoctorCommand(CLI::App& root) {
   auto flags = std::make_shared<Flags>();
   CLI::App* parser = root.add_subcommand(
       "doctor", "What this machine offers; with --model, checks every file of it.");
-  parser->add_option("--model", flags->model, "An artifact folder to check.");
+  parser
+      ->add_option("--model", flags->model,
+                   "An artifact folder to check: all of its bytes are read.")
+      ->option_text("DIR");
+  parser->add_flag("--random_weights", flags->random_weights,
+                   "Weights that the artifact's files lack are no problem.");
+  AddExamples(*parser, {"runner doctor", "runner doctor --model DIR"});
   return {parser, [flags] { return Diagnose(*flags); }};
 }
 

@@ -9,8 +9,9 @@
 #include "absl/strings/str_format.h"
 #include "cc/base/status_macros.h"
 #include "cc/engine/artifact_description.h"
-#include "cc/engine/engine_impl.h"
+#include "cc/engine/load_engine.h"
 #include "cc/runner/command.h"
+#include "cc/runner/flags.h"
 #include "cc/runner/model_flags.h"
 #include "nlohmann/json.hpp"
 
@@ -112,12 +113,14 @@ absl::Status Inspect(const Flags& flags) {
 Command InspectCommand(CLI::App& root) {
   auto flags = std::make_shared<Flags>();
   CLI::App* parser = root.add_subcommand("inspect", "What an artifact holds.");
-  parser->add_option("--model", flags->model, "The artifact folder that export made.")->required();
-  parser->add_option("--format", flags->format, "table or json.")
-      ->check(CLI::IsMember({"table", "json"}));
+  parser->add_option("--model", flags->model, "The artifact folder that export made.")
+      ->required()
+      ->option_text("DIR");
+  AddChoice(*parser, "--format", flags->format, {"table", "json"}, "How it is printed.");
   parser->add_flag("--random_weights", flags->random_weights,
                    "Accept files that lack weights, as the other commands do with this flag.");
   parser->add_flag("--steps", flags->steps, "List every step of every method.");
+  AddExamples(*parser, {"runner inspect --model DIR", "runner inspect --model DIR --format json"});
   return {parser, [flags] { return Inspect(*flags); }};
 }
 

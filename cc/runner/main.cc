@@ -8,6 +8,9 @@
 
 #include "CLI/CLI.hpp"
 #include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "cc/base/version.h"
 #include "cc/runner/command.h"
 #include "cc/runner/exit_code.h"
 #include "cc/runner/interrupt.h"
@@ -21,6 +24,27 @@ int Fail(const std::string& sentence, int code) {
 }
 
 std::string FirstLine(const std::string& text) { return text.substr(0, text.find('\n')); }
+
+// Words that belong to no flag: most often the prompt itself.
+std::string StrayWords(const CLI::App& root) {
+  const std::vector<CLI::App*> parsed = root.get_subcommands();
+  const std::vector<std::string> words = root.remaining(/*recurse=*/true);
+  const std::string word = words.empty() ? "" : words.front();
+  const std::string command = parsed.empty() ? "" : parsed.front()->get_name();
+  if (command.empty()) return absl::StrCat(word, " is not a subcommand (runner --help lists them)");
+  const std::string help = absl::StrCat("runner ", command, " --help lists the flags");
+  if (word.starts_with("-")) return absl::StrCat(command, " has no flag ", word, " (", help, ")");
+  if (command != "generate") return absl::StrCat(word, " belongs to no flag (", help, ")");
+  return absl::StrCat(word, " belongs to no flag (did you mean --prompt \"",
+                      absl::StrJoin(words, " "), "\"? ", help, ")");
+}
+
+void SetUpHelp(CLI::App& root) {
+  root.require_subcommand(0, 1);
+  root.set_version_flag("--version", absl::StrCat("runner ", kVersion));
+  root.get_formatter()->column_width(34);
+  root.footer("runner SUBCOMMAND --help lists its flags.");
+}
 
 absl::Status RunParsed(const std::vector<Command>& commands) {
   for (const Command& command : commands) {
@@ -38,7 +62,7 @@ absl::Status FlushResults() {
 int Main(int argc, char** argv) {
   InstallInterruptHandlers();
   CLI::App root("Runs Gemma models that were exported to an artifact folder.", "runner");
-  root.require_subcommand(0, 1);
+  SetUpHelp(root);
   const std::vector<Command> commands = {GenerateCommand(root), ChatCommand(root),
                                          ScoreCommand(root),    BenchCommand(root),
                                          InspectCommand(root),  DoctorCommand(root)};
@@ -46,6 +70,8 @@ int Main(int argc, char** argv) {
     root.parse(argc, argv);
   } catch (const CLI::Success& request) {  // --help
     return root.exit(request);
+  } catch (const CLI::ExtrasError&) {
+    return Fail(StrayWords(root), kExitUsage);
   } catch (const CLI::ParseError& error) {
     return Fail(FirstLine(error.what()) + " (--help lists the flags)", kExitUsage);
   }

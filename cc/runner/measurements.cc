@@ -2,9 +2,11 @@
 
 #include <cmath>
 #include <numeric>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "cc/base/sizes.h"
 #include "nlohmann/json.hpp"
 
 namespace gemma {
@@ -12,16 +14,20 @@ namespace {
 
 std::string Conditions(const BenchConditions& conditions) {
   std::string text = absl::StrFormat(
-      "%s on %s; load %.2f s (weights %.2f s), weights %.1f MB, session %.1f MB, peak resident "
-      "%.1f MB",
-      conditions.model, conditions.device, conditions.load_seconds, conditions.weights_seconds,
-      conditions.weight_bytes / 1e6, conditions.session_bytes / 1e6,
-      conditions.peak_resident_bytes / 1e6);
+      "%s on %s; load %.2f s (weights %.2f s), weights %s, session %s", conditions.model,
+      conditions.device, conditions.load_seconds, conditions.weights_seconds,
+      FormatBytes(conditions.weight_bytes), FormatBytes(conditions.session_bytes));
   if (conditions.read_bandwidth > 0) {
-    absl::StrAppendFormat(&text, ", GPU memory in use %.1f MB, read bandwidth %.0f GB/s",
-                          conditions.device_bytes_used / 1e6, conditions.read_bandwidth / 1e9);
+    absl::StrAppendFormat(&text, ", read bandwidth %.0f GB/s", conditions.read_bandwidth / 1e9);
   }
   return text;
+}
+
+std::string MemoryText(const BenchMemory& memory) {
+  std::string text = absl::StrCat("\npeak resident ", FormatBytes(memory.peak_resident_bytes));
+  if (memory.device_bytes_used > 0)
+    absl::StrAppend(&text, ", GPU memory in use ", FormatBytes(memory.device_bytes_used));
+  return absl::StrCat(text, "\n");
 }
 
 // Milliseconds to the first token, of a prefill.
@@ -128,7 +134,8 @@ nlohmann::ordered_json JsonOf(const StepProfile& profile) {
   return {{"depth", profile.depth}, {"tokens", profile.tokens}, {"kinds", kinds}};
 }
 
-std::string Json(const BenchConditions& conditions, const std::vector<Measurement>& measurements,
+std::string Json(const BenchConditions& conditions, const BenchMemory& memory,
+                 const std::vector<Measurement>& measurements,
                  const std::vector<StepProfile>& profiles) {
   nlohmann::ordered_json root = {{"model", conditions.model},
                                  {"device", conditions.device},
@@ -136,8 +143,8 @@ std::string Json(const BenchConditions& conditions, const std::vector<Measuremen
                                  {"weights_seconds", conditions.weights_seconds},
                                  {"weight_bytes", conditions.weight_bytes},
                                  {"session_bytes", conditions.session_bytes},
-                                 {"peak_resident_bytes", conditions.peak_resident_bytes},
-                                 {"device_bytes_used", conditions.device_bytes_used},
+                                 {"peak_resident_bytes", memory.peak_resident_bytes},
+                                 {"device_bytes_used", memory.device_bytes_used},
                                  {"read_bytes_per_second", conditions.read_bandwidth},
                                  {"results", nlohmann::ordered_json::array()},
                                  {"profiles", nlohmann::ordered_json::array()}};
@@ -157,20 +164,38 @@ Summary Summarize(const std::vector<double>& values) {
   return {mean, deviation};
 }
 
-std::string FormatBench(const BenchConditions& conditions,
-                        const std::vector<Measurement>& measurements,
-                        const std::vector<StepProfile>& profiles, BenchFormat format) {
-  if (format == BenchFormat::kJson) return Json(conditions, measurements, profiles);
-  const bool table = format == BenchFormat::kTable;
-  std::string text = Conditions(conditions);
-  text +=
-      table ? "\ntest      tokens    depth  runs  tokens/s\n"
-            : "\n\n| test | tokens | depth | runs | tokens/s | |\n|---|---:|---:|---:|---:|---|\n";
-  for (const Measurement& measurement : measurements) {
-    text += table ? TableRow(conditions, measurement) : MarkdownRow(conditions, measurement);
+BenchFormat FindFormat(absl::string_view name) {
+  if (name == "json") return BenchFormat::kJson;
+  return name == "markdown" ? BenchFormat::kMarkdown : BenchFormat::kTable;
+}
+
+BenchReport::BenchReport(BenchFormat format, BenchConditions conditions,
+                         std::function<void(const std::string&)> print)
+    : format_(format), conditions_(std::move(conditions)), print_(std::move(print)) {
+  if (format_ == BenchFormat::kTable) {
+    print_(absl::StrCat(Conditions(conditions_), "\ntest      tokens    depth  runs  tokens/s\n"));
+  } else if (format_ == BenchFormat::kMarkdown) {
+    print_(absl::StrCat(Conditions(conditions_),
+                        "\n\n| test | tokens | depth | runs | tokens/s | |",
+                        "\n|---|---:|---:|---:|---:|---|\n"));
   }
-  for (const StepProfile& profile : profiles) text += ProfileText(conditions, profile, table);
-  return text;
+}
+
+void BenchReport::Add(const Measurement& measurement) {
+  if (format_ == BenchFormat::kTable) print_(TableRow(conditions_, measurement));
+  if (format_ == BenchFormat::kMarkdown) print_(MarkdownRow(conditions_, measurement));
+  measurements_.push_back(measurement);
+}
+
+void BenchReport::Add(const StepProfile& profile) {
+  if (format_ != BenchFormat::kJson)
+    print_(ProfileText(conditions_, profile, format_ == BenchFormat::kTable));
+  profiles_.push_back(profile);
+}
+
+void BenchReport::Finish(const BenchMemory& memory) {
+  print_(format_ == BenchFormat::kJson ? Json(conditions_, memory, measurements_, profiles_)
+                                       : MemoryText(memory));
 }
 
 }  // namespace gemma

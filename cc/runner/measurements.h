@@ -3,9 +3,11 @@
 #define CC_RUNNER_MEASUREMENTS_H_
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
+#include "absl/strings/string_view.h"
 #include "cc/engine/session.h"  // StepTime
 
 namespace gemma {
@@ -35,9 +37,13 @@ struct BenchConditions {
   double weights_seconds = 0;  // of load_seconds: allocating, reading and copying them
   uint64_t weight_bytes = 0;
   uint64_t session_bytes = 0;
+  double read_bandwidth = 0;  // of the GPU, bytes a second, in this run; 0: not known
+};
+
+// What was taken by the end.
+struct BenchMemory {
   uint64_t peak_resident_bytes = 0;  // of the process
-  uint64_t device_bytes_used = 0;    // of the whole GPU at the end; 0: not known
-  double read_bandwidth = 0;         // of the GPU, bytes a second, in this run; 0: not known
+  uint64_t device_bytes_used = 0;    // of the whole GPU; 0: not known
 };
 
 // The steps of a call at one depth, by kind.
@@ -49,9 +55,27 @@ struct StepProfile {
 
 enum class BenchFormat { kTable, kMarkdown, kJson };
 
-std::string FormatBench(const BenchConditions& conditions,
-                        const std::vector<Measurement>& measurements,
-                        const std::vector<StepProfile>& profiles, BenchFormat format);
+// "table", "markdown" or "json".
+BenchFormat FindFormat(absl::string_view name);
+
+// Prints conditions and results as they come; JSON, which is one document, when it is finished.
+class BenchReport {
+ public:
+  BenchReport(BenchFormat format, BenchConditions conditions,
+              std::function<void(const std::string&)> print);
+
+  void Add(const Measurement& measurement);
+  void Add(const StepProfile& profile);
+  // To be called once, whether or not all that was planned could be measured.
+  void Finish(const BenchMemory& memory);
+
+ private:
+  const BenchFormat format_;
+  const BenchConditions conditions_;
+  const std::function<void(const std::string&)> print_;
+  std::vector<Measurement> measurements_;
+  std::vector<StepProfile> profiles_;
+};
 
 }  // namespace gemma
 

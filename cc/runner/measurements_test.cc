@@ -22,6 +22,15 @@ const std::vector<StepProfile> kProfiles = {
     {512, 1, {{"layers.*.down", 60, 1000, 1'000'000'000, 1e9}}},
     {0, 2048, {{"layers.*.down", 60, 1000, 1'000'000'000, 5e11}}}};
 
+std::string Report(BenchFormat format) {
+  std::string text;
+  BenchReport report(format, kConditions, [&](const std::string& part) { text += part; });
+  for (const Measurement& measurement : kMeasurements) report.Add(measurement);
+  for (const StepProfile& profile : kProfiles) report.Add(profile);
+  report.Finish({.peak_resident_bytes = 1'500'000, .device_bytes_used = 20'000'000'000});
+  return text;
+}
+
 TEST(Summarize, IsMeanAndSampleDeviation) {
   const Summary summary = Summarize({100, 110, 120});
   EXPECT_DOUBLE_EQ(summary.mean, 110);
@@ -29,11 +38,10 @@ TEST(Summarize, IsMeanAndSampleDeviation) {
   EXPECT_DOUBLE_EQ(Summarize({7}).deviation, 0);
 }
 
-TEST(FormatBench, TableAndMarkdownHaveARowForEachMeasurement) {
-  const std::string table = FormatBench(kConditions, kMeasurements, kProfiles, BenchFormat::kTable);
+TEST(BenchReport, TableAndMarkdownHaveARowForEachMeasurement) {
+  const std::string table = Report(BenchFormat::kTable);
   EXPECT_NE(table.find("110.00 ± 10.00"), std::string::npos) << table;
-  const std::string markdown =
-      FormatBench(kConditions, kMeasurements, kProfiles, BenchFormat::kMarkdown);
+  const std::string markdown = Report(BenchFormat::kMarkdown);
   EXPECT_NE(markdown.find("| decode | 64 | 512 | 1 | 50.00 ± 0.00 | 1000 GB/s, 50 % of the "
                           "bandwidth |"),
             std::string::npos)
@@ -46,13 +54,33 @@ TEST(FormatBench, TableAndMarkdownHaveARowForEachMeasurement) {
   EXPECT_NE(markdown.find("| layers.*.down | 60 | 1000.0 | 500.0 |"), std::string::npos)
       << markdown;
   EXPECT_NE(table.find("4654.5 ms to the first token"), std::string::npos) << table;
+  EXPECT_NE(table.find("\npeak resident 1.50 MB, GPU memory in use 20.0 GB\n"), std::string::npos)
+      << table;
 }
 
-TEST(FormatBench, JsonHasTheNumbers) {
-  const auto root =
-      nlohmann::json::parse(FormatBench(kConditions, kMeasurements, kProfiles, BenchFormat::kJson));
+TEST(BenchReport, PrintsARowAsSoonAsItIsMeasured) {
+  for (const BenchFormat format : {BenchFormat::kTable, BenchFormat::kMarkdown}) {
+    std::string text;
+    BenchReport report(format, kConditions, [&](const std::string& part) { text += part; });
+    report.Add(kMeasurements[0]);
+    EXPECT_NE(text.find("110.00 ± 10.00"), std::string::npos) << text;
+  }
+}
+
+TEST(BenchReport, JsonOfHalfARunIsWhole) {
+  std::string text;
+  BenchReport report(BenchFormat::kJson, kConditions, [&](const auto& part) { text += part; });
+  report.Add(kMeasurements[0]);
+  EXPECT_EQ(text, "");
+  report.Finish({});
+  EXPECT_EQ(nlohmann::json::parse(text)["results"].size(), 1u);
+}
+
+TEST(BenchReport, JsonHasTheNumbers) {
+  const auto root = nlohmann::json::parse(Report(BenchFormat::kJson));
   EXPECT_EQ(root["load_seconds"], 0.5);
   EXPECT_EQ(root["weights_seconds"], 0.25);
+  EXPECT_EQ(root["peak_resident_bytes"], 1'500'000);
   EXPECT_EQ(root["results"].size(), 2u);
   EXPECT_EQ(root["results"][0]["tokens_per_second"]["mean"], 110);
   EXPECT_EQ(root["results"][1]["depth"], 512);

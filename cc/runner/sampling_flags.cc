@@ -2,40 +2,52 @@
 
 #include <random>
 
+#include "absl/strings/str_cat.h"
 #include "cc/runner/exit_code.h"
 
 namespace gemma {
 namespace {
 
-SamplingParams Override(SamplingParams params, const SamplingFlags& flags) {
-  params.temperature = flags.temperature.value_or(params.temperature);
-  params.top_k = flags.top_k.value_or(params.top_k);
-  params.top_p = flags.top_p.value_or(params.top_p);
-  params.min_p = flags.min_p.value_or(params.min_p);
-  return params;
-}
+constexpr char kGroup[] = "Sampling (unless given, as the checkpoint says)";
 
 }  // namespace
 
 void AddSamplingFlags(CLI::App& parser, SamplingFlags& flags) {
-  parser.add_option("--temperature", flags.temperature, "0: always the most likely token.");
-  parser.add_option("--top_k", flags.top_k, "Draw among the k most likely tokens; 0: off.");
-  parser.add_option("--top_p", flags.top_p,
-                    "Draw among the most likely tokens that together reach this; 1: off.");
-  parser.add_option("--min_p", flags.min_p,
-                    "Draw among tokens this many times as likely as the best; 0: off.");
-  parser.add_option("--seed", flags.seed, "Same seed, same text; without it, a new one each time.");
+  for (size_t i = 0; i < kSamplingFields.size(); ++i) {
+    const SamplingField& field = kSamplingFields[i];
+    parser.add_option(absl::StrCat("--", field.name), flags.given[i], field.help)
+        ->option_text(field.integer != nullptr ? "N" : "X")
+        ->group(kGroup);
+  }
+  parser
+      .add_option("--seed", flags.seed,
+                  "Same seed, same text; without it a new one each time, which is told.")
+      ->option_text("N")
+      ->group(kGroup);
 }
 
 absl::Status CheckSamplingFlags(const SamplingFlags& flags) {
-  const absl::Status status = Validate(Override(SamplingParams(), flags));
-  return status.ok() ? status : UsageError(status.message());
+  for (size_t i = 0; i < kSamplingFields.size(); ++i) {
+    const SamplingField& field = kSamplingFields[i];
+    if (!flags.given[i].has_value() || field.Allows(*flags.given[i])) continue;
+    return UsageError(absl::StrCat("--", field.name, " ", *flags.given[i], " is not allowed (",
+                                   field.allowed, " are)"));
+  }
+  return absl::OkStatus();
 }
 
 SamplingParams ResolveSampling(const SamplingFlags& flags, const Manifest& manifest) {
-  SamplingParams params = Override(DefaultSampling(manifest), flags);
+  SamplingParams params = manifest.sampling;
+  for (size_t i = 0; i < kSamplingFields.size(); ++i) {
+    if (flags.given[i].has_value()) kSamplingFields[i].Set(params, *flags.given[i]);
+  }
   params.seed = flags.seed.has_value() ? *flags.seed : std::random_device()();
   return params;
+}
+
+std::string DescribeSeed(const SamplingParams& params) {
+  if (params.temperature <= 0) return "";
+  return absl::StrCat("seed    ", params.seed, " (--seed ", params.seed, " repeats this)");
 }
 
 }  // namespace gemma

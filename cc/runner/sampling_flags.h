@@ -2,32 +2,34 @@
 #ifndef CC_RUNNER_SAMPLING_FLAGS_H_
 #define CC_RUNNER_SAMPLING_FLAGS_H_
 
+#include <array>
 #include <cstdint>
 #include <optional>
+#include <string>
 
 #include "CLI/CLI.hpp"
 #include "absl/status/statusor.h"
 #include "cc/engine/manifest.h"
-#include "cc/engine/sampling_params.h"
+#include "cc/kernels/sampling_params.h"
 
 namespace gemma {
 
 struct SamplingFlags {
-  std::optional<double> temperature;
-  std::optional<int64_t> top_k;
-  std::optional<double> top_p;
-  std::optional<double> min_p;
+  std::array<std::optional<double>, kSamplingFields.size()> given;  // in the fields' order
   std::optional<uint64_t> seed;
 };
 
 void AddSamplingFlags(CLI::App& parser, SamplingFlags& flags);
 
-// Usage errors where Validate refuses the flags; the artifact is not needed for that.
+// Usage errors where CheckSampling refuses the flags; the artifact is not needed for that.
 absl::Status CheckSamplingFlags(const SamplingFlags& flags);
 
 // The manifest's parameters with the flags over them. Without --seed, a new seed is drawn from the
 // system.
 SamplingParams ResolveSampling(const SamplingFlags& flags, const Manifest& manifest);
+
+// The line that lets a text be repeated; empty for the argmax, which needs no seed.
+std::string DescribeSeed(const SamplingParams& params);
 
 }  // namespace gemma
 

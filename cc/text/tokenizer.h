@@ -1,4 +1,4 @@
-// Tokenizer: text to token ids. The interface that engine, server and runner see; bpe_tokenizer.h
+// Tokenizer: text to token ids. The interface that callers see; bpe_tokenizer.h
 // implements it, fake_tokenizer.h stands in for it in tests, decoder.h turns ids back into text.
 //
 //   GEMMA_ASSIGN_OR_RETURN(auto tokenizer, BpeTokenizer::Load("model/tokenizer.bin"));

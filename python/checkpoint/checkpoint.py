@@ -21,11 +21,12 @@ from python.model.weight_names import expected_weights
 @dataclass(frozen=True, kw_only=True)
 class HuggingFaceTokenizer:
     """tokenizer.json of a checkpoint folder, unread, and tokenizer_config.json (empty where there
-    is none).
+    is none). `chat_template` is the text of the template, None where the folder has none.
     """
 
     path: Path
     config: Mapping[str, Any]
+    chat_template: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +35,7 @@ class GgufTokenizer:
 
     `model` is "llama" (SentencePiece: scores matter, no merges) or "gemma4" (byte-pair encoding:
     merges matter). `kinds` are llama.cpp's: 1 normal, 2 unknown, 3 control, 4 user defined, 5
-    unused, 6 byte.
+    unused, 6 byte. `chat_template` is the text of the template, None where the file has none.
     """
 
     model: str
@@ -46,6 +47,7 @@ class GgufTokenizer:
     unknown_id: int | None
     add_bos: bool
     add_space_prefix: bool
+    chat_template: str | None = None
 
 
 TokenizerSource = HuggingFaceTokenizer | GgufTokenizer

@@ -199,7 +199,14 @@ class GgufCheckpoint(Checkpoint):
             else self._token_id(get("unknown_token_id"), "unknown_token_id", len(tokens)),
             add_bos=bool(get("add_bos_token", True)),
             add_space_prefix=bool(get("add_space_prefix", False)),
+            chat_template=self._chat_template(),
         )  # fmt: skip
+
+    def _chat_template(self) -> str | None:
+        text = self._metadata.get("tokenizer.chat_template")
+        if text is not None and not isinstance(text, str):
+            raise FormatError(self.path, "tokenizer.chat_template is not a string")
+        return text
 
     def _token_id(self, value: object, key: str, vocabulary: int) -> int:
         if type(value) is not int or not 0 <= value < vocabulary:

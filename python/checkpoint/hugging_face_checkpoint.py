@@ -224,5 +224,27 @@ def _tokenizer(folder: Path) -> HuggingFaceTokenizer | None:
     path = folder / "tokenizer.json"
     if not path.is_file():
         return None
-    config = folder / "tokenizer_config.json"
-    return HuggingFaceTokenizer(path=path, config=_read_object(config) if config.is_file() else {})
+    stored = folder / "tokenizer_config.json"
+    config = _read_object(stored) if stored.is_file() else {}
+    return HuggingFaceTokenizer(
+        path=path, config=config, chat_template=_chat_template(folder, config)
+    )
+
+
+def _chat_template(folder: Path, config: Mapping[str, Any]) -> str | None:
+    """The text of chat_template.jinja, or else what tokenizer_config.json says.
+
+    That is a text, or a list of named texts, of which the one called default counts.
+    """
+    path = folder / "chat_template.jinja"
+    if path.is_file():
+        if path.stat().st_size > _MAX_JSON_BYTES:
+            raise FormatError(path, f"has more than {_MAX_JSON_BYTES} bytes")
+        return path.read_text(encoding="utf-8", errors="replace")
+    value = config.get("chat_template")
+    if isinstance(value, list):
+        named = [item for item in value if isinstance(item, dict) and item.get("name") == "default"]
+        value = named[0].get("template") if named else None
+    if value is not None and not isinstance(value, str):
+        raise FormatError(folder / "tokenizer_config.json", "'chat_template' is not a text")
+    return value

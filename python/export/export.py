@@ -25,6 +25,7 @@ from python.checkpoint.checkpoint import (
     TokenizerSource,
 )
 from python.console.errors import UsageError, UserError
+from python.console.notes import note
 from python.console.progress import Progress
 from python.export import memory_estimate, ptd_writer
 from python.export.build_plan import build_plan
@@ -335,8 +336,19 @@ def _tokenizer_entry(checkpoint: Checkpoint, tokenizer: TokenizerData) -> manife
         bos_id=bos_id,
         add_bos=tokenizer.add_bos,
         stop_ids=checkpoint.generation.stop_ids,
-        chat_template=tokenizer.chat_template,
+        chat_template=_chat_template(checkpoint, tokenizer),
     )
+
+
+def _chat_template(checkpoint: Checkpoint, tokenizer: TokenizerData) -> str | None:
+    text = None if checkpoint.tokenizer is None else checkpoint.tokenizer.chat_template
+    name = tokenizer.chat_template(text)
+    if text is not None and name is None:
+        note(
+            f"{tokenizer.where}: the checkpoint's chat template is not one of Gemma's, so the"
+            " artifact has none (the runner's --chat_template forces one)"
+        )
+    return name
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

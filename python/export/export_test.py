@@ -1,5 +1,6 @@
 """Artifacts: what is in them, and that they appear whole or not at all, the same every time."""
 
+import dataclasses
 import functools
 import json
 import os
@@ -28,7 +29,7 @@ from python.console.errors import UserError
 from python.export import export, lower
 from python.export.build_plan import build_plan
 from python.export.ptd_writer import PtdWriter
-from python.export.testing.make_tiny_checkpoint import tiny_config, tokenizer_json
+from python.export.testing.make_tiny_checkpoint import CHAT_TEMPLATE, tiny_config, tokenizer_json
 from python.model.gemma_config import GemmaConfig
 from python.model.load import load_weights
 from python.model.transformer import GemmaModel
@@ -57,9 +58,8 @@ def _tensors(config: GemmaConfig, dtype: torch.dtype = torch.float32) -> dict[st
 def _fake(folder: Path, dtype: torch.dtype = torch.float32) -> FakeCheckpoint:
     path = folder / "tokenizer.json"
     path.write_text(json.dumps(tokenizer_json(CONFIG.vocab_size)))
-    return FakeCheckpoint(
-        CONFIG, _tensors(CONFIG, dtype), tokenizer=HuggingFaceTokenizer(path=path, config={})
-    )
+    tokenizer = HuggingFaceTokenizer(path=path, config={}, chat_template=CHAT_TEMPLATE)
+    return FakeCheckpoint(CONFIG, _tensors(CONFIG, dtype), tokenizer=tokenizer)
 
 
 def _export(
@@ -124,6 +124,20 @@ def test_the_folder_is_what_the_manifest_says(artifact: Path) -> None:
     assert read.tokenizer is not None
     assert read.tokenizer.stop_ids == CONFIG.stop_ids
     assert read.tokenizer.chat_template == "gemma4"
+
+
+@pytest.mark.parametrize(("text", "noted"), [(None, False), ("<|im_start|>user", True)])
+def test_the_manifest_names_no_template_that_the_checkpoint_has_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str | None, noted: bool
+) -> None:
+    checkpoint = _fake(tmp_path)
+    assert isinstance(checkpoint.tokenizer, HuggingFaceTokenizer)
+    checkpoint.tokenizer = dataclasses.replace(checkpoint.tokenizer, chat_template=text)
+    _export(checkpoint, tmp_path / "artifact")
+    entry = manifest.read(tmp_path / "artifact").tokenizer
+    assert entry is not None
+    assert entry.chat_template is None
+    assert ("chat template is not one of Gemma's" in capsys.readouterr().err) == noted
 
 
 def test_the_artifact_computes_what_the_model_computes(artifact: Path) -> None:

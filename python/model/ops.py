@@ -126,13 +126,10 @@ def sample(
 ) -> torch.Tensor:
     """Draws one token.
 
-    logits: float32 [1, 1, vocab]; sampling: float32 [4], temperature, top_k, top_p, min_p; seed,
+    logits: float32 [1, 1, vocab]; sampling: float32 [4], the fields of `sampler.Sampling`; seed,
     position: int64 [1]. Returns int64 [1, 1]. The algorithm is `sampler.draw`.
     """
-    temperature, top_k, top_p, min_p = sampling.tolist()
-    parameters = sampler.Sampling(
-        temperature=temperature, top_k=int(top_k), top_p=top_p, min_p=min_p
-    )
+    parameters = sampler.Sampling.from_tensor(sampling)
     return sampler.draw(logits[0, -1], parameters, int(seed.item()), int(position.item())).reshape(
         1, 1
     )

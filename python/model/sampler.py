@@ -1,6 +1,6 @@
 """Drawing a token from logits: the filters, the counter-based random number, the draw.
 
-The reference is `cc/kernels/operations.h` (Sampling); this is the same algorithm, so the same seed
+The reference is `cc/kernels/sampling_params.h`; this is the same algorithm, so the same seed
 gives the same text here and there, rounding of near-ties aside. Invariant: the draw depends on
 logits, parameters, seed and position alone.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import torch
 
@@ -21,7 +22,11 @@ class SamplingError(ValueError):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """How to draw: temperature 0 is argmax; top_k 0, top_p 1 and min_p 0 switch a filter off."""
+    """How to draw: temperature 0 is argmax; top_k 0, top_p 1 and min_p 0 switch a filter off.
+
+    The fields have the order of the methods' `sampling` tensor (docs/formats.md), as those of the
+    C++ twin, cc/kernels/sampling_params.h.
+    """
 
     temperature: float = 0.0
     top_k: int = 0
@@ -39,10 +44,15 @@ class Sampling:
             raise SamplingError(f"min_p {self.min_p} is outside [0, 1]")
 
     def to_tensor(self) -> torch.Tensor:
-        """float32 [4], as the methods take it."""
-        return torch.tensor(
-            [self.temperature, self.top_k, self.top_p, self.min_p], dtype=torch.float32
-        )
+        """float32 [fields], as the methods take it."""
+        return torch.tensor(dataclasses.astuple(self), dtype=torch.float32)
+
+    @classmethod
+    def from_tensor(cls, tensor: torch.Tensor) -> Sampling:
+        """The reverse; whole numbers become whole again."""
+        names = [field.name for field in dataclasses.fields(cls)]
+        values: dict[str, Any] = dict(zip(names, tensor.tolist(), strict=True))
+        return cls(**values | {"top_k": int(values["top_k"])})
 
 
 def draw(logits: torch.Tensor, sampling: Sampling, seed: int, position: int) -> torch.Tensor:

@@ -237,7 +237,7 @@ def test_a_prompt_longer_than_the_context_names_both_numbers(artifact: Path) -> 
 
 def test_a_token_outside_the_vocabulary_is_refused(artifact: Path) -> None:
     assert "1000000" in assert_refused(
-        run("score", "--model", str(artifact), "--tokens", "1,1000000"), 1
+        run("score", "--model", str(artifact), "--tokens", "1,1000000"), 2
     )
 
 

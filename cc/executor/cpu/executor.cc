@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <limits>
 #include <optional>
 #include <utility>
 #include <variant>
 
 #include "absl/strings/str_cat.h"
+#include "cc/base/available_memory.h"
 #include "cc/base/checked_math.h"
 #include "cc/base/cpu_count.h"
 #include "cc/base/status_macros.h"
@@ -40,6 +42,7 @@ struct Region {
   const cpu::Workspace& workspace;
   cpu::ThreadPool& pool;
   std::byte* activations;
+  std::span<const int32_t> suppressed_ids;
   const CpuSession& session;
   const Call& call;
   const CallResults& results;
@@ -200,9 +203,12 @@ class Worker {
 
   void Step(const SampleStep& step) {
     if (slice_.index != 0) return;
+    for (const int32_t id : region_.suppressed_ids)
+      Value(step.logits)[id] = std::numeric_limits<float>::lowest();
     *region_.results.token = region_.kernels.sample({.logits = Value(step.logits),
                                                      .vocab = Columns(step.logits),
-                                                     .sampling = region_.call.sampling},
+                                                     .sampling = region_.call.sampling,
+                                                     .position = DrawnPosition(region_.call)},
                                                     region_.workspace);
   }
 
@@ -295,6 +301,7 @@ class PreparedCpuPlan final : public PreparedPlan {
                   .workspace = *shared_.workspace,
                   .pool = *shared_.pool,
                   .activations = shared_.activations.data(),
+                  .suppressed_ids = shared_.suppressed_ids,
                   // The model that made the session has checked that it is this executor's.
                   .session = static_cast<const CpuSession&>(session),
                   .call = call,
@@ -318,6 +325,7 @@ absl::StatusOr<std::unique_ptr<CpuExecutor>> CpuExecutor::Create(const Options& 
                                           : std::min(AvailableCpus(), cpu::ThreadPool::kMaxThreads);
   GEMMA_ASSIGN_OR_RETURN(executor->shared_.pool, cpu::ThreadPool::Create(threads));
   executor->shared_.kernels = options.kernels != nullptr ? options.kernels : &cpu::BestKernels();
+  executor->shared_.suppressed_ids = options.suppressed_ids;
   return executor;
 }
 
@@ -370,6 +378,7 @@ absl::Status CpuExecutor::GrowActivations(uint64_t bytes) {
 
 absl::StatusOr<std::unique_ptr<PreparedPlan>> CpuExecutor::Prepare(
     const Plan& plan, std::vector<size_t> cache_slots) {
+  GEMMA_RETURN_IF_ERROR(CheckSuppressedIds(plan, shared_.suppressed_ids));
   std::lock_guard lock(shared_.run_mutex);
   Resolved resolved;
   resolved.plan = &plan;

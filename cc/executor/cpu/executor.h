@@ -3,6 +3,7 @@
 #ifndef CC_EXECUTOR_CPU_EXECUTOR_H_
 #define CC_EXECUTOR_CPU_EXECUTOR_H_
 
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -23,8 +24,9 @@ namespace gemma {
 class CpuExecutor final : public Executor {
  public:
   struct Options {
-    int threads = 0;                        // 0: AvailableCpus()
-    const cpu::Kernels* kernels = nullptr;  // null: BestKernels()
+    int threads = 0;                           // 0: AvailableCpus()
+    const cpu::Kernels* kernels = nullptr;     // null: BestKernels()
+    std::vector<int32_t> suppressed_ids = {};  // never drawn
   };
   static absl::StatusOr<std::unique_ptr<CpuExecutor>> Create(const Options& options);
 
@@ -52,6 +54,7 @@ class CpuExecutor final : public Executor {
     cpu::Workspace::Limits limits;  // the largest of all plans
     std::optional<cpu::Workspace> workspace;
     uint64_t workspace_bytes = 0;
+    std::vector<int32_t> suppressed_ids;
   };
 
   CpuExecutor() = default;

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <random>
 #include <thread>
 
@@ -102,7 +103,7 @@ void ExpectClose(const Scores& scores, const Scores& expected, const std::string
 
 // Greedy text: a prefill in chunks, then decode.
 std::vector<int64_t> Generate(const Model& model, std::span<const int64_t> prompt, int64_t chunk,
-                              int64_t count, Sampling sampling = {}) {
+                              int64_t count, SamplingParams sampling = {}) {
   const auto session = *model.NewSession();
   int64_t token = -1;
   const auto size = static_cast<int64_t>(prompt.size());
@@ -213,12 +214,42 @@ TEST(CpuExecutorTest, SamplesLikeTheReference) {
   const auto model = CpuModel(tiny);
   const auto reference = ReferenceModel(tiny);
   for (const uint64_t seed : {0ull, 1ull, ~0ull}) {
-    const Sampling sampling = {
+    const SamplingParams sampling = {
         .temperature = 1, .top_k = 20, .top_p = 0.9f, .min_p = 0.01f, .seed = seed};
     const std::vector<int64_t> text = Generate(*model, prompt, 16, 40, sampling);
     EXPECT_EQ(text, Generate(*reference, prompt, 16, 40, sampling));
     EXPECT_EQ(text, Generate(*model, prompt, 3, 40, sampling)) << "same seed, same text";
   }
+}
+
+// Each suppression takes the greedy text's first token away, so the text changes every time.
+TEST(CpuExecutorTest, SuppressedIdsAreNeverDrawn) {
+  const TinyModel tiny({});
+  const std::vector<int64_t> prompt = RandomTokens(10, tiny.config.vocab, 1);
+  std::vector<int32_t> suppressed;
+  for (int i = 0; i < 4; ++i) {
+    const auto model =
+        MakeModel(tiny, *CpuExecutor::Create({.threads = 2, .suppressed_ids = suppressed}));
+    for (const SamplingParams& sampling :
+         {SamplingParams{}, SamplingParams{.temperature = 5, .top_k = 3}}) {
+      for (const int64_t token : Generate(*model, prompt, 16, 10, sampling))
+        EXPECT_EQ(std::count(suppressed.begin(), suppressed.end(), token), 0) << token;
+    }
+    suppressed.push_back(static_cast<int32_t>(Generate(*model, prompt, 16, 1)[0]));
+  }
+}
+
+TEST(CpuExecutorTest, SuppressedIdsMustBeOfTheVocabulary) {
+  const TinyModel tiny({});
+  const Plan plan = tiny.MakePlan(PlanMethod::kDecode);
+  EXPECT_EQ(CheckSuppressedIds(plan, std::vector<int32_t>{5, 128}).message(),
+            "suppressed id 128 is not among the model's 128 tokens");
+  std::vector<int32_t> all(128);
+  std::iota(all.begin(), all.end(), 0);
+  EXPECT_EQ(CheckSuppressedIds(plan, all).message(),
+            "128 ids are suppressed, but the model has 128 tokens, so none would be left to draw");
+  all.pop_back();
+  EXPECT_TRUE(CheckSuppressedIds(plan, all).ok());
 }
 
 TEST(CpuExecutorTest, InterleavedSessionsEqualEachAlone) {

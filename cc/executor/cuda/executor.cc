@@ -63,13 +63,15 @@ absl::StatusOr<BufferPlaces> PlaceCallBuffers(const Plan& plan) {
   return places;
 }
 
-CudaCallBuffers BuffersAt(std::byte* base, const BufferPlaces& places) {
+CudaCallBuffers BuffersAt(std::byte* base, const BufferPlaces& places,
+                          const cuda::SuppressedIds& suppressed) {
   return {reinterpret_cast<int64_t*>(base + places.ids),
           reinterpret_cast<int64_t*>(base + places.targets),
           reinterpret_cast<float*>(base + places.logits),
           reinterpret_cast<float*>(base + places.logprobs),
           reinterpret_cast<int64_t*>(base + places.top_ids),
-          reinterpret_cast<float*>(base + places.top_logprobs)};
+          reinterpret_cast<float*>(base + places.top_logprobs),
+          suppressed};
 }
 
 absl::StatusOr<FusedPlans> FusePlans(const Plan& plan, const std::vector<int>& rotated) {
@@ -112,12 +114,7 @@ cuda::StepState MakeStep(const Call& call) {
   cuda::StepState step = {};
   step.position = call.start;
   step.token = call.tokens[0];
-  step.request = {call.sampling.temperature,
-                  static_cast<float>(call.sampling.top_k),
-                  call.sampling.top_p,
-                  call.sampling.min_p,
-                  static_cast<int64_t>(call.sampling.seed),
-                  static_cast<int64_t>(call.sampling.position)};
+  step.request = {call.sampling, DrawnPosition(call)};
   return step;
 }
 
@@ -231,7 +228,8 @@ class PreparedCudaPlan final : public PreparedPlan {
 
   CudaLauncher::Model LauncherModel() const {
     auto* const base = static_cast<std::byte*>(shared_.activations.data());
-    return {weights_, cache_slots_, base, BuffersAt(base + fused_.buffers, places_)};
+    return {weights_, cache_slots_, base,
+            BuffersAt(base + fused_.buffers, places_, shared_.Suppressed())};
   }
 
   // One launch; captured by the session's first call of this plan.
@@ -431,7 +429,24 @@ absl::StatusOr<std::unique_ptr<CudaExecutor>> CudaExecutor::Create(const Options
   shared.context.overlap = options.device.compute_major >= 9;
   shared.weights =
       std::make_unique<LoadedWeights>(std::make_unique<CudaWeightMemory>(shared.stream.get()));
+  GEMMA_RETURN_IF_ERROR(executor->KeepSuppressedIds(options.suppressed_ids));
   return executor;
+}
+
+absl::Status CudaExecutor::KeepSuppressedIds(const std::vector<int32_t>& ids) {
+  if (ids.empty()) return absl::OkStatus();
+  const size_t bytes = ids.size() * sizeof(int32_t);
+  GEMMA_ASSIGN_OR_RETURN(shared_.suppressed_memory,
+                         cuda::DeviceBuffer::Allocate(bytes, "suppressed ids"));
+  shared_.suppressed_ids = ids;
+  return ToStatus(
+      cudaMemcpy(shared_.suppressed_memory.data(), ids.data(), bytes, cudaMemcpyHostToDevice),
+      "cannot copy the suppressed ids");
+}
+
+cuda::SuppressedIds CudaExecutor::Shared::Suppressed() const {
+  return {static_cast<const int32_t*>(suppressed_memory.data()),
+          static_cast<int32_t>(suppressed_ids.size())};
 }
 
 CudaExecutor::~CudaExecutor() {
@@ -463,7 +478,6 @@ absl::StatusOr<ExecutorMemory> CudaExecutor::EstimateMemory(
   size_t free = 0, total = 0;
   GEMMA_RETURN_IF_ERROR(ToStatus(cudaMemGetInfo(&free, &total), "cannot ask for free GPU memory"));
   memory.free = free;
-  memory.must_fit = true;
   return memory;
 }
 
@@ -526,6 +540,7 @@ absl::Status CudaExecutor::GrowIds(int64_t tokens) {
 
 absl::StatusOr<std::unique_ptr<PreparedPlan>> CudaExecutor::Prepare(
     const Plan& plan, std::vector<size_t> cache_slots) {
+  GEMMA_RETURN_IF_ERROR(CheckSuppressedIds(plan, shared_.suppressed_ids));
   std::lock_guard lock(shared_.run_mutex);
   if (shared_.has_sessions)
     return absl::FailedPreconditionError("a plan was prepared after the first session was made");

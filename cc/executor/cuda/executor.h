@@ -33,6 +33,7 @@ class CudaExecutor final : public Executor {
  public:
   struct Options {
     cuda::Device device;
+    std::vector<int32_t> suppressed_ids = {};  // never drawn
   };
   static absl::StatusOr<std::unique_ptr<CudaExecutor>> Create(const Options& options);
   ~CudaExecutor() override;
@@ -61,13 +62,18 @@ class CudaExecutor final : public Executor {
     std::mutex run_mutex;
     cuda::DeviceBuffer activations;  // for the plan that needs most, and the calls' buffers
     cuda::HostBuffer ids;            // on their way to the GPU
+    std::vector<int32_t> suppressed_ids;
+    cuda::DeviceBuffer suppressed_memory;      // the same on the GPU
     std::optional<cuda::Workspace> workspace;  // the largest of all plans
-    std::map<size_t, int> rotated;  // by cache slot: DeviceCache::rotated
+    std::map<size_t, int> rotated;             // by cache slot: DeviceCache::rotated
     bool has_sessions = false;
     absl::Status lost;  // why the GPU cannot be used any more
+
+    cuda::SuppressedIds Suppressed() const;
   };
 
   CudaExecutor() = default;
+  absl::Status KeepSuppressedIds(const std::vector<int32_t>& ids);
   absl::Status GrowWorkspace(const cuda::Regions& regions);
   absl::Status GrowActivations(uint64_t bytes);
   absl::Status GrowIds(int64_t tokens);

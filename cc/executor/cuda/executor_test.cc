@@ -56,9 +56,11 @@ std::unique_ptr<Model> MakeModel(const TinyModel& tiny, std::unique_ptr<Executor
   return model;
 }
 
-std::unique_ptr<Model> CudaModel(const TinyModel& tiny) {
+std::unique_ptr<Model> CudaModel(const TinyModel& tiny,
+                                 const std::vector<int32_t>& suppressed_ids = {}) {
   const cuda::TestContext context;
-  return MakeModel(tiny, *CudaExecutor::Create({.device = context.get().device}));
+  return MakeModel(tiny, *CudaExecutor::Create(
+                             {.device = context.get().device, .suppressed_ids = suppressed_ids}));
 }
 
 std::unique_ptr<Model> ReferenceModel(const TinyModel& tiny) {
@@ -138,7 +140,8 @@ void ExpectClose(const Scores& scores, const Scores& expected, const std::string
 }
 
 absl::StatusOr<int64_t> Step(const Model& model, PlanMethod method, SessionState& session,
-                             std::span<const int64_t> tokens, bool emit, const Sampling& sampling) {
+                             std::span<const int64_t> tokens, bool emit,
+                             const SamplingParams& sampling) {
   int64_t token = -2;
   const Call call = {.tokens = tokens,
                      .start = session.length(),
@@ -152,7 +155,7 @@ absl::StatusOr<int64_t> Step(const Model& model, PlanMethod method, SessionState
 
 // A prefill in chunks, then decode.
 std::vector<int64_t> Generate(const Model& model, std::span<const int64_t> prompt, int64_t chunk,
-                              int64_t count, const Sampling& sampling = {}) {
+                              int64_t count, const SamplingParams& sampling = {}) {
   const auto session = *model.NewSession();
   int64_t token = -1;
   const auto size = static_cast<int64_t>(prompt.size());
@@ -279,11 +282,23 @@ TEST(CudaExecutorTest, SamplesLikeTheReference) {
   const std::vector<int64_t> prompt = RandomTokens(10, tiny.config.vocab, 1);
   const auto model = CudaModel(tiny);
   const auto reference = ReferenceModel(tiny);
-  const Sampling sampling = {
+  const SamplingParams sampling = {
       .temperature = 1, .top_k = 20, .top_p = 0.9f, .min_p = 0.01f, .seed = ~0ull};
   const std::vector<int64_t> text = Generate(*model, prompt, 16, 12, sampling);
   EXPECT_EQ(text, Generate(*reference, prompt, 16, 12, sampling));
   EXPECT_EQ(text, Generate(*model, prompt, 16, 12, sampling)) << "same seed, same text";
+}
+
+TEST(CudaExecutorTest, SuppressedIdsAreNeverDrawn) {
+  const TinyModel tiny(Config());
+  const std::vector<int64_t> prompt = RandomTokens(10, tiny.config.vocab, 1);
+  std::vector<int32_t> suppressed;
+  for (int i = 0; i < 3; ++i) {
+    const std::vector<int64_t> text = Generate(*CudaModel(tiny, suppressed), prompt, 16, 5);
+    for (const int64_t token : text)
+      EXPECT_EQ(std::count(suppressed.begin(), suppressed.end(), token), 0) << token;
+    suppressed.push_back(static_cast<int32_t>(text[1]));  // drawn by a graph of one token
+  }
 }
 
 // Steps take position, token and sampling from the GPU's own memory where the last step left them:

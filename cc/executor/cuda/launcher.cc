@@ -174,9 +174,10 @@ absl::Status CudaLauncher::Run(const CudaPointwise& op) const {
 
 absl::Status CudaLauncher::Run(const CudaSample& op) const {
   cuda::StepState* const step = session_.step();
-  const float* const logits = Floats(op.logits);
+  float* const logits = Floats(op.logits);
   const int64_t vocab = Columns(op.logits);
-  GEMMA_RETURN_IF_ERROR(cuda::RunSample(logits, vocab, &step->request, &step->token, context_));
+  GEMMA_RETURN_IF_ERROR(cuda::RunSample(logits, vocab, model_.buffers.suppressed, &step->request,
+                                        &step->token, context_));
   return cuda::ToStatus(cuda::LaunchFinishStep({logits, static_cast<int32_t>(vocab),
                                                 static_cast<int32_t>(tokens_), step},
                                                context_.overlap, context_.stream),

@@ -10,8 +10,9 @@
 #include "absl/status/status.h"
 #include "cc/executor/cuda/fusion.h"
 #include "cc/executor/cuda/session.h"
-#include "cc/kernels/cuda/runtime/context.h"
 #include "cc/kernels/cuda/pointwise/pointwise.h"
+#include "cc/kernels/cuda/runtime/context.h"
+#include "cc/kernels/cuda/sampling/params.h"
 #include "cc/kernels/weight_layout.h"
 
 namespace gemma {
@@ -24,6 +25,7 @@ struct CudaCallBuffers {
   float* logprobs = nullptr;      // [max_tokens]
   int64_t* top_ids = nullptr;     // [max_tokens, top]
   float* top_logprobs = nullptr;  // [max_tokens, top]
+  cuda::SuppressedIds suppressed = {};
 };
 
 // Score computes its logits for this many tokens at a time.

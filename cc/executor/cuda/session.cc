@@ -12,13 +12,8 @@ using cuda::ToStatus;
 
 constexpr uint64_t kAlignment = 256;
 
-bool SameRequest(const cuda::SampleRequest& a, const cuda::SampleRequest& b) {
-  return a.temperature == b.temperature && a.top_k == b.top_k && a.top_p == b.top_p &&
-         a.min_p == b.min_p && a.seed == b.seed && a.position == b.position;
-}
-
 bool SameStep(const StepState& a, const StepState& b) {
-  return a.position == b.position && a.token == b.token && SameRequest(a.request, b.request) &&
+  return a.position == b.position && a.token == b.token && a.request == b.request &&
          a.broken_logits == b.broken_logits;
 }
 

@@ -88,8 +88,8 @@ class Interpreter {
   }
   void Step(const SampleStep& s) {
     logits_ = values_[s.logits];
-    *results_.token =
-        reference::Compute(Sample{Value(s.logits), Columns(s.logits), call_.sampling});
+    *results_.token = reference::Compute(
+        Sample{Value(s.logits), Columns(s.logits), call_.sampling, DrawnPosition(call_)});
   }
   void Step(const ScoreStep& s) {
     std::vector<float> logits(tokens_ * plan_.vocab_size);

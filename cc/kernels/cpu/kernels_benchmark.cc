@@ -128,7 +128,7 @@ class Benchmark {
     PrintTime("softcap 262144", Seconds([&](Slice slice) {
                 kernels_.softcap({logits.data(), 262144, 30, capped.data()}, slice);
               }));
-    for (const auto& [name, sampling] : std::vector<std::pair<std::string, Sampling>>{
+    for (const auto& [name, sampling] : std::vector<std::pair<std::string, SamplingParams>>{
              {"argmax", {}},
              {"temperature 1", {.temperature = 1}},
              {"top_k 64, top_p 0.95", {.temperature = 1, .top_k = 64, .top_p = 0.95f}},

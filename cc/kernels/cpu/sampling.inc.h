@@ -138,7 +138,7 @@ inline double SumOf(const Candidate* candidates, int64_t count, const Likelihood
 // tokens each.)
 inline float BoundOfKept(const Sample& op, const LogitBlocks& blocks,
                          const Likelihood& likelihood) {
-  const Sampling& sampling = op.sampling;
+  const SamplingParams& sampling = op.sampling;
   if (sampling.top_k > 0) return BoundOfTop(blocks, sampling.top_k);
   double least = sampling.min_p;
   // What is rarer than this has, all together, less than 1 - top_p of the probability.
@@ -152,7 +152,7 @@ inline float BoundOfKept(const Sample& op, const LogitBlocks& blocks,
 // Fills `candidates` with the tokens that the filters keep and returns their number.
 inline int64_t Filter(const Sample& op, const LogitBlocks& blocks, const Likelihood& likelihood,
                       Candidate* candidates) {
-  const Sampling& sampling = op.sampling;
+  const SamplingParams& sampling = op.sampling;
   int64_t count = Gather(op, blocks, BoundOfKept(op, blocks, likelihood), candidates);
   if (sampling.top_k > 0 && count > sampling.top_k) {
     std::nth_element(candidates, candidates + sampling.top_k - 1, candidates + count, RanksBefore);
@@ -220,10 +220,10 @@ inline int64_t DrawUnfiltered(const Sample& op, const LogitBlocks& blocks,
 inline int64_t SampleToken(const Sample& op, const Workspace& workspace) {
   const LogitBlocks blocks(op.logits, op.vocab);
   const int64_t best = ArgMax(op.logits, op.vocab, blocks);
-  const Sampling& sampling = op.sampling;
+  const SamplingParams& sampling = op.sampling;
   if (!(sampling.temperature > 0) || !std::isfinite(op.logits[best])) return best;
   const Likelihood likelihood{op.logits[best], sampling.temperature};
-  const double u = SamplingUniform(sampling.seed, sampling.position);
+  const double u = SamplingUniform(sampling.seed, op.position);
   const bool filtered = sampling.top_k > 0 || sampling.top_p < 1 || sampling.min_p > 0;
   return filtered ? DrawFiltered(op, blocks, likelihood, u, workspace.candidates())
                   : DrawUnfiltered(op, blocks, likelihood, u, workspace.candidates());

@@ -15,16 +15,17 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 class SampleTest : public KernelTest {
  protected:
-  int64_t Draw(const std::vector<float>& logits, const Sampling& sampling) {
+  int64_t Draw(const std::vector<float>& logits, const SamplingParams& sampling,
+               uint64_t position = 0) {
     const Workspace workspace = TestWorkspace({.max_vocab = std::ssize(logits)});
-    return kernels().sample({logits.data(), std::ssize(logits), sampling}, workspace);
+    return kernels().sample({logits.data(), std::ssize(logits), sampling, position}, workspace);
   }
 
-  void ExpectLikeReference(const std::vector<float>& logits, Sampling sampling, int draws) {
-    for (int i = 0; i < draws && !HasFailure(); ++i) {
-      sampling.position = i;
-      EXPECT_EQ(Draw(logits, sampling),
-                reference::Compute(Sample{logits.data(), std::ssize(logits), sampling}))
+  void ExpectLikeReference(const std::vector<float>& logits, const SamplingParams& sampling,
+                           uint64_t draws) {
+    for (uint64_t i = 0; i < draws && !HasFailure(); ++i) {
+      EXPECT_EQ(Draw(logits, sampling, i),
+                reference::Compute(Sample{logits.data(), std::ssize(logits), sampling, i}))
           << logits.size() << " logits, position " << i << ", top_k " << sampling.top_k
           << ", top_p " << sampling.top_p << ", min_p " << sampling.min_p << ", temperature "
           << sampling.temperature;
@@ -48,7 +49,7 @@ TEST_P(SampleTest, TemperatureZeroIsTheLowestOfTheLargest) {
 }
 
 TEST_P(SampleTest, MatchesReferenceUnderEveryFilter) {
-  const std::vector<Sampling> samplings = {
+  const std::vector<SamplingParams> samplings = {
       {.temperature = 1},
       {.temperature = 0.7f, .top_k = 64, .top_p = 0.95f},
       {.temperature = 1.3f, .top_k = 1},
@@ -65,7 +66,7 @@ TEST_P(SampleTest, MatchesReferenceUnderEveryFilter) {
   for (int64_t vocab : {1, 7, 1000, 1025, 20011}) {
     std::vector<float> logits = RandomFloats(vocab, static_cast<uint32_t>(vocab));
     for (float& logit : logits) logit *= 3;
-    for (Sampling sampling : samplings) {
+    for (SamplingParams sampling : samplings) {
       sampling.seed = 0x123456789abcdef0;
       ExpectLikeReference(logits, sampling, vocab > 10000 ? 10 : 60);
     }
@@ -77,8 +78,8 @@ TEST_P(SampleTest, TiesAtTheEdgeOfAFilterKeepTheLowerIds) {
   const std::vector<float> logits(3000, 1.5f);
   for (int i = 0; i < 200; ++i) {
     const auto position = static_cast<uint64_t>(i);
-    EXPECT_LT(Draw(logits, {.temperature = 1, .top_k = 5, .position = position}), 5);
-    EXPECT_LT(Draw(logits, {.temperature = 1, .top_p = 0.0999f, .position = position}), 300);
+    EXPECT_LT(Draw(logits, {.temperature = 1, .top_k = 5}, position), 5);
+    EXPECT_LT(Draw(logits, {.temperature = 1, .top_p = 0.0999f}, position), 300);
   }
 }
 
@@ -87,9 +88,9 @@ TEST_P(SampleTest, NanIsNeverDrawn) {
   for (size_t i = 0; i < logits.size(); i += 2) logits[i] = std::nanf("");
   for (int i = 0; i < 200; ++i) {
     const auto position = static_cast<uint64_t>(i);
-    EXPECT_EQ(Draw(logits, {.temperature = 1, .position = position}) % 2, 1);
-    EXPECT_EQ(Draw(logits, {.temperature = 1, .top_p = 0.9f, .position = position}) % 2, 1);
-    EXPECT_EQ(Draw(logits, {.temperature = 1, .top_k = 40, .position = position}) % 2, 1);
+    EXPECT_EQ(Draw(logits, {.temperature = 1}, position) % 2, 1);
+    EXPECT_EQ(Draw(logits, {.temperature = 1, .top_p = 0.9f}, position) % 2, 1);
+    EXPECT_EQ(Draw(logits, {.temperature = 1, .top_k = 40}, position) % 2, 1);
   }
 }
 
@@ -99,7 +100,7 @@ TEST_P(SampleTest, DrawsWithTheRightProbabilities) {
   constexpr int kDraws = 20000;
   std::vector<int> counts(logits.size());
   for (int i = 0; i < kDraws; ++i) {
-    ++counts[Draw(logits, {.temperature = 2, .seed = 5, .position = static_cast<uint64_t>(i)})];
+    ++counts[Draw(logits, {.temperature = 2, .seed = 5}, static_cast<uint64_t>(i))];
   }
   double total = 0;
   for (float logit : logits) total += std::exp(logit / 2);

@@ -37,6 +37,8 @@ _CONTROL = (
     "<|think|>",
 )
 _STOPS = ("<eos>", "<turn|>")
+# Says that the checkpoint was trained on turns; the runner has the template itself.
+CHAT_TEMPLATE = "{{ bos_token }}{% for message in messages %}<|turn>{{ message.role }}..."
 _WORDS = ("the", "and", "of", "to", "in", "is", "that", "it", "was", "capital", "France", "Paris")
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -115,6 +117,7 @@ def _make_checkpoint() -> None:
     )
     tokenizer = json.dumps(tokenizer_json(config.vocab_size), indent=2, ensure_ascii=False) + "\n"
     atomic_write.write_file(output / "tokenizer.json", tokenizer.encode())
+    atomic_write.write_file(output / "chat_template.jinja", CHAT_TEMPLATE.encode())
 
 
 if __name__ == "__main__":

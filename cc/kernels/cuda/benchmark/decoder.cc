@@ -154,7 +154,7 @@ absl::Status Decoder::TakeBuffers(Stream stream) {
   GEMMA_RETURN_IF_ERROR(TakeArray(1, arena_, position_));
   GEMMA_RETURN_IF_ERROR(TakeArray(1, arena_, token_));
   GEMMA_RETURN_IF_ERROR(TakeArray(1, arena_, request_));
-  const SampleRequest request{1.0f, 64, 0.95f, 0, 1, 1};
+  const SampleRequest request{{.temperature = 1, .top_k = 64, .top_p = 0.95f, .seed = 1}, 1};
   GEMMA_RETURN_IF_ERROR(
       ToStatus(cudaMemcpyAsync(request_, &request, sizeof(request), cudaMemcpyHostToDevice, stream),
                "copy"));
@@ -264,7 +264,7 @@ absl::Status Decoder::DecodeStep(const Context& context, const Parts& parts) {
   head.softcap = 30;
   GEMMA_RETURN_IF_ERROR(RunMatvec(head, context));
   if (!parts.sample) return absl::OkStatus();
-  return RunSample(logits_, shape_.vocab, request_, token_, context);
+  return RunSample(logits_, shape_.vocab, {}, request_, token_, context);
 }
 
 }  // namespace gemma::cuda

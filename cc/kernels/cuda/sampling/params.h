@@ -6,6 +6,8 @@
 
 #include <cstdint>
 
+#include "cc/kernels/sampling_params.h"
+
 namespace gemma::cuda {
 
 inline constexpr int kSampleBlocks = 32;
@@ -27,16 +29,21 @@ struct SampleState {
 
 // The call's sampling parameters, in device memory so that a captured graph reads new ones.
 struct SampleRequest {
-  float temperature;
-  float top_k;
-  float top_p;
-  float min_p;
-  int64_t seed;
-  int64_t position;  // of the drawn token
+  SamplingParams sampling;
+  uint64_t position;  // of the drawn token
+
+  bool operator==(const SampleRequest&) const = default;
+};
+
+// Ids that are never drawn, in device memory.
+struct SuppressedIds {
+  const int32_t* ids = nullptr;  // [count], each in [0, vocab)
+  int32_t count = 0;
 };
 
 struct SampleParams {
-  const float* logits = nullptr;  // [vocab]
+  float* logits = nullptr;  // [vocab]; those of suppressed ids become the lowest float
+  SuppressedIds suppressed = {};
   int32_t vocab = 0;
   const SampleRequest* request = nullptr;
   SampleState* state = nullptr;

@@ -13,14 +13,14 @@ constexpr Region kState{"sample: histograms and a barrier", sizeof(SampleState),
 
 Regions SampleRegions() { return {kState}; }
 
-absl::Status RunSample(const float* logits, int64_t vocab, const SampleRequest* request,
-                       int64_t* token, const Context& context) {
+absl::Status RunSample(float* logits, int64_t vocab, const SuppressedIds& suppressed,
+                       const SampleRequest* request, int64_t* token, const Context& context) {
   if (vocab < 1 || vocab > kMaxSampledIds) {
     return absl::InvalidArgumentError(
         absl::StrCat("sample: ", vocab, " ids (1 to ", kMaxSampledIds, ")"));
   }
   GEMMA_ASSIGN_OR_RETURN(SampleState* const state, context.workspace->Find<SampleState>(kState));
-  const SampleParams params{logits, static_cast<int32_t>(vocab), request, state, token};
+  const SampleParams params{logits, suppressed, static_cast<int32_t>(vocab), request, state, token};
   return ToStatus(LaunchSample(params, context.overlap, context.stream), "sample");
 }
 

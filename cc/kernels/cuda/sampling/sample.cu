@@ -1,12 +1,14 @@
-// Draws a token on the device, as Sampling in cc/kernels/operations.h defines it.
+// Draws a token on the device, as cc/kernels/sampling_params.h defines it.
 //
 // A few blocks, each with a contiguous range of ids, pass over the logits several times (they lie
 // in the L2 cache) with a grid barrier after each pass: the largest; the threshold of top_k and
 // then that of top_p, by radix selection; the probability of each block's kept ids; the drawn id.
 // Probabilities are integers (2^-44 of the largest one's), so their sums depend on no order.
+#include <cfloat>
+
 #include "cc/kernels/cuda/device/launch.h"
-#include "cc/kernels/cuda/sampling/rank.h"
 #include "cc/kernels/cuda/sampling/params.h"
+#include "cc/kernels/cuda/sampling/rank.h"
 #include "cc/kernels/philox.h"
 
 namespace gemma::cuda {
@@ -36,21 +38,22 @@ class Sampler {
         end_(static_cast<int>(int64_t{p.vocab} * (blockIdx.x + 1) / gridDim.x)) {}
 
   GEMMA_DEVICE void Run() {
+    Suppress();
     const RankKey first = FindLargest();
     largest_ = LogitOf(first);
-    if (!(request_.temperature > 0) || std::isinf(largest_)) {
+    if (!(request_.sampling.temperature > 0) || std::isinf(largest_)) {
       Conclude(IdOf(first));
       return;
     }
     RankKey kept = 0;  // ids with this key or a larger one are kept
     const unsigned long long top_k =
-        request_.top_k > 0 ? static_cast<unsigned long long>(request_.top_k) : 0;
+        request_.sampling.top_k > 0 ? static_cast<unsigned long long>(request_.sampling.top_k) : 0;
     if (top_k > 0 && top_k < static_cast<unsigned long long>(p_.vocab)) {
       kept =
           Select(0, kept, [](RankKey) { return 1ull; }, [&](unsigned long long) { return top_k; });
     }
-    if (request_.top_p < 1) {
-      const double top_p = request_.top_p;
+    if (request_.sampling.top_p < 1) {
+      const double top_p = request_.sampling.top_p;
       kept = Select(
           1, kept, [this](RankKey key) { return MassOf(key); },
           [&](unsigned long long all) {
@@ -65,7 +68,7 @@ class Sampler {
   // exp((logit - largest) / temperature), at least 0.
   GEMMA_DEVICE double Probability(RankKey key) const {
     const double difference = static_cast<double>(LogitOf(key)) - static_cast<double>(largest_);
-    return exp(difference / static_cast<double>(request_.temperature));
+    return exp(difference / static_cast<double>(request_.sampling.temperature));
   }
   GEMMA_DEVICE Mass MassOf(RankKey key) const {
     return static_cast<Mass>(Probability(key) * 0x1p44 + 0.5);
@@ -91,6 +94,17 @@ class Sampler {
     }
     __syncthreads();
     __threadfence();
+  }
+
+  // Each block overwrites what lies in its own range, which no other block reads.
+  GEMMA_DEVICE void Suppress() const {
+    if (p_.suppressed.count == 0) return;
+    for (int i = static_cast<int>(threadIdx.x); i < p_.suppressed.count; i += kSampleThreads) {
+      const int id = p_.suppressed.ids[i];
+      if (begin_ <= id && id < end_) p_.logits[id] = -FLT_MAX;
+    }
+    __threadfence();
+    __syncthreads();
   }
 
   GEMMA_DEVICE RankKey FindLargest() const {
@@ -202,7 +216,7 @@ class Sampler {
 
   GEMMA_DEVICE Mass KeptMass(RankKey key, RankKey kept, RankKey first) const {
     if (key < kept) return 0;
-    if (key != first && Probability(key) < static_cast<double>(request_.min_p)) return 0;
+    if (key != first && Probability(key) < static_cast<double>(request_.sampling.min_p)) return 0;
     return MassOf(key);
   }
 
@@ -223,8 +237,7 @@ class Sampler {
       if (b < static_cast<int>(blockIdx.x)) before += mass;
       total += mass;
     }
-    const double u = SamplingUniform(static_cast<uint64_t>(request_.seed),
-                                     static_cast<uint64_t>(request_.position));
+    const double u = SamplingUniform(request_.sampling.seed, request_.position);
     Mass target = static_cast<Mass>(u * static_cast<double>(total));
     if (target >= total) target = total - 1;  // a total beyond 2^53 may have been rounded up
     if (before <= target && target < before + mine) {

@@ -1,4 +1,4 @@
-// Drawing a token, and scoring, on the device: what Sampling and Score in cc/kernels/operations.h
+// Drawing a token, and scoring, on the device: what Sample and Score in cc/kernels/operations.h
 // define.
 #ifndef CC_KERNELS_CUDA_SAMPLING_SAMPLE_H_
 #define CC_KERNELS_CUDA_SAMPLING_SAMPLE_H_
@@ -15,10 +15,11 @@ namespace gemma::cuda {
 // 63 bits.
 inline constexpr int64_t kMaxSampledIds = 1 << 19;
 
-// token <- one id drawn from float32 logits [vocab] by *request; all pointers in device memory.
+// token <- one id drawn from float32 logits [vocab] by *request; all pointers in device memory. The
+// logits of suppressed ids are overwritten with the lowest float before anything looks at them.
 // InvalidArgument for more than kMaxSampledIds.
-absl::Status RunSample(const float* logits, int64_t vocab, const SampleRequest* request,
-                       int64_t* token, const Context& context);
+absl::Status RunSample(float* logits, int64_t vocab, const SuppressedIds& suppressed,
+                       const SampleRequest* request, int64_t* token, const Context& context);
 
 // Scratch memory that RunSample needs.
 Regions SampleRegions();

@@ -1,5 +1,6 @@
 #include "cc/kernels/cuda/sampling/sample.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <memory>
@@ -29,23 +30,24 @@ class SampleTest : public testing::Test {
  protected:
   void SetUp() override { context_ = std::make_unique<TestContext>(); }
 
-  int64_t OnDevice(const std::vector<float>& logits, const Sampling& s) {
-    const DeviceArray<float> device_logits(logits);
-    const DeviceArray<SampleRequest> request(std::vector<SampleRequest>{
-        {s.temperature, static_cast<float>(s.top_k), s.top_p, s.min_p, static_cast<int64_t>(s.seed),
-         static_cast<int64_t>(s.position)}});
+  int64_t OnDevice(const std::vector<float>& logits, const SamplingParams& s, uint64_t position = 0,
+                   const std::vector<int32_t>& suppressed = {}) {
+    DeviceArray<float> device_logits(logits);
+    const DeviceArray<int32_t> ids(suppressed);
+    const DeviceArray<SampleRequest> request(std::vector<SampleRequest>{{s, position}});
     DeviceArray<int64_t> token(1);
-    RequireOk(RunSample(device_logits.get(), static_cast<int64_t>(logits.size()), request.get(),
+    RequireOk(RunSample(device_logits.get(), static_cast<int64_t>(logits.size()),
+                        {ids.get(), static_cast<int32_t>(suppressed.size())}, request.get(),
                         token.get(), context_->get()));
     return token.Read()[0];
   }
 
-  void Check(const std::vector<float>& logits, const Sampling& s) {
+  void Check(const std::vector<float>& logits, const SamplingParams& s, uint64_t position = 0) {
     const int64_t expected =
-        reference::Compute(Sample{logits.data(), static_cast<int64_t>(logits.size()), s});
-    EXPECT_EQ(OnDevice(logits, s), expected)
+        reference::Compute(Sample{logits.data(), static_cast<int64_t>(logits.size()), s, position});
+    EXPECT_EQ(OnDevice(logits, s, position), expected)
         << absl::StrCat("temperature ", s.temperature, " top_k ", s.top_k, " top_p ", s.top_p,
-                        " min_p ", s.min_p, " position ", s.position);
+                        " min_p ", s.min_p, " position ", position);
   }
 
   // Equal logits, zeros of both signs and a NaN among random ones.
@@ -75,7 +77,7 @@ TEST_F(SampleTest, LargestLogit) {
 TEST_F(SampleTest, EveryFilterDrawsAsTheReference) {
   std::mt19937 random(2);
   const std::vector<float> logits = Logits(random);
-  const Sampling kCases[] = {
+  const SamplingParams kCases[] = {
       {.temperature = 1},
       {.temperature = 0.3f},
       {.temperature = 1, .top_k = 1},
@@ -90,11 +92,10 @@ TEST_F(SampleTest, EveryFilterDrawsAsTheReference) {
       {.temperature = 1.5f, .top_k = 200, .top_p = 0.7f, .min_p = 0.01f},
   };
   int draws = 0;
-  for (Sampling s : kCases) {
+  for (SamplingParams s : kCases) {
     for (int draw = 0; draw < kDraws; ++draw, ++draws) {
       s.seed = static_cast<uint64_t>(draws) * 7919;
-      s.position = static_cast<uint64_t>(draw);
-      Check(logits, s);
+      Check(logits, s, static_cast<uint64_t>(draw));
     }
   }
   std::printf("%d draws, all equal to the reference\n", draws);
@@ -105,15 +106,36 @@ TEST_F(SampleTest, TiesAtTheThreshold) {
   std::vector<float> logits(kVocab, -5.0f);
   for (size_t i = 10; i < 20; ++i) logits[i] = 1;
   for (uint64_t position = 0; position < kTieDraws; ++position) {
-    const int64_t id = OnDevice(logits, {.temperature = 1, .top_k = 3, .position = position});
+    const int64_t id = OnDevice(logits, {.temperature = 1, .top_k = 3}, position);
     EXPECT_GE(id, 10);
     EXPECT_LT(id, 13);
-    Check(logits, {.temperature = 1, .top_k = 3, .position = position});
+    Check(logits, {.temperature = 1, .top_k = 3}, position);
+  }
+}
+
+// As if the model had thought them impossible, also by argmax and in the count of top_k.
+TEST_F(SampleTest, SuppressedIdsAreNeverDrawn) {
+  std::mt19937 random(3);
+  const std::vector<float> logits = Logits(random);
+  std::vector<float> masked = logits;
+  std::vector<int32_t> suppressed;
+  for (int i = 0; i < 5; ++i) {
+    const auto largest = std::max_element(masked.begin() + 8, masked.end());
+    suppressed.push_back(static_cast<int32_t>(largest - masked.begin()));
+    *largest = std::numeric_limits<float>::lowest();
+  }
+  const auto vocab = static_cast<int64_t>(masked.size());
+  for (const SamplingParams& s :
+       {SamplingParams{}, SamplingParams{.temperature = 1, .top_k = 3},
+        SamplingParams{.temperature = 2, .top_p = 0.5f}, SamplingParams{.temperature = 1e6f}}) {
+    EXPECT_EQ(OnDevice(logits, s, 4, suppressed),
+              reference::Compute(Sample{masked.data(), vocab, s, 4}))
+        << "temperature " << s.temperature << ", top_k " << s.top_k;
   }
 }
 
 TEST_F(SampleTest, RefusesInASentence) {
-  EXPECT_EQ(RunSample(nullptr, 0, nullptr, nullptr, context_->get()).message(),
+  EXPECT_EQ(RunSample(nullptr, 0, {}, nullptr, nullptr, context_->get()).message(),
             "sample: 0 ids (1 to 524288)");
 }
 

@@ -2,8 +2,8 @@
 #include <cmath>
 
 #include "cc/kernels/cuda/device/launch.h"
-#include "cc/kernels/cuda/sampling/rank.h"
 #include "cc/kernels/cuda/sampling/params.h"
+#include "cc/kernels/cuda/sampling/rank.h"
 
 namespace gemma::cuda {
 namespace {

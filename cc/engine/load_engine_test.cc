@@ -1,6 +1,6 @@
 // The engine on an artifact folder that the test writes: everything between the files and a
 // session's results.
-#include "cc/engine/engine_impl.h"
+#include "cc/engine/load_engine.h"
 
 #include <dlfcn.h>
 #include <gmock/gmock.h>
@@ -26,7 +26,7 @@ using ::testing::HasSubstr;
 
 constexpr SamplingParams kGreedy = {};
 
-class EngineImplTest : public ::testing::Test {
+class LoadEngineTest : public ::testing::Test {
  protected:
   void SetUp() override {
     folder_ = ::testing::TempDir() + "/" +
@@ -95,7 +95,7 @@ std::vector<int32_t> Tokens(int count) {
   return tokens;
 }
 
-TEST_F(EngineImplTest, LoadsAndDescribesItself) {
+TEST_F(LoadEngineTest, LoadsAndDescribesItself) {
   const auto engine = Load();
   ASSERT_TRUE(engine.ok()) << engine.status();
   EXPECT_EQ((*engine)->limits().max_seq_len, 64);
@@ -107,7 +107,7 @@ TEST_F(EngineImplTest, LoadsAndDescribesItself) {
   EXPECT_GT((*engine)->memory().session, 0u);
 }
 
-TEST_F(EngineImplTest, DescribesWhatItWouldLoad) {
+TEST_F(LoadEngineTest, DescribesWhatItWouldLoad) {
   const auto artifact = DescribeArtifact(folder_, /*random_weights=*/false);
   ASSERT_TRUE(artifact.ok()) << artifact.status();
   ASSERT_EQ(artifact->methods.size(), 3u);
@@ -122,7 +122,7 @@ TEST_F(EngineImplTest, DescribesWhatItWouldLoad) {
   }
 }
 
-TEST_F(EngineImplTest, WeightsThatAreToBeRandomNeedNotBeThere) {
+TEST_F(LoadEngineTest, WeightsThatAreToBeRandomNeedNotBeThere) {
   std::map<std::string, std::vector<std::byte>> some = TinyModel({}).data;
   some.erase("norm.weight");
   files_["model.ptd"] = WritePtd(some);
@@ -131,7 +131,7 @@ TEST_F(EngineImplTest, WeightsThatAreToBeRandomNeedNotBeThere) {
   EXPECT_TRUE(DescribeArtifact(folder_, /*random_weights=*/true).ok());
 }
 
-TEST_F(EngineImplTest, ChunksDoNotChangeWhatIsGenerated) {
+TEST_F(LoadEngineTest, ChunksDoNotChangeWhatIsGenerated) {
   const auto engine = *Load();
   const std::vector<int32_t> prompt = Tokens(37);
   std::vector<int32_t> expected;
@@ -145,7 +145,7 @@ TEST_F(EngineImplTest, ChunksDoNotChangeWhatIsGenerated) {
   }
 }
 
-TEST_F(EngineImplTest, ScoresAgreeWithDecoding) {
+TEST_F(LoadEngineTest, ScoresAgreeWithDecoding) {
   const auto engine = *Load();
   const std::vector<int32_t> tokens = Tokens(40);
   const auto scores = *(*engine->NewSession({}))->Score(tokens);
@@ -163,7 +163,7 @@ TEST_F(EngineImplTest, ScoresAgreeWithDecoding) {
     EXPECT_NEAR(chunked[i].next_logprob, scores[i].next_logprob, 1e-4);
 }
 
-TEST_F(EngineImplTest, WhatDoesNotFitIsRefusedBeforeItRuns) {
+TEST_F(LoadEngineTest, WhatDoesNotFitIsRefusedBeforeItRuns) {
   const auto engine = *Load();
   const auto session = *engine->NewSession({});
   EXPECT_THAT(std::string(session->Prefill(Tokens(65), kGreedy).status().message()),
@@ -179,7 +179,41 @@ TEST_F(EngineImplTest, WhatDoesNotFitIsRefusedBeforeItRuns) {
               HasSubstr("token 0 has id 128, which is not in [0, 128)"));
 }
 
-TEST_F(EngineImplTest, SessionsAreIndependentAndCanBeRewound) {
+TEST_F(LoadEngineTest, TheCallIsCheckedBeforeWeightsAreRead) {
+  std::filesystem::remove(folder_ + "/model.ptd");
+  EngineOptions options = {.threads = 2};
+  options.check = [](const Engine& engine) {
+    EXPECT_EQ(engine.limits().vocab_size, 128);
+    return absl::InvalidArgumentError("no such token");
+  };
+  EXPECT_EQ(LoadEngine(folder_, options).status().message(), "no such token");
+}
+
+TEST_F(LoadEngineTest, SuppressedIdsAreNeverDrawn) {
+  const int32_t first = *(*(*Load())->NewSession({}))->Prefill(Tokens(9), kGreedy);
+  WriteFolder([&](json& m) { m["suppressed_ids"] = {first}; });
+  const auto engine = *Load();
+  const auto session = *engine->NewSession({});
+  int32_t token = *session->Prefill(Tokens(9), kGreedy);
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_NE(token, first);
+    token = *session->Decode(token, kGreedy);
+  }
+  WriteFolder([](json& m) { m["suppressed_ids"] = {128}; });
+  EXPECT_THAT(LoadMessage(), HasSubstr("suppressed id 128 is not among the model's 128 tokens"));
+}
+
+TEST(CheckFitsTest, NamesBothNumbersAndTheRemedy) {
+  const ExecutorMemory memory = {
+      .weights = 17'890'000'000, .activations = 13'150'000'000, .free = 23'770'000'000};
+  EXPECT_EQ(CheckFits(memory).message(),
+            "the model needs 31.0 GB (weights 17.9 GB, activations 13.2 GB, workspace 0 B), but "
+            "23.8 GB are free (free some, or export with a smaller --recipe or "
+            "--max_prefill_chunk)");
+  EXPECT_TRUE(CheckFits({.weights = 10, .session = 90, .free = 10}).ok());
+}
+
+TEST_F(LoadEngineTest, SessionsAreIndependentAndCanBeRewound) {
   const auto engine = *Load();
   const std::vector<int32_t> prompt = Tokens(12);
   const auto first = *engine->NewSession({});
@@ -196,7 +230,7 @@ TEST_F(EngineImplTest, SessionsAreIndependentAndCanBeRewound) {
   EXPECT_FALSE(first->Rewind(14).ok());
 }
 
-TEST_F(EngineImplTest, CancelledSessionsStop) {
+TEST_F(LoadEngineTest, CancelledSessionsStop) {
   const auto engine = *Load();
   std::atomic<bool> cancelled = true;
   const auto session = *engine->NewSession({.cancelled = &cancelled});
@@ -206,7 +240,7 @@ TEST_F(EngineImplTest, CancelledSessionsStop) {
   EXPECT_TRUE(session->Prefill(Tokens(3), kGreedy).ok());
 }
 
-TEST_F(EngineImplTest, DamagedFilesAreRefused) {
+TEST_F(LoadEngineTest, DamagedFilesAreRefused) {
   for (const std::string name : {"model.pte", "model.ptd"}) {
     const std::string good = files_[name];
     std::string damaged = good;
@@ -222,7 +256,7 @@ TEST_F(EngineImplTest, DamagedFilesAreRefused) {
   EXPECT_EQ(LoadMessage(), "loaded");
 }
 
-TEST_F(EngineImplTest, TheManifestMustAgreeWithTheProgram) {
+TEST_F(LoadEngineTest, TheManifestMustAgreeWithTheProgram) {
   WriteFolder([](json& m) { m["methods"] = {"decode"}; });
   EXPECT_THAT(
       LoadMessage(),
@@ -234,7 +268,7 @@ TEST_F(EngineImplTest, TheManifestMustAgreeWithTheProgram) {
               HasSubstr("takes 16 tokens, but the manifest says max_prefill_chunk 15"));
 }
 
-TEST_F(EngineImplTest, WeightsMayLieInSeveralFiles) {
+TEST_F(LoadEngineTest, WeightsMayLieInSeveralFiles) {
   const TinyModel tiny(TinyModelConfig{});
   auto data = tiny.data;
   const auto moved = data.extract("norm.weight");
@@ -250,7 +284,7 @@ TEST_F(EngineImplTest, WeightsMayLieInSeveralFiles) {
 }
 
 // As in gemma_delegate_test, with everything that a program links, the tokenizer included.
-TEST_F(EngineImplTest, ExecuTorchUsesItsOwnVerifier) {
+TEST_F(LoadEngineTest, ExecuTorchUsesItsOwnVerifier) {
   for (const char* symbol : {"_ZNK11flatbuffers8Verifier12VerifyStringEPKNS_6StringE",
                              "_ZNK11flatbuffers5Table11VerifyFieldIjEEbRKNS_8VerifierEtm",
                              "_ZNK11flatbuffers8Verifier20VerifyVectorOrStringIjEEbPKhmPm",

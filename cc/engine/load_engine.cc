@@ -1,7 +1,6 @@
-#include "cc/engine/engine_impl.h"
+#include "cc/engine/load_engine.h"
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <cmath>
 #include <mutex>
@@ -10,21 +9,21 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
+#include "cc/base/sizes.h"
 #include "cc/base/status_macros.h"
 #include "cc/delegate/gemma_delegate.h"
 #include "cc/engine/artifact_files.h"
 #include "cc/engine/artifact_program.h"
+#include "cc/engine/artifact_tokenizer.h"
+#include "cc/engine/check_sampling.h"
 #include "cc/engine/executorch_program.h"
+#include "cc/engine/read_through.h"
 #include "cc/executor/model.h"
-#include "cc/text/bpe_tokenizer.h"
 #include "cc/weights/ptd_files.h"
 #include "cc/weights/random_weights.h"
 
 namespace gemma {
 namespace {
-
-constexpr uint64_t kMaxTokenizerBytes = 256 << 20;
 
 // What sessions share; calls take turns.
 struct Runtime {
@@ -33,11 +32,6 @@ struct Runtime {
   std::unique_ptr<ExecuTorchProgram> program;
   std::mutex mutex;
 };
-
-std::array<float, 4> ToFloats(const SamplingParams& sampling) {
-  return {static_cast<float>(sampling.temperature), static_cast<float>(sampling.top_k),
-          static_cast<float>(sampling.top_p), static_cast<float>(sampling.min_p)};
-}
 
 class SessionImpl final : public Session {
  public:
@@ -53,8 +47,8 @@ class SessionImpl final : public Session {
 
   absl::StatusOr<int32_t> Prefill(std::span<const int32_t> tokens,
                                   const SamplingParams& sampling) override {
-    GEMMA_RETURN_IF_ERROR(CheckRoom(tokens.size()));
-    GEMMA_RETURN_IF_ERROR(Validate(sampling));
+    GEMMA_RETURN_IF_ERROR(CheckRoom(limits_, position(), tokens.size()));
+    GEMMA_RETURN_IF_ERROR(CheckSampling(sampling));
     int32_t drawn = -1;
     while (!tokens.empty()) {
       const std::span<const int32_t> chunk = NextChunk(tokens);
@@ -66,13 +60,13 @@ class SessionImpl final : public Session {
   }
 
   absl::StatusOr<int32_t> Decode(int32_t token, const SamplingParams& sampling) override {
-    GEMMA_RETURN_IF_ERROR(CheckRoom(1));
-    GEMMA_RETURN_IF_ERROR(Validate(sampling));
+    GEMMA_RETURN_IF_ERROR(CheckRoom(limits_, position(), 1));
+    GEMMA_RETURN_IF_ERROR(CheckSampling(sampling));
     return Generate(PlanMethod::kDecode, {&token, 1}, /*emit=*/true, sampling);
   }
 
   absl::StatusOr<std::vector<TokenScore>> Score(std::span<const int32_t> tokens) override {
-    GEMMA_RETURN_IF_ERROR(CheckRoom(tokens.size()));
+    GEMMA_RETURN_IF_ERROR(CheckRoom(limits_, position(), tokens.size()));
     std::vector<TokenScore> scores;
     while (!tokens.empty()) {
       const std::span<const int32_t> chunk = NextChunk(tokens);
@@ -91,20 +85,6 @@ class SessionImpl final : public Session {
   }
 
  private:
-  absl::Status CheckRoom(size_t tokens) const {
-    if (tokens == 0) return absl::InvalidArgumentError("there are no tokens");
-    const int64_t room = limits_.max_seq_len - position();
-    if (static_cast<int64_t>(tokens) <= room) return absl::OkStatus();
-    if (position() == 0) {
-      return absl::OutOfRangeError(absl::StrCat(
-          "the prompt has ", tokens, " tokens, but the context of this artifact ends at ",
-          limits_.max_seq_len, " (shorten the prompt, or export with a larger --max_seq_len)"));
-    }
-    return absl::OutOfRangeError(absl::StrCat(
-        position(), " positions are in use and ", tokens,
-        " tokens follow, but the context of this artifact ends at ", limits_.max_seq_len));
-  }
-
   std::span<const int32_t> NextChunk(std::span<const int32_t> tokens) const {
     return tokens.first(std::min<size_t>(tokens.size(), static_cast<size_t>(chunk_)));
   }
@@ -116,8 +96,7 @@ class SessionImpl final : public Session {
     std::lock_guard lock(runtime_.mutex);
     ScopedSession bound(*state_, cancelled_);
     GEMMA_ASSIGN_OR_RETURN(const int64_t drawn,
-                           runtime_.program->Generate(method, ids_, position(), emit,
-                                                      ToFloats(sampling), sampling.seed));
+                           runtime_.program->Generate(method, ids_, position(), emit, sampling));
     return static_cast<int32_t>(drawn);
   }
 
@@ -166,12 +145,34 @@ class EngineImpl final : public Engine {
   absl::Status Check(const EngineOptions& options) {
     GEMMA_RETURN_IF_ERROR(LoadPlans(options));
     GEMMA_RETURN_IF_ERROR(Timed("tokenizer", [&] { return LoadTokenizer(); }));
+    if (options.check) GEMMA_RETURN_IF_ERROR(options.check(*this));
     GEMMA_RETURN_IF_ERROR(OpenWeights(options));
-    return runtime_.model->EstimateMemory().status();
+    return EstimateMemory().status();
   }
   absl::Status Load(const EngineOptions& options) {
     GEMMA_RETURN_IF_ERROR(Check(options));
     return Timed("weights", [&] { return LoadWeights(options); });
+  }
+
+  // The same without stopping at what fails, as far as the rest can be judged; at last the weights'
+  // bytes.
+  std::vector<absl::Status> FindProblems(const EngineOptions& options) {
+    std::vector<absl::Status> problems;
+    const auto keep = [&](const absl::Status& status) {
+      if (!status.ok()) problems.push_back(status);
+      return status.ok();
+    };
+    if (!keep(ReadFolder())) return problems;
+    if (keep(LoadProgram(options))) {
+      keep(LoadTokenizer());
+      if (keep(EstimateMemory().status()) && keep(OpenWeights(options))) keep(ReadWeights());
+      return problems;
+    }
+    // Without a program nobody knows what the others must hold, but they can be whole.
+    for (const ManifestFile& file : manifest_.files) {
+      if (file.name != "model.pte") keep(VerifyFile(folder_, file));
+    }
+    return problems;
   }
 
   // After Check.
@@ -183,10 +184,10 @@ class EngineImpl final : public Engine {
   }
 
   // After LoadPlans.
-  absl::StatusOr<MemoryEstimate> MakePlan() const {
-    MemoryEstimate plan = {DescribeDevice(), {}};
-    GEMMA_ASSIGN_OR_RETURN(plan.memory, runtime_.model->EstimateMemory());
-    return plan;
+  absl::StatusOr<MemoryEstimate> EstimateMemory() const {
+    MemoryEstimate estimate = {DescribeDevice(), {}, limits_.max_seq_len};
+    GEMMA_ASSIGN_OR_RETURN(estimate.memory, runtime_.model->EstimateMemory());
+    return estimate;
   }
 
   absl::StatusOr<DeviceFigures> MeasureDevice() override {
@@ -227,16 +228,15 @@ class EngineImpl final : public Engine {
     return absl::OkStatus();
   }
 
-  template <typename... Parts>
-  absl::Status Disagree(const Parts&... parts) const {
-    return absl::InvalidArgumentError(
-        absl::StrCat(folder_, ": ", parts..., " (the files are of different exports)"));
-  }
-
   // A status of the program, which lacks the file's name.
   absl::Status OfProgram(const absl::Status& status) const {
     if (status.ok()) return status;
     return absl::Status(status.code(), absl::StrCat(folder_, "/model.pte: ", status.message()));
+  }
+
+  absl::Status OfManifest(const absl::Status& status) const {
+    if (status.ok()) return status;
+    return absl::Status(status.code(), absl::StrCat(folder_, "/manifest.json: ", status.message()));
   }
 
   absl::Status ReadFolder() {
@@ -249,7 +249,10 @@ class EngineImpl final : public Engine {
   // The plans are checked here, and once more where ExecuTorch hands them to our delegate.
   absl::Status LoadProgram(const EngineOptions& options) {
     GEMMA_ASSIGN_OR_RETURN(runtime_.artifact, ReadArtifactProgram(folder_, manifest_));
-    GEMMA_ASSIGN_OR_RETURN(ChosenExecutor chosen, MakeExecutor(options.device, options.threads));
+    GEMMA_ASSIGN_OR_RETURN(
+        ChosenExecutor chosen,
+        MakeExecutor(options.device,
+                     {.threads = options.threads, .suppressed_ids = manifest_.suppressed_ids}));
     device_reason_ = chosen.reason;
     runtime_.model = std::make_shared<Model>(std::move(chosen.executor));
     absl::StatusOr<std::unique_ptr<ExecuTorchProgram>> program =
@@ -259,6 +262,7 @@ class EngineImpl final : public Engine {
     ScopedLoad load(runtime_.model);
     for (const Plan& plan : runtime_.artifact.plans) {
       GEMMA_RETURN_IF_ERROR(OfProgram(runtime_.program->LoadMethod(plan.method)));
+      GEMMA_RETURN_IF_ERROR(OfManifest(CheckSuppressedIds(plan, manifest_.suppressed_ids)));
       limits_.vocab_size = plan.vocab_size;
     }
     limits_.can_generate = runtime_.model->FindPlan(PlanMethod::kPrefill) != nullptr &&
@@ -268,58 +272,26 @@ class EngineImpl final : public Engine {
   }
 
   std::string DescribeDevice() const {
-    return device_reason_.empty() ? device() : absl::StrCat(device(), ": ", device_reason_);
+    return device_reason_.empty() ? device() : absl::StrCat(device(), ", as ", device_reason_);
   }
 
   absl::Status LoadTokenizer() {
-    if (!manifest_.tokenizer.has_value()) return absl::OkStatus();
-    const ManifestTokenizer& entry = *manifest_.tokenizer;
-    GEMMA_ASSIGN_OR_RETURN(
-        const HostMemory memory,
-        ReadVerified(folder_, *manifest_.FindFile(entry.file), kMaxTokenizerBytes));
-    auto tokenizer =
-        BpeTokenizer::Parse({reinterpret_cast<const char*>(memory.data()), memory.size()});
-    if (!tokenizer.ok()) {
-      return absl::Status(tokenizer.status().code(), absl::StrCat(folder_, "/", entry.file, ": ",
-                                                                  tokenizer.status().message()));
-    }
-    tokenizer_ = *std::move(tokenizer);
-    return CheckTokenizer(entry);
-  }
-
-  // Every id that the model can draw must be one that the tokenizer can print.
-  absl::Status CheckTokenizer(const ManifestTokenizer& entry) const {
-    const int64_t pieces = tokenizer_->vocabulary_size();
-    if (pieces < limits_.vocab_size) {
-      return Disagree("the tokenizer has ", pieces, " tokens, but the model ", limits_.vocab_size);
-    }
-    if (tokenizer_->bos_id() >= 0 && tokenizer_->bos_id() != entry.bos_id) {
-      return Disagree("the tokenizer's BOS is ", tokenizer_->bos_id(), ", but the manifest's ",
-                      entry.bos_id);
-    }
-    for (const int32_t id : entry.stop_ids) {
-      if (id >= pieces)
-        return Disagree("stop id ", id, " is not among the tokenizer's ", pieces, " tokens");
-    }
-    if (entry.bos_id >= limits_.vocab_size) {
-      return Disagree("the BOS id ", entry.bos_id, " is not among the model's ", limits_.vocab_size,
-                      " tokens");
-    }
+    GEMMA_ASSIGN_OR_RETURN(tokenizer_,
+                           ReadArtifactTokenizer(folder_, manifest_, limits_.vocab_size));
     return absl::OkStatus();
   }
 
-  // Says what will be taken, and refuses what cannot fit a device whose memory is its own.
-  absl::Status EstimateMemory(const EngineOptions& options) {
-    GEMMA_ASSIGN_OR_RETURN(const MemoryEstimate plan, MakePlan());
-    session_bytes_ = plan.memory.session;
+  // Says what will be taken, and refuses what cannot fit.
+  absl::Status CheckMemory(const EngineOptions& options) {
+    GEMMA_ASSIGN_OR_RETURN(const MemoryEstimate estimate, EstimateMemory());
+    session_bytes_ = estimate.memory.session;
     if (options.report) {
-      options.report(absl::StrCat("device: ", plan.device));
-      options.report(absl::StrCat("memory: ", FormatMemory(plan.memory)));
+      options.report(absl::StrCat("device: ", estimate.device));
+      options.report(absl::StrCat("memory: ", FormatMemory(estimate.memory)));
     }
-    if (!plan.memory.must_fit || plan.memory.model() <= plan.memory.free) return absl::OkStatus();
-    return absl::ResourceExhaustedError(
-        absl::StrCat(folder_, ": ", FormatMemory(plan.memory), " on ", device(),
-                     " (free some, or export with a smaller recipe, --max_seq_len or chunk)"));
+    const absl::Status fits = CheckFits(estimate.memory);
+    if (fits.ok()) return fits;
+    return absl::Status(fits.code(), absl::StrCat(folder_, " on ", device(), ": ", fits.message()));
   }
 
   // Every weight that is not to be random is in the files, with its size.
@@ -337,8 +309,17 @@ class EngineImpl final : public Engine {
     return absl::OkStatus();
   }
 
+  // Every byte of those that the files have, so that they are compared with their digests.
+  absl::Status ReadWeights() {
+    std::vector<PlanWeight> stored;
+    for (const PlanWeight& weight : runtime_.model->weights()) {
+      if (weights_->Has(weight.data_key)) stored.push_back(weight);
+    }
+    return ReadThrough(stored, *weights_);
+  }
+
   absl::Status LoadWeights(const EngineOptions& options) {
-    GEMMA_RETURN_IF_ERROR(EstimateMemory(options));
+    GEMMA_RETURN_IF_ERROR(CheckMemory(options));
     if (!options.random_weights) return runtime_.model->Load(*weights_);
     RandomWeights random(
         runtime_.model->weights(), *weights_,
@@ -360,18 +341,31 @@ class EngineImpl final : public Engine {
 }  // namespace
 
 std::string FormatMemory(const ExecutorMemory& memory) {
-  const auto gigabytes = [](uint64_t bytes) { return absl::StrFormat("%.2f GB", bytes / 1e9); };
-  return absl::StrCat("weights ", gigabytes(memory.weights), ", activations ",
-                      gigabytes(memory.activations), ", workspace ", gigabytes(memory.workspace),
-                      ", each session at most ", gigabytes(memory.session), ", free ",
-                      gigabytes(memory.free));
+  return absl::StrCat("weights ", FormatBytes(memory.weights), ", activations ",
+                      FormatBytes(memory.activations), ", workspace ",
+                      FormatBytes(memory.workspace), ", each session at most ",
+                      FormatBytes(memory.session), ", free ", FormatBytes(memory.free));
+}
+
+absl::Status CheckFits(const ExecutorMemory& memory) {
+  if (memory.model() <= memory.free) return absl::OkStatus();
+  return absl::ResourceExhaustedError(absl::StrCat(
+      "the model needs ", FormatBytes(memory.model()), " (weights ", FormatBytes(memory.weights),
+      ", activations ", FormatBytes(memory.activations), ", workspace ",
+      FormatBytes(memory.workspace), "), but ", FormatBytes(memory.free),
+      " are free (free some, or export with a smaller --recipe or --max_prefill_chunk)"));
 }
 
 absl::StatusOr<MemoryEstimate> EstimateMemory(const std::string& folder,
                                               const EngineOptions& options) {
   EngineImpl engine(folder);
   GEMMA_RETURN_IF_ERROR(engine.LoadPlans(options));
-  return engine.MakePlan();
+  return engine.EstimateMemory();
+}
+
+std::vector<absl::Status> FindProblems(const std::string& folder, bool random_weights) {
+  return EngineImpl(folder).FindProblems(
+      {.device = DeviceChoice::kCpu, .threads = 1, .random_weights = random_weights});
 }
 
 absl::StatusOr<ArtifactDescription> DescribeArtifact(const std::string& folder,

@@ -1,0 +1,23 @@
+// What this machine has, for people: what a run would use.
+#ifndef CC_ENGINE_DESCRIBE_MACHINE_H_
+#define CC_ENGINE_DESCRIBE_MACHINE_H_
+
+#include <cstdint>
+#include <string>
+
+namespace gemma {
+
+struct MachineDescription {
+  std::string kernels;  // the CPU's vector instructions that are used: "AVX-512"
+  int cpus = 0;         // that this process may use, by affinity and quota
+  uint64_t free_memory =
+      0;  // bytes that this process may still take, by the machine and its cgroup
+  // Name, compute capability, driver, memory and measured bandwidth; or why none can be used.
+  std::string gpu;
+};
+
+MachineDescription DescribeMachine();
+
+}  // namespace gemma
+
+#endif  // CC_ENGINE_DESCRIBE_MACHINE_H_
