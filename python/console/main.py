@@ -8,6 +8,8 @@ with
 
 where `program` takes nothing, reads its flags, prints results on stdout and raises `UserError` or
 `UsageError`. The file's docstring is the head of --help: what the program does, and an example.
+A program that imports much imports this file first: Ctrl-C is then no stack trace before `run`
+either.
 """
 
 import difflib
@@ -17,7 +19,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Any, NoReturn
 
 from absl import app, flags, logging
@@ -35,6 +37,19 @@ note = notes.note
 def user_path(text: str) -> Path:
     """The path a user means: relative ones start where the user stands, also under `bazel run`."""
     return Path(os.environ.get("BUILD_WORKING_DIRECTORY", os.curdir), Path(text).expanduser())
+
+
+def _say_interrupted(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """For Ctrl-C while libraries are imported, which takes seconds; the signal then ends us."""
+    if issubclass(kind, KeyboardInterrupt):
+        _fail("interrupted", INTERRUPTED)
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
+sys.excepthook = _say_interrupted
 
 
 def run(program: Callable[[], None], argv: Sequence[str] | None = None) -> NoReturn:

@@ -58,12 +58,13 @@ def _start(
     *arguments: str,
     stdout: IO[str] | int = subprocess.PIPE,
     environment: Mapping[str, str] | None = None,
+    program: str = _PROGRAM,
 ) -> subprocess.Popen[str]:
-    program = tmp_path / "program.py"
-    program.write_text(textwrap.dedent(_PROGRAM))
+    path = tmp_path / "program.py"
+    path.write_text(textwrap.dedent(program))
     paths = os.pathsep.join(path for path in sys.path if path)
     return subprocess.Popen(
-        [sys.executable, str(program), *arguments], stdout=stdout, stderr=subprocess.PIPE,
+        [sys.executable, str(path), *arguments], stdout=stdout, stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": paths, **(environment or {})},
     )  # fmt: skip
@@ -217,6 +218,19 @@ def test_interrupted(tmp_path: Path, number: signal.Signals) -> None:
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, "program: interrupted\n")
+
+
+def test_interrupted_before_it_runs(tmp_path: Path) -> None:
+    """As in the seconds that an import of torch takes."""
+    process = _start(
+        tmp_path, program="import time\nfrom python.console import main\n"
+        "print('ready', flush=True)\ntime.sleep(60)\n",
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (-signal.SIGINT, "program: interrupted\n")
 
 
 def test_paths_start_where_the_user_stands(tmp_path: Path) -> None:

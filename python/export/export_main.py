@@ -10,7 +10,7 @@ import contextlib
 import functools
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from absl import flags
@@ -33,10 +33,10 @@ _PLAIN = ("F32", "F16", "BF16")
 FLAGS = flags.FLAGS
 
 
-def run(model: str, *, kv_cache_dtype: str) -> None:
-    """Defines the flags with a model's defaults, parses them and exports. Does not return."""
+def program(model: str, *, kv_cache_dtype: str) -> Callable[[], None]:
+    """Defines the flags with a model's defaults; the program that `main.run` takes."""
     define_flags(model, kv_cache_dtype=kv_cache_dtype)
-    main.run(functools.partial(export_as_flags_say, model))
+    return functools.partial(export_as_flags_say, model)
 
 
 def define_flags(model: str, *, kv_cache_dtype: str) -> None:

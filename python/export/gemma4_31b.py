@@ -6,7 +6,8 @@
 It needs no GPU; the artifact runs on a GPU and on a CPU.
 """
 
+from python.console import main
 from python.export import export_main
 
 if __name__ == "__main__":
-    export_main.run("gemma4_31b", kv_cache_dtype="bfloat16")
+    main.run(export_main.program("gemma4_31b", kv_cache_dtype="bfloat16"))

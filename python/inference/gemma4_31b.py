@@ -5,7 +5,8 @@
 Any dense Gemma text checkpoint works.
 """
 
+from python.console import main
 from python.inference import generate_main
 
 if __name__ == "__main__":
-    generate_main.run()
+    main.run(generate_main.program())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from absl import flags
 
@@ -23,10 +25,10 @@ _MAX_CHUNK = 512
 _MAX_SEQ_LEN = 4096
 
 
-def run() -> None:
-    """Defines the flags, parses them and generates. Does not return."""
+def program() -> Callable[[], None]:
+    """Defines the flags; the program that `main.run` takes."""
     define_flags()
-    main.run(generate_as_flags_say)
+    return generate_as_flags_say
 
 
 def define_flags() -> None:
