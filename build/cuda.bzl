@@ -88,7 +88,7 @@ def cuda_module(name, srcs = [], hdrs = [], deps = [], cuda_deps = [], copts = [
     `compiled_` + name is for a GPU: nvcc compiles its kernels. `emulated_` + name is the same sources as C++ for the CPU,
     which //cc/kernels/cuda/emulation runs block by block; tests name it. `name` is the compiled one, or, where
     --//build/cuda:kernels=emulated says so, the emulated one, so that all of //cc can be built without nvcc (sanitizers);
-    such programs find no GPU.
+    such programs find no GPU. //... builds `name` alone, and of the other forms what some target needs.
 
     Args:
       name: the module.
@@ -122,6 +122,7 @@ def cuda_module(name, srcs = [], hdrs = [], deps = [], cuda_deps = [], copts = [
         srcs = others + [kernel + ".cc" for kernel in kernels],
         hdrs = hdrs,
         copts = copts + ["-Wno-unknown-pragmas"],
+        tags = ["manual"],
         visibility = visibility,
         deps = deps + [_emulated(dep) for dep in cuda_deps] + ["//cc/kernels/cuda/emulation"],
         **kwargs

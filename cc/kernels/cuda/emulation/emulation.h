@@ -159,6 +159,10 @@ template <typename T>
 T __ldcg(const T* address) {
   return *address;
 }
+template <typename T>
+T __ldcs(const T* address) {
+  return *address;
+}
 inline unsigned __float_as_uint(float value) { return gemma::emulation::Bits<unsigned>(value); }
 inline float __uint_as_float(unsigned bits) { return gemma::emulation::Bits<float>(bits); }
 inline int __clz(int value) {
