@@ -1,5 +1,4 @@
-"""What a checkpoint stores: descriptions of tensors, and their values in the form that the file
-has.
+"""What a checkpoint stores: descriptions of tensors, and their values in the form that the file has.
 
 A value is one of three kinds; python/quant knows what to do with each:
 - `DenseTensor`: plain numbers, a torch tensor.
@@ -61,9 +60,7 @@ class BlockTensor:
 
 @dataclass(frozen=True, kw_only=True)
 class TorchaoTensor:
-    """A torchao subclass taken apart: its class, its tensors (`qdata`, `scale`, ...) and its other
-    attributes.
-    """
+    """A torchao subclass taken apart: class, tensors (`qdata`, `scale`, ...) and other attributes."""
 
     class_name: str
     parts: Mapping[str, torch.Tensor]

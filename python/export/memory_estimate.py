@@ -1,6 +1,4 @@
-"""What an artifact will take: bytes of its weights, of a session's caches, and of a call's
-activations; and what making it takes.
-"""
+"""What an artifact takes: weights, a session's caches, a call's activations; and what making it takes."""
 
 from __future__ import annotations
 
@@ -46,9 +44,7 @@ def session_bytes(plan: p.Plan) -> int:
 
 
 def activation_bytes(plan: p.Plan) -> int:
-    """The most that is alive at once during a call of max_tokens, in float32, where values share
-    memory.
-    """
+    """Bytes alive at once during a call of max_tokens, in float32, where values share memory."""
     last_use = {
         value: position
         for position, step in enumerate(plan.steps)

@@ -116,8 +116,9 @@ class QuantConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class QuantRule:
-    """`pattern` must match the whole name; `layers` None: everywhere. `config` None: kept as
-    stored.
+    """`pattern` must match the whole name; `layers` None: everywhere.
+
+    `config` None: kept as stored.
     """
 
     pattern: str
@@ -219,8 +220,9 @@ NAMED: Mapping[str, Callable[[int], tuple[QuantRule, ...]]] = {
 
 
 def recipe(text: str, num_layers: int, base: Path = Path()) -> QuantRecipe:
-    """The named recipe, or the one in the file `text` (relative to `base`). Raises UsageError for
-    neither.
+    """The named recipe, or the one in the file `text` (relative to `base`).
+
+    Raises UsageError for neither.
     """
     if text in NAMED:
         return QuantRecipe(name=text, rules=NAMED[text](num_layers))

@@ -23,9 +23,7 @@ Fit = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor | None]]
 def quantize_in_slabs(
     weight: torch.Tensor, fit: Fit, *, bits: int, group: int, symmetric: bool, device: str
 ) -> QuantizedTensor:
-    """Fits scales to weight [rows, columns] of any float type and rounds it to them; the result is
-    on the CPU.
-    """
+    """Fits scales to weight [rows, columns] of any float type and rounds to them, on the CPU at last."""
     rows, columns = weight.shape
     groups = columns // group
     q = torch.empty((rows, columns), dtype=torch.int8)
