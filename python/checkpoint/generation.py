@@ -1,7 +1,7 @@
 """How a checkpoint wants to be sampled: its stop ids and its sampling parameters.
 
-Invariant: the stop ids come from the checkpoint alone; nothing here invents an id that it does not
-name.
+Invariant: the stop ids come from the checkpoint alone;
+nothing here invents an id that it does not name.
 """
 
 from collections.abc import Mapping, Sequence

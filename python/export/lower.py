@@ -1,9 +1,9 @@
 """From plans to the bytes of a `.pte`: one method a plan, each method one call of our delegate.
 
-ExecuTorch records the method's signature around the call; the plan is the delegate's payload; the
-weights stay in the `.ptd`. What must stay true: a payload is a plan that passed validation, a
-method holds nothing but its delegate call, the program holds no weight, and equal plans give equal
-bytes.
+ExecuTorch records the method's signature around the call;
+the plan is the delegate's payload; the weights stay in the `.ptd`. What must stay true:
+a payload is a plan that passed validation, a method holds nothing but its delegate call,
+the program holds no weight, and equal plans give equal bytes.
 """
 
 from __future__ import annotations

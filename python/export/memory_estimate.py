@@ -27,8 +27,8 @@ def export_bytes(weights: Sequence[WeightSize]) -> int:
     """The most host memory that an export holds.
 
     The weight in hand is there as it is stored and as integers, or as it is stored and packed.
-    Those that wait to be written are no more than fit beside it into the largest such sum
-    (write_behind.py).
+    Those that wait to be written are no more than fit
+    beside it into the largest such sum (write_behind.py).
     """
     return _PROCESS_BYTES + max(
         weight.stored + max(weight.packed, weight.integers) for weight in weights

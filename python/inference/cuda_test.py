@@ -107,9 +107,9 @@ def test_products_are_near_those_of_the_stored_values(
 ) -> None:
     """Root mean square against the exact product.
 
-    Weights in bfloat16 and the result's rounding err by at most 2^-8 each; tinygemm's scales and
-    offsets by 2^-8 of their own, and an offset may be as large as the weights: four roundings in
-    all.
+    Weights in bfloat16 and the result's rounding err by at most 2^-8 each;
+    tinygemm's scales and offsets by 2^-8 of their own,
+    and an offset may be as large as the weights: four roundings in all.
     """
     bits, symmetric, group, kind = form
     tensor, x = quantized(*shape, bits, symmetric, group), inputs(tokens, shape[1])

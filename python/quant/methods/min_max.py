@@ -81,8 +81,8 @@ def exact_offsets(
 def divide(values: torch.Tensor, divisor: int) -> torch.Tensor:
     """The nearest float32 to values / divisor.
 
-    By a number PyTorch does not divide on CUDA: it multiplies by the reciprocal, and the CPU's
-    scales differ.
+    By a number PyTorch does not divide on CUDA:
+    it multiplies by the reciprocal, and the CPU's scales differ.
     """
     return values / torch.full((), divisor, dtype=values.dtype, device=values.device)
 
