@@ -3,8 +3,7 @@
 A value is one of three kinds; python/quant knows what to do with each:
 - `DenseTensor`: plain numbers, a torch tensor.
 - `BlockTensor`: GGUF's quantized blocks, byte for byte.
-- `TorchaoTensor`: the parts of a torchao tensor subclass, as a quantized safetensors folder has
-them.
+- `TorchaoTensor`: the parts of a torchao tensor subclass, as a quantized safetensors folder has them.
 """
 
 from collections.abc import Mapping

@@ -140,7 +140,7 @@ class _RunningSums:
 
 
 def _logits(hidden: torch.Tensor, head: torch.Tensor, softcap: float | None) -> torch.Tensor:
-    """float32 [positions, block]"""
+    """float32 [positions, block] of the logits of a block of the vocabulary."""
     logits = hidden @ head.t()
     return logits if softcap is None else torch.tanh(logits / softcap) * softcap
 

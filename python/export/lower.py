@@ -66,8 +66,8 @@ def lower(plans: Sequence[Plan]) -> bytes:
     """
     plan_check.validate_together(plans)
     with warnings.catch_warnings():
-        # torch's deprecations inside ExecuTorch's own code: not ours to mend, and of no use to a
-        # user.
+        # torch's deprecations inside ExecuTorch's own code:
+        # not ours to mend, and of no use to a user.
         warnings.simplefilter("ignore", FutureWarning)
         warnings.simplefilter("ignore", DeprecationWarning)
         manager = _lower_methods(plans)
@@ -87,8 +87,8 @@ def _lower_methods(plans: Sequence[Plan]) -> ExecutorchProgramManager:
 
 
 def _backend_config() -> ExecutorchBackendConfig:
-    # The default planner puts outputs where inputs lie; the naive one gives each tensor its own
-    # bytes.
+    # The default planner puts outputs where inputs lie;
+    # the naive one gives each tensor its own bytes.
     planning = MemoryPlanningPass(MemoryPlanningAlgorithmSuite(algo_list=[naive]))
     return ExecutorchBackendConfig(extract_delegate_segments=True, memory_planning_pass=planning)
 

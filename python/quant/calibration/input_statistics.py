@@ -16,8 +16,8 @@ from python.console.errors import UserError
 # much costs less (docs/benchmarks/quality_270m.md).
 DAMPING = 0.1
 _MAX_DAMPING = 1.0
-# Up to so many columns the factor is computed in float64; beyond, its memory would be that of the
-# largest weight.
+# Up to so many columns the factor is computed in float64;
+# beyond, its memory would be that of the largest weight.
 _DOUBLE_COLUMNS = 4096
 
 

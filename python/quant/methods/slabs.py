@@ -11,8 +11,8 @@ import torch
 
 from python.checkpoint.quantized import QuantizedTensor, offset_dtype, scale_dtype
 
-# Weights in a slab: on a CPU its float32 stays within the cache, on a GPU a kernel has enough to
-# do.
+# Weights in a slab: on a CPU its float32 stays within the cache,
+# on a GPU a kernel has enough to do.
 SLAB_WEIGHTS = {"cpu": 1 << 18, "cuda": 1 << 24}
 
 # float32 [slab, groups, group] -> scale and offset [slab, groups] in their stored types; offset
