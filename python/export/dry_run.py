@@ -1,5 +1,4 @@
-"""What an export would make and need, as a listing: every weight, the totals, and whether it fits
-into this machine.
+"""What an export would make and need: every weight, the totals, and whether it fits this machine.
 
 What must stay true: nothing is written, no weight is read, and the numbers are those of the export
 that would follow.

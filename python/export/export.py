@@ -209,8 +209,8 @@ def read_tokenizer(source: TokenizerSource | None, config: GemmaConfig) -> Token
     """The checkpoint's tokenizer, None where it has none.
 
     Raises:
-      UserError: it has more pieces than the model has embeddings, or is of a kind that we do not
-      know.
+      UserError: it has more pieces than the model has embeddings,
+      or is of a kind that we do not know.
     """
     if source is None:
         return None

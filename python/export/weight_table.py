@@ -41,8 +41,8 @@ class WeightTable:
         """How each of a plan's weights will lie in the artifact, by name.
 
         Raises:
-          UserError: a weight is missing, unknown, of another shape, or has no layout; the sentence
-          names it.
+          UserError: a weight is missing, unknown, of another shape,
+          or has no layout; the sentence names it.
         """
         weights = list(weights)
         self._check_names({weight.name for weight in weights})

@@ -47,9 +47,7 @@ class _ScoreShell(torch.nn.Module):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Signature:
-    """A shell, example inputs for it, and which of their dimensions may change (dimension 1: the
-    tokens).
-    """
+    """A shell, example inputs for it, and which of their dimensions may change (1: the tokens)."""
 
     shell: torch.nn.Module
     inputs: tuple[torch.Tensor, ...]
@@ -57,9 +55,7 @@ class Signature:
     max_tokens: int
 
     def dynamic_shapes(self) -> tuple[dict[int, torch.export.Dim] | None, ...]:
-        """What torch.export needs to know: 1 to max_tokens tokens; nothing is dynamic where that is
-        one.
-        """
+        """The sizes for torch.export: 1 to max_tokens tokens; nothing is dynamic where that is one."""
         if self.max_tokens == 1:
             return (None,) * len(self.inputs)
         tokens = torch.export.Dim("tokens", min=1, max=self.max_tokens)
