@@ -80,10 +80,10 @@ def _kind(header: str) -> tuple[str, str]:
         r"\balignas\s*\([^)]*\)|\b__launch_bounds__\s*\([^)]*\)|\brequires\s*\([^)]*\)", "", flat
     )
     before = head.find("(")
-    if before >= 0 and (found := _NAME.search(head[: before + 1])):
-        if found[1].split("::")[-1] not in _CONTROL:
-            return "function", found[1]
-    return _OTHER
+    found = _NAME.search(head[: before + 1]) if before >= 0 else None
+    if found is None or found[1].split("::")[-1] in _CONTROL:
+        return _OTHER
+    return "function", found[1]
 
 
 def _without_template(header: str) -> str:
