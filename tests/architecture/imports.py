@@ -4,6 +4,7 @@ A file of the house is named by its path; anything else by its library, `torch` 
 """
 
 import ast
+import functools
 import re
 from collections.abc import Iterator, Mapping
 
@@ -19,22 +20,26 @@ def is_product(path: str) -> bool:
 
 def uses_of(path: str, text: str, files: Mapping[str, str]) -> Iterator[str]:
     """The files of the house, and the libraries, that `text`, the contents of `path`, names."""
-    names = _imports(text, files) if path.endswith(".py") else _INCLUDE.findall(text)
-    for name in names:
+    names = _names(path.endswith(".py"), text)
+    for name in (_file(name, files) for name in names) if path.endswith(".py") else names:
         if name in files or name.split("/")[0] in ("cc", "python"):
             yield name
         else:
             yield name.split("/")[0]
 
 
-def _imports(text: str, files: Mapping[str, str]) -> Iterator[str]:
+@functools.cache  # several checks ask for the same files
+def _names(is_python: bool, text: str) -> tuple[str, ...]:
+    """The headers, or the modules and what is imported from them, that a source names."""
+    if not is_python:
+        return tuple(_INCLUDE.findall(text))
+    found = []
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield _file(alias.name, files)
+            found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            for alias in node.names:
-                yield _file(f"{node.module}.{alias.name}", files)
+            found += [f"{node.module}.{alias.name}" for alias in node.names]
+    return tuple(found)
 
 
 def _file(module: str, files: Mapping[str, str]) -> str:
