@@ -25,15 +25,13 @@ def rooms_missing(house: House, files: Mapping[str, str]) -> list[str]:
 
 
 def wrong_uses(house: House, files: Mapping[str, str]) -> list[str]:
-    """Uses of rooms that rooms.toml does not allow, and of testing/ and tests by product code."""
+    """Uses of rooms that rooms.toml does not allow, and of what is for tests by product code."""
     found = []
     for path, text in _product(files):
         room = house.room_of(path)
         for used in sorted(set(imports.uses_of(path, text, files))):
             other = house.room_of(used)
-            if used.split("/")[0] not in ("cc", "python"):
-                continue
-            if not imports.is_product(used) and imports.is_product(used.replace("testing/", "")):
+            if imports.is_for_tests(used):
                 found.append(f"{path} is product code and uses {used}, which is for tests")
             elif room and other and not room.may_use(other):
                 found.append(f"{path} uses {used}, but {room.folder} may not use {other.folder}")

@@ -65,6 +65,10 @@ def test_a_sound_house() -> None:
             "cc/high/b.cc is product code and uses cc/low/testing/b.h, which is for tests",
         ),
         (
+            {"cc/high/b.cc": '#include "cc/low/fake_a.h"', "cc/low/fake_a.h": ""},
+            "cc/high/b.cc is product code and uses cc/low/fake_a.h, which is for tests",
+        ),
+        (
             {"cc/high/b.cc": "#include <executorch/a.h>"},
             "cc/high/b.cc uses executorch, which is for cc/high/loader alone",
         ),

@@ -10,12 +10,17 @@ from collections.abc import Iterator, Mapping
 
 _INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]+[<"]([^>"]+)[>"]', re.MULTILINE)
 _SOURCE = re.compile(r"\.(py|cc|h|cu|cuh)$")
-_FREE = re.compile(r"(^|/)testing/|_test\.(py|cc|cu|h)$|_test_|(^|/)testdata/")
+_FOR_TESTS = re.compile(r"(^|/)(testing|benchmark)/|_test\.(py|cc|cu|h)$|(^|/)fake_\w+\.h$")
 
 
 def is_product(path: str) -> bool:
     """Whether the rules bind a file: a source, neither a test nor what only tests use."""
-    return bool(_SOURCE.search(path)) and not _FREE.search(path)
+    return bool(_SOURCE.search(path)) and not _FOR_TESTS.search(path)
+
+
+def is_for_tests(path: str) -> bool:
+    """Tests, testing/ and benchmark/ folders, and the fakes beside interfaces."""
+    return bool(_SOURCE.search(path) and _FOR_TESTS.search(path))
 
 
 def uses_of(path: str, text: str, files: Mapping[str, str]) -> Iterator[str]:

@@ -4,7 +4,6 @@ What must stay true: a room uses only rooms that stand above it in the list.
 """
 
 import dataclasses
-import fnmatch
 import tomllib
 from collections.abc import Mapping
 from typing import Any
@@ -24,7 +23,7 @@ class Room:
     libraries: tuple[str, ...] | None
 
     def may_use(self, other: "Room") -> bool:
-        return other is self or any(_matches(use, {other.folder}) for use in self.uses)
+        return other is self or other.folder in self.uses
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,17 +48,13 @@ def read(text: str) -> House:
     rooms = [_room(entry) for entry in data["room"]]
     above: set[str] = set()
     for room in rooms:
-        if wrong := sorted(use for use in room.uses if not _matches(use, above)):
+        if wrong := sorted(set(room.uses) - above):
             raise ValueError(f"{room.folder} uses {', '.join(wrong)}: list it above")
         if room.folder in above:
             raise ValueError(f"{room.folder} is listed twice")
         above.add(room.folder)
     libraries = {name: tuple(places) for name, places in data["libraries"].items()}
     return House(rooms=tuple(rooms), libraries=libraries, too_long=data["too_long"])
-
-
-def _matches(use: str, folders: set[str]) -> bool:
-    return any(fnmatch.fnmatchcase(folder, use) for folder in folders)
 
 
 def _room(entry: dict[str, Any]) -> Room:
