@@ -58,7 +58,7 @@ def program() -> None:
                 f"{path} is a GGUF file: its weights are quantized already; export it with "
                 "`./bazelw run //python/export:gemma4_31b -- --checkpoint ... --recipe none`"
             )
-        rules = recipe.recipe(_RECIPE.value, checkpoint.config.num_layers, main.user_path(""))
+        rules = recipe.recipe_for(_RECIPE.value, checkpoint.config, main.user_path(""))
         store.check_text(rules, given=_TEXT.value is not None)
         text = _text(checkpoint)
         if (note := advice.of(rules)) is not None:
@@ -104,9 +104,11 @@ def _quantize(
         note=main.note,
     )
     try:
-        store.quantize_checkpoint(checkpoint, rules, _OUTPUT.value, settings, text)
+        lattice = store.quantize_checkpoint(checkpoint, rules, _OUTPUT.value, settings, text)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("interrupted; the same command with --resume goes on") from None
+    if (note := lattice.sentence(rules.name)) is not None:
+        main.note(note)
     print(_OUTPUT.value)
 
 

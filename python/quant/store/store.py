@@ -9,6 +9,7 @@ Interrupted at any moment, the partial folder holds whole weights up to a journa
 same layout continues there; the finished bytes are the same as those of a run without interruption.
 """
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -29,6 +30,7 @@ from python.console.errors import UsageError, UserError
 from python.console.progress import Progress
 from python.quant import recipe as recipes
 from python.quant.calibration.calibration_text import CalibrationText
+from python.quant.lattice_share import LatticeShare
 from python.quant.recipe import QuantRecipe
 from python.quant.store import store_layout
 from python.quant.store.store_layout import Shard
@@ -71,8 +73,10 @@ def quantize_checkpoint(
     output: Path,
     settings: Settings,
     text: CalibrationText | None = None,
-) -> None:
+) -> LatticeShare:
     """Writes the quantized folder. Raises UserError; what was done so far is kept to resume.
+
+    Returns what method lattice counted, which quantization.json has too.
 
     `text` must be given where the recipe needs one, and only there.
     """
@@ -95,11 +99,13 @@ def quantize_checkpoint(
     ):
         journal = _Journal(folder / _JOURNAL, _fingerprint(checkpoint, recipe, settings, text))
         parts = WeightParts(checkpoint, weights, settings.device, text)
+        parts.lattice = journal.lattice
         _write_shards(parts, shards, folder, journal, settings.progress)
         _copy_files(checkpoint.path, folder)
         _write_json(folder / INDEX_NAME, store_layout.index_json(shards))
-        _write_json(folder / MARKER, _description(checkpoint, recipe, text))
+        _write_json(folder / MARKER, _description(checkpoint, recipe, text, parts.lattice))
         journal.remove()
+    return parts.lattice
 
 
 def check_text(recipe: QuantRecipe, *, given: bool) -> None:
@@ -134,6 +140,8 @@ def _refuse_unfinished(partial: Path, settings: Settings, total: int) -> None:
 class _Journal:
     """How far a run has come: (shard, weights of it, bytes of its file), all on the disk.
 
+    `lattice`: what was counted of those weights.
+
     `fingerprint` is what must not have changed since the run began.
     """
 
@@ -141,14 +149,16 @@ class _Journal:
         self._path = path
         self._fingerprint = fingerprint
         self.shard, self.weights, self.bytes = 0, 0, 0
+        self.lattice = LatticeShare()
         if path.exists():
             self._read()
 
-    def record(self, shard: int, weights: int, size: int) -> None:
+    def record(self, shard: int, weights: int, size: int, lattice: LatticeShare) -> None:
         """To be called when all of that has been synchronized to the disk."""
         self.shard, self.weights, self.bytes = shard, weights, size
         document = {
-            "shard": shard, "weights": weights, "bytes": size, "fingerprint": self._fingerprint
+            "shard": shard, "weights": weights, "bytes": size, "fingerprint": self._fingerprint,
+            "lattice": dataclasses.asdict(lattice),
         }  # fmt: skip
         text = json.dumps(document, indent=1, sort_keys=True)
         atomic_write.write_file(self._path, text.encode(), overwrite=True)
@@ -168,6 +178,11 @@ class _Journal:
         self.shard = fields.integer("shard")
         self.weights = fields.integer("weights")
         self.bytes = fields.integer("bytes")
+        counted = Fields(fields.mapping("lattice"), self._path, "'lattice' of the journal")
+        self.lattice = LatticeShare(
+            groups=counted.integer("groups"), exact=counted.integer("exact")
+        )
+        counted.finish()
         fields.finish()
 
 
@@ -252,7 +267,7 @@ def _write_shard(
             if unsynchronized >= _BYTES_BETWEEN_SYNCS or position == len(shard.weights):
                 file.flush()
                 os.fsync(file.fileno())
-                journal.record(number, position, file.tell())
+                journal.record(number, position, file.tell(), parts.lattice)
                 unsynchronized = 0
 
 
@@ -274,10 +289,13 @@ def _copy_files(source: Path, folder: Path) -> None:
 
 
 def _description(
-    checkpoint: HuggingFaceCheckpoint, recipe: QuantRecipe, text: CalibrationText | None
+    checkpoint: HuggingFaceCheckpoint,
+    recipe: QuantRecipe,
+    text: CalibrationText | None,
+    lattice: LatticeShare,
 ) -> dict[str, Any]:
     """The content of quantization.json: nothing that differs between two runs."""
-    return {
+    described = {
         "format_version": FORMAT_VERSION,
         "recipe_name": recipe.name if recipe.name in recipes.NAMED else "custom",
         "recipe": recipe.to_json(),
@@ -287,7 +305,12 @@ def _description(
             "bytes": sum(checkpoint.describe(name).bytes for name in checkpoint.names()),
         },
         "versions": {"torch": torch.__version__},
-    } | ({} if text is None else {"calibration": _calibration(text)})
+    }
+    if text is not None:
+        described["calibration"] = _calibration(text)
+    if lattice.groups:
+        described["lattice"] = dataclasses.asdict(lattice)
+    return described
 
 
 def _calibration(text: CalibrationText) -> dict[str, Any]:
