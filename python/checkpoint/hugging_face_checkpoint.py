@@ -34,6 +34,7 @@ class HuggingFaceCheckpoint(Checkpoint):
     def __init__(self, folder: Path) -> None:
         self.path = folder
         values = _read_object(folder / CONFIG_NAME)
+        self.config_json = values
         _refuse_foreign_quantization(values, folder)
         self._files = SafetensorsFolder(folder)
         try:

@@ -1,7 +1,8 @@
 """The canonical store: a Hugging Face folder of torchao tensors, written one weight at a time.
 
-The folder is the source's own, with its names, config and tokenizer; only the matrices that the
-recipe quantizes are replaced by Int4Tensor (signed nibbles, w = q * scale + zero_point) or
+The folder is a text model that transformers loads: the source's text config (folder_config.py), its
+weights under the names of that model, its tokenizer; the matrices that the recipe quantizes are
+replaced by Int4Tensor (signed nibbles, w = q * scale + zero_point) or
 IntxUnpackedToInt8Tensor, as torchao's flatten_tensor_state_dict writes them. quantization.json says
 by which recipe.
 
@@ -24,7 +25,7 @@ import torch
 from python.artifact import atomic_write, sha256, strict_json
 from python.artifact.strict_json import Fields
 from python.checkpoint.hugging_face_checkpoint import CONFIG_NAME, HuggingFaceCheckpoint
-from python.checkpoint.safetensors_reader import INDEX_NAME
+from python.checkpoint.safetensors_reader import DTYPES, INDEX_NAME
 from python.checkpoint.safetensors_writer import write_tensor
 from python.console.errors import UsageError, UserError
 from python.console.progress import Progress
@@ -33,7 +34,8 @@ from python.quant.calibration.calibration_text import CalibrationText
 from python.quant.lattice_share import LatticeShare
 from python.quant.recipe import QuantRecipe
 from python.quant.store import store_layout
-from python.quant.store.store_layout import Shard
+from python.quant.store.folder_config import folder_config
+from python.quant.store.store_layout import Shard, StoredWeight
 from python.quant.store.weight_parts import WeightParts
 
 MARKER = "quantization.json"
@@ -43,7 +45,6 @@ CONVENTION = (
     "IntxUnpackedToInt8Tensor w = (q - zero_point) * scale"
 )
 _COPIED = (
-    CONFIG_NAME,
     "generation_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
@@ -102,6 +103,7 @@ def quantize_checkpoint(
         parts.lattice = journal.lattice
         _write_shards(parts, shards, folder, journal, settings.progress)
         _copy_files(checkpoint.path, folder)
+        _write_json(folder / CONFIG_NAME, _folder_config(checkpoint, weights))
         _write_json(folder / INDEX_NAME, store_layout.index_json(shards))
         _write_json(folder / MARKER, _description(checkpoint, recipe, text, parts.lattice))
         journal.remove()
@@ -204,7 +206,7 @@ def _fingerprint(
         identity["the number of threads"] = str(torch.get_num_threads())
         identity["the device"] = settings.device
     for path in sorted(checkpoint.path.iterdir()):
-        if path.suffix == ".safetensors" or path.name in (*_COPIED, INDEX_NAME):
+        if path.suffix == ".safetensors" or path.name in (CONFIG_NAME, INDEX_NAME, *_COPIED):
             status = path.stat()
             with open(path, "rb") as file:
                 head = hashlib.sha256(file.read(_HEADER_SAMPLE_BYTES)).hexdigest()
@@ -286,6 +288,17 @@ def _copy_files(source: Path, folder: Path) -> None:
     for name in _COPIED:
         if (source / name).is_file():
             shutil.copyfile(source / name, folder / name)
+
+
+def _folder_config(
+    checkpoint: HuggingFaceCheckpoint, weights: tuple[StoredWeight, ...]
+) -> dict[str, Any]:
+    return folder_config(
+        checkpoint.config_json,
+        checkpoint.config,
+        DTYPES[checkpoint.describe("embed_tokens.weight").encoding],
+        {weight.stored: weight.config for weight in weights if weight.config is not None},
+    )
 
 
 def _description(

@@ -21,7 +21,6 @@ from torchao.prototype.safetensors.safetensors_support import unflatten_tensor_s
 
 from python.checkpoint.hugging_face_checkpoint import HuggingFaceCheckpoint
 from python.checkpoint.open_checkpoint import open_checkpoint
-from python.checkpoint.quantized import from_torchao
 from python.checkpoint.tensor import DenseTensor, TorchaoTensor
 from python.checkpoint.testing import synthetic
 from python.console.errors import UserError
@@ -32,6 +31,7 @@ from python.quant.dequantize import dequantize
 from python.quant.recipe import QuantRecipe
 from python.quant.store import store
 from python.quant.store.store import Settings
+from python.quant.store.testing.transformers_model import values_of
 
 # Narrow, for the sake of time: HQQ takes 20 steps for every weight.
 _CONFIG = tiny_gemma4(
@@ -107,13 +107,13 @@ def test_torchao_loads_it(source: Path, tmp_path: Path, name: str) -> None:
         assert not left
         seen |= {type(tensor).__name__ for tensor in loaded.values()}
         for stored_name, tensor in loaded.items():
-            weight = stored_name.removeprefix("model.language_model.")
+            weight = stored_name.removeprefix("model.")
+            with open_checkpoint(tmp_path / "q") as checkpoint:
+                ours = dequantize(weight, checkpoint.read(weight))
+            assert torch.equal(values_of(tensor, slice(None)), ours.float())
             if type(tensor).__name__ == "IntxUnpackedToInt8Tensor":
-                with open_checkpoint(tmp_path / "q") as checkpoint:
-                    ours = checkpoint.read(weight)
-                assert isinstance(ours, TorchaoTensor)
-                values = from_torchao(weight, ours).dequantize()
-                assert torch.allclose(tensor.dequantize().float(), values, rtol=2**-9, atol=1e-6)
+                assert tensor.dtype == torch.bfloat16  # that of the checkpoint
+                assert torch.equal(tensor.dequantize(), ours.to(torch.bfloat16))
     assert seen == {"Int4Tensor", "IntxUnpackedToInt8Tensor", "Tensor"}
 
 
