@@ -65,6 +65,11 @@ def kept_shape(encoding: str, rows: int, columns: int) -> WeightShape:
     return shape
 
 
+def is_exact(encoding: str) -> bool:
+    """Whether `kept_shape` holds every value of this type to the last bit."""
+    return encoding not in _BLOCK_PACKERS or _BLOCK_PACKERS[encoding][2]
+
+
 def _pack_plain(tensor: DenseTensor) -> PackedWeight:
     values = tensor.values
     if values.dtype not in _PLAIN_LAYOUTS:

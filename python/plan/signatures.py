@@ -1,9 +1,8 @@
 """The tensors that go into and come out of each method, as docs/formats.md lists them.
 
-Owns the shells: modules that compute nothing of interest but have exactly the method's inputs and
-outputs (shapes, types, the dynamic number of tokens), so that ExecuTorch can record a signature
-around a delegate call. What must stay true: the order, the shapes and the types here are those that
-cc/delegate checks at load.
+Owns the shells: modules with exactly a method's inputs and outputs (shapes, types, the dynamic
+number of tokens), which compute nothing. ExecuTorch records a signature from them.
+What must stay true: order, shapes and types here are those that cc/delegate checks at load.
 """
 
 from __future__ import annotations

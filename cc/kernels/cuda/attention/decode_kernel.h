@@ -271,7 +271,7 @@ class DecodeBlock {
       LoadMatrix(b, keys + row * kKeyRow + Swizzled<kKeyRow>(row, chunk));
       add(step);
       if constexpr (kPaired) {
-        add(kSteps + step);  // the queries' rests
+        add(kSteps + step);  // the queries' lo halves
         LoadMatrix(b, keys + row * kKeyRow + Swizzled<kKeyRow>(row, chunk + kScoreColumns / 8));
         add(step);
       }
