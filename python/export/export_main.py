@@ -143,8 +143,9 @@ def _tell_about(
     """What the user should know before the work begins."""
     if config.name != model:
         main.note(f"{checkpoint.path} is {config.name}, not {model}; it is exported as it is")
-    if (note := advice.of(recipe_)) is not None:
-        main.note(note)
+    for note in (*checkpoint.generation.notes, advice.of(recipe_)):
+        if note is not None:
+            main.note(note)
 
 
 def _print_dry_run(prepared: export.PreparedExport) -> None:

@@ -14,7 +14,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +21,10 @@ from typing import Any, BinaryIO
 
 import torch
 
-from python.artifact import atomic_write, sha256, strict_json
+from python.artifact import atomic_write, strict_json
 from python.artifact.strict_json import Fields
-from python.checkpoint.hugging_face_checkpoint import CONFIG_NAME, HuggingFaceCheckpoint
+from python.checkpoint.checkpoint import Checkpoint
+from python.checkpoint.hugging_face_checkpoint import CONFIG_NAME
 from python.checkpoint.safetensors_reader import DTYPES, INDEX_NAME
 from python.checkpoint.safetensors_writer import write_tensor
 from python.console.errors import UsageError, UserError
@@ -33,7 +33,7 @@ from python.quant import recipe as recipes
 from python.quant.calibration.calibration_text import CalibrationText
 from python.quant.lattice_share import LatticeShare
 from python.quant.recipe import QuantRecipe
-from python.quant.store import store_layout
+from python.quant.store import source_files, store_layout
 from python.quant.store.folder_config import folder_config
 from python.quant.store.store_layout import Shard, StoredWeight
 from python.quant.store.weight_parts import WeightParts
@@ -43,12 +43,6 @@ FORMAT_VERSION = 1
 CONVENTION = (
     "torchao: Int4Tensor w = q * scale + zero_point with q from -8 to 7; "
     "IntxUnpackedToInt8Tensor w = (q - zero_point) * scale"
-)
-_COPIED = (
-    "generation_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "chat_template.jinja",
 )
 _JOURNAL = "journal.json"
 _MAX_JOURNAL_BYTES = 16 << 20
@@ -69,7 +63,7 @@ class Settings:
 
 
 def quantize_checkpoint(
-    checkpoint: HuggingFaceCheckpoint,
+    checkpoint: Checkpoint,
     recipe: QuantRecipe,
     output: Path,
     settings: Settings,
@@ -102,7 +96,7 @@ def quantize_checkpoint(
         parts = WeightParts(checkpoint, weights, settings.device, text)
         parts.lattice = journal.lattice
         _write_shards(parts, shards, folder, journal, settings.progress)
-        _copy_files(checkpoint.path, folder)
+        source_files.take_over(checkpoint, folder)
         _write_json(folder / CONFIG_NAME, _folder_config(checkpoint, weights))
         _write_json(folder / INDEX_NAME, store_layout.index_json(shards))
         _write_json(folder / MARKER, _description(checkpoint, recipe, text, parts.lattice))
@@ -189,7 +183,7 @@ class _Journal:
 
 
 def _fingerprint(
-    checkpoint: HuggingFaceCheckpoint,
+    checkpoint: Checkpoint,
     recipe: QuantRecipe,
     settings: Settings,
     text: CalibrationText | None,
@@ -205,12 +199,11 @@ def _fingerprint(
         identity["the calibration text"] = text.identity()
         identity["the number of threads"] = str(torch.get_num_threads())
         identity["the device"] = settings.device
-    for path in sorted(checkpoint.path.iterdir()):
-        if path.suffix == ".safetensors" or path.name in (CONFIG_NAME, INDEX_NAME, *_COPIED):
-            status = path.stat()
-            with open(path, "rb") as file:
-                head = hashlib.sha256(file.read(_HEADER_SAMPLE_BYTES)).hexdigest()
-            identity[str(path)] = f"{status.st_size} bytes, changed at {status.st_mtime_ns}, {head}"
+    for path in source_files.files_of(checkpoint):
+        status = path.stat()
+        with open(path, "rb") as file:
+            head = hashlib.sha256(file.read(_HEADER_SAMPLE_BYTES)).hexdigest()
+        identity[str(path)] = f"{status.st_size} bytes, changed at {status.st_mtime_ns}, {head}"
     return identity
 
 
@@ -284,17 +277,11 @@ def _cut(file: BinaryIO, path: Path, size: int) -> None:
     file.seek(size)
 
 
-def _copy_files(source: Path, folder: Path) -> None:
-    for name in _COPIED:
-        if (source / name).is_file():
-            shutil.copyfile(source / name, folder / name)
-
-
 def _folder_config(
-    checkpoint: HuggingFaceCheckpoint, weights: tuple[StoredWeight, ...]
+    checkpoint: Checkpoint, weights: tuple[StoredWeight, ...]
 ) -> dict[str, Any]:
     return folder_config(
-        checkpoint.config_json,
+        source_files.config_json_of(checkpoint),
         checkpoint.config,
         DTYPES[checkpoint.describe("embed_tokens.weight").encoding],
         {weight.stored: weight.config for weight in weights if weight.config is not None},
@@ -302,7 +289,7 @@ def _folder_config(
 
 
 def _description(
-    checkpoint: HuggingFaceCheckpoint,
+    checkpoint: Checkpoint,
     recipe: QuantRecipe,
     text: CalibrationText | None,
     lattice: LatticeShare,
@@ -314,7 +301,7 @@ def _description(
         "recipe": recipe.to_json(),
         "convention": CONVENTION,
         "source": {
-            "config_sha256": sha256.sha256_of_file(checkpoint.path / CONFIG_NAME),
+            "config_sha256": source_files.config_sha256(checkpoint),
             "bytes": sum(checkpoint.describe(name).bytes for name in checkpoint.names()),
         },
         "versions": {"torch": torch.__version__},

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from python.checkpoint import torchao_metadata
-from python.checkpoint.hugging_face_checkpoint import HuggingFaceCheckpoint
+from python.checkpoint.checkpoint import Checkpoint
 from python.checkpoint.quantized import scale_dtype
 from python.checkpoint.safetensors_reader import DTYPES
 from python.checkpoint.safetensors_writer import TensorHeader, header_bytes
@@ -71,7 +71,7 @@ class Shard:
 
 
 def lay_out_weights(
-    checkpoint: HuggingFaceCheckpoint, recipe: QuantRecipe
+    checkpoint: Checkpoint, recipe: QuantRecipe
 ) -> tuple[StoredWeight, ...]:
     """The parts of every weight, in the order of the computation. Raises UserError."""
     return tuple(_lay_out_weight(checkpoint, name, recipe) for name in checkpoint.names())
@@ -117,7 +117,7 @@ def index_json(shards: tuple[Shard, ...]) -> dict[str, object]:
 
 
 def _lay_out_weight(
-    checkpoint: HuggingFaceCheckpoint, name: str, recipe: QuantRecipe
+    checkpoint: Checkpoint, name: str, recipe: QuantRecipe
 ) -> StoredWeight:
     info = checkpoint.describe(name)
     if info.encoding not in DTYPES:

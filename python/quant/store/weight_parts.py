@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from python.checkpoint import torchao_metadata
-from python.checkpoint.hugging_face_checkpoint import HuggingFaceCheckpoint
+from python.checkpoint.checkpoint import Checkpoint
 from python.checkpoint.quantized import QuantizedTensor, from_torchao, scale_dtype, to_torchao
 from python.checkpoint.tensor import DenseTensor, TorchaoTensor
 from python.console.errors import UserError
@@ -26,7 +26,7 @@ class WeightParts:
 
     def __init__(
         self,
-        checkpoint: HuggingFaceCheckpoint,
+        checkpoint: Checkpoint,
         weights: tuple[StoredWeight, ...],
         device: str,
         text: CalibrationText | None,
