@@ -332,7 +332,8 @@ class PreparedCpuPlan final : public PreparedPlan {
     const std::vector<int64_t> ids(static_cast<size_t>(tokens), 0);
     int64_t token = -1;
     const Call call = {.tokens = ids, .start = start, .sampling = {}, .targets = {}};
-    Region region = MakeRegion(session, call, {.token = &token});
+    const CallResults results = {.token = &token};  // the region refers to it
+    Region region = MakeRegion(session, call, results);
     std::vector<double> seconds(plan.steps.size(), std::numeric_limits<double>::infinity());
     for (int run = 0; run < (tokens == 1 ? kDecodeRuns : kPromptRuns); ++run)
       shared_.pool->Run([&](Slice slice) { Worker(region, slice).RunTimed(seconds); });
