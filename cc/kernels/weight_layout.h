@@ -1,6 +1,6 @@
-// How a weight's bytes encode its matrix [rows, columns]: planes, their offsets and sizes
-// (docs/formats.md, "Weight layouts"). Shared by the CPU and the CUDA kernels. Nothing here reads a
-// weight's values.
+// How a weight's bytes encode its matrix [rows, columns]: planes,
+// their offsets and sizes (docs/formats.md, "Weight layouts").
+// Shared by the CPU and the CUDA kernels. Nothing here reads a weight's values.
 #ifndef CC_KERNELS_WEIGHT_LAYOUT_H_
 #define CC_KERNELS_WEIGHT_LAYOUT_H_
 
@@ -49,8 +49,8 @@ struct WeightPlanes {
 // multiple of 32)".
 absl::StatusOr<WeightPlanes> LayOutWeight(const WeightShape& shape);
 
-// Floating-point numbers among the bytes of a quantized weight: `count` float32 or float16, `stride`
-// bytes apart, from `offset` on.
+// Floating-point numbers among the bytes of a quantized weight: `count` float32 or float16,
+// `stride` bytes apart, from `offset` on.
 struct ScaleNumbers {
   uint64_t offset = 0;
   uint64_t count = 0;
@@ -62,8 +62,8 @@ struct ScaleNumbers {
 // All of them, by offset. Any other byte of a quantized weight may have any value.
 std::vector<ScaleNumbers> ScaleNumbersOf(const WeightShape& shape, const WeightPlanes& planes);
 
-// A weight in memory. `data` is not owned; the kernels ask for no alignment, but are faster with 64
-// bytes.
+// A weight in memory. `data` is not owned;
+// the kernels ask for no alignment, but are faster with 64 bytes.
 struct WeightView {
   WeightShape shape;
   WeightPlanes planes;

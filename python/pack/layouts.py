@@ -1,8 +1,9 @@
 """The weight layouts of docs/formats.md as data: which planes a blob has, and what each holds.
 
-Packing, unpacking and sizes all follow from `WeightShape.planes`; no other place knows an offset,
-and no other place knows which layout takes which quantized matrix (`integer_layout`). A new layout
-is a line of `Layout` and a line of `_TRAITS`. The twin of cc/kernels/layout.h and weight_layout.h.
+Packing, unpacking and sizes all follow from `WeightShape.planes`;
+no other place knows an offset, and no other place knows which layout takes which
+quantized matrix (`integer_layout`). A new layout is a line of `Layout` and a line of `_TRAITS`.
+The twin of cc/kernels/layout.h and weight_layout.h.
 """
 
 import enum
@@ -12,13 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from python.checkpoint.levels import E2M1_LEVELS, IQ4_LEVELS
+from python.checkpoint.levels import E2M1_LEVELS, FP4_GROUP, IQ4_LEVELS
 from python.console.errors import UserError
 
 PLANE_ALIGNMENT = 128
 MIN_GROUP = 32
 K_COLUMNS = 256  # columns that share the float16 scale of a layout with blocks
-FP4_GROUP = 16  # columns that share an E4M3 scale
 
 
 class Layout(enum.Enum):

@@ -1,12 +1,11 @@
-"""The reference for every packed layout: its values as docs/formats.md states them, plainly and
-slowly.
+"""The reference for every packed layout: its values as docs/formats.md states them, slowly.
 
 Kernels are tested against this, and it shares no code with packing but the table of planes.
 """
 
 import numpy as np
 
-from python.pack.layouts import FP4_GROUP, K_COLUMNS, Layout, PackedWeight
+from python.pack.layouts import K_COLUMNS, Layout, PackedWeight
 
 _IQ4 = (-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113)
 _E2M1_TWICE = (0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12)
@@ -125,5 +124,5 @@ def _unpack_nvfp4(weight: PackedWeight) -> np.ndarray:
         exponent == 0, np.ldexp(mantissa, -9), np.ldexp(8 + mantissa, exponent - 10)
     ).astype(np.float32)
     scale = weight.plane("d") * np.where(codes & 128, -size, size)
-    w: np.ndarray = np.repeat(scale, FP4_GROUP, axis=1) * _levels(weight, _E2M1_TWICE)
+    w: np.ndarray = np.repeat(scale, 16, axis=1) * _levels(weight, _E2M1_TWICE)
     return w
