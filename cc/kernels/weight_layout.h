@@ -35,11 +35,11 @@ struct WeightPlanes {
   uint64_t values = kAbsent;  // F32, F16, BF16, int8, or nibbles
   uint64_t bits = kAbsent;    // bit 4 of q (HasBitPlane)
   uint64_t pairs = kAbsent;   // bits 4-5 of q (HasPairPlane)
-  // float16 or float32 (see float_scales); kPacked: 12 bytes; kInt8: int8; kSigned6: 8 bytes, of
-  // which the first two are the float16 d; kE4m3: a byte
+  // What `Scales` of the layout says, byte by byte in docs/formats.md: float16 or float32 (see
+  // float_scales), or the integers that the floating-point numbers in `blocks` multiply.
   uint64_t scales = kAbsent;
-  uint64_t mins = kAbsent;    // like scales (HasMins)
-  uint64_t blocks = kAbsent;  // kPacked: float16 (d, dmin); kInt8: float16 d; kE4m3: float32 a row
+  uint64_t mins = kAbsent;  // like scales (HasMins)
+  uint64_t blocks = kAbsent;
   uint64_t bytes = 0;         // the blob's size: where the last plane ends
   bool float_scales = false;  // one float32 scale (and min) a row, because group = columns
 };
