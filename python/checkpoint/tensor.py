@@ -70,11 +70,11 @@ class TorchaoTensor:
 
 @dataclass(frozen=True, kw_only=True)
 class Fp4Tensor:
-    """An NVFP4 matrix [rows, columns], of which 16 columns share a scale:
+    """An NVFP4 matrix [rows, columns], of which 16 columns share a scale.
 
         w[r, c] = (global_scale[r] * scale[r, c // 16]) * E2M1[code[r, c]]
 
-    each product rounded to float32.
+    Each product is rounded to float32.
 
     pairs: uint8 [rows, columns / 2], codes of E2M1 numbers, the even column in the low half: the
     `weight_packed` of compressed-tensors, the `weight` of ModelOpt. scale: float8_e4m3fn [rows,

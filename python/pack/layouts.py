@@ -227,10 +227,10 @@ def _scale_parts(traits: Traits, columns: int, group: int) -> list[_Part]:
 
 def _check_columns(layout: Layout, columns: int, group: int) -> None:
     """Raises UserError unless the layout can cut so many columns into its groups and blocks."""
-    if layout.has_groups:
-        return _check_group(columns, group)
     size = MIN_GROUP if layout.traits.scales is Scales.E4M3 else K_COLUMNS
-    if columns % size:
+    if layout.has_groups:
+        _check_group(columns, group)
+    elif columns % size:
         raise UserError(
             f"{layout.name} has blocks of {size} columns, which do not divide {columns}"
         )

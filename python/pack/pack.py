@@ -56,9 +56,9 @@ def pack(name: str, tensor: StoredTensor | QuantizedTensor) -> PackedWeight:
 
 
 def kept_shape(encoding: str, rows: int, columns: int) -> WeightShape:
-    """The shape of a matrix that is packed as a checkpoint stores it: a GGUF or plain type, or
-    NVFP4.
+    """The shape of a matrix that is packed as a checkpoint stores it.
 
+    `encoding` is a GGUF or plain type, or NVFP4.
     Raises UserError for a type that has no layout, or that cannot hold so many columns.
     """
     if encoding in _BLOCK_PACKERS:

@@ -98,8 +98,10 @@ def test_nvfp4_keeps_every_bit(rows: int, columns: int) -> None:
 
 
 def test_nvfp4_has_the_values_of_gguf_py() -> None:
-    """The judge of the levels, of E4M3 and of who lies where: the same codes in GGUF's blocks of 64
-    columns, which hold 4 scales, then the first 8 columns of each 16 in the low halves of 8 bytes.
+    """The judge of the levels, of E4M3 and of who lies where: the same codes in GGUF's blocks.
+
+    A block of 64 columns holds 4 scales, then the first 8 columns of each 16 in the low halves of 8
+    bytes.
     """
     tensor = random_fp4(5, 64, seed=1)
     scale = tensor.scale.view(torch.uint8).numpy() & 0x7F  # those of GGUF have no sign
@@ -118,7 +120,7 @@ def test_nvfp4_has_the_values_of_gguf_py() -> None:
 def test_nvfp4_refuses_scales_that_are_no_numbers() -> None:
     tensor = random_fp4(2, 32, seed=2)
     tensor.scale.view(torch.uint8)[1, 0] = 0xFF
-    with pytest.raises(UserError, match="^w: a scale is no number$"):
+    with pytest.raises(UserError, match=r"^w: a scale is no number$"):
         pack.pack("w", tensor)
 
 
