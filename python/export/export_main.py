@@ -141,8 +141,21 @@ def _tell_about(
     """What the user should know before the work begins."""
     if config.name != model:
         main.note(f"{checkpoint.path} is {config.name}, not {model}; it is exported as it is")
-    if (note := advice.of(recipe_)) is not None:
-        main.note(note)
+    integers = [name for name in checkpoint.names() if checkpoint.form(name) is not None]
+    if not integers:
+        if (note := advice.of(recipe_)) is not None:
+            main.note(note)
+    elif not recipe_.keeps_everything():
+        main.note(
+            f"{len(integers)} matrices are integers already and stay as they are; recipe"
+            f" {recipe_.name} is for the others"
+        )
+    elif (embedding := checkpoint.describe("embed_tokens.weight")).encoding in _PLAIN:
+        main.note(
+            f"the embedding stays {embedding.encoding}"
+            f" ({sizes.format_bytes(embedding.bytes)}); --recipe default stores it in INT8 and"
+            " leaves what is quantized as it is"
+        )
 
 
 def _print_dry_run(prepared: export.PreparedExport) -> None:

@@ -1,0 +1,66 @@
+"""Matrices of FP8 numbers (E4M3), as compressed-tensors, ModelOpt and transformers write them.
+
+What must stay true: types and shapes of all parts are checked when a source is made.
+"""
+
+from collections.abc import Mapping
+
+import torch
+
+from python.checkpoint.safetensors_reader import SafetensorsFolder
+from python.checkpoint.tensor import Float8Tensor, TensorInfo
+from python.checkpoint.weight_source import WeightSource
+
+_SCALES = ("F32", "BF16", "F16")
+_ONE = ((), (1,), (1, 1))
+DEFAULT_BLOCK = (128, 128)
+
+
+class Float8Source(WeightSource):
+    """weight: F8_E4M3 [rows, columns]; scale: one number, one a row, or one a block of the matrix."""
+
+    def __init__(
+        self,
+        files: SafetensorsFolder,
+        name: str,
+        parts: Mapping[str, str],
+        block: tuple[int, int] | None,
+    ) -> None:
+        """block: rows and columns that share a scale, where the configuration says so."""
+        super().__init__(files, name, parts)
+        shape = self.entry("weight").shape
+        if len(shape) != 2 or 0 in shape:
+            raise self.error(f"has a weight of {list(shape)}, which is no matrix")
+        self.rows, self.columns = shape
+        self.need("weight", ("F8_E4M3",), shape)
+        if "scale" not in self.parts:
+            raise self.error("has no scale")
+        self._block = self._find_block(block)
+        height, width = self._block
+        self._scales = (-(-self.rows // height), -(-self.columns // width))
+        found = self.entry("scale").shape
+        flat = found if found in _ONE or found == (self.rows,) else self._scales
+        self.need("scale", _SCALES, flat)
+
+    def _find_block(self, block: tuple[int, int] | None) -> tuple[int, int]:
+        found = self.entry("scale").shape
+        if found in _ONE:
+            return self.rows, self.columns
+        if found in ((self.rows,), (self.rows, 1)) and block is None:
+            return 1, self.columns
+        height, width = block or DEFAULT_BLOCK
+        return min(height, self.rows), min(width, self.columns)
+
+    def describe(self, name: str) -> TensorInfo:
+        shape = (self.rows, self.columns)
+        return TensorInfo(name=name, encoding="F8_E4M3", shape=shape, bytes=self.bytes)
+
+    def read(self) -> Float8Tensor:
+        scale = self.tensor("scale").to(torch.float32).reshape(self._scales)
+        values = self.tensor("weight")
+        # E4M3 has no infinity; its two NaNs are all ones.
+        if bool((values.view(torch.uint8) & 0x7F).max() == 0x7F):
+            raise self.error("has a weight that is no number")
+        if not bool(torch.isfinite(scale).all()):
+            raise self.error("has a scale that is not finite")
+        return Float8Tensor(values=values, scale=scale, block=self._block)
