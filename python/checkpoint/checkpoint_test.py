@@ -152,7 +152,7 @@ def _renamed(tensors: dict[str, torch.Tensor], old: str, new: str) -> None:
         (lambda t: t.pop(f"model.{_UP}"), f"lacks 1 weights of gemma4: {_UP}"),
         (lambda t: t.update({"model.x": torch.zeros(1)}), "model.x: unknown tensor"),
         (lambda t: _renamed(t, f"model.{_UP}", f"model.layers.7.{_UP[9:]}"), "layer 7 does not"),
-        (lambda t: _renamed(t, f"model.{_UP}", _UP), f"{_UP}: unknown tensor"),
+        (lambda t: _renamed(t, f"model.{_UP}", f"x.{_UP}"), f"x.{_UP}: unknown tensor"),
         (
             lambda t: t.update({f"model.language_model.{_UP}": torch.zeros(1)}),
             "which are the same weight",

@@ -23,7 +23,7 @@ from python.checkpoint.testing.compressed_folders import (
 )
 from python.model.named_configs import tiny_gemma3, tiny_gemma4
 from python.model.testing.hf_reference import hf_model
-from python.pack import pack_scaled
+from python.pack import pack, pack_scaled
 from python.pack.testing.unpack import unpack
 from python.quant.dequantize import dequantize
 
@@ -119,6 +119,24 @@ def _check_loss(checkpoint: Checkpoint, bound: float, *, allow_lossy: bool) -> N
     print(f"{info.encoding} as {shape.layout.name}: loss {loss:.2e}, {share}")
     assert not exact and 0 < loss < bound
     assert packed.loss == pytest.approx(loss, rel=1e-4)
+
+
+@pytest.mark.parametrize("scheme", ["NVFP4A16", "NVFP4"])
+def test_nvfp4(tmp_path: Path, scheme: str) -> None:
+    """compressed-tensors divides by a scale of the whole matrix, the layout multiplies by its inverse.
+
+    So a value may be off by one rounding of float32, 2^-24 of it, and nothing more; in bfloat16 it
+    is the library's.
+    """
+    model = hf_model(tiny_gemma4(num_layers=2), seed=0, dtype=torch.bfloat16)
+    write_folder(tmp_path, model, {"g": preset(scheme)})
+    with open_checkpoint(tmp_path) as checkpoint:
+        for stored, theirs in dequantized(tmp_path, torch.bfloat16):
+            weight = stored.removeprefix("model.")
+            tensor = checkpoint.read(weight)
+            values = dequantize(weight, tensor)
+            assert torch.equal(values.to(torch.bfloat16), theirs.to(torch.bfloat16)), weight
+            assert np.array_equal(unpack(pack.pack(weight, tensor)), values.numpy())
 
 
 def test_gemma3(tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ def test_a_convention_that_cannot_be_told_is_refused(tmp_path: Path) -> None:
     tensors = _quantized(symmetric=True)
     _all_with(tensors, scale=2.0, zero=8.0)  # 8 steps, or 8 in the weight's own units
     folder = _save(tmp_path, tensors, prefix="model.")
-    with pytest.raises(FormatError, match="whose convention cannot be told: torchao's .* says"):
+    with pytest.raises(FormatError, match=r"whose convention cannot be told: torchao's .* says"):
         open_checkpoint(folder)
     config = json.loads((folder / "config.json").read_text())
     config["quantization_config"] = {"quant_method": "torchao"}
@@ -151,6 +151,9 @@ def test_damaged_zero_points_are_refused(tmp_path: Path) -> None:
     tensors["lm_head.weight"] = _with_parts(
         largest, largest.scale, torch.full_like(largest.zero_point, 1000.0)
     )
-    with open_checkpoint(_save(tmp_path, tensors)) as checkpoint:
-        with pytest.raises(FormatError, match="a zero point that is not within -16 and 31"):
-            checkpoint.read("lm_head.weight")
+    sentence = "a zero point that is not within -16 and 31"
+    with (
+        open_checkpoint(_save(tmp_path, tensors)) as checkpoint,
+        pytest.raises(FormatError, match=sentence),
+    ):
+        checkpoint.read("lm_head.weight")

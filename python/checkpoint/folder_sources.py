@@ -14,7 +14,7 @@ from typing import Any
 from python.artifact.strict_json import Fields
 from python.checkpoint.compressed_tensors_config import CompressedTensorsConfig, WeightScheme
 from python.checkpoint.executorch_source import ExecutorchInt4Source, with_conventions
-from python.checkpoint.float_sources import DEFAULT_BLOCK, Float8Source
+from python.checkpoint.float_sources import DEFAULT_BLOCK, Float8Source, Nvfp4Source
 from python.checkpoint.integer_sources import AwqIntegers, CompressedIntegers, GptqIntegers
 from python.checkpoint.module_patterns import Module
 from python.checkpoint.safetensors_reader import SafetensorsFolder
@@ -121,7 +121,10 @@ class _SourceMaker:
         if "qweight" in kinds:
             return self._columns(name, parts)
         if "packed" in kinds:
-            return self._integers(name, parts)
+            if self._type(parts["packed"]) != "U8":
+                return self._integers(name, parts)
+            renamed = _renamed(parts, {"packed": "pairs"})
+            return Nvfp4Source(self._files, name, self._nvfp4_parts(name, renamed))
         if "weight" not in kinds:
             shown = ", ".join(sorted(parts.values())[:3])
             raise FormatError(self._files.folder, f"holds {shown:.180}, but no {name!r:.90}")
@@ -147,6 +150,8 @@ class _SourceMaker:
             return self._integers(name, parts)
         if kind == "F8_E4M3":
             return self._float8(name, parts)
+        if kind == "U8" and "factor" in parts:
+            return Nvfp4Source(self._files, name, _renamed(parts, {"weight": "pairs"}))
         if kind in _PLAIN and "scale" in parts:
             raise FormatError(
                 self._files.folder,
@@ -184,6 +189,16 @@ class _SourceMaker:
             self._files, name, parts,
             bits=scheme.bits, group=scheme.group, symmetric=scheme.symmetric,
         )  # fmt: skip
+
+    def _nvfp4_parts(self, name: str, parts: Parts) -> Parts:
+        scheme = self._scheme(name)
+        if not scheme.is_float or scheme.bits != 4 or scheme.group != 16 or not scheme.symmetric:
+            raise FormatError(
+                self._files.folder,
+                f"{name!r:.90} is packed in bytes, but not as NVFP4 (4 bits, groups of 16): no"
+                " other such form is read",
+            )
+        return parts
 
     def _columns(self, name: str, parts: Parts) -> WeightSource:
         """GPTQ's and AWQ's own formats."""

@@ -75,15 +75,25 @@ def _float8() -> Tensors:
     }
 
 
+def _nvfp4() -> Tensors:
+    return {
+        "weight_packed": torch.zeros(ROWS, COLUMNS // 2, dtype=torch.uint8),
+        "weight_scale": torch.ones(ROWS, COLUMNS // 16).to(torch.float8_e4m3fn),
+        "weight_global_scale": torch.ones(1),
+    }
+
+
 GPTQ = {"quant_method": "gptq", "bits": 4, "group_size": GROUP, "sym": True, "desc_act": False}
 AWQ = {"quant_method": "awq", "bits": 4, "group_size": GROUP, "zero_point": True, "version": "gemm"}
 FLOAT8 = _compressed(num_bits=8, type="float", strategy="channel", group_size=None)
+NVFP4 = _compressed(type="float", strategy="tensor_group", group_size=16)
 FORMS: dict[str, tuple[Callable[[], Tensors], dict[str, Any]]] = {
     "packed": (_packed, _compressed()),
     "asymmetric": (_asymmetric, _compressed(symmetric=False)),
     "gptq": (_gptq, GPTQ),
     "awq": (_awq, AWQ),
     "float8": (_float8, FLOAT8),
+    "nvfp4": (_nvfp4, NVFP4),
 }
 
 
@@ -162,6 +172,13 @@ PARTS: list[tuple[str, Callable[[Tensors], Any], str]] = [
     ("float8", _with("weight_scale", torch.ones(ROWS, 1).to(torch.float8_e4m3fn)), "of F8_E4M3"),
     ("float8", _with("weight", torch.ones(ROWS).to(torch.float8_e4m3fn)), "which is no matrix"),
     ("float8", _with("weight", torch.ones(ROWS, COLUMNS)), "never carried out"),
+    ("nvfp4", _without("weight_global_scale"), "has no scale for the whole matrix"),
+    ("nvfp4", _without("weight_scale"), "has no scale"),
+    ("nvfp4", _with("weight_scale", torch.ones(ROWS, 16)), "scale of F32"),
+    ("nvfp4", _with("weight_scale", torch.ones(ROWS, 15).to(torch.float8_e4m3fn)), "512, 15"),
+    ("nvfp4", _with("weight_global_scale", torch.ones(2)), r"global_scale of \[2\]"),
+    ("nvfp4", _with("weight_packed", torch.zeros(ROWS, 126).byte()), "252 columns, no multiple"),
+    ("nvfp4", _with("weight_packed", torch.zeros(ROWS, 120).byte()), r"scale of \[512, 16\]"),
 ]  # fmt: skip
 
 
@@ -182,6 +199,13 @@ VALUES: list[tuple[str, Callable[[Tensors], Any], str]] = [
     ("packed", _with("weight_g_idx", _words(COLUMNS)), r"reordered by activations \(g_idx\)"),
     ("gptq", _with("g_idx", _words(COLUMNS)), r"reordered by activations \(g_idx\)"),
     ("gptq", _with("qzeros", _words(8, 64)), "has zero points, though the configuration calls"),
+    ("nvfp4", _with("weight_global_scale", torch.zeros(1)), "scale of 0.0 for the whole matrix"),
+    ("nvfp4", _with("weight_global_scale", torch.full((1,), torch.nan)), "scale of nan for the"),
+    (
+        "nvfp4",
+        _with("weight_scale", torch.full((ROWS, 16), torch.nan).to(torch.float8_e4m3fn)),
+        "scale that is no number",
+    ),
     ("awq", _with("scales", torch.full((8, ROWS), torch.inf)), "scale that is not finite"),
     ("float8", _with("weight_scale", torch.full((ROWS, 1), torch.inf)), "scale that is not finite"),
     (
@@ -224,8 +248,8 @@ CONFIGS: list[tuple[str, Any, str]] = [
     ("packed", _changed(_compressed(), config_groups={"a": 1}), "'a' of config_groups must be an"),
     (
         "packed",
-        _changed(_compressed(), config_groups={str(i): {} for i in range(10_000)}),
-        "has 10000 groups, at most 256",
+        _changed(_compressed(), config_groups={str(i): {} for i in range(1000)}),
+        "has 1000 groups, at most 256",
     ),
     ("packed", _compressed(num_bits="4"), "'num_bits' .* must be an integer, it is a string"),
     ("packed", _compressed(num_bits=True), "'num_bits' .* must be an integer, it is a boolean"),
@@ -264,6 +288,8 @@ CONFIGS: list[tuple[str, Any, str]] = [
     ("awq", _changed(AWQ, version="gemv"), "'version' .* is 'gemv'; only 'gemm' is read"),
     ("awq", _changed(AWQ, bits=8), "has 8 bits, which AWQ does not write"),
     ("float8", _compressed(), "says otherwise, but .* is stored as F8_E4M3"),
+    ("nvfp4", _compressed(type="float"), "but not as NVFP4"),
+    ("nvfp4", _compressed(), "but not as NVFP4"),
     ("float8", {"quant_method": "bitsandbytes"}, "is quantized with 'bitsandbytes', which is not"),
 ]  # fmt: skip
 

@@ -25,7 +25,7 @@ from python.console.progress import Progress, define_progress_flag, progress_mod
 from python.export import dry_run, export
 from python.model.gemma_config import GemmaConfig
 from python.quant import advice
-from python.quant.recipe import QuantRecipe, recipe
+from python.quant.recipe import QuantRecipe, recipe_for
 
 _DEFAULT_MAX_SEQ_LEN = 4096
 _PLAIN = ("F32", "F16", "BF16")
@@ -126,6 +126,8 @@ def export_as_flags_say(model: str) -> None:
             progress=stages.begin,
             note=main.note,
         )
+    if (found := prepared.table.lattice.sentence(recipe_.name)) is not None:
+        main.note(found)
     seconds = time.monotonic() - started
     if FLAGS.timings is not None:
         stages.write(FLAGS.timings, seconds)
@@ -141,21 +143,28 @@ def _tell_about(
     """What the user should know before the work begins."""
     if config.name != model:
         main.note(f"{checkpoint.path} is {config.name}, not {model}; it is exported as it is")
+    for note in (*checkpoint.generation.notes, _about_integers(checkpoint, recipe_)):
+        if note is not None:
+            main.note(note)
+
+
+def _about_integers(checkpoint: Checkpoint, recipe_: QuantRecipe) -> str | None:
+    """What a recipe does, or does not do, to a checkpoint that is quantized already."""
     integers = [name for name in checkpoint.names() if checkpoint.form(name) is not None]
     if not integers:
-        if (note := advice.of(recipe_)) is not None:
-            main.note(note)
-    elif not recipe_.keeps_everything():
-        main.note(
+        return advice.of(recipe_)
+    if not recipe_.keeps_everything():
+        return (
             f"{len(integers)} matrices are integers already and stay as they are; recipe"
             f" {recipe_.name} is for the others"
         )
-    elif (embedding := checkpoint.describe("embed_tokens.weight")).encoding in _PLAIN:
-        main.note(
-            f"the embedding stays {embedding.encoding}"
-            f" ({sizes.format_bytes(embedding.bytes)}); --recipe default stores it in INT8 and"
-            " leaves what is quantized as it is"
-        )
+    embedding = checkpoint.describe("embed_tokens.weight")
+    if embedding.encoding not in _PLAIN:
+        return None
+    return (
+        f"the embedding stays {embedding.encoding} ({sizes.format_bytes(embedding.bytes)});"
+        " --recipe default stores it in INT8 and leaves what is quantized as it is"
+    )
 
 
 def _print_dry_run(prepared: export.PreparedExport) -> None:
@@ -198,7 +207,7 @@ def chosen_recipe(checkpoint: Checkpoint, config: GemmaConfig, text: str | None)
     if text is None:
         stored = {checkpoint.describe(name).encoding for name in checkpoint.names()}
         text = "default" if stored <= set(_PLAIN) else "none"
-    chosen = recipe(text, config.num_layers, main.user_path("."))
+    chosen = recipe_for(text, config, main.user_path("."))
     if chosen.needs_calibration():
         raise UsageError(
             f"recipe {chosen.name} needs a calibration text; quantize the checkpoint first "

@@ -19,6 +19,7 @@ from python.pack import pack, pack_scaled
 from python.pack.layouts import Layout, PackedWeight, WeightShape, integer_layout
 from python.plan import plan as p
 from python.quant import quantize
+from python.quant.lattice_share import LatticeShare
 from python.quant.recipe import QuantRecipe
 
 _TORCHAO_BITS = {"Int4Tensor": 4, "IntxUnpackedToInt8Tensor": 8}
@@ -39,6 +40,7 @@ class WeightTable:
         """allow_lossy: a kept weight may be rounded where no layout holds what is stored."""
         self._checkpoint = checkpoint
         self._recipe = recipe
+        self.lattice = LatticeShare()  # of the weights that `make` gave
         self._allow_lossy = allow_lossy
         self.losses: dict[str, float] = {}  # of every weight made that packing rounded
         kinds = {kind: getattr(config, kind) for kind in sorted(set(config.layer_kinds))}
@@ -72,7 +74,8 @@ class WeightTable:
         """Whether no rule of the recipe quantizes the weight."""
         if name in self._computed or self._recipe.config_for(name) is None:
             return True
-        return self._checkpoint.form(name) is not None
+        info = self._checkpoint.describe(name)
+        return self._checkpoint.form(name) is not None or info.encoding == "NVFP4"
 
     def is_exact(self, name: str) -> bool:
         """Whether a kept weight has the values that are stored, to the last bit."""
@@ -114,6 +117,7 @@ class WeightTable:
             stored = self._checkpoint.read(name)
             prepared = quantize.prepare(name, stored, self._recipe)
             del stored
+            self.lattice.add(prepared)
             packed = (
                 pack_scaled.pack_scaled(name, prepared, shape)
                 if isinstance(prepared, IntegerTensor | Float8Tensor)
@@ -161,7 +165,7 @@ class WeightTable:
         quantization = self._recipe.config_for(name)
         try:
             stored = self._stored_shape(info)
-            if quantization is None or self._checkpoint.form(name) is not None:
+            if quantization is None or self.is_kept(name):
                 return stored or self._kept_shape(name)[0]
             wanted = quantization.shape_of(name, *info.shape)
             if stored is not None:

@@ -8,6 +8,7 @@ from python.checkpoint.tensor import (
     BlockTensor,
     DenseTensor,
     Float8Tensor,
+    Fp4Tensor,
     IntegerTensor,
     StoredTensor,
 )
@@ -19,7 +20,7 @@ def dequantize(name: str, tensor: StoredTensor | QuantizedTensor) -> torch.Tenso
         return tensor.values
     if isinstance(tensor, BlockTensor):
         return torch.from_numpy(gguf_blocks.dequantize(tensor))
-    if isinstance(tensor, QuantizedTensor):
+    if isinstance(tensor, QuantizedTensor | Fp4Tensor):
         return tensor.dequantize()
     if isinstance(tensor, IntegerTensor | Float8Tensor):
         return scaled_values.dequantize(tensor)
