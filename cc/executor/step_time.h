@@ -1,4 +1,4 @@
-// What one kind of step takes.
+// Measured time of one kind of step, summed over the layers.
 #ifndef CC_EXECUTOR_STEP_TIME_H_
 #define CC_EXECUTOR_STEP_TIME_H_
 

@@ -38,8 +38,8 @@ struct RmsNorm {
   float* out = nullptr;  // [tokens, columns]
 };
 
-// out = in * transpose(weight). Weights enter with the exact value that they store; sums are
-// float32.
+// out = in * transpose(weight). Weights enter
+// with the exact value that they store; sums are float32.
 struct Linear {
   WeightView weight;          // [rows, columns]
   const float* in = nullptr;  // [tokens, columns]
@@ -47,8 +47,8 @@ struct Linear {
   float* out = nullptr;  // [tokens, rows]; does not overlap `in`
 };
 
-// Keys and values of one layer: each [kv_heads, capacity, head_dim]; position p lies in slot p mod
-// capacity.
+// Keys and values of one layer: each [kv_heads, capacity, head_dim];
+// position p lies in slot p mod capacity.
 struct KvCache {
   void* keys = nullptr;
   void* values = nullptr;

@@ -20,8 +20,9 @@ from python.model.weight_names import expected_weights
 
 @dataclass(frozen=True, kw_only=True)
 class HuggingFaceTokenizer:
-    """tokenizer.json of a checkpoint folder, unread, and tokenizer_config.json (empty where there
-    is none). `chat_template` is the text of the template, None where the folder has none.
+    """tokenizer.json of a checkpoint folder, unread, and tokenizer_config.json (empty: there is none).
+
+    `chat_template` is the text of the template, None where the folder has none.
     """
 
     path: Path

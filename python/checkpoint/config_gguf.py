@@ -41,10 +41,10 @@ def config_from_gguf(
 ) -> GemmaConfig:
     """The configuration of a GGUF file.
 
-    metadata: key -> int, float, bool, str or list of them; tensor_names: the names of all its
-    tensors, which tell whether the head is tied and whether values have a projection of their own.
-    `name` as in `config_from_hf`. Raises ConfigError for a missing, contradictory or unsupported
-    key.
+    metadata: key -> int, float, bool, str or list of them; tensor_names:
+    the names of all its tensors, which tell whether the head is tied and whether
+    values have a projection of their own. `name` as in `config_from_hf`.
+    Raises ConfigError for a missing, contradictory or unsupported key.
     """
     keys = _Keys(metadata)
     kinds = _layer_kinds(keys)

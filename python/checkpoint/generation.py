@@ -1,7 +1,7 @@
 """How a checkpoint wants to be sampled: its stop ids and its sampling parameters.
 
-Invariant: the stop ids come from the checkpoint alone; nothing here invents an id that it does not
-name.
+Invariant: the stop ids come from the checkpoint alone;
+nothing here invents an id that it does not name.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,8 +21,9 @@ _STOP_TOKENS = {"gemma3": ("<end_of_turn>",), "gemma4": ("<eos>", "<turn|>", "<|
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationConfig:
-    """Stop ids in ascending order, and sampling parameters (temperature 0: argmax, top_k 0 and
-    top_p 1: off).
+    """Stop ids in ascending order, and sampling parameters.
+
+    temperature 0 is the argmax; top_k 0 and top_p 1 switch those filters off.
     """
 
     stop_ids: tuple[int, ...]
@@ -35,9 +36,7 @@ class GenerationConfig:
 def from_hugging_face(
     generation: Mapping[str, Any] | None, config: Mapping[str, Any], where: Path
 ) -> GenerationConfig:
-    """From generation_config.json (None: the folder has none, then config.json's eos_token_id is
-    all there is).
-    """
+    """From generation_config.json, or from config.json's eos_token_id where that is None."""
     if generation is None:
         text = config.get("text_config")
         ids = config.get(
@@ -64,9 +63,7 @@ def from_hugging_face(
 def from_gguf(
     architecture: str, metadata: Mapping[str, Any], tokens: Sequence[str], where: Path
 ) -> GenerationConfig:
-    """From the tokenizer.ggml.* keys: eos and eot ids, and the ids of the turn's end by their
-    texts.
-    """
+    """From the tokenizer.ggml.* keys: ids of eos and eot, and of the turn's end by their texts."""
     ids: set[int] = set()
     for key in ("eos_token_id", "eot_token_id"):
         value = metadata.get(f"tokenizer.ggml.{key}")

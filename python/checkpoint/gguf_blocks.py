@@ -1,5 +1,4 @@
-"""The numbers inside GGML's quantized blocks: the reference that packing and kernels are tested
-against.
+"""The numbers inside GGML's quantized blocks: the reference for packing and kernels.
 
 Every type says w = scale * q + offset with one scale (and offset) for a run of columns. `decode`
 gives these three in float32, computed in gguf-py's order, so that `dequantize` equals gguf-py to
@@ -26,8 +25,7 @@ IQ4_LEVELS = np.array(
 
 @dataclass(frozen=True, kw_only=True)
 class DecodedBlocks:
-    """w[n, c] = scale[n, c // run] * q[n, c] + offset[n, c // run], run = columns / number of
-    scales.
+    """w[n, c] = scale[n, c // run] * q[n, c] + offset[n, c // run]; run = columns / scales a row.
 
     q: int8 [n, columns]; scale: float32 [n, scales]; offset: the same shape, or None for zero.
     """
@@ -70,9 +68,7 @@ def half(blocks: np.ndarray, start: int) -> np.ndarray:
 
 
 def nibbles(packed: np.ndarray) -> np.ndarray:
-    """uint8 [n, runs, bytes] -> uint8 [n, runs * bytes * 2]: in each run the low halves, then the
-    high halves.
-    """
+    """uint8 [n, runs, bytes] -> uint8 [n, runs * bytes * 2]: a run's low halves, then its high ones."""
     n, runs, size = packed.shape
     out = np.empty((n, runs, 2, size), dtype=np.uint8)
     np.bitwise_and(packed, 0x0F, out=out[:, :, 0])
@@ -81,17 +77,14 @@ def nibbles(packed: np.ndarray) -> np.ndarray:
 
 
 def bits(packed: np.ndarray, width: int) -> np.ndarray:
-    """uint8 [n, runs, bytes] -> uint8 [n, runs, 8 / width, bytes]: each byte's fields, lowest
-    first.
-    """
+    """uint8 [n, runs, bytes] -> uint8 [n, runs, 8 / width, bytes]: fields of a byte, lowest first."""
     shifts = np.arange(0, 8, width, dtype=np.uint8)[:, None]
     fields: np.ndarray = (packed[:, :, None, :] >> shifts) & np.uint8((1 << width) - 1)
     return fields
 
 
 def k_scales(packed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The 8 scales and 8 minimums, 6 bits each, of Q4_K and Q5_K: uint8 [n, 12] -> two of uint8 [n,
-    8].
+    """The 6-bit scales and minimums of Q4_K and Q5_K: uint8 [n, 12] -> two of uint8 [n, 8].
 
     Bytes 0-3 and 4-7 hold the first four scales and minimums in 6 bits; their upper 2 bits and the
     halves of bytes 8-11 make the last four.

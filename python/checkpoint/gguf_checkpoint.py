@@ -32,9 +32,7 @@ _DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 
 class GgufCheckpoint(Checkpoint):
-    """Raises FormatError for a file that is damaged, of another architecture, or has tensors we do
-    not know.
-    """
+    """Raises FormatError for a damaged file, another architecture, or a tensor we do not know."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -39,8 +39,9 @@ class GgufTensor:
 
 
 class GgufFile:
-    """An open GGUF file. Raises FormatError, in one sentence, for everything that is not as it must
-    be.
+    """An open GGUF file.
+
+    Raises FormatError, in one sentence, for everything that is not as it must be.
     """
 
     def __init__(self, path: Path) -> None:
@@ -126,9 +127,7 @@ def _read_tensors(
 def _place(
     cursor: Cursor, tensors: dict[str, GgufTensor], data_start: int, file_size: int
 ) -> dict[str, GgufTensor]:
-    """Turns offsets within the data into offsets within the file, and checks that the file holds
-    them all.
-    """
+    """Makes offsets within the data offsets within the file, which must hold all tensors."""
     placed = {}
     for tensor in tensors.values():
         offset = data_start + tensor.offset

@@ -1,5 +1,4 @@
-"""A Hugging Face folder as a `Checkpoint`: config.json, safetensors, tokenizer.json,
-generation_config.json.
+"""A Hugging Face folder as a `Checkpoint`: its config, safetensors, tokenizer, generation config.
 
 A folder that python/quant wrote is one too: some of its weights are torchao tensors, whose parts
 and attributes stand in the safetensors files as torchao's own flatten_tensor_state_dict names them.

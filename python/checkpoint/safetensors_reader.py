@@ -169,9 +169,7 @@ def _check_coverage(
 
 
 class SafetensorsFolder:
-    """The safetensors files of a checkpoint folder as one: a single model.safetensors, or shards
-    with their index.
-    """
+    """The safetensors files of a folder as one: model.safetensors, or shards and their index."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -1,11 +1,9 @@
-"""What a checkpoint stores: descriptions of tensors, and their values in the form that the file
-has.
+"""What a checkpoint stores: descriptions of tensors, and their values in the form that the file has.
 
 A value is one of three kinds; python/quant knows what to do with each:
 - `DenseTensor`: plain numbers, a torch tensor.
 - `BlockTensor`: GGUF's quantized blocks, byte for byte.
-- `TorchaoTensor`: the parts of a torchao tensor subclass, as a quantized safetensors folder has
-them.
+- `TorchaoTensor`: the parts of a torchao tensor subclass, as a quantized safetensors folder has them.
 """
 
 from collections.abc import Mapping
@@ -61,9 +59,7 @@ class BlockTensor:
 
 @dataclass(frozen=True, kw_only=True)
 class TorchaoTensor:
-    """A torchao subclass taken apart: its class, its tensors (`qdata`, `scale`, ...) and its other
-    attributes.
-    """
+    """A torchao subclass taken apart: class, tensors (`qdata`, `scale`, ...) and other attributes."""
 
     class_name: str
     parts: Mapping[str, torch.Tensor]

@@ -1,5 +1,4 @@
-"""How torchao writes its tensor subclasses into safetensors: names of parts and the metadata of a
-tensor.
+"""How torchao writes its tensor subclasses into safetensors: names of parts, and metadata.
 
 The same as torchao.prototype.safetensors' flatten_tensor_state_dict gives (a test compares them),
 but without tensors: a header must be known before the first weight is quantized.

@@ -82,6 +82,13 @@ def define_flags(model: str, *, kv_cache_dtype: str) -> None:
         " CPU, which computes in float32 in any case. Unless given: pairs where kv_cache_dtype is"
         " float32.",
     )
+    flags.DEFINE_bool(
+        "allow_lossy",
+        False,
+        "Round weights that no layout holds exactly as they are stored; the summary says what that"
+        " cost, weight by weight with --losses.",
+    )
+    define_path("losses", None, "A JSON file to write: the relative error of each rounded weight.")
     flags.DEFINE_bool("overwrite", False, "Replace the artifact at --output, if there is one.")
     flags.DEFINE_bool(
         "dry_run",
@@ -103,8 +110,9 @@ def export_as_flags_say(model: str) -> None:
         raise UsageError("--output must be given (or --dry_run, which writes nothing)")
     if FLAGS.format == "json" and not FLAGS.dry_run:
         raise UsageError("--format json is for --dry_run (pass --dry_run, or drop --format)")
-    if FLAGS.timings is not None:
-        atomic_write.require_folder(FLAGS.timings)
+    for report in (FLAGS.timings, FLAGS.losses):
+        if report is not None:
+            atomic_write.require_folder(report)
     stages = _Stages(progress_mode())
     with open_checkpoint(FLAGS.checkpoint) as checkpoint:
         config = export.read_config(checkpoint)
@@ -129,6 +137,9 @@ def export_as_flags_say(model: str) -> None:
     seconds = time.monotonic() - started
     if FLAGS.timings is not None:
         stages.write(FLAGS.timings, seconds)
+    if FLAGS.losses is not None:
+        data = json.dumps(prepared.table.losses, indent=2).encode() + b"\n"
+        atomic_write.write_file(FLAGS.losses, data, overwrite=True)
     print(f"{FLAGS.output}: exported in {sizes.format_duration(seconds)}\n{summary(prepared)}")
 
 
@@ -210,6 +221,7 @@ def _options(config: GemmaConfig) -> export.Options:
         max_prefill_chunk=chunk,
         kv_cache_dtype=FLAGS.kv_cache_dtype,
         activation_precision=FLAGS.activation_precision,
+        allow_lossy=FLAGS.allow_lossy,
     )
     options.limits(config)
     return options
@@ -227,4 +239,20 @@ def summary(prepared: export.PreparedExport) -> str:
         ("file", size(total.file)),
         ("session", f"{size(total.session)} for {limits.max_context} positions"),
         ("call", f"{size(total.activations)} of activations for {limits.max_tokens} tokens"),
+        *_rounding(prepared),
     ])  # fmt: skip
+
+
+def _rounding(prepared: export.PreparedExport) -> list[tuple[str, str]]:
+    """A line for each stored type that no layout holds: relative errors, root mean square."""
+    of_type: dict[tuple[str, str], dict[str, float]] = {}
+    for name, loss in prepared.table.losses.items():
+        pair = (prepared.table.encoding(name), prepared.shapes[name].layout.name)
+        of_type.setdefault(pair, {})[name] = loss
+    lines = []
+    for (encoding, layout), losses in of_type.items():
+        worst = max(losses, key=lambda name: losses[name])
+        spread = f"{min(losses.values()):.1e} to {losses[worst]:.1e}"
+        what = f"{len(losses)} of {encoding} to {layout}, relative error {spread} ({worst})"
+        lines.append(("rounded", what))
+    return lines

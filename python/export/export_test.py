@@ -224,8 +224,9 @@ class _Watched(FakeCheckpoint):
 def test_no_more_than_twice_the_largest_weight_is_in_memory(
     tmp_path: Path, without_lowering: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As it is stored and as it is packed: here that is one tensor. The disk is slower than all
-    else, and begins when the second weight is read.
+    """As it is stored and as it is packed: here that is one tensor.
+
+    The disk is slower than all else, and begins when the second weight is read.
     """
     checkpoint, write = _Watched(_fake(tmp_path)), PtdWriter.write
 

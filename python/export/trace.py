@@ -24,9 +24,7 @@ _MODULES = {"prefill": methods.Prefill, "decode": methods.Decode, "score": metho
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What an artifact can hold: positions of a session, tokens of a call; and the types of
-    what it holds.
-    """
+    """What an artifact can hold: positions of a session, tokens of a call, types of numbers."""
 
     max_context: int
     max_tokens: int

@@ -137,7 +137,8 @@ def compile_decode(
 ) -> DecodeMethod:
     """The decode step by torch.compile, in one graph: what cannot be compiled is an error.
 
-    suppressed_ids: as in `GenerationOptions`, which do not change what is compiled. Compiling happens at the first call, which raises UserError where it fails.
+    suppressed_ids: those of the options with which it is called. Compiling happens at the first
+    call, which raises UserError where it fails.
     """
     compiled = torch.compile(
         Decode(model, suppressed_ids), fullgraph=True, dynamic=False, backend=backend

@@ -1,8 +1,8 @@
 """The weight layouts of docs/formats.md as data: which planes a blob has, and what each holds.
 
-Packing, unpacking and sizes all follow from `WeightShape.planes`; no other place knows an offset,
-and no other place knows which layout takes which quantized matrix (`integer_layout`). The twin of
-cc/kernels/weight_layout.h.
+Packing, unpacking and sizes all follow from `WeightShape.planes`;
+no other place knows an offset, and no other place knows which layout takes which
+quantized matrix (`integer_layout`). The twin of cc/kernels/weight_layout.h.
 """
 
 import enum

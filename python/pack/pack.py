@@ -65,6 +65,11 @@ def kept_shape(encoding: str, rows: int, columns: int) -> WeightShape:
     return shape
 
 
+def is_exact(encoding: str) -> bool:
+    """Whether `kept_shape` holds every value of this type to the last bit."""
+    return encoding not in _BLOCK_PACKERS or _BLOCK_PACKERS[encoding][2]
+
+
 def _pack_plain(tensor: DenseTensor) -> PackedWeight:
     values = tensor.values
     if values.dtype not in _PLAIN_LAYOUTS:
@@ -224,9 +229,7 @@ Planes = dict[str, np.ndarray]
 
 
 def _half_into(plane: np.ndarray, blocks: np.ndarray, start: int) -> None:
-    """Copies the float16 at byte `start` of each block; the plane is float32 where a row is a
-    single block.
-    """
+    """Copies the float16 at byte `start` of each block; float32 where a row is a single block."""
     plane[:] = np.ascontiguousarray(blocks[:, start : start + 2]).view("<f2").reshape(plane.shape)
 
 
@@ -271,8 +274,9 @@ def _fill_k_tail(blocks: np.ndarray, planes: Planes) -> None:
 
 
 def _regroup_nibbles(packed: np.ndarray) -> np.ndarray:
-    """uint8 [n, runs, 32], 64 columns a run with the first 32 low -> uint8 [n, runs * 32] with 32
-    columns in 16 bytes.
+    """uint8 [n, runs, 32], 64 columns a run, the first 32 low -> uint8 [n, runs * 32].
+
+    There, 32 columns lie in 16 bytes.
     """
     first, second = packed[:, :, :16], packed[:, :, 16:]
     out = np.empty((packed.shape[0], packed.shape[1], 2, 16), dtype=np.uint8)

@@ -1,6 +1,4 @@
-"""Tests of pack and unpack: GGUF blocks keep their values to the last bit, and the planes are those
-of docs/formats.md.
-"""
+"""Tests of pack and unpack: GGUF values to the last bit, and the planes of docs/formats.md."""
 
 import gguf
 import numpy as np
@@ -22,9 +20,7 @@ INEXACT = ("Q2_K", "IQ4_XS")
 
 
 def random_blocks(kind: GgmlType, rows: int, blocks: int, seed: int) -> BlockTensor:
-    """Any bytes, but float16 numbers of ordinary size: the sign and exponent bytes are drawn from
-    0x80 | 0x20..0x2f.
-    """
+    """Any bytes, but float16 numbers of ordinary size: sign and exponent are 0x80 | 0x20..0x2f."""
     random = np.random.default_rng(seed)
     data = random.integers(0, 256, (rows, blocks, kind.bytes), dtype=np.uint8)
     k_types = {"Q2_K": (80, 82), "Q3_K": (108,), "Q4_K": (0, 2), "Q5_K": (0, 2), "Q6_K": (208,)}
@@ -102,9 +98,7 @@ def test_planes_of_int5() -> None:
 
 
 def test_pair_plane_of_q6_k() -> None:
-    """q = 16 * (column // 8 % 4): byte j of each 8 bytes holds columns j, j + 8, j + 16, j + 24
-    from the lowest bits up.
-    """
+    """q = 16 * (column // 8 % 4): byte j of 8 holds columns j, j + 8, j + 16, j + 24, lowest first."""
     q = 16 * (np.arange(256) // 8 % 4)
     block = np.zeros((1, 210), dtype=np.uint8)
     for column, value in enumerate(q):

@@ -16,7 +16,6 @@ from python.plan.testing.border_plans import (
 )
 from python.plan.testing.fake_plan import fake_plan
 
-
 # What export alone refuses: cc/plan can run it.
 ONLY_EXPORT_REFUSES = (
     (

@@ -3,9 +3,9 @@
     ./bazelw run //python/quant:gemma4_31b -- --checkpoint HF_FOLDER --recipe sensitive --output DIR
     ./bazelw run //python/export:gemma4_31b -- --checkpoint DIR --max_seq_len 8k --output ARTIFACT
 
-The output is a Hugging Face folder with torchao tensors; //python/export reads it. --dry_run shows
-what would happen to every weight and what it would take. An interrupted run continues with
---resume.
+The output is a Hugging Face folder with torchao tensors; //python/export reads it.
+--dry_run shows what would happen to every weight and what it would take.
+An interrupted run continues with --resume.
 """
 
 from absl import flags

@@ -68,8 +68,8 @@ def quantize_weight(
 ) -> QuantizedTensor:
     """Quantizes a matrix [rows, columns] of float32, float16 or bfloat16 on the CPU or on CUDA.
 
-    Raises UserError, naming the weight, for another shape or type, or for a number that is not
-    finite.
+    Raises UserError, naming the weight, for another shape or type,
+    or for a number that is not finite.
     """
     group = check_matrix(name, weight, config)
     if config.calibrated:

@@ -1,14 +1,16 @@
 """Recipes: which weight is quantized how, as data.
 
-A recipe is a list of rules; the first whose expression matches the whole canonical name, and whose
-layers hold the weight's layer, decides. Every weight must match a rule. Norms and layer scalars are
-never quantized, whatever a rule says. The named recipes are built for a model's number of layers; a
-user's own comes from a JSON file:
+A recipe is a list of rules. The first rule decides whose expression matches the whole canonical
+name and whose layers hold the weight's layer. Every weight must match a rule.
+Norms and layer scalars are never quantized, whatever a rule says.
+The named recipes are built for a model's number of layers; a user's own comes from a JSON file:
 
     {"rules": [
-      {"pattern": "embed_tokens\\.weight", "config": {"bits": 8, "group": "row", "symmetric": true,
-      "method": "min_max"}}, {"pattern": ".*(v|down)_proj\\.weight", "layers": ["0-14", 59],
-      "config": {"bits": 8, "group": 32, ...}}, {"pattern": ".*", "config": null}
+      {"pattern": "embed_tokens\\.weight",
+       "config": {"bits": 8, "group": "row", "symmetric": true, "method": "min_max"}},
+      {"pattern": ".*(v|down)_proj\\.weight", "layers": ["0-14", 59],
+       "config": {"bits": 8, "group": 32, "symmetric": true, "method": "min_max"}},
+      {"pattern": ".*", "config": null}
     ]}
 
 `"config": null` keeps the weight as it is stored; `"group": "row"` is one scale a row.
@@ -53,9 +55,9 @@ def is_quantizable(name: str) -> bool:
 class QuantConfig:
     """How a matrix is quantized. `group`: columns that share a scale, or None for one scale a row.
 
-    `method`: min_max; hqq_scale (symmetric, the scale optimised); hqq (scale and zero optimised);
-    least_squares (clip ratios by the size of the inputs); gptq. The last two need a calibration
-    text.
+    `method`: min_max; hqq_scale (symmetric, the scale optimised);
+    hqq (scale and zero optimised); least_squares (clip ratios by the size of the inputs);
+    gptq. The last two need a calibration text.
     """
 
     bits: int
@@ -116,8 +118,9 @@ class QuantConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class QuantRule:
-    """`pattern` must match the whole name; `layers` None: everywhere. `config` None: kept as
-    stored.
+    """`pattern` must match the whole name; `layers` None: everywhere.
+
+    `config` None: kept as stored.
     """
 
     pattern: str
@@ -210,8 +213,8 @@ def _sensitive(num_layers: int) -> tuple[QuantRule, ...]:
     return (_GROUPED_EMBEDDING, sensitive, QuantRule(pattern=_LINEAR, config=_INT4_HQQ))
 
 
-# qat: the levels and the rounding of GGML's Q4_0, for which Google trained its quantization-aware
-# checkpoints.
+# qat: the levels and the rounding of GGML's Q4_0,
+# for which Google trained its quantization-aware checkpoints.
 NAMED: Mapping[str, Callable[[int], tuple[QuantRule, ...]]] = {
     "default": _default, "sensitive": _sensitive, "calibrated": _calibrated, "qat": _default,
     "none": _none,
@@ -219,8 +222,9 @@ NAMED: Mapping[str, Callable[[int], tuple[QuantRule, ...]]] = {
 
 
 def recipe(text: str, num_layers: int, base: Path = Path()) -> QuantRecipe:
-    """The named recipe, or the one in the file `text` (relative to `base`). Raises UsageError for
-    neither.
+    """The named recipe, or the one in the file `text` (relative to `base`).
+
+    Raises UsageError for neither.
     """
     if text in NAMED:
         return QuantRecipe(name=text, rules=NAMED[text](num_layers))

@@ -1,6 +1,4 @@
-"""Tests of hub_download against a small server that speaks the hub's API: cut connections, wrong
-bytes, resuming.
-"""
+"""Tests of hub_download on a small server of the hub's API: cut connections, wrong bytes, resuming."""
 
 import hashlib
 from pathlib import Path

@@ -1,5 +1,4 @@
-"""Lock files of pinned checkpoints: the hub's repository and revision, and the size and SHA-256 of
-every file.
+"""Lock files of pinned checkpoints: repository and revision, size and SHA-256 of every file.
 
 A lock is made by the command make_lock from bytes that someone read; none is ever written by hand.
 Invariant: the same checkpoint gives the same bytes.

@@ -1,6 +1,4 @@
-"""Tests of make_lock and lock_file, on a local folder and on a small server that speaks the hub's
-API.
-"""
+"""Tests of make_lock and lock_file, on a local folder and on a small server of the hub's API."""
 
 import hashlib
 import json

@@ -189,8 +189,8 @@ class PreparedCudaPlan final : public PreparedPlan {
     return ToStatus(cudaSetDevice(shared_.context.device.index), "cannot use the GPU");
   }
 
-  // After an error: nothing of the call runs on, the session's state on the GPU is not known, and a
-  // GPU that answers nothing any more is not asked again.
+  // After an error: waits until nothing of the call runs, and forgets the session's state on the
+  // GPU. A GPU that has failed is marked lost; every later call returns that error.
   void Recover(CudaSession& session) {
     session.SetStepKnown(false);
     cudaStreamSynchronize(stream());

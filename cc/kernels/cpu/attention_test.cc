@@ -275,8 +275,8 @@ class AttentionTest : public KernelTest {
   }
 };
 
-// Chunks of every kind of length, with positions around the window's borders and where the ring
-// wraps.
+// Chunks of every kind of length, with positions around
+// the window's borders and where the ring wraps.
 TEST_P(AttentionTest, MatchesReferenceAtWindowBorders) {
   ErrorReport report(Named("attention, window borders"));
   constexpr int64_t kWindow = 16;

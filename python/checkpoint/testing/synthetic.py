@@ -1,5 +1,4 @@
-"""Synthetic checkpoints: a Hugging Face folder with a model's real names and shapes, and random
-weights.
+"""Synthetic checkpoints: a Hugging Face folder with real names and shapes, and random weights.
 
 Tests use small ones; a full-width one with few layers measures memory and speed where the real one
 cannot be had.

@@ -1,5 +1,4 @@
-"""The reference for every packed layout: its values as docs/formats.md states them, plainly and
-slowly.
+"""The reference for every packed layout: its values as docs/formats.md states them, slowly.
 
 Kernels are tested against this, and it shares no code with packing but the table of planes.
 """

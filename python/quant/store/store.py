@@ -1,5 +1,4 @@
-"""The canonical store: a Hugging Face folder whose matrices are torchao tensors, written one weight
-at a time.
+"""The canonical store: a Hugging Face folder of torchao tensors, written one weight at a time.
 
 The folder is the source's own, with its names, config and tokenizer; only the matrices that the
 recipe quantizes are replaced by Int4Tensor (signed nibbles, w = q * scale + zero_point) or

@@ -1,6 +1,4 @@
-"""Tests of the canonical store: what torchao reads from it, interruptions, refusals, and equal
-bytes.
-"""
+"""Tests of the canonical store: what torchao reads, interruptions, refusals, equal bytes."""
 
 import hashlib
 import json

@@ -13,10 +13,10 @@
 
 namespace gemma::cuda {
 
-// The dimensions that rope turns, given its frequencies on the host [head_dim / 2], when the keys
-// of a layer without v projection can follow from its values (DeviceCache::rotated); else 0: no v
-// projection, values normalized, frequencies zero past those dimensions, and a kernel for the
-// sizes.
+// The dimensions that rope turns, given its frequencies on the host [head_dim / 2],
+// when the keys of a layer without v projection can follow from its values
+// (DeviceCache::rotated); else 0: no v projection, values normalized,
+// frequencies zero past those dimensions, and a kernel for the sizes.
 int SharedCacheRotation(const float* frequencies, int head_dim, bool has_v, bool normalize_v);
 
 // How attention's output is stored: as pairs where the cache's keys are.

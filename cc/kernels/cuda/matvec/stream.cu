@@ -4,10 +4,10 @@
 // its own, all others are claimed from a counter, since some multiprocessors read a fifth faster
 // than others. Of a block's 16 warps, one claims tiles and has them copied into a ring in shared
 // memory, chunk by chunk (where rows are long, a chunk is a piece of them); 14 multiply, each its
-// own groups of all chunks; and one adds up their sums and stores outputs. They meet at barriers
-// only. Weights depend on no kernel, so the ring fills while the block waits for the kernel that
-// makes the input, and what the next kernel reads first is on its way when this one has nothing
-// left to claim: memory hardly idles between two products.
+// own groups of all chunks; and one adds up their sums and stores outputs.
+// They synchronize through mbarriers alone. Weights depend on no kernel, so the ring fills while the
+// block waits for the kernel that makes the input, and what the next kernel reads first is on its
+// way when this one has nothing left to claim: memory hardly idles between two products.
 //
 // Which block computes a tile does not change its sums: the same bits whatever the timing.
 #include "cc/kernels/cuda/device/barrier.h"

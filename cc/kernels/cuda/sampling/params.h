@@ -19,8 +19,8 @@ inline constexpr int kDigitBits = 11;
 inline constexpr int kDigitBins = 1 << kDigitBits;
 inline constexpr int kDigits = 6;
 
-// Must be zeroed once. Every launch resets histograms and `largest`; the barrier counter grows
-// monotonically.
+// Must be zeroed once. Every launch resets histograms and `largest`;
+// the barrier counter grows monotonically.
 struct SampleState {
   uint32_t barrier;
   unsigned long long largest;  // the first key in rank
