@@ -92,7 +92,7 @@ def _check_counts(plan: p.Plan) -> None:
 def _check_names(plan: p.Plan) -> None:
     names = [plan.model, *(weight.data_key for weight in plan.weights)]
     for table in (plan.weights, plan.caches, plan.values, plan.steps):
-        names += [entry.name for entry in table]  # type: ignore[attr-defined]
+        names += [entry.name for entry in table]
     for name in names:
         _check_range(f"length of the name {name!r:.40}", len(name), 1, LIMITS.name_bytes)
         _require(
