@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "cc/engine/logits_sampler.h"
-#include "cc/kernels/sampling_params.h"
+#include "cc/engine/session.h"
 #include "cc/text/chat_template.h"
 #include "cc/text/token_constraint.h"
 
