@@ -19,6 +19,7 @@ from python.pack import pack
 from python.pack.layouts import Layout, PackedWeight, WeightShape, integer_layout
 from python.plan import plan as p
 from python.quant import quantize
+from python.quant.lattice_share import LatticeShare
 from python.quant.recipe import QuantRecipe
 
 _TORCHAO_BITS = {"Int4Tensor": 4, "IntxUnpackedToInt8Tensor": 8}
@@ -28,9 +29,20 @@ _NAMES_SHOWN = 3
 class WeightTable:
     """The weights of one artifact: a checkpoint's as a recipe wants them, and the rope tables."""
 
-    def __init__(self, checkpoint: Checkpoint, config: GemmaConfig, recipe: QuantRecipe) -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        config: GemmaConfig,
+        recipe: QuantRecipe,
+        *,
+        allow_lossy: bool = False,
+    ) -> None:
+        """allow_lossy: a kept weight may be rounded where no layout holds what is stored."""
         self._checkpoint = checkpoint
         self._recipe = recipe
+        self.lattice = LatticeShare()  # of the weights that `make` gave
+        self._allow_lossy = allow_lossy
+        self.losses: dict[str, float] = {}  # of every weight made that packing rounded
         kinds = {kind: getattr(config, kind) for kind in sorted(set(config.layer_kinds))}
         self._computed = {
             f"rope.{kind}.frequencies": rope_frequencies(attention)[None]
@@ -55,7 +67,16 @@ class WeightTable:
                     f" needs {weight.rows} x {weight.columns}"
                 )
             shapes[weight.name] = shape
+        self._check_losses(shapes)
         return shapes
+
+    def is_kept(self, name: str) -> bool:
+        """Whether no rule of the recipe quantizes the weight."""
+        return name in self._computed or self._recipe.config_for(name) is None
+
+    def is_exact(self, name: str) -> bool:
+        """Whether a kept weight has the values that are stored, to the last bit."""
+        return name in self._computed or pack.is_exact(self._checkpoint.describe(name).encoding)
 
     def computed(self, weights: Iterable[p.Weight]) -> tuple[p.Weight, ...]:
         """Those weights that no checkpoint holds."""
@@ -89,10 +110,32 @@ class WeightTable:
             stored = self._checkpoint.read(name)
             prepared = quantize.prepare(name, stored, self._recipe)
             del stored
+            self.lattice.add(prepared)
             packed = pack.pack(name, prepared)
         if packed.shape != shape:
             raise UserError(f"{name}: it was packed as {packed.shape}, but announced as {shape}")
+        if packed.loss and self.is_kept(name):
+            self._note_loss(name, packed)
         return packed
+
+    def _check_losses(self, shapes: Mapping[str, WeightShape]) -> None:
+        """Raises UserError where a weight would be rounded that nobody asked to round."""
+        rounded = [name for name in shapes if self.is_kept(name) and not self.is_exact(name)]
+        if rounded and not self._allow_lossy:
+            first = rounded[0]
+            raise UserError(
+                f"{first}: no layout holds {self.encoding(first)} exactly, which {len(rounded)} of"
+                f" {len(shapes)} weights are stored as (--allow_lossy rounds them to"
+                f" {shapes[first].layout.name} and says what that cost)"
+            )
+
+    def _note_loss(self, name: str, packed: PackedWeight) -> None:
+        if not self._allow_lossy:
+            raise UserError(
+                f"{name}: {packed.shape.layout.name} holds it only with a relative error of"
+                f" {packed.loss:.1e} (--allow_lossy accepts that)"
+            )
+        self.losses[name] = packed.loss
 
     def _check_names(self, needed: set[str]) -> None:
         offered = set(self._checkpoint.names()) | set(self._computed)
