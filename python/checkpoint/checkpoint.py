@@ -57,10 +57,11 @@ TokenizerSource = HuggingFaceTokenizer | GgufTokenizer
 class Checkpoint(abc.ABC):
     """A checkpoint that is open for reading, complete and of the shapes that its config asks for.
 
-    config: the model it holds; tokenizer: None where the checkpoint has none.
+    files: those that hold weights; config: the model; tokenizer: None where there is none.
     """
 
     path: Path
+    files: Sequence[Path]
     config: GemmaConfig
     tokenizer: TokenizerSource | None
     generation: GenerationConfig
@@ -79,6 +80,13 @@ class Checkpoint(abc.ABC):
     @abc.abstractmethod
     def read(self, name: str) -> StoredTensor:
         """The tensor. Raises FormatError if the file no longer holds it."""
+
+    def read_stored(self, name: str) -> StoredTensor:
+        """The tensor with the values that a Hugging Face folder has: of a norm of Gemma 3, w.
+
+        The others are as `read` gives them.
+        """
+        return self.read(name)
 
     def read_part(self, name: str, part: str) -> torch.Tensor | None:
         """One part of a torchao tensor, such as its zero points; None where it has no such part."""

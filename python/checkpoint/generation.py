@@ -19,6 +19,17 @@ _MAX_TOKEN = (1 << 24) - 1
 _STOP_TOKENS = {"gemma3": ("<end_of_turn>",), "gemma4": ("<eos>", "<turn|>", "<|tool_response>")}
 
 
+# What Gemma 4's model card asks for; llama.cpp's files of it have no sampling keys.
+_GEMMA4_CARD = {"temp": 1.0, "top_k": 64, "top_p": 0.95}
+_SAMPLING = "general.sampling."
+# Keys of GGUF that we read, with the value that switches each off.
+_SAMPLING_OFF = {"temp": 1.0, "top_k": 0, "top_p": 1.0}
+# Keys that an artifact has no place for, with the values that say nothing.
+_SAMPLING_IGNORED: Mapping[str, tuple[float, ...]] = {
+    "min_p": (0,), "xtc_probability": (0,), "penalty_repeat": (0, 1), "mirostat": (0,)
+}  # fmt: skip
+
+
 @dataclass(frozen=True, kw_only=True)
 class GenerationConfig:
     """Stop ids in ascending order, and sampling parameters.
@@ -31,6 +42,7 @@ class GenerationConfig:
     temperature: float = 1.0
     top_k: int = 0
     top_p: float = 1.0
+    notes: tuple[str, ...] = ()
 
 
 def from_hugging_face(
@@ -74,9 +86,57 @@ def from_gguf(
     suppressed = metadata.get("tokenizer.ggml.suppress_tokens")
     if isinstance(suppressed, np.ndarray):
         suppressed = suppressed.tolist()
+    sampling, notes = _gguf_sampling(architecture, metadata, where)
     return GenerationConfig(
-        stop_ids=tuple(sorted(ids)), suppressed_ids=_ids(suppressed, "suppress_tokens", where)
+        stop_ids=tuple(sorted(ids)),
+        suppressed_ids=_ids(suppressed, "suppress_tokens", where),
+        temperature=sampling["temp"],
+        top_k=int(sampling["top_k"]),
+        top_p=sampling["top_p"],
+        notes=notes,
     )
+
+
+def _gguf_sampling(
+    architecture: str, metadata: Mapping[str, Any], where: Path
+) -> tuple[dict[str, float], tuple[str, ...]]:
+    """The general.sampling.* keys, or what stands in their place; and what a user should know."""
+    stated = {
+        key.removeprefix(_SAMPLING): value
+        for key, value in metadata.items()
+        if key.startswith(_SAMPLING)
+    }
+    found = {
+        key: _sampling_number(value, key, where)
+        for key, value in stated.items()
+        if key in _SAMPLING_OFF
+    }
+    notes = [
+        f"{where}: {_SAMPLING}{key} = {stated[key]!r:.20} is not taken over; artifacts have"
+        " temperature, top_k and top_p"
+        for key, silent in _SAMPLING_IGNORED.items()
+        if stated.get(key, silent[0]) not in silent
+    ]
+    if not found and architecture == "gemma4":
+        notes.append(
+            f"{where} says nothing of sampling; the model card's values stand: temperature"
+            f" {_GEMMA4_CARD['temp']:g}, top_k {_GEMMA4_CARD['top_k']}, top_p"
+            f" {_GEMMA4_CARD['top_p']:g}"
+        )
+        return dict(_GEMMA4_CARD), tuple(notes)
+    return _SAMPLING_OFF | found, tuple(notes)
+
+
+def _sampling_number(value: object, key: str, where: Path) -> float:
+    """A temperature from 0, a count from 0, or a probability."""
+    most = {"temp": 1e6, "top_k": _MAX_TOKEN, "top_p": 1}[key]
+    kinds: tuple[type, ...] = (int,) if key == "top_k" else (int, float)
+    if type(value) not in kinds or not 0 <= value <= most:  # type: ignore[operator]
+        raise FormatError(
+            where, f"{_SAMPLING}{key} is {value!r:.40}, it must be a number from 0 to {most:g}"
+        )
+    # GGUF has float32: 0.95 comes as 0.949999988.
+    return float(f"{value:.7g}")
 
 
 def check_suppressed_ids(ids: Sequence[int], vocab_size: int) -> None:

@@ -13,14 +13,12 @@ import numpy as np
 
 from python.checkpoint import ggml_types
 from python.checkpoint.ggml_types import GgmlType
+from python.checkpoint.levels import IQ4_LEVELS
 from python.checkpoint.tensor import BlockTensor
 
 _SLAB_COLUMNS = 1 << 22  # numbers decoded at a time by `dequantize`
 
-# The 16 levels of IQ4_NL and IQ4_XS (ggml-common.h, kvalues_iq4nl).
-IQ4_LEVELS = np.array(
-    [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113], dtype=np.int8
-)
+_IQ4_LEVELS = np.array(IQ4_LEVELS, dtype=np.int8)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,7 +187,7 @@ def _q6_k(blocks: np.ndarray) -> DecodedBlocks:
 
 def _iq4_nl(blocks: np.ndarray) -> DecodedBlocks:
     return DecodedBlocks(
-        q=IQ4_LEVELS[nibbles(blocks[:, None, 2:])], scale=half(blocks, 0), offset=None
+        q=_IQ4_LEVELS[nibbles(blocks[:, None, 2:])], scale=half(blocks, 0), offset=None
     )
 
 
@@ -198,7 +196,7 @@ def _iq4_xs(blocks: np.ndarray) -> DecodedBlocks:
     low = bits(blocks[:, 4:8, None], 4).reshape(-1, 8)
     scale = half(blocks, 0) * _signed(low | (high << 4), 32).astype(np.float32)
     return DecodedBlocks(
-        q=IQ4_LEVELS[nibbles(blocks[:, 8:].reshape(-1, 8, 16))], scale=scale, offset=None
+        q=_IQ4_LEVELS[nibbles(blocks[:, 8:].reshape(-1, 8, 16))], scale=scale, offset=None
     )
 
 

@@ -13,9 +13,11 @@ import torch
 
 from python.artifact import strict_json
 from python.checkpoint import generation
-from python.checkpoint.checkpoint import Checkpoint, HuggingFaceTokenizer
+from python.checkpoint.checkpoint import Checkpoint, HuggingFaceTokenizer, TokenizerSource
 from python.checkpoint.completeness import as_format_errors, check_complete
 from python.checkpoint.config_hf import config_from_hf
+from python.checkpoint.gguf_reader import GgufFile
+from python.checkpoint.gguf_tokenizer_keys import tokenizer_of
 from python.checkpoint.safetensors_reader import SafetensorsFolder
 from python.checkpoint.stored_names import HF_HEADS, canonical_from_hf
 from python.checkpoint.tensor import DenseTensor, StoredTensor, TensorInfo, TorchaoTensor
@@ -24,6 +26,8 @@ from python.model.gemma_config import GemmaConfig
 from python.model.weight_names import is_norm
 
 CONFIG_NAME = "config.json"
+# A GGUF file without tensors: the tokenizer of a folder that was made from a GGUF.
+TOKENIZER_GGUF = "tokenizer.gguf"
 _MAX_JSON_BYTES = 16 << 20
 _TORCHAO_CLASSES = ("Int4Tensor", "IntxUnpackedToInt8Tensor")
 
@@ -34,8 +38,10 @@ class HuggingFaceCheckpoint(Checkpoint):
     def __init__(self, folder: Path) -> None:
         self.path = folder
         values = _read_object(folder / CONFIG_NAME)
+        self.config_json = values
         _refuse_foreign_quantization(values, folder)
         self._files = SafetensorsFolder(folder)
+        self.files = self._files.paths
         try:
             with as_format_errors(folder):
                 self.config = config_from_hf(values)
@@ -219,15 +225,25 @@ def _canonical_sources(
     return sources
 
 
-def _tokenizer(folder: Path) -> HuggingFaceTokenizer | None:
+def _tokenizer(folder: Path) -> TokenizerSource | None:
     path = folder / "tokenizer.json"
     if not path.is_file():
-        return None
+        return _gguf_tokenizer(folder / TOKENIZER_GGUF)
     stored = folder / "tokenizer_config.json"
     config = _read_object(stored) if stored.is_file() else {}
     return HuggingFaceTokenizer(
         path=path, config=config, chat_template=_chat_template(folder, config)
     )
+
+
+def _gguf_tokenizer(path: Path) -> TokenizerSource | None:
+    if not path.is_file():
+        return None
+    file = GgufFile(path)
+    try:
+        return tokenizer_of(file.metadata, path)
+    finally:
+        file.close()
 
 
 def _chat_template(folder: Path, config: Mapping[str, Any]) -> str | None:

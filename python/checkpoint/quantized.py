@@ -28,6 +28,9 @@ class QuantizedTensor:
     scale is float16, or float32 with one scale a row (group = columns). offset has the scale's type
     with 4 bits and is float32, a multiple of the scale by an integer, with 8; None where the
     quantization is symmetric.
+
+    exact_groups: how many groups dequantize to the weights that they were made from, bit for bit in
+    their type; None where nobody counted.
     """
 
     bits: int
@@ -35,6 +38,7 @@ class QuantizedTensor:
     q: torch.Tensor
     scale: torch.Tensor
     offset: torch.Tensor | None
+    exact_groups: int | None = None
 
     def __post_init__(self) -> None:
         if self.bits not in BITS or self.q.dtype != torch.int8 or self.q.ndim != 2:

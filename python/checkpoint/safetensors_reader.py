@@ -191,6 +191,10 @@ class SafetensorsFolder:
         """The tensors' names as the files have them, in the files' order."""
         return tuple(self._owner)
 
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        return tuple(file.path for file in self._files)
+
     def entry(self, name: str) -> SafetensorsEntry:
         return self._owner[name].entries[name]
 

@@ -1,9 +1,10 @@
 """What a checkpoint stores: descriptions of tensors, and their values in the form that the file has.
 
-A value is one of three kinds; python/quant knows what to do with each:
+A value is one of four kinds; python/quant knows what to do with each:
 - `DenseTensor`: plain numbers, a torch tensor.
 - `BlockTensor`: GGUF's quantized blocks, byte for byte.
 - `TorchaoTensor`: the parts of a torchao tensor subclass, as a quantized safetensors folder has them.
+- `Fp4Tensor`: an NVFP4 matrix, as compressed-tensors and ModelOpt store it.
 """
 
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 
 from python.checkpoint.ggml_types import GgmlType
+from python.checkpoint.levels import E2M1_LEVELS, FP4_GROUP
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,4 +68,51 @@ class TorchaoTensor:
     attributes: Mapping[str, Any]
 
 
-StoredTensor = DenseTensor | BlockTensor | TorchaoTensor
+@dataclass(frozen=True, kw_only=True)
+class Fp4Tensor:
+    """An NVFP4 matrix [rows, columns], of which 16 columns share a scale.
+
+        w[r, c] = (global_scale[r] * scale[r, c // 16]) * E2M1[code[r, c]]
+
+    Each product is rounded to float32.
+
+    pairs: uint8 [rows, columns / 2], codes of E2M1 numbers, the even column in the low half: the
+    `weight_packed` of compressed-tensors, the `weight` of ModelOpt. scale: float8_e4m3fn [rows,
+    columns / 16]. global_scale: float32 [rows], what multiplies: ModelOpt's `weight_scale_2`, the
+    reciprocal of compressed-tensors' `weight_global_scale`.
+
+    Raises ValueError where shapes or types disagree; a reader checks untrusted parts before.
+    """
+
+    pairs: torch.Tensor
+    scale: torch.Tensor
+    global_scale: torch.Tensor
+
+    def __post_init__(self) -> None:
+        shapes = (tuple(self.scale.shape), tuple(self.global_scale.shape))
+        if shapes != ((self.rows, self.columns // FP4_GROUP), (self.rows,)):
+            raise ValueError(f"pairs {tuple(self.pairs.shape)} with scales {shapes}")
+        dtypes = (self.pairs.dtype, self.scale.dtype, self.global_scale.dtype)
+        if dtypes != (torch.uint8, torch.float8_e4m3fn, torch.float32):
+            raise ValueError(f"pairs, scale and global_scale are {dtypes}")
+
+    @property
+    def rows(self) -> int:
+        return self.pairs.shape[0]
+
+    @property
+    def columns(self) -> int:
+        return 2 * self.pairs.shape[1]
+
+    def dequantize(self, start: int = 0, stop: int | None = None) -> torch.Tensor:
+        """Rows start to stop as float32 [rows, columns]."""
+        rows = slice(start, stop)
+        pairs = self.pairs[rows]
+        codes = torch.stack([pairs & 15, pairs >> 4], dim=-1).reshape(pairs.shape[0], -1)
+        values = torch.tensor(E2M1_LEVELS, dtype=torch.float32) / 2
+        scale = self.global_scale[rows, None] * self.scale[rows].to(torch.float32)
+        w = values[codes.to(torch.int32)].reshape(*scale.shape, FP4_GROUP) * scale[..., None]
+        return w.reshape(codes.shape)
+
+
+StoredTensor = DenseTensor | BlockTensor | TorchaoTensor | Fp4Tensor

@@ -25,7 +25,7 @@ from python.console.progress import Progress, define_progress_flag, progress_mod
 from python.export import dry_run, export
 from python.model.gemma_config import GemmaConfig
 from python.quant import advice
-from python.quant.recipe import QuantRecipe, recipe
+from python.quant.recipe import QuantRecipe, recipe_for
 
 _DEFAULT_MAX_SEQ_LEN = 4096
 _PLAIN = ("F32", "F16", "BF16")
@@ -134,6 +134,8 @@ def export_as_flags_say(model: str) -> None:
             progress=stages.begin,
             note=main.note,
         )
+    if (found := prepared.table.lattice.sentence(recipe_.name)) is not None:
+        main.note(found)
     seconds = time.monotonic() - started
     if FLAGS.timings is not None:
         stages.write(FLAGS.timings, seconds)
@@ -149,8 +151,9 @@ def _tell_about(
     """What the user should know before the work begins."""
     if config.name != model:
         main.note(f"{checkpoint.path} is {config.name}, not {model}; it is exported as it is")
-    if (note := advice.of(recipe_)) is not None:
-        main.note(note)
+    for note in (*checkpoint.generation.notes, advice.of(recipe_)):
+        if note is not None:
+            main.note(note)
 
 
 def _print_dry_run(prepared: export.PreparedExport) -> None:
@@ -193,7 +196,7 @@ def chosen_recipe(checkpoint: Checkpoint, config: GemmaConfig, text: str | None)
     if text is None:
         stored = {checkpoint.describe(name).encoding for name in checkpoint.names()}
         text = "default" if stored <= set(_PLAIN) else "none"
-    chosen = recipe(text, config.num_layers, main.user_path("."))
+    chosen = recipe_for(text, config, main.user_path("."))
     if chosen.needs_calibration():
         raise UsageError(
             f"recipe {chosen.name} needs a calibration text; quantize the checkpoint first "

@@ -19,6 +19,7 @@ from python.pack import pack
 from python.pack.layouts import Layout, PackedWeight, WeightShape, integer_layout
 from python.plan import plan as p
 from python.quant import quantize
+from python.quant.lattice_share import LatticeShare
 from python.quant.recipe import QuantRecipe
 
 _TORCHAO_BITS = {"Int4Tensor": 4, "IntxUnpackedToInt8Tensor": 8}
@@ -39,6 +40,7 @@ class WeightTable:
         """allow_lossy: a kept weight may be rounded where no layout holds what is stored."""
         self._checkpoint = checkpoint
         self._recipe = recipe
+        self.lattice = LatticeShare()  # of the weights that `make` gave
         self._allow_lossy = allow_lossy
         self.losses: dict[str, float] = {}  # of every weight made that packing rounded
         kinds = {kind: getattr(config, kind) for kind in sorted(set(config.layer_kinds))}
@@ -108,6 +110,7 @@ class WeightTable:
             stored = self._checkpoint.read(name)
             prepared = quantize.prepare(name, stored, self._recipe)
             del stored
+            self.lattice.add(prepared)
             packed = pack.pack(name, prepared)
         if packed.shape != shape:
             raise UserError(f"{name}: it was packed as {packed.shape}, but announced as {shape}")

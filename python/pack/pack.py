@@ -1,8 +1,8 @@
 """From what a checkpoint or a quantizer gives to the layouts that kernels read (docs/formats.md).
 
-GGUF's Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q3_K to Q6_K and IQ4_NL arrive exactly, as do canonical
-quantized tensors and plain numbers. Q2_K and IQ4_XS have no exact image; they become INT8, and
-`PackedWeight.loss` says what that cost.
+All arrive exactly but GGUF's Q2_K and IQ4_XS: canonical quantized tensors, plain numbers, NVFP4, and
+the other types of GGUF. Those two become INT8 (`is_exact`), and `PackedWeight.loss` says what that
+cost.
 
 | from | layout | how |
 |---|---|---|
@@ -20,7 +20,13 @@ import torch
 
 from python.checkpoint import ggml_types, gguf_blocks, quantized
 from python.checkpoint.quantized import PairedTensor, QuantizedTensor
-from python.checkpoint.tensor import BlockTensor, DenseTensor, StoredTensor, TorchaoTensor
+from python.checkpoint.tensor import (
+    BlockTensor,
+    DenseTensor,
+    Fp4Tensor,
+    StoredTensor,
+    TorchaoTensor,
+)
 from python.console.errors import UserError
 from python.pack import layouts
 from python.pack.layouts import Layout, PackedWeight, WeightShape
@@ -32,6 +38,7 @@ _PLAIN_LAYOUTS = {
     torch.float16: Layout.F16,
     torch.bfloat16: Layout.BF16,
 }
+_KEPT_LAYOUTS = {layout.name for layout in (*_PLAIN_LAYOUTS.values(), Layout.NVFP4)}
 
 
 def pack(name: str, tensor: StoredTensor | QuantizedTensor) -> PackedWeight:
@@ -43,19 +50,22 @@ def pack(name: str, tensor: StoredTensor | QuantizedTensor) -> PackedWeight:
             return _pack_quantized(tensor)
         if isinstance(tensor, BlockTensor):
             return _pack_blocks(tensor)
+        if isinstance(tensor, Fp4Tensor):
+            return _pack_fp4(tensor)
         return _pack_plain(tensor)
     except UserError as error:
         raise UserError(f"{name}: {str(error).removeprefix(f'{name}: ')}") from None
 
 
 def kept_shape(encoding: str, rows: int, columns: int) -> WeightShape:
-    """The shape of a matrix that is packed as a checkpoint stores it: a GGUF or plain type.
+    """The shape of a matrix that is packed as a checkpoint stores it.
 
+    `encoding` is a GGUF or plain type, or NVFP4.
     Raises UserError for a type that has no layout, or that cannot hold so many columns.
     """
     if encoding in _BLOCK_PACKERS:
         layout = _BLOCK_PACKERS[encoding][0]
-    elif encoding in Layout.__members__ and Layout[encoding] in _PLAIN_LAYOUTS.values():
+    elif encoding in _KEPT_LAYOUTS:
         layout = Layout[encoding]
     else:
         raise UserError(f"it is stored as {encoding}, for which there is no layout")
@@ -92,7 +102,22 @@ def _pack_torchao(name: str, tensor: TorchaoTensor) -> PackedWeight:
     pairs, plane = paired.pairs.numpy(), packed.plane("nibble")
     for rows in _slabs(paired.rows, paired.columns):
         regroup_pairs(pairs[rows], plane[rows])
+        plane[rows] ^= 0x88  # q + 8 of a signed nibble: its highest bit turned
     return _with_scales(packed, paired)
+
+
+def _pack_fp4(tensor: Fp4Tensor) -> PackedWeight:
+    shape = WeightShape(layout=Layout.NVFP4, rows=tensor.rows, columns=tensor.columns)
+    packed = layouts.empty(shape)
+    scale = tensor.scale.contiguous().view(torch.uint8).numpy()
+    if ((scale & 0x7F) == 0x7F).any() or not torch.isfinite(tensor.global_scale).all():
+        raise UserError("a scale is no number")
+    pairs, plane = tensor.pairs.contiguous().numpy(), packed.plane("nibble")
+    for rows in _slabs(tensor.rows, tensor.columns):
+        regroup_pairs(pairs[rows], plane[rows])
+    packed.plane("scale")[:] = scale
+    packed.plane("d")[:, 0] = tensor.global_scale.numpy() / 2  # the levels are twice the numbers
+    return packed
 
 
 def _pack_quantized(tensor: QuantizedTensor) -> PackedWeight:
@@ -184,7 +209,7 @@ def pack_nibbles(q: np.ndarray) -> np.ndarray:
 
 
 def regroup_pairs(pairs: np.ndarray, out: np.ndarray) -> None:
-    """Turns -8 to 7 in pairs of neighbours into 0 to 15 in the pairs of `pack_nibbles`.
+    """Turns pairs of neighbours into the pairs of `pack_nibbles`.
 
     pairs, out: uint8 [rows, columns / 2], contiguous; byte j of `pairs` holds column 2 j in its low
     half and 2 j + 1 in its high half.
@@ -202,7 +227,6 @@ def regroup_pairs(pairs: np.ndarray, out: np.ndarray) -> None:
     both = out.view("<u2").reshape(-1)
     np.left_shift(odd.view(np.uint8), 8, out=both, dtype=np.uint16)
     both |= even.view(np.uint8)
-    both ^= 0x8888  # q + 8 of a signed nibble: its highest bit turned
 
 
 def pack_bits(q: np.ndarray) -> np.ndarray:

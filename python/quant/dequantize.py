@@ -4,7 +4,7 @@ import torch
 
 from python.checkpoint import gguf_blocks, quantized
 from python.checkpoint.quantized import QuantizedTensor
-from python.checkpoint.tensor import BlockTensor, DenseTensor, StoredTensor
+from python.checkpoint.tensor import BlockTensor, DenseTensor, Fp4Tensor, StoredTensor
 
 
 def dequantize(name: str, tensor: StoredTensor | QuantizedTensor) -> torch.Tensor:
@@ -13,6 +13,6 @@ def dequantize(name: str, tensor: StoredTensor | QuantizedTensor) -> torch.Tenso
         return tensor.values
     if isinstance(tensor, BlockTensor):
         return torch.from_numpy(gguf_blocks.dequantize(tensor))
-    if isinstance(tensor, QuantizedTensor):
+    if isinstance(tensor, QuantizedTensor | Fp4Tensor):
         return tensor.dequantize()
     return quantized.from_torchao(name, tensor).dequantize()

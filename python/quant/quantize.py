@@ -1,6 +1,7 @@
 """One weight at a time, from what a checkpoint stores to what a recipe wants."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 
@@ -13,6 +14,7 @@ from python.pack.layouts import WeightShape
 from python.quant import gguf_import
 from python.quant.dequantize import dequantize
 from python.quant.methods.hqq import quantize_hqq, quantize_hqq_scale
+from python.quant.methods.lattice import exact_groups, quantize_lattice
 from python.quant.methods.min_max import quantize_min_max
 from python.quant.recipe import QuantConfig, QuantRecipe
 
@@ -38,7 +40,7 @@ def quantize_stored(name: str, tensor: StoredTensor, config: QuantConfig) -> Qua
     if isinstance(tensor, BlockTensor):
         imported = gguf_import.import_exactly(tensor, config)
         if imported is not None:
-            return imported
+            return replace(imported, exact_groups=imported.scale.numel())
     return quantize_weight(name, dequantize(name, tensor), config)
 
 
@@ -112,6 +114,11 @@ def _check_finite(name: str, weight: torch.Tensor) -> None:
             )
 
 
+def _quantize_lattice(weight: torch.Tensor, group: int, device: str) -> QuantizedTensor:
+    result = quantize_lattice(weight, group=group, device=device)
+    return replace(result, exact_groups=exact_groups(weight, result))
+
+
 _METHODS: dict[str, Callable[[torch.Tensor, QuantConfig, int, str], QuantizedTensor]] = {
     "min_max": lambda weight, config, group, device: quantize_min_max(
         weight, bits=config.bits, group=group, symmetric=config.symmetric, device=device
@@ -122,4 +129,5 @@ _METHODS: dict[str, Callable[[torch.Tensor, QuantConfig, int, str], QuantizedTen
     "hqq": lambda weight, config, group, device: quantize_hqq(
         weight, bits=config.bits, group=group, device=device
     ),
+    "lattice": lambda weight, config, group, device: _quantize_lattice(weight, group, device),
 }
