@@ -16,6 +16,7 @@
 #include "cc/kernels/cuda/product/product.h"
 #include "cc/kernels/cuda/runtime/graph.h"
 #include "cc/kernels/cuda/runtime/machine_code.h"
+#include "cc/kernels/cuda/runtime/wait.h"
 #include "cc/kernels/cuda/sampling/sample.h"
 #include "cc/kernels/cuda/sampling/step.h"
 
@@ -179,14 +180,15 @@ class PreparedCudaPlan final : public PreparedPlan {
   // GPU that answers nothing any more is not asked again.
   void Recover(CudaSession& session) {
     session.SetStepKnown(false);
-    cudaStreamSynchronize(stream());
+    absl::Status status = Synchronize();  // may tell the same error once more
     cudaGetLastError();
-    const cudaError_t error = cudaStreamSynchronize(stream());
+    if (!cuda::GpuIsLost()) status = Synchronize();
     // A call that ended early may have left counters that the next one needs to be zero.
-    if (error == cudaSuccess && shared_.workspace->Clear(stream()).ok()) return;
-    shared_.lost = absl::UnavailableError(
-        absl::StrCat("the GPU failed (", cudaGetErrorString(error),
-                     "), and this process cannot use it any more (start the program again)"));
+    if (status.ok()) status = shared_.workspace->Clear(stream());
+    if (status.ok()) return;
+    shared_.lost = cuda::GpuIsLost()
+                       ? status
+                       : cuda::LostGpu(absl::StrCat("failed (", status.message(), ")"));
   }
 
   absl::Status RunCall(CudaSession& session, const Call& call, const CallResults& results) {
@@ -204,7 +206,7 @@ class PreparedCudaPlan final : public PreparedPlan {
   }
 
   absl::Status Synchronize() const {
-    return ToStatus(cudaStreamSynchronize(stream()), "the GPU could not run a call");
+    return cuda::WaitForStream(stream(), "the GPU could not run a call", shared_.longest_wait);
   }
 
   static absl::Status CheckCancelled(const Call& call) {
@@ -423,6 +425,7 @@ absl::StatusOr<std::unique_ptr<CudaExecutor>> CudaExecutor::Create(const Options
         " (build it with --config=cuda_ampere or --config=cuda_all)"));
   }
   GEMMA_ASSIGN_OR_RETURN(shared.stream, cuda::OwnedStream::Create());
+  shared.longest_wait = options.longest_wait;
   shared.context.device = options.device;
   shared.context.stream = shared.stream.get();
   shared.context.overlap = options.device.features().overlap;
@@ -449,7 +452,9 @@ cuda::SuppressedIds CudaExecutor::Shared::Suppressed() const {
 }
 
 CudaExecutor::~CudaExecutor() {
-  if (shared_.context.stream != nullptr) cudaStreamSynchronize(shared_.context.stream);
+  if (shared_.context.stream == nullptr || cuda::GpuIsLost()) return;
+  cuda::WaitForStream(shared_.context.stream, "the GPU could not end", shared_.longest_wait)
+      .IgnoreError();
 }
 
 std::string CudaExecutor::Description() const {
@@ -521,7 +526,7 @@ absl::Status CudaExecutor::GrowWorkspace(const cuda::Regions& regions) {
                          cuda::Workspace::Create(larger, shared_.context.stream));
   shared_.workspace.emplace(std::move(workspace));
   shared_.context.workspace = &*shared_.workspace;
-  return ToStatus(cudaStreamSynchronize(shared_.context.stream), "cannot clear scratch memory");
+  return cuda::WaitForStream(shared_.context.stream, "cannot clear scratch memory");
 }
 
 absl::Status CudaExecutor::GrowActivations(uint64_t bytes) {
