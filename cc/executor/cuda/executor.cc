@@ -240,13 +240,20 @@ class PreparedCudaPlan final : public PreparedPlan {
       const CudaLauncher::Model model = LauncherModel();
       const CudaLauncher launcher(fused_.one_token, model, session, shared_.context, 0, 1);
       GEMMA_ASSIGN_OR_RETURN(cuda::Graph captured, cuda::Graph::Capture(stream(), [&] {
-                               for (const FusedStep& step : fused_.one_token.steps)
-                                 GEMMA_RETURN_IF_ERROR(launcher.Launch(step));
+                               GEMMA_RETURN_IF_ERROR(LaunchAll(launcher, fused_.one_token.steps));
                                return session.CopyStepToHost(stream());
                              }));
       graph = &session.AddGraph(this, std::move(captured));
     }
     return graph->Launch(stream());
+  }
+
+  static absl::Status LaunchAll(const CudaLauncher& launcher, const std::vector<FusedStep>& steps) {
+    for (size_t i = 0; i < steps.size(); ++i) {
+      const FusedStep* const next = i + 1 < steps.size() ? &steps[i + 1] : nullptr;
+      GEMMA_RETURN_IF_ERROR(launcher.Launch(steps[i], next));
+    }
+    return absl::OkStatus();
   }
 
   absl::Status RunSteps(const CudaSession& session, const Call& call) {
@@ -258,7 +265,8 @@ class PreparedCudaPlan final : public PreparedPlan {
     for (const FusedStep& step : fused.steps) {
       if (step.emits && !call.emit) break;
       GEMMA_RETURN_IF_ERROR(CheckCancelled(call));
-      GEMMA_RETURN_IF_ERROR(launcher.Launch(step));
+      const bool last = &step == &fused.steps.back();
+      GEMMA_RETURN_IF_ERROR(launcher.Launch(step, last ? nullptr : &step + 1));
     }
     return absl::OkStatus();
   }
@@ -390,8 +398,11 @@ class PreparedCudaPlan final : public PreparedPlan {
       GEMMA_RETURN_IF_ERROR(session.SetStep(step, stream()));
       session.SetStepKnown(false);  // the last kind's steps move it on
       GEMMA_ASSIGN_OR_RETURN(const cuda::Graph graph, cuda::Graph::Capture(stream(), [&] {
-                               for (const FusedStep* each : steps)
-                                 GEMMA_RETURN_IF_ERROR(launcher.Launch(*each));
+                               // The last one is followed by the first of the next run.
+                               for (size_t i = 0; i < steps.size(); ++i) {
+                                 const FusedStep* const next = steps[(i + 1) % steps.size()];
+                                 GEMMA_RETURN_IF_ERROR(launcher.Launch(*steps[i], next));
+                               }
                                return absl::OkStatus();
                              }));
       StepTime time = {kind, static_cast<int64_t>(steps.size())};

@@ -268,35 +268,10 @@ absl::Status LaunchTiles(const MatvecPlan& plan, const Context& context, MatvecP
   return absl::OkStatus();
 }
 
-// Chooses which rows of the next product to prefetch: the first of each output, sharing kBudget.
-void PlanPrefetch(const Product& next, MatvecStream& stream) {
-  constexpr int64_t kBudget = int64_t{8} << 20;  // of values; measured
-  int ranges = 0;
-  int64_t left = kBudget;
-  auto add = [&](const WeightView& weight, uint64_t plane, int64_t bytes) {
-    if (plane == WeightPlanes::kAbsent || ranges == MatvecStream::kMaxRanges) return;
-    stream.next[ranges++] = {weight.plane(plane), bytes / 16 * 16};
-  };
-  for (const Product::Output& output : next.outputs) {
-    const WeightShape& shape = output.weight.shape;
-    const int64_t row_bytes = int64_t{shape.columns / 32} * ValueBytes(shape.layout);
-    if (row_bytes == 0) continue;
-    const int64_t share = next.gated ? kBudget / 2 : left;
-    const int64_t rows = std::min<int64_t>(shape.rows, share / row_bytes);
-    add(output.weight, output.weight.planes.values, rows * row_bytes);
-    if (HasGroups(shape.layout) && !output.weight.planes.float_scales) {
-      const int64_t scale_bytes = rows * (shape.columns / shape.group) * 2;
-      add(output.weight, output.weight.planes.scales, scale_bytes);
-      add(output.weight, output.weight.planes.mins, scale_bytes);
-    }
-    left -= rows * row_bytes;
-  }
-}
-
 absl::Status LaunchStream(const Product& op, const MatvecPlan& plan, const Context& context,
                           MatvecParams& params) {
   MatvecStream stream = plan.stream;
-  if (op.next != nullptr) PlanPrefetch(*op.next, stream);
+  stream.prefetch = op.prefetch;
   SetColumns(0, params.columns, params);
   stream.tiles = params.parts[params.part_count - 1].tile_end;
   GEMMA_ASSIGN_OR_RETURN(uint32_t* const claims, context.workspace->Find<uint32_t>(kClaims));

@@ -12,6 +12,7 @@
 #include "cc/kernels/cuda/device/launch_options.h"
 #include "cc/kernels/cuda/device/matrix.h"
 #include "cc/kernels/cuda/device/number.h"
+#include "cc/kernels/cuda/device/prefetch.h"
 #include "cc/kernels/limits.h"
 
 namespace gemma::cuda {
@@ -69,14 +70,7 @@ struct MatvecStream {
   int32_t tiles = 0;
   int32_t stages = 0;          // of the ring
   uint32_t* claims = nullptr;  // 0 between launches; not that of the launch before or after
-  // Weights of the product that follows, which are brought into the L2 cache when nothing is left
-  // to claim: memory does not idle while kernels change.
-  struct Range {
-    const std::byte* from = nullptr;  // aligned to 16
-    int64_t bytes = 0;                // a multiple of 16
-  };
-  static constexpr int kMaxRanges = 6;
-  Range next[kMaxRanges];
+  Prefetch prefetch;           // when nothing is left to claim
 };
 
 inline constexpr int kStreamTileRows = 16;

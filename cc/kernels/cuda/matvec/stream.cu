@@ -12,6 +12,7 @@
 // Which block computes a tile does not change its sums: the same bits whatever the timing.
 #include "cc/kernels/cuda/device/barrier.h"
 #include "cc/kernels/cuda/device/launch.h"
+#include "cc/kernels/cuda/device/prefetch_share.h"
 #include "cc/kernels/cuda/matvec/copy.h"
 #include "cc/kernels/cuda/matvec/epilogue.h"
 #include "cc/kernels/cuda/matvec/input.h"
@@ -94,7 +95,7 @@ class ChunkProducer {
       if (tile < b_.s.tiles) CopyTile<true>(tile);
     }
     for (int tile = Claim(); tile < b_.s.tiles; tile = Claim()) CopyTile<false>(tile);
-    PrefetchNext();
+    PrefetchShare(b_.s.prefetch, static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x));
     AwaitStage();
     if (Lane() == 0) {
       b_.ChunkOfStage(place_.index) = kEnd;
@@ -172,18 +173,6 @@ class ChunkProducer {
     }
 #pragma unroll
     for (int r = 0; r < 8; ++r) CopyBulk(to + r * to_row, from + r * row_bytes, piece_bytes, full);
-  }
-
-  // This block's share of what the next kernel reads first, in pieces that lanes take in turn.
-  GEMMA_DEVICE void PrefetchNext() const {
-    constexpr int64_t kPiece = 8192;
-    const int64_t first = (static_cast<int64_t>(blockIdx.x) * kWarp + Lane()) * kPiece;
-    for (const MatvecStream::Range& range : b_.s.next) {
-      for (int64_t at = first; at < range.bytes; at += kPiece * kWarp * gridDim.x) {
-        const int64_t left = range.bytes - at;
-        PrefetchBulk(range.from + at, static_cast<int>(left < kPiece ? left : kPiece));
-      }
-    }
   }
 
   const StreamBlock& b_;
