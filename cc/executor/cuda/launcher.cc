@@ -78,10 +78,12 @@ cuda::Product CudaLauncher::Product(const CudaLinear& op, int64_t rows) const {
 cuda::Prefetch CudaLauncher::PrefetchFor(const FusedStep& next) const {
   if (const auto* linear = std::get_if<CudaLinear>(&next.operation))
     return cuda::FirstWeightsOf(Product(*linear, 1));
-  if (const auto* attention = std::get_if<CudaAttention>(&next.operation))
-    return cuda::VisibleCacheOf(Attention(*attention).prepare);
-  const bool is_norm = std::holds_alternative<CudaNorm>(next.operation);
-  return is_norm && &next != &fused_.steps.back() ? PrefetchFor((&next)[1]) : cuda::Prefetch{};
+  cuda::Prefetch prefetch;
+  const auto* attention = std::get_if<CudaAttention>(&next.operation);
+  const bool looks_on = attention != nullptr || std::holds_alternative<CudaNorm>(next.operation);
+  if (looks_on && &next != &fused_.steps.back()) prefetch = PrefetchFor((&next)[1]);
+  if (attention != nullptr) prefetch.cache = cuda::VisibleCacheOf(Attention(*attention).prepare);
+  return prefetch;
 }
 
 absl::Status CudaLauncher::Run(const CudaLinear& op, const cuda::Prefetch& prefetch) const {

@@ -136,21 +136,21 @@ Regions AttentionRegions(const Device& device, const DeviceCache& cache, int hea
 
 constexpr int64_t kCachePrefetchBytes = int64_t{16} << 20;
 
-Prefetch VisibleCacheOf(const PrepareParams& prepare) {
+PrefetchCache VisibleCacheOf(const PrepareParams& prepare) {
   const DeviceCache& cache = prepare.cache;
   const auto* const keys = reinterpret_cast<const std::byte*>(cache.keys);
   const auto* const values = reinterpret_cast<const std::byte*>(cache.values);
-  Prefetch prefetch;
+  PrefetchCache prefetch;
+  prefetch.row_bytes = ScoreColumns(cache) * static_cast<int32_t>(sizeof(uint16_t));
+  if (prefetch.row_bytes % 16 != 0) return {};
   // Rows of keys and of values are as long but for pairs, whose values are left out.
-  prefetch.cache.planes[0] = keys == nullptr ? values : keys;
-  if (keys != nullptr && cache.form == CacheForm::kSeparate) prefetch.cache.planes[1] = values;
-  prefetch.cache.row_bytes = ScoreColumns(cache) * static_cast<int32_t>(sizeof(uint16_t));
-  if (prefetch.cache.row_bytes % 16 != 0) return {};
-  prefetch.cache.kv_heads = cache.kv_heads;
-  prefetch.cache.capacity = cache.capacity;
-  prefetch.cache.window = cache.window;
-  prefetch.cache.start = prepare.start;
-  prefetch.cache.most_bytes = kCachePrefetchBytes;
+  prefetch.planes[0] = keys == nullptr ? values : keys;
+  if (keys != nullptr && cache.form == CacheForm::kSeparate) prefetch.planes[1] = values;
+  prefetch.kv_heads = cache.kv_heads;
+  prefetch.capacity = cache.capacity;
+  prefetch.window = cache.window;
+  prefetch.start = prepare.start;
+  prefetch.most_bytes = kCachePrefetchBytes;
   return prefetch;
 }
 

@@ -40,7 +40,7 @@ struct Attention {
 };
 
 // For the operation before an attention that is prepared like this.
-Prefetch VisibleCacheOf(const PrepareParams& prepare);
+PrefetchCache VisibleCacheOf(const PrepareParams& prepare);
 
 // False when one kernel prepares the queries and attends (1 to 8 tokens and few enough rows).
 bool AttentionNeedsQueries(const Attention& op, const Device& device);

@@ -88,9 +88,11 @@ class DecodeBlock {
     if (static_cast<int>(threadIdx.x) < kRows) Rescale()[threadIdx.x] = 1;
   }
 
-  // When all of this block's own tiles have been asked for.
+  // When all of this block's own tiles have been asked for. With few of them it is the next kernel,
+  // started by then, that should be served.
   GEMMA_DEVICE void PrefetchNext() const {
-    if (WarpIndex() != kAttentionWarps - 1) return;
+    constexpr int kFewTiles = 4;
+    if (WarpIndex() != kAttentionWarps - 1 || tiles_.end - tiles_.begin < kFewTiles) return;
     PrefetchShare(p_.prefetch, static_cast<int>(blockIdx.x),
                   p_.prepare.cache.kv_heads * tiles_.active_splits);
   }

@@ -221,7 +221,8 @@ absl::Status Decoder::RunLayer(const Layer& layer, const Layer* before, const La
   attention.out = attended_;
   attention.max_context = shape_.max_context;
   attention.prefetch = FirstWeightsOf(o);
-  qkv.prefetch = VisibleCacheOf(attention.prepare);
+  qkv.prefetch = attention.prefetch;
+  qkv.prefetch.cache = VisibleCacheOf(attention.prepare);
   if (parts.linears) GEMMA_RETURN_IF_ERROR(RunProduct(qkv, context));
   if (parts.attention) GEMMA_RETURN_IF_ERROR(RunAttention(attention, context));
   if (!parts.linears) return absl::OkStatus();

@@ -28,6 +28,7 @@ struct PrefetchCache {
   int64_t most_bytes = 0;          // where all take more: evenly spread ones
 };
 
+// The cache, or, where there is none or a short one, (also) the ranges.
 struct Prefetch {
   static constexpr int kMaxRanges = 6;
   PrefetchRange ranges[kMaxRanges];

@@ -20,8 +20,8 @@ GEMMA_DEVICE void PrefetchRanges(const Prefetch& prefetch, int worker, int worke
   }
 }
 
-// Pieces of rows, every head's and plane's in turn.
-GEMMA_DEVICE void PrefetchCacheRows(const PrefetchCache& c, int worker, int workers) {
+// Pieces of rows, every head's and plane's in turn. Their number.
+GEMMA_DEVICE int64_t PrefetchCacheRows(const PrefetchCache& c, int worker, int workers) {
   const int64_t start = *c.start;
   const int64_t first = c.window == 0 || start < c.window ? 0 : start - c.window + 1;
   const int rows = kPrefetchPiece / c.row_bytes;  // of a piece
@@ -41,12 +41,15 @@ GEMMA_DEVICE void PrefetchCacheRows(const PrefetchCache& c, int worker, int work
     const std::byte* const from = c.planes[plane] + (head * c.capacity + slot) * c.row_bytes;
     PrefetchBulk(from, static_cast<int>(length * c.row_bytes));
   }
+  return count;
 }
 
 // What warp `worker` of `workers` brings near; all its lanes call this.
 GEMMA_DEVICE void PrefetchShare(const Prefetch& prefetch, int worker, int workers) {
-  PrefetchRanges(prefetch, worker, workers);
-  if (prefetch.cache.row_bytes > 0) PrefetchCacheRows(prefetch.cache, worker, workers);
+  int64_t pieces = 0;
+  if (prefetch.cache.row_bytes > 0) pieces = PrefetchCacheRows(prefetch.cache, worker, workers);
+  if (pieces * kPrefetchPiece < prefetch.cache.most_bytes / 2 || prefetch.cache.row_bytes == 0)
+    PrefetchRanges(prefetch, worker, workers);
 }
 
 }  // namespace gemma::cuda
