@@ -35,8 +35,8 @@ GEMMA_DEVICE void LoadPiece(const float* from, int piece, float (&v)[8]) {
   v[4] = b.x, v[5] = b.y, v[6] = b.z, v[7] = b.w;
 }
 
-// kThreads: the block's first threads, which prepare the input.
-template <WeightLayout kLayout, int kTokens, int kThreads = kMatvecThreads>
+// kThreads: the block's first threads, which prepare the input. kAll: the block has no others.
+template <WeightLayout kLayout, int kTokens, int kThreads = kMatvecThreads, bool kAll = true>
 class MatvecInput {
  public:
   GEMMA_DEVICE MatvecInput(const MatvecParams& p, std::byte* shared, const MatvecShared& layout)
@@ -166,7 +166,7 @@ class MatvecInput {
     for (int i = 0; i < kPiecesAThread; ++i) {
       for (int j = 0; j < 8; ++j) squares += x[i][j] * x[i][j];
     }
-    squares = BlockSum<kThreads, kThreads == kMatvecThreads>(squares, scratch_);
+    squares = BlockSum<kThreads, kAll>(squares, scratch_);
     return 1.0f / sqrtf(squares / static_cast<float>(p_.columns) + p_.norm.epsilon);
   }
 

@@ -77,8 +77,7 @@ int LargestSlice(const Product& op, const WeightShape& shape, const Device& devi
   return slice;
 }
 
-// Columns of a slice of this many: rows longer than a piece are cut, so that blocks have some tiles
-// each to balance.
+// The largest slice of so many columns that a block takes the input of.
 int SliceColumns(int columns) {
   for (int slices = 1; slices <= kMaxStreamSlices; ++slices) {
     if (columns % (256 * slices) == 0 && columns / slices <= kMaxPieceColumns)
@@ -109,9 +108,9 @@ bool HasStreamKernel(const Product& op, const std::vector<size_t>& outputs, cons
                      [&](size_t i) { return op.outputs[i].weight.shape.rows % step == 0; });
 }
 
-// Whole rows of the input are needed for a norm, and there is room for the sums of so many tiles.
+// There is room for the sums of so many tiles.
 bool CanBeSliced(const Product& op, const std::vector<size_t>& outputs, const Device& device) {
-  if (op.norm.x != nullptr || op.gated) return false;
+  if (op.gated) return false;
   int64_t tiles = 0;
   for (const size_t i : outputs)
     tiles += op.outputs[i].weight.shape.rows / static_cast<uint32_t>(kStreamTileRows);
@@ -120,20 +119,19 @@ bool CanBeSliced(const Product& op, const std::vector<size_t>& outputs, const De
 
 std::optional<MatvecPlan> PlanStream(const Product& op, const std::vector<size_t>& outputs,
                                      const Device& device) {
-  const int columns = Columns(op);
-  MatvecPlan plan{.kernel = Kernel::kStream, .outputs = outputs, .slice = columns};
   if (!HasStreamKernel(op, outputs, device)) return std::nullopt;
+  const int columns = Columns(op), tokens = StreamTokens(static_cast<int>(op.rows()));
+  MatvecPlan plan{.kernel = Kernel::kStream, .outputs = outputs, .slice = columns};
   MatvecStream& stream = plan.stream;
-  stream.slice_columns = CanBeSliced(op, outputs, device) ? SliceColumns(columns) : columns;
+  const bool sliced = tokens > 2 && CanBeSliced(op, outputs, device);
+  stream.slice_columns = sliced ? SliceColumns(columns) : columns;
   stream.slices = columns / stream.slice_columns;
   stream.pieces = StreamPieces(stream.slice_columns);
   if (stream.pieces == 0) return std::nullopt;
   stream.piece_columns = stream.slice_columns / stream.pieces;
   const bool mins = HasMins(op.outputs[outputs[0]].weight.shape.layout);
-  const int tokens = StreamTokens(static_cast<int>(op.rows()));
   for (stream.stages = kMaxStreamStages; stream.stages > 1; --stream.stages) {
-    plan.shared_bytes =
-        static_cast<size_t>(StreamSharedOf(columns, stream, mins, tokens).bytes);
+    plan.shared_bytes = static_cast<size_t>(StreamSharedOf(columns, stream, mins, tokens).bytes);
     if (plan.shared_bytes <= device.shared_bytes) return plan;
   }
   return std::nullopt;

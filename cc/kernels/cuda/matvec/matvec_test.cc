@@ -132,10 +132,10 @@ TEST(MatvecTest, Streamed) {
     for (const int64_t tokens : {1, 2, 3, 8}) {
       CheckPlain({layout, 16, 256, 32}, tokens);
       CheckPlain({layout, 48, 5376, 32}, tokens);
-      CheckPlain({layout, 64, 8192, 32}, tokens);  // two slices
+      CheckPlain({layout, 64, 8192, 32}, tokens);  // two pieces, or slices
     }
     CheckPlain({layout, 480, 512, 32}, 1);
-    CheckPlain({layout, 112, 21504, 32}, 1);  // four slices
+    CheckPlain({layout, 112, 21504, 32}, 1);  // four pieces
     CheckPlain({layout, 48, 21504, 32}, 5);
   }
 }
@@ -269,7 +269,8 @@ TEST(MatvecTest, FusedNorm) {
     CheckFusedNorm(640, 88, paired);
     CheckFusedNorm(5376, 88, paired);
     CheckFusedNorm(5376, 96, paired);
-    CheckFusedNorm(5632, 48, paired);  // pieces of one block
+    CheckFusedNorm(5632, 48, paired);   // pieces
+    CheckFusedNorm(640, 1600, paired);  // copies still run when the norm is computed
   }
 }
 

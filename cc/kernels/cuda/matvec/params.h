@@ -65,7 +65,7 @@ struct MatvecParams {
 
 // How a product of 4-bit weights is streamed (stream.cu).
 struct MatvecStream {
-  int32_t slices = 1;  // of the columns, each for some of the blocks
+  int32_t slices = 1;  // of the columns, each for some of the blocks; one for one or two tokens
   int32_t slice_columns = 0;
   int32_t pieces = 0;         // that a row of a slice is cut into
   int32_t piece_columns = 0;  // a multiple of 256, at most kMaxPieceColumns
@@ -87,10 +87,10 @@ inline constexpr int kMaxStreamSlices = 8;
 inline constexpr int kMaxSlicedTiles = 512;
 
 // Tokens that a kernel has room for, and its outputs of a tile.
-constexpr int StreamTokens(int tokens) { return tokens <= 2 ? tokens : kMaxDecodeTokens; }
-constexpr int StreamOutputs(int tokens) {
-  return kStreamTileRows * (tokens <= 2 ? 2 : kMaxDecodeTokens);
+constexpr int StreamTokens(int tokens) {
+  return tokens <= 2 ? tokens : tokens <= 4 ? 4 : kMaxDecodeTokens;
 }
+constexpr int StreamOutputs(int tokens) { return kStreamTileRows * (tokens <= 2 ? 2 : tokens); }
 
 // Columns of a unit, the piece of a tile that a warp copies (a half at a time) and multiplies.
 constexpr int UnitColumns(WeightLayout l) {

@@ -4,14 +4,14 @@
 // its own, all others are claimed from a counter, since some multiprocessors read a fifth faster
 // than others. Of a block's warps, one claims tiles and has them copied into a ring in shared
 // memory, chunk by chunk (where rows are long, a chunk is a piece of them); 14 multiply, each its
-// own groups of all chunks; and two take turns at adding up their sums and storing outputs. They
-// meet at barriers only. Weights depend on no kernel, so the ring fills while the block waits for
+// own groups of all chunks; and one or two add up their sums and store outputs. They meet at
+// barriers only. Weights depend on no kernel, so the ring fills while the block waits for
 // the kernel that makes the input, and what the next kernel reads first is on its way when this one
 // has nothing left to claim: memory hardly idles between two products.
 //
-// Where there are few rows of many columns, or the input of several tokens is too large, the columns
-// are cut into slices (split-K): a block has one of them and its part of the input, and the last
-// block to come with its sums of a tile adds those of all slices in their order.
+// Where the input of more than two tokens is too large, the columns are cut into slices (split-K): a
+// block has one of them and its part of the input, and the last block to come with its sums of a tile
+// adds those of all slices in their order. (With one token slices cost more than they gain.)
 //
 // Which block computes a tile, and which comes last, does not change its sums: the same bits whatever
 // the timing.
@@ -26,22 +26,25 @@ namespace gemma::cuda {
 namespace {
 
 template <WeightLayout kLayout, int kTokens>
-__global__ void __launch_bounds__(kStreamThreads, 1)
+__global__ void __launch_bounds__(StreamThreads(kTokens), 1)
     StreamKernel(const __grid_constant__ MatvecParams p, const __grid_constant__ MatvecStream s,
                  const __grid_constant__ StreamShared layout) {
   GEMMA_SHARED_MEMORY(shared);
-  const StreamBlock block{p, s, layout, shared};
+  const int index = static_cast<int>(blockIdx.x), blocks = static_cast<int>(gridDim.x);
+  const int slices = kTokens <= 2 ? 1 : s.slices, slice = kTokens <= 2 ? 0 : index % slices;
+  const StreamBlock block{p,     s, layout, shared, slice, index / slices,
+                          (blocks - slice + slices - 1) / slices};
   ChunkProducer<kLayout> producer(block);
-  if (WarpIndex() == kStreamProducer) producer.InitBarriers();
+  if (WarpIndex() == StreamProducer(kTokens)) producer.InitBarriers();
   if (threadIdx.x < 16) reinterpret_cast<uint32_t*>(shared + layout.zeros)[threadIdx.x] = 0;
   __syncthreads();
-  if (WarpIndex() == kStreamProducer) {
+  if (WarpIndex() == StreamProducer(kTokens)) {
     producer.Run();
     return;
   }
-  constexpr int kInputThreads = kStreamThreads - kWarp;
-  const MatvecInput<kLayout, kTokens, kInputThreads> input(p, shared, layout.input,
-                                                           block.Slice() * s.slice_columns);
+  constexpr int kInputThreads = StreamThreads(kTokens) - kWarp;
+  const MatvecInput<kLayout, kTokens, kInputThreads, /*kAll=*/false> input(
+      p, shared, layout.input, slice * s.slice_columns);
   input.Prepare();
   MeetThreads(kInputBarrier, kInputThreads);
   if (WarpIndex() >= kStreamWarps) {
@@ -55,7 +58,7 @@ template <WeightLayout kLayout, int kTokens>
 cudaError_t LaunchTokens(const MatvecParams& params, const MatvecStream& stream,
                          const LaunchOptions& launch) {
   const StreamShared layout = StreamSharedOf(params.columns, stream, HasMins(kLayout), kTokens);
-  const LaunchShape shape{dim3(static_cast<unsigned>(params.blocks)), kStreamThreads,
+  const LaunchShape shape{dim3(static_cast<unsigned>(params.blocks)), StreamThreads(kTokens),
                           Exclusive(layout.bytes, launch), launch};
   return Launch(StreamKernel<kLayout, kTokens>, shape, params, stream, layout);
 }
@@ -68,6 +71,8 @@ cudaError_t LaunchLayout(const MatvecParams& params, const MatvecStream& stream,
       return LaunchTokens<kLayout, 1>(params, stream, launch);
     case 2:
       return LaunchTokens<kLayout, 2>(params, stream, launch);
+    case 4:
+      return LaunchTokens<kLayout, 4>(params, stream, launch);
     default:
       return LaunchTokens<kLayout, 8>(params, stream, launch);
   }

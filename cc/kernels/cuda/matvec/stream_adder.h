@@ -16,7 +16,7 @@ class TileAdder {
  public:
   GEMMA_DEVICE TileAdder(const StreamBlock& block, int index) : b_(block), index_(index) {}
 
-  // Every kStreamAdders-th tile of the block.
+  // Every tile of the block, or every second one.
   GEMMA_DEVICE void Run() const {
     ChunkPlace slot;
     slot.index = index_;
@@ -29,11 +29,11 @@ class TileAdder {
 #pragma unroll
       for (int i = 0; i < kShares; ++i) sums[i] = SumOfWarps(slot.index, i);
       Arrive(b_.SumsEmpty(slot.index));
-      if (b_.s.slices == 1 || AddSlices(tile, sums)) {
+      if (kTokens <= 2 || b_.s.slices == 1 || AddSlices(tile, sums)) {
 #pragma unroll
         for (int i = 0; i < kShares; ++i) Store(tile, 2 * i + Lane() / kStreamTileRows, sums[i]);
       }
-      for (int i = 0; i < kStreamAdders; ++i) slot.Advance(kStreamSlots);
+      for (int i = 0; i < StreamAdders(kTokens); ++i) slot.Advance(kStreamSlots);
     }
   }
 
@@ -60,7 +60,7 @@ class TileAdder {
     const int slices = b_.s.slices;
     float* const all = b_.s.slice_sums + static_cast<int64_t>(tile) * slices * kOutputs + Lane();
 #pragma unroll
-    for (int i = 0; i < kShares; ++i) all[b_.Slice() * kOutputs + i * kWarp] = sums[i];
+    for (int i = 0; i < kShares; ++i) all[b_.slice * kOutputs + i * kWarp] = sums[i];
     __threadfence();
     __syncwarp();
     uint32_t before = 0;

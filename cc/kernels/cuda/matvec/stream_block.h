@@ -9,9 +9,10 @@
 
 namespace gemma::cuda {
 
-inline constexpr int kStreamAdders = 2;
-inline constexpr int kStreamProducer = kStreamWarps + kStreamAdders;
-inline constexpr int kStreamThreads = (kStreamProducer + 1) * kWarp;
+// Warps that add: with more tokens, sums of slices pass through device memory.
+constexpr int StreamAdders(int tokens) { return tokens <= 2 ? 1 : 2; }
+constexpr int StreamProducer(int tokens) { return kStreamWarps + StreamAdders(tokens); }
+constexpr int StreamThreads(int tokens) { return (StreamProducer(tokens) + 1) * kWarp; }
 // Of a chunk or a tile: there is no other.
 inline constexpr int kStreamEnd = -1;
 
@@ -22,8 +23,9 @@ struct StreamBlock {
   const StreamShared& layout;
   std::byte* shared;
 
-  // Of the columns; neighbouring blocks have different ones.
-  GEMMA_DEVICE int Slice() const { return static_cast<int>(blockIdx.x) % s.slices; }
+  int slice;   // of the columns; neighbouring blocks have different ones
+  int rank;    // among the blocks of the slice
+  int blocks;  // of the slice
 
   GEMMA_DEVICE Barrier* Barriers() const {
     return reinterpret_cast<Barrier*>(shared + layout.barriers);

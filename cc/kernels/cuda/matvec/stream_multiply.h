@@ -89,16 +89,17 @@ class GroupLanes {
   const int scales_;
 };
 
-// Of up to eight tokens. All lanes take the same group, lane 4 g + t the word t of rows g and g + 8 and
-// of token g's input; it gets the results of tokens 2 t and 2 t + 1.
+// Of up to four or eight tokens. All lanes take the same group, lane 4 g + t the word t of rows g and
+// g + 8 and of token g's input; it gets the results of tokens 2 t and 2 t + 1. Of four tokens, the
+// upper lanes repeat what the lower ones do.
 template <WeightLayout kLayout, int kTokens>
 class TokenLanes {
  public:
-  static_assert(kTokens == 8);
+  static_assert(kTokens == 4 || kTokens == 8);
   GEMMA_DEVICE TokenLanes(const StreamBlock& block, const InputView& in)
       : layout_(block.layout.stage),
-        starts_(in.starts + Lane() % 4),
-        input_(in.activations + Lane() / 4 * in.activation_stride + Lane() % 4 * 16),
+        starts_(in.starts + Lane() % 4 % kPairs),
+        input_(in.activations + Lane() / 4 % kTokens * in.activation_stride + Lane() % 4 * 16),
         values_(Lane() / 4 * layout_.value_row + Lane() % 4 * 4),
         scales_(layout_.scales + Lane() / 4 * layout_.scale_row) {}
 
@@ -119,6 +120,7 @@ class TokenLanes {
   }
 
   GEMMA_DEVICE static void Leave(const float (&sums)[4], float* to) {
+    if (Lane() % 4 >= kPairs) return;
     to += Lane() % 4 * 2 * kStreamTileRows + Lane() / 4;
     to[0] = sums[0];
     to[kStreamTileRows] = sums[1];
@@ -127,6 +129,8 @@ class TokenLanes {
   }
 
  private:
+  static constexpr int kPairs = kTokens / 2;
+
   // The float16 of a group.
   GEMMA_DEVICE static float Pick(const uint2& four, int group) {
     const uint32_t pair = group < 2 ? four.x : four.y;
@@ -136,7 +140,7 @@ class TokenLanes {
   GEMMA_DEVICE void AddGroup(const std::byte* values, int group, float low_scale, float high_scale,
                              float low_min, float high_min, float (&sums)[4]) const {
     const uint4 x = LoadFourWords(input_ + group * 64);
-    const float4 start = starts_[group * 4];
+    const float2 start = *reinterpret_cast<const float2*>(starts_ + group * kPairs);
     Fragments a;
     SpreadNibbles(LoadWord(values), 0, a);
     SpreadNibbles(LoadWord(values + 8 * layout_.value_row), 1, a);
@@ -197,7 +201,7 @@ class ChunkMultiplier {
       for (float& sum : sums) sum = 0;
     }
     // An end for each adding warp.
-    for (int i = 0; i < kStreamAdders; ++i) {
+    for (int i = 0; i < StreamAdders(kTokens); ++i) {
       WaitBarrier(b_.SumsEmpty(slot.index), slot.parity ^ 1);
       Publish(kStreamEnd, slot);
     }

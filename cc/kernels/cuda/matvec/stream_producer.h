@@ -30,7 +30,7 @@ class ChunkProducer {
   // The block's own tiles, those that it can claim, what comes after this kernel, and an end.
   GEMMA_DEVICE void Run() {
     for (int i = 0; i < OwnTiles(); ++i) {
-      const int tile = static_cast<int>(blockIdx.x) / b_.s.slices + i * BlocksOfSlice();
+      const int tile = b_.rank + i * b_.blocks;
       if (tile < b_.s.tiles) CopyTile<true>(tile);
     }
     for (int tile = Claim(); tile < b_.s.tiles; tile = Claim()) CopyTile<false>(tile);
@@ -46,20 +46,16 @@ class ChunkProducer {
   // As many as fill the ring.
   GEMMA_DEVICE int OwnTiles() const { return (b_.s.stages + b_.s.pieces - 1) / b_.s.pieces; }
 
-  GEMMA_DEVICE int BlocksOfSlice() const {
-    return (static_cast<int>(gridDim.x) - b_.Slice() + b_.s.slices - 1) / b_.s.slices;
-  }
-
   // The next tile that no block of the slice has. Every block claims until there is none left, so
   // the last claim of all is known, and it puts the counter back.
   GEMMA_DEVICE int Claim() const {
-    const int blocks = BlocksOfSlice(), first = OwnTiles() * blocks;
+    const int first = OwnTiles() * b_.blocks;
     const int shared = b_.s.tiles > first ? b_.s.tiles - first : 0;
-    uint32_t* const claims = b_.s.claims + b_.Slice();
+    uint32_t* const claims = b_.s.claims + b_.slice;
     int claim = 0;
     if (Lane() == 0) {
       claim = static_cast<int>(atomicAdd(claims, 1u));
-      if (claim == shared + blocks - 1) *claims = 0;
+      if (claim == shared + b_.blocks - 1) *claims = 0;
     }
     return first + __shfl_sync(kAllLanes, claim, 0);
   }
@@ -94,7 +90,7 @@ class ChunkProducer {
     const int64_t first = static_cast<int64_t>(tile_in_part) * part.tile_step;
     const int64_t second = first + part.second_row;
     const int value_row = b_.p.columns / 2, scale_row = b_.p.columns / 16;
-    const int piece_of_row = b_.Slice() * b_.s.pieces + piece;
+    const int piece_of_row = b_.slice * b_.s.pieces + piece;
     std::byte* const to = b_.Stage(stage);
     auto copy = [&](const std::byte* Matrix::* plane, int row_bytes, int piece_bytes, int to_row,
                     std::byte* to_plane) {
