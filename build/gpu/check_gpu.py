@@ -89,8 +89,10 @@ def used_memory() -> int:
 
 
 def decode_long(checks: Checks, artifact: pathlib.Path) -> None:
-    """12,000 steps, as many in a row as the artifact has positions for; once the first ones ran, the GPU memory in use
-    must stay flat."""
+    """Runs 12,000 steps, as many in a row as the artifact has positions for.
+
+    Once the first ones ran, the GPU memory in use must stay flat.
+    """
     start = time.monotonic()
     command = [str(HERE / "runner"), "bench", "--model", str(artifact), "--device", "cuda"]
     command += ["--random_weights", "--prefill", "16", "--decode", "480", "--repetitions", "25"]

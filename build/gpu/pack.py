@@ -46,7 +46,9 @@ def main() -> int:
     for name in arguments.file:
         total += copy(pathlib.Path(name), output / pathlib.Path(name).name)
     for name in arguments.test:
-        total += copy(pathlib.Path(name), output / "tests" / pathlib.Path(name).name.removesuffix("_program"))
+        total += copy(
+            pathlib.Path(name), output / "tests" / pathlib.Path(name).name.removesuffix("_program")
+        )
     for name in arguments.built_artifact:
         total += copy_artifact(pathlib.Path(name), output)
     for name in arguments.artifact:

@@ -11,9 +11,8 @@ import sys
 import time
 
 from build.lint.checks import Check, all_checks
+from build.lint.documents import long_lines, missing_paths
 from build.lint.tracked_files import list_files, list_ignored
-
-IGNORED = "ignored files"
 
 
 def runfile(name: str) -> str:
@@ -26,13 +25,23 @@ def runfile(name: str) -> str:
     )
 
 
-def check_ignored(root: pathlib.Path) -> bool:
-    """Shows each tracked file that .gitignore names; returns whether there is none."""
-    paths = list_ignored(root)
-    for path in paths:
-        print(f"{path} is tracked although .gitignore names it (git rm --cached {path})")
-    print(f"{IGNORED}: {len(paths)} tracked, {'NOT CLEAN' if paths else 'clean'}", flush=True)
-    return not paths
+def own_findings(root: pathlib.Path, paths: list[str]) -> dict[str, list[str]]:
+    """What we look for ourselves: the name of each check, and a sentence for each finding."""
+    return {
+        "ignored files": [
+            f"{path} is tracked although .gitignore names it (git rm --cached {path})"
+            for path in list_ignored(root)
+        ],
+        "documents": long_lines(root, paths) + missing_paths(root, paths),
+    }
+
+
+def report(name: str, findings: list[str]) -> bool:
+    """Shows what a check of ours found; returns whether that is nothing."""
+    for finding in findings:
+        print(finding)
+    print(f"{name}: {'NOT CLEAN' if findings else 'clean'}", flush=True)
+    return not findings
 
 
 def run_check(check: Check, files: list[str], root: pathlib.Path, fix: bool) -> bool:
@@ -72,8 +81,11 @@ def main() -> int:
         for c in checks
         if (files := c.files(paths)) and not run_check(c, files, root, arguments.fix)
     ]
-    if arguments.only in (None, IGNORED) and not check_ignored(root):
-        failed.append(IGNORED)
+    failed += [
+        name
+        for name, findings in own_findings(root, paths).items()
+        if arguments.only in (None, name) and not report(name, findings)
+    ]
     if failed:
         remedy = "./bazelw run //build/lint -- --fix corrects most of it"
         print(f"lint: {', '.join(failed)} found something; {remedy}")

@@ -1,5 +1,5 @@
-// Arithmetic on sizes that come from files: a result that does not fit is an error, never a wrapped
-// number.
+// Arithmetic on sizes that come from files:
+// a result that does not fit is an error, never a wrapped number.
 #ifndef CC_BASE_CHECKED_MATH_H_
 #define CC_BASE_CHECKED_MATH_H_
 

@@ -62,8 +62,8 @@ RandomAccessFile::~RandomAccessFile() {
 }
 
 absl::StatusOr<RandomAccessFile> RandomAccessFile::Open(const std::string& path) {
-  // O_NONBLOCK: opening a FIFO that nobody writes to would wait forever. It changes nothing for
-  // regular files.
+  // O_NONBLOCK: opening a FIFO that nobody writes to would wait forever.
+  // It changes nothing for regular files.
   const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (descriptor < 0) return ErrnoStatus(errno, path);
   RandomAccessFile file(path, descriptor, 0);

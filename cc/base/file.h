@@ -1,6 +1,6 @@
-// Reading files that may be hostile: sizes are checked before memory is taken, and only regular
-// files are read (a directory, FIFO or device is refused in a sentence instead of blocking or
-// failing later).
+// Reading files that may be hostile: sizes are checked before memory is taken,
+// and only regular files are read (a directory, FIFO or device
+// is refused in a sentence instead of blocking or failing later).
 #ifndef CC_BASE_FILE_H_
 #define CC_BASE_FILE_H_
 

@@ -1,5 +1,5 @@
-// Bytes as people read them. Units are decimal: 1 GB is 10^9 bytes. The Python programs write the
-// same (python/console/sizes.py).
+// Bytes as people read them. Units are decimal: 1 GB is 10^9 bytes.
+// The Python programs write the same (python/console/sizes.py).
 #ifndef CC_BASE_SIZES_H_
 #define CC_BASE_SIZES_H_
 

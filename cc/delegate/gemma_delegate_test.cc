@@ -240,8 +240,8 @@ TEST_F(GemmaDelegateTest, ScoreResizesItsOutputs) {
 }
 
 TEST_F(GemmaDelegateTest, APlainHostGetsAModelAMethod) {
-  // A wrong size or a missing weight, too, would come through here, so take the map of ExecuTorch
-  // itself.
+  // A wrong size or a missing weight, too, would come through here,
+  // so take the map of ExecuTorch itself.
   Open();
   const std::string ptd = WritePtd(tiny_.data);
   BufferDataLoader data(ptd.data(), ptd.size());

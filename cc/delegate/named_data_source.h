@@ -1,4 +1,4 @@
-// Weights from ExecuTorch's NamedDataMap: what a host that knows nothing of us gives its delegates.
+// Reads weights from ExecuTorch's NamedDataMap, for hosts that load the .pte without our Engine.
 #ifndef CC_DELEGATE_NAMED_DATA_SOURCE_H_
 #define CC_DELEGATE_NAMED_DATA_SOURCE_H_
 

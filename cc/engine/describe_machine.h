@@ -10,8 +10,8 @@ namespace gemma {
 struct MachineDescription {
   std::string kernels;  // the CPU's vector instructions that are used: "AVX-512"
   int cpus = 0;         // that this process may use, by affinity and quota
-  uint64_t free_memory =
-      0;  // bytes that this process may still take, by the machine and its cgroup
+  // Bytes that this process may still take, by the machine and its cgroup.
+  uint64_t free_memory = 0;
   // Name, compute capability, driver, memory and measured bandwidth; or why none can be used.
   std::string gpu;
 };

@@ -22,8 +22,8 @@
 namespace gemma {
 
 struct FakeEngineOptions {
-  std::vector<int32_t> tokens = {};  // drawn one after another by all sessions together; after the
-                                     // last one, the first stop id
+  // Drawn one after another by all sessions together; after the last one, the first stop id.
+  std::vector<int32_t> tokens = {};
   std::vector<std::string> special = {"<bos>", "<eos>", "<start_of_turn>", "<end_of_turn>"};
   int32_t bos_id = 0;
   bool add_bos = true;

@@ -1,6 +1,6 @@
 // The loop from a prompt to text: prefill, then one token after another until something ends it.
-// Text streams out as soon as it is certain: whole characters, no stop string, no marker of a
-// thought.
+// Text streams out as soon as it is certain:
+// whole characters, no stop string, no marker of a thought.
 #ifndef CC_ENGINE_GENERATION_H_
 #define CC_ENGINE_GENERATION_H_
 

@@ -154,8 +154,8 @@ class EngineImpl final : public Engine {
     return Timed("weights", [&] { return LoadWeights(options); });
   }
 
-  // The same without stopping at what fails, as far as the rest can be judged; at last the weights'
-  // bytes.
+  // The same without stopping at what fails,
+  // as far as the rest can be judged; at last the weights' bytes.
   std::vector<absl::Status> FindProblems(const EngineOptions& options) {
     std::vector<absl::Status> problems;
     const auto keep = [&](const absl::Status& status) {

@@ -1,5 +1,5 @@
-// The engine on an artifact folder that the test writes: everything between the files and a
-// session's results.
+// The engine on an artifact folder that the test writes:
+// everything between the files and a session's results.
 #include "cc/engine/load_engine.h"
 
 #include <dlfcn.h>
@@ -42,8 +42,8 @@ class LoadEngineTest : public ::testing::Test {
     WriteFolder();
   }
 
-  // Writes the files, and a manifest that tells the truth about them except where `spoil` changes
-  // it.
+  // Writes the files, and a manifest that tells the truth
+  // about them except where `spoil` changes it.
   void WriteFolder(const std::function<void(json&)>& spoil = [](json&) {}) {
     json manifest = {{"format_version", 1},
                      {"model", {{"name", "tiny"}, {"config", json::object()}}},

@@ -33,8 +33,8 @@ bool IsOneOf(const std::string& text, std::initializer_list<absl::string_view> c
                      [&](absl::string_view choice) { return choice == text; });
 }
 
-// A name of a file in the folder itself: no way out of it, and nothing that a terminal would act
-// on.
+// A name of a file in the folder itself: no way out of it,
+// and nothing that a terminal would act on.
 bool IsPlainName(const std::string& name) {
   if (name.empty() || name.size() > 255 || name == "." || name == ".." || name == kFileName)
     return false;

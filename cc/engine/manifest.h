@@ -1,9 +1,9 @@
 // manifest.json of an artifact folder (docs/formats.md): what the folder is, and what every file in
 // it must be.
 //
-// Reading is strict: a key that is missing, unknown or there twice is an error, as is a value of
-// another type or out of its range. So a newer or damaged artifact is refused instead of being half
-// understood.
+// Reading is strict: a key that is missing, unknown or there twice is an error,
+// as is a value of another type or out of its range.
+// So a newer or damaged artifact is refused instead of being half understood.
 #ifndef CC_ENGINE_MANIFEST_H_
 #define CC_ENGINE_MANIFEST_H_
 

@@ -85,8 +85,8 @@ TEST(CheckProgramTest, NamesWhatIsWrong) {
   EXPECT_THAT(Message(WriteProgram({method, method})), HasSubstr("has two methods prefill"));
 }
 
-// What is accepted, ExecuTorch must load without a crash: flipped bits all over the program,
-// seeded.
+// What is accepted, ExecuTorch must load without a crash:
+// flipped bits all over the program, seeded.
 TEST(CheckProgramTest, WhatIsAcceptedDoesNotCrashExecuTorch) {
   const std::string file = GoodProgram();
   std::mt19937 random(1);
@@ -105,8 +105,8 @@ TEST(CheckProgramTest, WhatIsAcceptedDoesNotCrashExecuTorch) {
     ++accepted;
     const auto program = ExecuTorchProgram::Load(bytes);
     if (!program.ok()) continue;
-    // Without weights every load ends in an error, after ExecuTorch has followed all of the
-    // method's tables.
+    // Without weights every load ends in an error,
+    // after ExecuTorch has followed all of the method's tables.
     for (const ProgramMethod& method : *methods) {
       for (int m = 0; m < kPlanMethods; ++m) {
         if (method.name == PlanMethodName(static_cast<PlanMethod>(m))) {

@@ -61,9 +61,9 @@ class Session {
   // overwritten what the tokens before it would need; position 0 is always possible.
   virtual absl::Status Rewind(int64_t position) = 0;
 
-  // Takes the time of every kind of step of a call with `tokens` at `position`, and then forgets
-  // everything. InvalidArgument for more tokens than a call takes; Unimplemented on devices that
-  // cannot.
+  // Takes the time of every kind of step of a call with `tokens` at `position`,
+  // and then forgets everything. InvalidArgument for more tokens than a call takes;
+  // Unimplemented on devices that cannot.
   virtual absl::StatusOr<std::vector<StepTime>> Profile(int64_t /*position*/, int64_t /*tokens*/) {
     return absl::UnimplementedError("this session cannot take the time of its steps");
   }

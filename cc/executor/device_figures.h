@@ -1,4 +1,4 @@
-// What a device is measured to do.
+// Measured read bandwidth and memory of a device.
 #ifndef CC_EXECUTOR_DEVICE_FIGURES_H_
 #define CC_EXECUTOR_DEVICE_FIGURES_H_
 

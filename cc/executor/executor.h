@@ -28,7 +28,7 @@ struct ExecutorMemory {
   uint64_t weights = 0;
   uint64_t activations = 0;  // for all sessions together, as the next
   uint64_t workspace = 0;    // the kernels' own
-  uint64_t session = 0;      // keys and values of each session; at most, before weights are loaded
+  uint64_t session = 0;      // KV cache of one session (an upper bound until weights load)
   uint64_t free = 0;         // what the device has left now
 
   uint64_t model() const { return weights + activations + workspace; }

@@ -1,6 +1,6 @@
-// One loaded model: the checked plans of its methods, the caches that its sessions need, and the
-// executor that holds its weights. All methods share it; sessions are made from it and used with it
-// alone.
+// One loaded model: the checked plans of its methods,
+// the caches that its sessions need, and the executor that holds its weights.
+// All methods share it; sessions are made from it and used with it alone.
 //
 //   GEMMA_ASSIGN_OR_RETURN(auto executor, CpuExecutor::Create({}));
 //   Model model(std::move(executor));

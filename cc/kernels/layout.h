@@ -32,8 +32,7 @@ inline constexpr int kWeightLayouts = 11;
 // How a layout scales its integers.
 enum class Scales : uint8_t {
   kNone,    // numbers as they are
-  kGroups,  // a float16 for each group of columns, whose size is the weight's choice; or a float32
-            // a row
+  kGroups,  // a float16 for each group of columns (the weight chooses its size); or a float32 a row
   kPacked,  // 8 groups of 32 columns: 6 bits each for scale and min, and float16 d and dmin
   kInt8,    // 16 groups of 16 columns: an int8 each, and a float16 d
 };

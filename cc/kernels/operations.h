@@ -37,8 +37,8 @@ struct RmsNorm {
   float* out = nullptr;  // [tokens, columns]
 };
 
-// out = in * transpose(weight). Weights enter with the exact value that they store; sums are
-// float32.
+// out = in * transpose(weight). Weights enter
+// with the exact value that they store; sums are float32.
 struct Linear {
   WeightView weight;          // [rows, columns]
   const float* in = nullptr;  // [tokens, columns]
@@ -48,8 +48,8 @@ struct Linear {
 
 enum class CacheType : uint8_t { kF32 = 0, kBF16 = 1 };
 
-// Keys and values of one layer: each [kv_heads, capacity, head_dim]; position p lies in slot p mod
-// capacity.
+// Keys and values of one layer: each [kv_heads, capacity, head_dim];
+// position p lies in slot p mod capacity.
 struct KvCache {
   void* keys = nullptr;
   void* values = nullptr;

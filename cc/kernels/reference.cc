@@ -90,9 +90,9 @@ class Row {
   float Scale(int64_t column) const { return ScalePlane(weight_.planes.scales, column); }
   float Min(int64_t column) const { return ScalePlane(weight_.planes.mins, column); }
 
-  // Groups 0-3 keep the low 6 bits of bytes 0-3 (scales) and 4-7 (mins); groups 4-7 have 4 bits in
-  // bytes 8-11 (low half: scale, high half: min) and their top 2 bits in the top of bytes 0-3 and
-  // 4-7.
+  // Groups 0-3 keep the low 6 bits of bytes 0-3 (scales) and 4-7 (mins);
+  // groups 4-7 have 4 bits in bytes 8-11 (low half: scale, high half: min)
+  // and their top 2 bits in the top of bytes 0-3 and 4-7.
   int PackedSixBits(int64_t column, bool min) const {
     const int64_t start = Index(column) / 256 * 12;
     const int g = static_cast<int>(column % 256 / 32);

@@ -1,5 +1,5 @@
-// The references are what the kernels are judged by, so they are judged here by numbers worked out
-// by hand.
+// The references are what the kernels are judged by,
+// so they are judged here by numbers worked out by hand.
 #include "cc/kernels/reference.h"
 
 #include <cmath>
@@ -170,8 +170,8 @@ TEST(ReferenceTest, RopeTurnsPairs) {
   EXPECT_EQ(values[3 * 4], 1);         // values are not turned
 }
 
-// Equal keys: the output is the mean of the values that the query sees, two of three under a window
-// of 2.
+// Equal keys: the output is the mean of the values that the query sees,
+// two of three under a window of 2.
 TEST(ReferenceTest, AttentionAveragesWhatTheWindowShows) {
   const std::vector<float> q = {1, 0};
   std::vector<float> keys(6, 1), values = {100, 100, 2, 4, 6, 8}, out(2);

@@ -20,9 +20,9 @@ namespace gemma {
 //          to >= top_p;
 //   min_p  keeps tokens at least min_p times as likely as the most likely one.
 // Of equal logits the lower id counts as the larger. At least one token is always kept.
-// The draw: u = Philox4x32-10(counter = position, key = seed), 53 bits in [0, 1); the token is the
-// first id, in ascending order, at which the running sum of kept probabilities exceeds u times
-// their total.
+// The draw: u = Philox4x32-10(counter = position, key = seed),
+// 53 bits in [0, 1); the token is the first id, in ascending order,
+// at which the running sum of kept probabilities exceeds u times their total.
 struct SamplingParams {
   float temperature = 0;  // 0: the largest logit, the lowest id among equals; nothing else counts
   int64_t top_k = 0;      // 0: off

@@ -1,6 +1,6 @@
-// How a weight's bytes encode its matrix [rows, columns]: planes, their offsets and sizes
-// (docs/formats.md, "Weight layouts"). Shared by the CPU and the CUDA kernels. Nothing here reads a
-// weight's values.
+// How a weight's bytes encode its matrix [rows, columns]: planes,
+// their offsets and sizes (docs/formats.md, "Weight layouts").
+// Shared by the CPU and the CUDA kernels. Nothing here reads a weight's values.
 #ifndef CC_KERNELS_WEIGHT_LAYOUT_H_
 #define CC_KERNELS_WEIGHT_LAYOUT_H_
 
@@ -47,8 +47,8 @@ struct WeightPlanes {
 // multiple of 32)".
 absl::StatusOr<WeightPlanes> LayOutWeight(const WeightShape& shape);
 
-// A weight in memory. `data` is not owned; the kernels ask for no alignment, but are faster with 64
-// bytes.
+// A weight in memory. `data` is not owned;
+// the kernels ask for no alignment, but are faster with 64 bytes.
 struct WeightView {
   WeightShape shape;
   WeightPlanes planes;

@@ -1,5 +1,5 @@
-// Where a plan's values lie in one block of memory: values that are never alive at the same time
-// share bytes.
+// Where a plan's values lie in one block of memory:
+// values that are never alive at the same time share bytes.
 #ifndef CC_PLAN_ACTIVATION_MEMORY_H_
 #define CC_PLAN_ACTIVATION_MEMORY_H_
 

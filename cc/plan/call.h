@@ -1,6 +1,6 @@
-// One call of a method: its inputs and results as plain data, and the checks that stand between a
-// caller and the kernels. The tensors of docs/formats.md, "Methods", are mapped to these by
-// gemma_delegate.
+// One call of a method: its inputs and results as plain data,
+// and the checks that stand between a caller and the kernels.
+// The tensors of docs/formats.md, "Methods", are mapped to these by gemma_delegate.
 #ifndef CC_PLAN_CALL_H_
 #define CC_PLAN_CALL_H_
 

@@ -114,8 +114,8 @@ struct AddStep {
   Index out = kAbsent;
 };
 
-// At most one in a plan. Steps after it are skipped when a call emits nothing; none of them touches
-// a cache.
+// At most one in a plan. Steps after it are skipped when a call emits nothing;
+// none of them touches a cache.
 struct SelectLastStep {
   Index in = kAbsent;
   Index out = kAbsent;

@@ -139,8 +139,8 @@ PlanOperation Read(const plan::Score& t) {
   return ScoreStep{t.in(), t.weight(), t.softcap(), t.top()};
 }
 
-// The union's type was checked by the verifier, which also proves that `step.operation()` is
-// present.
+// The union's type was checked by the verifier,
+// which also proves that `step.operation()` is present.
 absl::StatusOr<PlanOperation> ReadOperation(const plan::Step& step, absl::string_view name) {
   switch (step.operation_type()) {
     case plan::Operation::Embed:
@@ -215,8 +215,8 @@ absl::StatusOr<const plan::Plan*> Verify(std::span<const uint8_t> bytes) {
     return Malformed(absl::StrCat("the payload of ", bytes.size(), " bytes is not a plan (no ",
                                   plan::PlanIdentifier(), " at byte 4)"));
   }
-  // Tables: the plan, its entries, and an operation for every step; nesting is plan > step >
-  // operation.
+  // Tables: the plan, its entries, and an operation for every step;
+  // nesting is plan > step > operation.
   constexpr size_t kMaxTables =
       1 + PlanLimits::kWeights + PlanLimits::kCaches + PlanLimits::kValues + 2 * PlanLimits::kSteps;
   flatbuffers::Verifier verifier(bytes.data(), bytes.size(), /*max_depth=*/8, kMaxTables);

@@ -22,8 +22,8 @@ struct PlanLimits {
   static constexpr size_t kValues = 1 << 14;
   static constexpr size_t kSteps = 1 << 16;
   static constexpr size_t kLinears = 16;  // projections of one Linear step
-  static constexpr size_t kNameBytes =
-      256;  // letters, digits and ._-/ only, so that messages stay readable
+  // Letters, digits and ._-/ only, so that messages stay readable.
+  static constexpr size_t kNameBytes = 256;
 };
 
 // The payload's contents, unchecked beyond what is said above. InvalidArgument with one sentence.

@@ -56,8 +56,8 @@ TEST(ReadPlanTest, RefusesEveryTruncation) {
   }
 }
 
-// Flipped bits may give another well-formed plan; what matters is that none gives a crash (run
-// under sanitizers).
+// Flipped bits may give another well-formed plan;
+// what matters is that none gives a crash (run under sanitizers).
 TEST(ReadPlanTest, SurvivesFlippedBits) {
   const std::string payload = WritePlan(TinyPlan());
   std::mt19937 random(1);

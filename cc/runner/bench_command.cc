@@ -34,8 +34,8 @@ struct Flags {
 
 constexpr SamplingParams kGreedy = {};
 
-// Ids spread over the vocabulary: equal ones would read the same rows of the embedding again and
-// again.
+// Ids spread over the vocabulary: equal ones would read
+// the same rows of the embedding again and again.
 std::vector<int32_t> Tokens(int64_t count, int64_t vocab_size) {
   std::vector<int32_t> tokens(count);
   for (int64_t i = 0; i < count; ++i)
@@ -127,8 +127,8 @@ absl::Status MeasureAll(const Flags& flags, Bench& bench, Session& session, Benc
   return absl::OkStatus();
 }
 
-// Numbers of tokens that a call is profiled with: of decode, and of prompts as large as a call
-// takes.
+// Numbers of tokens that a call is profiled with:
+// of decode, and of prompts as large as a call takes.
 std::vector<int64_t> ProfiledTokens(const BenchLengths& lengths, int64_t max_chunk) {
   std::vector<int64_t> counts = {1};
   for (const int64_t tokens : lengths.prefill) {
@@ -217,9 +217,7 @@ Command BenchCommand(CLI::App& root) {
   AddChoice(*parser, "--format", flags->format, {"table", "markdown", "json"},
             "How results are printed; json at the end, the others row by row.")
       ->group(group);
-  parser
-      ->add_flag("--profile", flags->profile,
-                 "Also the time of every kind of step, run by itself (CUDA).")
+  parser->add_flag("--profile", flags->profile, "Also the time of every kind of step.")
       ->group(group);
   AddModelFlags(*parser, flags->model);
   parser

@@ -1,5 +1,5 @@
-// chat: a conversation at the terminal. The answer streams; Ctrl-C stops it and keeps the
-// conversation.
+// chat: a conversation at the terminal. The answer streams;
+// Ctrl-C stops it and keeps the conversation.
 
 #include <unistd.h>
 
@@ -71,8 +71,8 @@ class Conversation {
     if (!system.empty()) messages_.push_back({Role::kSystem, system});
   }
 
-  // Appends the user's message and the model's answer, which it prints. A message that fails is
-  // forgotten.
+  // Appends the user's message and the model's answer,
+  // which it prints. A message that fails is forgotten.
   absl::Status Say(const std::string& text) {
     messages_.push_back({Role::kUser, text});
     absl::StatusOr<std::string> answer = Answer();

@@ -85,8 +85,8 @@ int Main(int argc, char** argv) {
 }  // namespace gemma
 
 int main(int argc, char** argv) {
-  // Our code returns errors; the standard library may still throw, above all when memory is
-  // exhausted.
+  // Our code returns errors; the standard library may still throw,
+  // above all when memory is exhausted.
   try {
     return gemma::Main(argc, argv);
   } catch (const std::exception& error) {

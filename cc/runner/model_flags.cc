@@ -21,8 +21,8 @@ namespace {
 constexpr double kSecondsBetweenReports = 1.0;
 constexpr int kMaxThreads = 256;
 
-// Prints a line now and then while weights are read; nothing for a load that is over within a
-// second.
+// Prints a line now and then while weights are read;
+// nothing for a load that is over within a second.
 class LoadProgress {
  public:
   void Report(uint64_t done, uint64_t total) {

@@ -39,9 +39,9 @@ void AddPromptFlags(CLI::App& parser, PromptFlags& flags);
 // UsageError for flags that exclude one another.
 absl::Status CheckPromptFlags(const PromptFlags& flags);
 
-// The prompt's text: from its flag, its file, or stdin, which is also read when neither flag is
-// given and it is not a terminal. One newline at stdin's end is left out. UsageError when there is
-// no prompt.
+// The prompt's text: from its flag, its file, or stdin,
+// which is also read when neither flag is given and it is not a terminal.
+// One newline at stdin's end is left out. UsageError when there is no prompt.
 absl::StatusOr<std::string> ReadPrompt(const PromptFlags& flags);
 
 // The prompt's tokens, and the template that they were put into; none: the text goes on as it is.

@@ -10,7 +10,6 @@
 #include "CLI/CLI.hpp"
 #include "absl/status/statusor.h"
 #include "cc/engine/manifest.h"
-#include "cc/kernels/sampling_params.h"
 
 namespace gemma {
 
@@ -24,8 +23,8 @@ void AddSamplingFlags(CLI::App& parser, SamplingFlags& flags);
 // Usage errors where CheckSampling refuses the flags; the artifact is not needed for that.
 absl::Status CheckSamplingFlags(const SamplingFlags& flags);
 
-// The manifest's parameters with the flags over them. Without --seed, a new seed is drawn from the
-// system.
+// The manifest's parameters with the flags over them.
+// Without --seed, a new seed is drawn from the system.
 SamplingParams ResolveSampling(const SamplingFlags& flags, const Manifest& manifest);
 
 // The line that lets a text be repeated; empty for the argmax, which needs no seed.

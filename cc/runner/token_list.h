@@ -10,8 +10,8 @@
 
 namespace gemma {
 
-// UsageError, naming the entry, unless `text` is one or more non-negative decimal numbers separated
-// by commas.
+// UsageError, naming the entry, unless `text` is one or more
+// non-negative decimal numbers separated by commas.
 absl::StatusOr<std::vector<int32_t>> ParseTokenList(absl::string_view text);
 
 }  // namespace gemma

@@ -28,8 +28,8 @@ namespace gemma {
 
 class BpeTokenizer : public Tokenizer {
  public:
-  // Reads a tokenizer.bin. Errors name the path; InvalidArgument when the file is damaged or
-  // hostile.
+  // Reads a tokenizer.bin. Errors name the path;
+  // InvalidArgument when the file is damaged or hostile.
   static absl::StatusOr<std::unique_ptr<Tokenizer>> Load(const std::string& path);
 
   // `file`: the bytes of a tokenizer.bin, aligned to 8; not needed afterwards.

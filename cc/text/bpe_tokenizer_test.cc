@@ -82,8 +82,8 @@ TEST_F(BpeTokenizerTest, CharactersWithoutPieceBecomeBytes) {
 
 TEST_F(BpeTokenizerTest, UserPiecesAreMatchedAsWritten) {
   EXPECT_THAT(Encode("a<b>b"), ElementsAre(a_, tag_, b_));
-  // Written as U+2581 they are matched; written as spaces they are merged, here with another
-  // outcome.
+  // Written as U+2581 they are matched;
+  // written as spaces they are merged, here with another outcome.
   EXPECT_THAT(Encode(std::string("a") + kSpace + kSpace + "a"), ElementsAre(a_, two_spaces_, a_));
   EXPECT_THAT(Encode(std::string("a") + kSpace + kSpace + kSpace),
               ElementsAre(a_, two_spaces_, space_));
@@ -151,8 +151,8 @@ TEST_F(BpeTokenizerTest, AMegabyteOfAnythingTakesLittleTime) {
   }
 }
 
-// A file of the fixture's, damaged in one of three ways: bits flipped, cut off, or well formed with
-// other contents.
+// A file of the fixture's, damaged in one of three ways:
+// bits flipped, cut off, or well formed with other contents.
 std::string Damage(TokenizerFileBuilder builder, std::mt19937& random) {
   const uint32_t way = random() % 3;
   if (way == 0) {

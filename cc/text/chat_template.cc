@@ -171,15 +171,25 @@ absl::StatusOr<std::vector<PromptPiece>> RenderGemma3(std::span<const Message> m
   return prompt.TakePieces();
 }
 
+// What is sent is said or refused, never left out.
+absl::Status CheckNoTools(const std::vector<Message>& messages, const ChatOptions& options) {
+  bool tools = !options.tools.empty();
+  for (const Message& message : messages)
+    tools = tools || message.role == Role::kTool || !message.tool_calls.empty();
+  if (!tools) return absl::OkStatus();
+  return absl::InvalidArgumentError("this chat template has no words for tools (leave them away)");
+}
+
 }  // namespace
 
 absl::StatusOr<Role> ParseRole(std::string_view name) {
   if (name == "system" || name == "developer") return Role::kSystem;
   if (name == "user") return Role::kUser;
   if (name == "model" || name == "assistant") return Role::kModel;
+  if (name == "tool") return Role::kTool;
   return absl::InvalidArgumentError(
       absl::StrCat("role \"", std::string(name),
-                   "\" is not known (system, developer, user, model, assistant are)"));
+                   "\" is not known (system, developer, user, model, assistant, tool are)"));
 }
 
 absl::StatusOr<ChatTemplate> ChatTemplate::Create(std::string_view name,
@@ -210,6 +220,7 @@ absl::StatusOr<ChatTemplate> ChatTemplate::Create(std::string_view name,
 absl::StatusOr<std::vector<PromptPiece>> ChatTemplate::Render(const std::vector<Message>& messages,
                                                               const ChatOptions& options) const {
   if (messages.empty()) return absl::InvalidArgumentError("the conversation has no messages");
+  if (!renders_tools()) GEMMA_RETURN_IF_ERROR(CheckNoTools(messages, options));
   if (format_ == Format::kGemma3) return RenderGemma3(messages, options);
   return RenderGemma4(messages, options);
 }

@@ -18,19 +18,38 @@
 
 namespace gemma {
 
-enum class Role { kSystem, kUser, kModel };
+enum class Role { kSystem, kUser, kModel, kTool };
 
-// From "system" or "developer", "user", "model" or "assistant".
+// From "system" or "developer", "user", "model" or "assistant", "tool".
 absl::StatusOr<Role> ParseRole(std::string_view name);
+
+// A function that the model may call.
+struct ToolDefinition {
+  std::string name;
+  std::string description = {};
+  std::string parameters = {};  // JSON text of a JSON schema; empty: it takes none
+};
+
+// A call that the model made.
+struct ToolCall {
+  std::string id;  // the client's name for it
+  std::string name;
+  std::string arguments;  // JSON text of an object
+};
 
 struct Message {
   Role role = Role::kUser;
-  std::string content;
+  std::string content;                    // of kTool: the call's result
+  std::string reasoning = {};             // of kModel: its thoughts, where the client sent them back
+  std::vector<ToolCall> tool_calls = {};  // of kModel, after content
+  std::string tool_call_id = {};          // of kTool: the call that this answers
+  std::string tool_name = {};             // of kTool: the function's name; may be empty
 };
 
 struct ChatOptions {
   bool thinking = false;              // gemma4 only
   bool add_generation_prompt = true;  // end with the opening of the model's turn
+  std::vector<ToolDefinition> tools = {};
 };
 
 // A stretch of a prompt: one special token, or text that holds none.
@@ -47,14 +66,19 @@ class ChatTemplate {
   // special tokens. `tokenizer` must outlive this.
   static absl::StatusOr<ChatTemplate> Create(std::string_view name, const Tokenizer& tokenizer);
 
-  // InvalidArgument when the template has no words for the conversation. No two pieces of text are
-  // neighbours.
+  // InvalidArgument when the template has no words for the conversation.
+  // No two pieces of text are neighbours.
   absl::StatusOr<std::vector<PromptPiece>> Render(const std::vector<Message>& messages,
                                                   const ChatOptions& options) const;
 
   // The ids of Render's pieces.
   absl::StatusOr<std::vector<int32_t>> Encode(const std::vector<Message>& messages,
                                               const ChatOptions& options) const;
+
+  // Whether Render has words for tools, their calls and results.
+  bool renders_tools() const { return false; }
+  // Whether it has words for a model that thinks.
+  bool can_think() const { return format_ == Format::kGemma4; }
 
   // The special tokens that ThinkingSplitter needs to see in the model's text; empty for gemma3.
   const std::vector<int32_t>& thought_markers() const { return thought_markers_; }

@@ -17,8 +17,8 @@ namespace gemma {
 struct DecodeOptions {
   // Whether special tokens are left out; they are written as they are spelled otherwise.
   bool skip_control = true;
-  // Special tokens that are written all the same, such as the markers that ThinkingSplitter looks
-  // for.
+  // Special tokens that are written all the same,
+  // such as the markers that ThinkingSplitter looks for.
   std::vector<int32_t> keep_control = {};
 };
 
@@ -35,8 +35,8 @@ class StreamDecoder {
   // `tokenizer` must outlive this.
   StreamDecoder(const Tokenizer& tokenizer, DecodeOptions options);
 
-  // The text that `id` completes, often empty. InvalidArgument when the id is not in the
-  // vocabulary.
+  // The text that `id` completes, often empty.
+  // InvalidArgument when the id is not in the vocabulary.
   absl::StatusOr<std::string> Add(int32_t id);
 
   // Ends the text: U+FFFD for each byte held back.

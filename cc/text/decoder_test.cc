@@ -92,8 +92,8 @@ TEST_F(DecoderTest, IdsOutsideTheVocabularyAreRefused) {
             "token 260 is not in the vocabulary of 260");
 }
 
-// Random ids: every text is whole characters; on runs without bad bytes, all together are the whole
-// text.
+// Random ids: every text is whole characters;
+// on runs without bad bytes, all together are the whole text.
 TEST_F(DecoderTest, StreamsAreWholeCharactersAndAddUp) {
   std::mt19937 random(5);
   const Texts characters = {"a", "\xC3\xA9", "\xE2\x82\xAC", "\xF0\x9F\x98\x80"};

@@ -34,8 +34,8 @@ class MergeTable {
   std::vector<Result> results_;  // ascending by (left, right)
 };
 
-// Merges symbols by a table. It keeps its buffers from call to call, and is not for several threads
-// at once.
+// Merges symbols by a table. It keeps its buffers from call to call,
+// and is not for several threads at once.
 class Merger {
  public:
   // `table` must outlive this.

@@ -17,8 +17,8 @@
 namespace gemma {
 namespace {
 
-// The definition, step by step: of all neighbours that can be joined, the lowest rank, then the
-// leftmost.
+// The definition, step by step: of all neighbours that can be joined,
+// the lowest rank, then the leftmost.
 std::vector<int32_t> ReferenceMerge(const std::vector<MergeRule>& rules,
                                     std::vector<int32_t> symbols) {
   std::map<std::pair<int32_t, int32_t>, MergeRule> by_pair;
@@ -38,8 +38,8 @@ std::vector<int32_t> ReferenceMerge(const std::vector<MergeRule>& rules,
   }
 }
 
-// Random pieces over `letters`, with every way to cut a piece in two as a merge, in random order of
-// rank.
+// Random pieces over `letters`, with every way to cut
+// a piece in two as a merge, in random order of rank.
 TokenizerFileBuilder RandomFile(std::mt19937& random, int letters, int pieces) {
   TokenizerFileBuilder builder;
   std::map<std::string, int32_t> ids;

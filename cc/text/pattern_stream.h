@@ -1,8 +1,8 @@
 // PatternStream: finds strings in text that comes byte by byte, and says how much of its end could
 // still become one.
 //
-// One automaton a pattern (Knuth, Morris and Pratt), so overlaps are never missed: aab is found in
-// aaab.
+// One automaton a pattern (Knuth, Morris and Pratt),
+// so overlaps are never missed: aab is found in aaab.
 #ifndef CC_TEXT_PATTERN_STREAM_H_
 #define CC_TEXT_PATTERN_STREAM_H_
 

@@ -33,8 +33,8 @@ class StopMatcher {
 
   bool IsStopId(int32_t id) const { return ids_.contains(id); }
 
-  // The stop string that ends first wins; of several that end together, the longest. Text after it
-  // is dropped.
+  // The stop string that ends first wins;
+  // of several that end together, the longest. Text after it is dropped.
   Output Add(std::string_view text);
 
   // Ends the text: what was held back. Empty once stopped.

@@ -1,5 +1,5 @@
-// tokenize: runs a tokenizer.bin over lines of JSON, for tests and for a look at what a tokenizer
-// does.
+// tokenize: runs a tokenizer.bin over lines of JSON,
+// for tests and for a look at what a tokenizer does.
 //
 //   echo '"Hello"' | tokenize --tokenizer model/tokenizer.bin encode   # [9259]
 //   echo '[9259]' | tokenize --tokenizer model/tokenizer.bin decode     # "Hello"

@@ -16,8 +16,8 @@ struct CodePoint {
   int bytes = 0;  // 1 to 4; 0: no character starts here
 };
 
-// The character that starts at text[at]; bytes = 0 when those bytes are not valid UTF-8, or the
-// text ends.
+// The character that starts at text[at];
+// bytes = 0 when those bytes are not valid UTF-8, or the text ends.
 CodePoint DecodeCodePoint(std::string_view text, size_t at);
 
 // How many leading bytes of `text` are whole, valid characters; text.size() when all are.

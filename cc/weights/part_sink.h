@@ -1,4 +1,5 @@
-// For sources made of sources: gives a part's requests their places among all requests.
+// Adapter for a source that delegates to others: maps a sub-source's request indices to the
+// caller's.
 #ifndef CC_WEIGHTS_PART_SINK_H_
 #define CC_WEIGHTS_PART_SINK_H_
 

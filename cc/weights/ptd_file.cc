@@ -22,13 +22,13 @@ namespace {
 
 using flat_tensor_flatbuffer::FlatTensor;
 
-// The file starts with the index, a FlatBuffers with a header in its middle, and goes on with the
-// blobs:
+// The file starts with the index, a FlatBuffers
+// with a header in its middle, and goes on with the blobs:
 //   root offset (4 bytes), "FT01", "FH01", the header's length (4), then 8 bytes each: where the
 //   FlatBuffers would start without a header in the middle, its size, the blobs' offset and size;
 //   the rest of the FlatBuffers.
-// All numbers are little-endian. Since the root offset counts the header, the index is read as it
-// lies.
+// All numbers are little-endian. Since the root offset
+// counts the header, the index is read as it lies.
 constexpr size_t kPrefixBytes = 8;
 constexpr size_t kHeaderBytes = 40;
 constexpr uint64_t kMaxIndexBytes = 64 << 20;

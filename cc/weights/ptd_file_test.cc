@@ -140,8 +140,8 @@ TEST(WeightFileTest, RefusesAnotherDigest) {
       WritePtd({{"a", RandomBytes(1000, 1)}, {"unused", RandomBytes(500, 2)}});
   for (const size_t place : {contents.size() - 1, contents.size() - 900, size_t{300}}) {
     std::string damaged = contents;
-    damaged[place] ^=
-        1;  // in a weight that nobody asks for, in one that is asked for, and in padding
+    // In a weight that nobody asks for, in one that is asked for, and in padding.
+    damaged[place] ^= 1;
     auto file = PtdFile::Open(WriteFile("damaged.ptd", damaged), {.sha256 = Digest(contents)});
     ASSERT_TRUE(file.ok()) << file.status();
     const std::vector<WeightRequest> requests = {{"a", 1000}};

@@ -52,8 +52,8 @@ class WeightSource {
   virtual ~WeightSource() = default;
   // Delivers every request, in the order that suits the source, and returns when none of its
   // threads uses the sink any more. The keys must differ. NotFound for a key that is not there,
-  // InvalidArgument for one of another size; nothing is reserved before all requests have been
-  // checked.
+  // InvalidArgument for one of another size;
+  // nothing is reserved before all requests have been checked.
   virtual absl::Status Read(std::span<const WeightRequest> requests, WeightSink& sink) = 0;
 };
 

@@ -171,9 +171,7 @@ def _refuse_existing(path: Path, overwrite: bool, marker: str | None = None) -> 
 
 @contextlib.contextmanager
 def _as_user_errors(path: Path) -> Iterator[None]:
-    """Turns the disk's refusals into sentences; errors that name another file than ours keep their
-    name.
-    """
+    """Turns the disk's refusals into sentences; errors that name another file keep their name."""
     try:
         yield
     except OSError as error:

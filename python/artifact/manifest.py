@@ -29,8 +29,9 @@ _MIN_SECTION_BYTES, _MAX_SECTION_BYTES = 1 << 20, 1 << 30
 
 @dataclass(frozen=True, kw_only=True)
 class FileEntry:
-    """One file of the folder, other than the manifest. `sections` lets a reader check the file in
-    parallel; they cover all of it.
+    """One file of the folder, other than the manifest.
+
+    `sections` lets a reader check the file in parallel; they cover all of it.
     """
 
     name: str
@@ -41,8 +42,9 @@ class FileEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizerEntry:
-    """Which file holds the tokenizer and how text becomes a prompt. `chat_template` is gemma3,
-    gemma4 or None.
+    """Which file holds the tokenizer and how text becomes a prompt.
+
+    `chat_template` is gemma3, gemma4 or None.
     """
 
     file: str

@@ -1,6 +1,4 @@
-"""Tests of manifest: what is written is read back, and every departure from docs/formats.md is
-refused.
-"""
+"""Tests of manifest: what is written is read back, and departures from docs/formats.md are refused."""
 
 import dataclasses
 import json

@@ -1,6 +1,4 @@
-"""SHA-256 of files, streamed: of the whole and of its sections, and the check against what was
-promised.
-"""
+"""SHA-256 of files, streamed: of a whole file, of its sections, and the check of a promised digest."""
 
 import hashlib
 import re
@@ -96,9 +94,7 @@ def sha256_of_file(path: Path, report: Callable[[int], None] | None = None) -> s
 def check_file(
     path: Path, size: int, digest: str, report: Callable[[int], None] | None = None
 ) -> None:
-    """Raises FormatError unless the file has this size (looked at first, it costs nothing) and this
-    digest.
-    """
+    """Raises FormatError unless the file has this size (looked at first) and this digest."""
     actual_size = path.stat().st_size
     if actual_size != size:
         raise FormatError(

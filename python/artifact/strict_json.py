@@ -1,5 +1,4 @@
-"""JSON from files that nobody vouches for: what is not exactly as expected is refused, in one
-sentence.
+"""JSON from untrusted files: what is not exactly as expected is refused, in one sentence.
 
 Refused: duplicate keys, NaN and infinities, integers beyond 64 bits, lone surrogates, bytes that
 are no UTF-8, deep nesting. `Fields` then reads an object key by key; a key that is missing, of

@@ -1,5 +1,4 @@
-"""Reading of an untrusted regular file by positions, with every size checked before memory is
-taken.
+"""Positioned reads of an untrusted regular file; sizes are checked before memory is taken.
 
 Invariant: nothing is mapped into memory, so a file that shrinks while it is read is an error and
 never a signal.

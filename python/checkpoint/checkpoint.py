@@ -13,15 +13,16 @@ from typing import Any
 import torch
 
 from python.checkpoint.generation import GenerationConfig
-from python.checkpoint.tensor import StoredTensor, TensorInfo, TorchaoTensor
+from python.checkpoint.tensor import IntegerForm, StoredTensor, TensorInfo, TorchaoTensor
 from python.model.gemma_config import GemmaConfig
 from python.model.weight_names import expected_weights
 
 
 @dataclass(frozen=True, kw_only=True)
 class HuggingFaceTokenizer:
-    """tokenizer.json of a checkpoint folder, unread, and tokenizer_config.json (empty where there
-    is none). `chat_template` is the text of the template, None where the folder has none.
+    """tokenizer.json of a checkpoint folder, unread, and tokenizer_config.json (empty: there is none).
+
+    `chat_template` is the text of the template, None where the folder has none.
     """
 
     path: Path
@@ -56,10 +57,11 @@ TokenizerSource = HuggingFaceTokenizer | GgufTokenizer
 class Checkpoint(abc.ABC):
     """A checkpoint that is open for reading, complete and of the shapes that its config asks for.
 
-    config: the model it holds; tokenizer: None where the checkpoint has none.
+    files: those that hold weights; config: the model; tokenizer: None where there is none.
     """
 
     path: Path
+    files: Sequence[Path]
     config: GemmaConfig
     tokenizer: TokenizerSource | None
     generation: GenerationConfig
@@ -78,6 +80,17 @@ class Checkpoint(abc.ABC):
     @abc.abstractmethod
     def read(self, name: str) -> StoredTensor:
         """The tensor. Raises FormatError if the file no longer holds it."""
+
+    def form(self, name: str) -> IntegerForm | None:
+        """How the integers are scaled that `read` gives as an IntegerTensor; None for all else."""
+        return None
+
+    def read_stored(self, name: str) -> StoredTensor:
+        """The tensor with the values that a Hugging Face folder has: of a norm of Gemma 3, w.
+
+        The others are as `read` gives them.
+        """
+        return self.read(name)
 
     def read_part(self, name: str, part: str) -> torch.Tensor | None:
         """One part of a torchao tensor, such as its zero points; None where it has no such part."""

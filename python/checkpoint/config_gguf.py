@@ -29,6 +29,7 @@ _STOP_TOKENS = {
     "gemma4": ("<eos>", "<turn|>", "<|tool_response>"),
     "gemma3": ("<eos>", "<end_of_turn>"),
 }
+_DRAFTERS = ("gemma4-assistant", "gemma4_assistant")
 _MUST_BE_ZERO = ("attention.shared_kv_layers", "embedding_length_per_layer_input", "expert_count")
 
 
@@ -41,10 +42,10 @@ def config_from_gguf(
 ) -> GemmaConfig:
     """The configuration of a GGUF file.
 
-    metadata: key -> int, float, bool, str or list of them; tensor_names: the names of all its
-    tensors, which tell whether the head is tied and whether values have a projection of their own.
-    `name` as in `config_from_hf`. Raises ConfigError for a missing, contradictory or unsupported
-    key.
+    metadata: key -> int, float, bool, str or list of them; tensor_names:
+    the names of all its tensors, which tell whether the head is tied and whether
+    values have a projection of their own. `name` as in `config_from_hf`.
+    Raises ConfigError for a missing, contradictory or unsupported key.
     """
     keys = _Keys(metadata)
     kinds = _layer_kinds(keys)
@@ -82,6 +83,11 @@ class _Keys:
     def __init__(self, metadata: Mapping[str, Any]) -> None:
         self.metadata = metadata
         self.arch = str(metadata.get("general.architecture"))
+        if self.arch in _DRAFTERS:
+            raise _wrong(
+                f"general.architecture {self.arch!r} is Gemma 4's drafter, which guesses tokens for"
+                " the model and cannot run without it (use the model's own file)"
+            )
         if self.arch not in _STOP_TOKENS:
             raise _wrong(
                 f"general.architecture {self.arch!r} is not supported ({', '.join(_STOP_TOKENS)})"

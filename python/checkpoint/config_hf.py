@@ -33,6 +33,7 @@ _MULTIMODAL = {
     "gemma4": "gemma4_text",
     "gemma4_unified": "gemma4_unified_text",
 }
+_DRAFTERS = ("gemma4_assistant", "gemma4_unified_assistant")
 # Keys that are off (or absent) in a model that we can run, with the values that mean "off".
 _MUST_BE_OFF: dict[str, tuple[Any, ...]] = {
     "attention_bias": (False, None),
@@ -115,6 +116,11 @@ class _TextConfig:
         outer, text = str(self._outer.get("model_type")), str(self._text.get("model_type"))
         stated = outer if "model_type" not in self._text else text
         model_type = _MULTIMODAL.get(stated, stated)
+        if outer in _DRAFTERS:
+            raise _wrong(
+                f"model_type {outer!r} is Gemma 4's drafter, which guesses tokens for the model and"
+                " cannot run without it (use the model's own folder)"
+            )
         if model_type not in _FAMILIES:
             raise _wrong(f"model_type {stated!r} is not supported ({', '.join(_FAMILIES)})")
         if _MULTIMODAL.get(outer, model_type) != model_type:

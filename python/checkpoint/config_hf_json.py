@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 
+from python.checkpoint.generation import GenerationConfig
 from python.model.gemma_config import AttentionConfig, GemmaConfig
 
 
@@ -46,11 +47,16 @@ def config_json(config: GemmaConfig, dtype: torch.dtype) -> dict[str, Any]:
     return values
 
 
-def generation_json(config: GemmaConfig) -> dict[str, Any]:
-    return {
-        "do_sample": True, "eos_token_id": list(config.stop_ids), "temperature": 1.0, "top_k": 64,
-        "top_p": 0.95
+def generation_json(generation: GenerationConfig) -> dict[str, Any]:
+    """A generation_config.json that python/checkpoint reads as `generation`."""
+    values: dict[str, Any] = {
+        "do_sample": generation.temperature > 0, "eos_token_id": list(generation.stop_ids),
+        "temperature": generation.temperature or 1.0, "top_k": generation.top_k,
+        "top_p": generation.top_p,
     }  # fmt: skip
+    if generation.suppressed_ids:
+        values["suppress_tokens"] = list(generation.suppressed_ids)
+    return values
 
 
 def _rope(attention: AttentionConfig) -> dict[str, Any]:

@@ -1,5 +1,4 @@
-"""The numbers inside GGML's quantized blocks: the reference that packing and kernels are tested
-against.
+"""The numbers inside GGML's quantized blocks: the reference for packing and kernels.
 
 Every type says w = scale * q + offset with one scale (and offset) for a run of columns. `decode`
 gives these three in float32, computed in gguf-py's order, so that `dequantize` equals gguf-py to
@@ -14,20 +13,17 @@ import numpy as np
 
 from python.checkpoint import ggml_types
 from python.checkpoint.ggml_types import GgmlType
+from python.checkpoint.levels import IQ4_LEVELS
 from python.checkpoint.tensor import BlockTensor
 
 _SLAB_COLUMNS = 1 << 22  # numbers decoded at a time by `dequantize`
 
-# The 16 levels of IQ4_NL and IQ4_XS (ggml-common.h, kvalues_iq4nl).
-IQ4_LEVELS = np.array(
-    [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113], dtype=np.int8
-)
+_IQ4_LEVELS = np.array(IQ4_LEVELS, dtype=np.int8)
 
 
 @dataclass(frozen=True, kw_only=True)
 class DecodedBlocks:
-    """w[n, c] = scale[n, c // run] * q[n, c] + offset[n, c // run], run = columns / number of
-    scales.
+    """w[n, c] = scale[n, c // run] * q[n, c] + offset[n, c // run]; run = columns / scales a row.
 
     q: int8 [n, columns]; scale: float32 [n, scales]; offset: the same shape, or None for zero.
     """
@@ -70,9 +66,7 @@ def half(blocks: np.ndarray, start: int) -> np.ndarray:
 
 
 def nibbles(packed: np.ndarray) -> np.ndarray:
-    """uint8 [n, runs, bytes] -> uint8 [n, runs * bytes * 2]: in each run the low halves, then the
-    high halves.
-    """
+    """uint8 [n, runs, bytes] -> uint8 [n, runs * bytes * 2]: a run's low halves, then its high ones."""
     n, runs, size = packed.shape
     out = np.empty((n, runs, 2, size), dtype=np.uint8)
     np.bitwise_and(packed, 0x0F, out=out[:, :, 0])
@@ -81,17 +75,14 @@ def nibbles(packed: np.ndarray) -> np.ndarray:
 
 
 def bits(packed: np.ndarray, width: int) -> np.ndarray:
-    """uint8 [n, runs, bytes] -> uint8 [n, runs, 8 / width, bytes]: each byte's fields, lowest
-    first.
-    """
+    """uint8 [n, runs, bytes] -> uint8 [n, runs, 8 / width, bytes]: fields of a byte, lowest first."""
     shifts = np.arange(0, 8, width, dtype=np.uint8)[:, None]
     fields: np.ndarray = (packed[:, :, None, :] >> shifts) & np.uint8((1 << width) - 1)
     return fields
 
 
 def k_scales(packed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The 8 scales and 8 minimums, 6 bits each, of Q4_K and Q5_K: uint8 [n, 12] -> two of uint8 [n,
-    8].
+    """The 6-bit scales and minimums of Q4_K and Q5_K: uint8 [n, 12] -> two of uint8 [n, 8].
 
     Bytes 0-3 and 4-7 hold the first four scales and minimums in 6 bits; their upper 2 bits and the
     halves of bytes 8-11 make the last four.
@@ -196,7 +187,7 @@ def _q6_k(blocks: np.ndarray) -> DecodedBlocks:
 
 def _iq4_nl(blocks: np.ndarray) -> DecodedBlocks:
     return DecodedBlocks(
-        q=IQ4_LEVELS[nibbles(blocks[:, None, 2:])], scale=half(blocks, 0), offset=None
+        q=_IQ4_LEVELS[nibbles(blocks[:, None, 2:])], scale=half(blocks, 0), offset=None
     )
 
 
@@ -205,7 +196,7 @@ def _iq4_xs(blocks: np.ndarray) -> DecodedBlocks:
     low = bits(blocks[:, 4:8, None], 4).reshape(-1, 8)
     scale = half(blocks, 0) * _signed(low | (high << 4), 32).astype(np.float32)
     return DecodedBlocks(
-        q=IQ4_LEVELS[nibbles(blocks[:, 8:].reshape(-1, 8, 16))], scale=scale, offset=None
+        q=_IQ4_LEVELS[nibbles(blocks[:, 8:].reshape(-1, 8, 16))], scale=scale, offset=None
     )
 
 

@@ -1,5 +1,6 @@
-"""Tests of gguf_blocks against gguf-py, bit for bit, on random blocks (every byte pattern,
-infinities included).
+"""Tests of gguf_blocks against gguf-py, bit for bit, on random blocks.
+
+Every byte pattern occurs, infinities included.
 """
 
 import gguf

@@ -13,15 +13,17 @@ import numpy as np
 import torch
 
 from python.checkpoint import generation
-from python.checkpoint.checkpoint import Checkpoint, GgufTokenizer
+from python.checkpoint.checkpoint import Checkpoint
 from python.checkpoint.completeness import as_format_errors, check_complete
 from python.checkpoint.config_gguf import config_from_gguf
 from python.checkpoint.gguf_metadata import StringArray
 from python.checkpoint.gguf_reader import GgufFile, GgufTensor
+from python.checkpoint.gguf_tokenizer_keys import tokenizer_of
 from python.checkpoint.stored_names import canonical_from_gguf, gguf_from_canonical
 from python.checkpoint.tensor import BlockTensor, DenseTensor, StoredTensor, TensorInfo
 from python.console.errors import FormatError
 from python.model.rope import check_frequency_factors
+from python.model.weight_names import is_norm
 
 _ROPE_FACTORS = "rope_freqs.weight"
 _HEAD = gguf_from_canonical("lm_head.weight")
@@ -32,15 +34,14 @@ _DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 
 class GgufCheckpoint(Checkpoint):
-    """Raises FormatError for a file that is damaged, of another architecture, or has tensors we do
-    not know.
-    """
+    """Raises FormatError for a damaged file, another architecture, or a tensor we do not know."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._files: list[GgufFile] = []
         try:
             self._open(path)
+            self.files = tuple(file.path for file in self._files)
             self._metadata = self._files[0].metadata
             self._owners = self._merge()
             tensor_names = self._names_without_tied_head()
@@ -49,7 +50,7 @@ class GgufCheckpoint(Checkpoint):
                 self._sources = self._canonical_sources(tensor_names)
                 self._check_rope_factors()
             check_complete(path, self.config, {name: self.describe(name) for name in self._sources})
-            self.tokenizer = self._read_tokenizer()
+            self.tokenizer = tokenizer_of(self._metadata, path)
             tokens = () if self.tokenizer is None else self.tokenizer.tokens
             architecture = str(self._metadata["general.architecture"])
             self.generation = generation.from_gguf(architecture, self._metadata, tokens, path)
@@ -65,6 +66,16 @@ class GgufCheckpoint(Checkpoint):
 
     def read(self, name: str) -> StoredTensor:
         return self._read(self._sources[name])
+
+    def read_stored(self, name: str) -> StoredTensor:
+        tensor = self.read(name)
+        if is_norm(name) and self.config.norm_offset and isinstance(tensor, DenseTensor):
+            return DenseTensor(values=tensor.values.float() - 1)
+        return tensor
+
+    def metadata_alone(self) -> bytes:
+        """A GGUF file of this one's metadata and no tensor: its tokenizer above all."""
+        return self._files[0].metadata_alone()
 
     def will_read(self, name: str) -> None:
         stored = self._sources[name]
@@ -167,54 +178,6 @@ class GgufCheckpoint(Checkpoint):
         check_frequency_factors(
             self.config.full, tensor.values.to(torch.float32).flatten().tolist()
         )
-
-    def _read_tokenizer(self) -> GgufTokenizer | None:
-        get = {
-            key.removeprefix("tokenizer.ggml."): value for key, value in self._metadata.items()
-        }.get
-        tokens = get("tokens")
-        if tokens is None:
-            return None
-        scores, kinds, merges = get("scores"), get("token_type"), get("merges", ())
-        if not isinstance(tokens, StringArray) or not isinstance(merges, StringArray | tuple):
-            raise FormatError(
-                self.path, "tokenizer.ggml.tokens and merges must be arrays of strings"
-            )
-        for key, value in (("scores", scores), ("token_type", kinds)):
-            if value is not None and (
-                not isinstance(value, np.ndarray) or len(value) != len(tokens)
-            ):
-                raise FormatError(
-                    self.path,
-                    f"tokenizer.ggml.{key} must have a number for each of the {len(tokens)} tokens",
-                )
-        return GgufTokenizer(
-            model=str(get("model")),
-            tokens=tokens.to_list(),
-            scores=[] if scores is None else scores.tolist(),
-            kinds=[1] * len(tokens) if kinds is None else kinds.tolist(),
-            merges=merges.to_list() if isinstance(merges, StringArray) else [],
-            bos_id=self._token_id(get("bos_token_id"), "bos_token_id", len(tokens)),
-            unknown_id=None if get("unknown_token_id") is None
-            else self._token_id(get("unknown_token_id"), "unknown_token_id", len(tokens)),
-            add_bos=bool(get("add_bos_token", True)),
-            add_space_prefix=bool(get("add_space_prefix", False)),
-            chat_template=self._chat_template(),
-        )  # fmt: skip
-
-    def _chat_template(self) -> str | None:
-        text = self._metadata.get("tokenizer.chat_template")
-        if text is not None and not isinstance(text, str):
-            raise FormatError(self.path, "tokenizer.chat_template is not a string")
-        return text
-
-    def _token_id(self, value: object, key: str, vocabulary: int) -> int:
-        if type(value) is not int or not 0 <= value < vocabulary:
-            raise FormatError(
-                self.path,
-                f"tokenizer.ggml.{key} is {value!r:.40}, not an id of the {vocabulary} tokens",
-            )
-        return value
 
 
 def plain_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
-"""Hostile GGUF files: each is refused in one sentence, in under 100 ms and 64 MB, and says what is
-wrong.
+"""Hostile GGUF files: each is refused in one sentence that says what is wrong.
+
+A refusal takes less than 100 ms and 64 MB.
 
 The cases follow llama.cpp's test-gguf (header, metadata, tensors, data) and the CVEs of its reader:
 sizes that wrap, paddings that wrap, counts that no file could hold.
@@ -269,9 +270,7 @@ def _valid() -> bytes:
 
 
 def test_the_valid_neighbour_is_read(tmp_path: Path) -> None:
-    """The cases above differ from a file that is accepted in what they are about, not in something
-    else.
-    """
+    """The cases above differ from an accepted file in what they are about, and in nothing else."""
     path = tmp_path / "valid.gguf"
     path.write_bytes(_valid())
     file = GgufFile(path)

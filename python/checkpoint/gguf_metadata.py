@@ -165,8 +165,9 @@ class Cursor:
 
 
 def read_metadata(cursor: Cursor, count: int) -> dict[str, Any]:
-    """The key-value pairs: numbers, booleans, strings, numpy arrays and StringArrays. Raises
-    FormatError.
+    """The key-value pairs: numbers, booleans, strings, numpy arrays and StringArrays.
+
+    Raises FormatError.
     """
     # A pair takes at least a length of 8 bytes, one byte of key, a type of 4 and a value of 1.
     if count > min(MAX_KEYS, cursor.left // 14):

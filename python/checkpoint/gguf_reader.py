@@ -5,6 +5,7 @@ Nothing of the file is trusted. The rules are those of the format and of llama.c
 whole blocks in a row, and data that lie one after another without holes, inside the file.
 """
 
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,8 +40,9 @@ class GgufTensor:
 
 
 class GgufFile:
-    """An open GGUF file. Raises FormatError, in one sentence, for everything that is not as it must
-    be.
+    """An open GGUF file.
+
+    Raises FormatError, in one sentence, for everything that is not as it must be.
     """
 
     def __init__(self, path: Path) -> None:
@@ -49,7 +51,9 @@ class GgufFile:
         try:
             cursor = Cursor(self._source)
             tensor_count, key_count = _read_header(cursor)
+            start = cursor.offset
             self.metadata: Mapping[str, Any] = read_metadata(cursor, key_count)
+            self._metadata_place = (key_count, start, cursor.offset)
             self.tensors: Mapping[str, GgufTensor] = _read_tensors(
                 cursor, tensor_count, _alignment(cursor, self.metadata), self._source.size
             )
@@ -62,6 +66,11 @@ class GgufFile:
         tensor = self.tensors[name]
         data = self._source.read_array(tensor.offset, tensor.bytes)
         return data.reshape(-1, tensor.shape[-1] // tensor.type.columns * tensor.type.bytes)
+
+    def metadata_alone(self) -> bytes:
+        """A whole GGUF file with this one's metadata, byte for byte, and no tensor."""
+        count, start, stop = self._metadata_place
+        return MAGIC + struct.pack("<IQQ", 3, 0, count) + self._source.read(start, stop - start)
 
     def will_read(self, name: str) -> None:
         """Lets the disk begin to read the tensor."""
@@ -126,9 +135,7 @@ def _read_tensors(
 def _place(
     cursor: Cursor, tensors: dict[str, GgufTensor], data_start: int, file_size: int
 ) -> dict[str, GgufTensor]:
-    """Turns offsets within the data into offsets within the file, and checks that the file holds
-    them all.
-    """
+    """Makes offsets within the data offsets within the file, which must hold all tensors."""
     placed = {}
     for tensor in tensors.values():
         offset = data_start + tensor.offset

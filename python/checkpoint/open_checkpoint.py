@@ -11,8 +11,9 @@ from python.console.errors import FormatError, UserError
 
 
 def open_checkpoint(path: Path) -> Checkpoint:
-    """A Hugging Face folder, a folder that python/quant wrote, or a GGUF file. Raises UserError or
-    FormatError.
+    """A Hugging Face folder, a folder that python/quant wrote, or a GGUF file.
+
+    Raises UserError or FormatError.
     """
     if not path.exists():
         raise UserError(

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from python.checkpoint import torchao_metadata
-from python.checkpoint.tensor import TorchaoTensor
+from python.checkpoint.tensor import IntegerTensor, TorchaoTensor
 from python.console.errors import UserError
 
 BITS = (4, 8)
@@ -20,12 +20,17 @@ BITS = (4, 8)
 
 @dataclass(frozen=True, kw_only=True)
 class QuantizedTensor:
-    """q: int8 [rows, columns], within -2^(bits-1) to 2^(bits-1) - 1; scale, offset: [rows, columns
-    / group].
+    """A quantized matrix in the canonical form.
+
+    q: int8 [rows, columns], within -2^(bits-1) to 2^(bits-1) - 1.
+    scale, offset: [rows, columns / group].
 
     scale is float16, or float32 with one scale a row (group = columns). offset has the scale's type
     with 4 bits and is float32, a multiple of the scale by an integer, with 8; None where the
     quantization is symmetric.
+
+    exact_groups: how many groups dequantize to the weights that they were made from, bit for bit in
+    their type; None where nobody counted.
     """
 
     bits: int
@@ -33,6 +38,7 @@ class QuantizedTensor:
     q: torch.Tensor
     scale: torch.Tensor
     offset: torch.Tensor | None
+    exact_groups: int | None = None
 
     def __post_init__(self) -> None:
         if self.bits not in BITS or self.q.dtype != torch.int8 or self.q.ndim != 2:
@@ -71,8 +77,7 @@ class QuantizedTensor:
 
 @dataclass(frozen=True, kw_only=True)
 class PairedTensor:
-    """A 4-bit matrix whose q lies in pairs, as an Int4Tensor has them: what `QuantizedTensor` is
-    once its q is unpacked.
+    """A 4-bit matrix whose q lies in pairs, as in an Int4Tensor: a `QuantizedTensor` once unpacked.
 
     pairs: uint8 [rows, columns / 2], signed nibbles, the even column in the low half; scale,
     offset: [rows, columns / group], those of the canonical form.
@@ -113,9 +118,7 @@ def scale_dtype(columns: int, group: int) -> torch.dtype:
 
 
 def offset_dtype(bits: int, columns: int, group: int) -> torch.dtype:
-    """The type in which offsets are kept: that of the scale, but float32 for multiples of an 8-bit
-    scale.
-    """
+    """The type of offsets: the scale's, but float32 where they are multiples of an 8-bit scale."""
     return torch.float32 if bits == 8 else scale_dtype(columns, group)
 
 
@@ -145,8 +148,9 @@ def to_torchao(tensor: QuantizedTensor) -> TorchaoTensor:
 
 
 def from_torchao(name: str, tensor: TorchaoTensor) -> QuantizedTensor:
-    """The inverse of `to_torchao`, of untrusted parts. Raises UserError for what the canonical form
-    cannot hold.
+    """The inverse of `to_torchao`, of untrusted parts.
+
+    Raises UserError for what the canonical form cannot hold.
     """
     if tensor.class_name == "Int4Tensor":
         return pairs_from_int4(name, tensor).unpack()
@@ -155,9 +159,22 @@ def from_torchao(name: str, tensor: TorchaoTensor) -> QuantizedTensor:
     raise UserError(f"{name}: {tensor.class_name} is not read")
 
 
+def from_integers(tensor: IntegerTensor) -> QuantizedTensor | None:
+    """The canonical form of integers under scales, None where it cannot hold them exactly."""
+    form, columns = tensor.form, tensor.q.shape[1]
+    if form.zero != "none" or form.bits == 5:
+        return None
+    scale = tensor.scale.to(scale_dtype(columns, form.group))
+    if not torch.equal(scale.to(torch.float32), tensor.scale.to(torch.float32)):
+        return None
+    bits = 4 if form.bits <= 4 else 8
+    return QuantizedTensor(bits=bits, group=form.group, q=tensor.q, scale=scale, offset=None)
+
+
 def pairs_from_int4(name: str, tensor: TorchaoTensor) -> PairedTensor:
-    """The untrusted parts of an Int4Tensor, checked, its q as they are stored. Raises UserError as
-    `from_torchao` does.
+    """The untrusted parts of an Int4Tensor, checked, its q as they are stored.
+
+    Raises UserError as `from_torchao` does.
     """
     group = _group(name, tensor)
     qdata = _part(name, tensor, "qdata", (torch.uint8, torch.int8), 2)
@@ -206,9 +223,7 @@ def _checked_scales(
     name: str, bits: int, group: int, scale: torch.Tensor, offset: torch.Tensor,
     shape: tuple[int, ...],
 ) -> tuple[torch.Tensor, torch.Tensor | None]:  # fmt: skip
-    """Scale and offset [rows, columns / group] in the canonical form's types; an offset of nothing
-    but zeros is None.
-    """
+    """Scale and offset [rows, columns / group] in canonical types; an offset of zeros is None."""
     rows, columns = shape
     if not 1 <= group <= columns or columns % group:
         raise UserError(f"{name}: group {group} does not divide {columns} columns")
@@ -275,9 +290,7 @@ def _dtype_attribute(tensor: TorchaoTensor, key: str) -> str | None:
 
 
 def _pack_pairs(q: torch.Tensor) -> torch.Tensor:
-    """int8 [rows, columns] of signed nibbles -> uint8 [rows, columns / 2], the even column in the
-    low half.
-    """
+    """int8 [rows, columns] of -8 to 7 -> uint8 [rows, columns / 2], even columns in the low half."""
     pairs = q.numpy().view(np.uint8)
     packed = (pairs[:, 0::2] & 0x0F) | (pairs[:, 1::2] << 4)
     return torch.from_numpy(packed)
@@ -293,9 +306,7 @@ def _unpack_pairs(packed: torch.Tensor) -> torch.Tensor:
 
 
 def _integer_zero_point(tensor: QuantizedTensor) -> torch.Tensor:
-    """zero_point with -zero_point * scale = offset; 8-bit quantization chooses offsets for which it
-    is an integer.
-    """
+    """The zero_point with -zero_point * scale = offset; with 8 bits it is an integer."""
     assert tensor.offset is not None
     scale, offset = tensor.scale.to(torch.float32), tensor.offset.to(torch.float32)
     zero = torch.where(scale == 0, 0.0, -offset / scale).round()

@@ -46,9 +46,7 @@ def test_round_trip(bits: int, symmetric: bool, group: int) -> None:
 @pytest.mark.parametrize("symmetric", [True, False])
 @pytest.mark.parametrize("group", [32, 128])
 def test_torchao_reads_and_writes_the_same(bits: int, symmetric: bool, group: int) -> None:
-    """Our names and metadata are what flatten_tensor_state_dict gives for what unflatten made of
-    them.
-    """
+    """We write the names and metadata that flatten_tensor_state_dict gives for the same tensors."""
     ours = to_torchao(_tensor(bits, symmetric, group))
     name = "model.layers.0.mlp.up_proj.weight"
     parts = {part_name(name, part): value for part, value in ours.parts.items()}

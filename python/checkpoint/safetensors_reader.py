@@ -169,9 +169,7 @@ def _check_coverage(
 
 
 class SafetensorsFolder:
-    """The safetensors files of a checkpoint folder as one: a single model.safetensors, or shards
-    with their index.
-    """
+    """The safetensors files of a folder as one: model.safetensors, or shards and their index."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -192,6 +190,10 @@ class SafetensorsFolder:
     def names(self) -> tuple[str, ...]:
         """The tensors' names as the files have them, in the files' order."""
         return tuple(self._owner)
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        return tuple(file.path for file in self._files)
 
     def entry(self, name: str) -> SafetensorsEntry:
         return self._owner[name].entries[name]

@@ -1,5 +1,4 @@
-"""How torchao writes its tensor subclasses into safetensors: names of parts and the metadata of a
-tensor.
+"""How torchao writes its tensor subclasses into safetensors: names of parts, and metadata.
 
 The same as torchao.prototype.safetensors' flatten_tensor_state_dict gives (a test compares them),
 but without tensors: a header must be known before the first weight is quantized.
@@ -23,20 +22,20 @@ def part_name(name: str, part: str) -> str:
 
 
 def attributes(
-    bits: int, shape: tuple[int, ...], group: int, scale_dtype: torch.dtype
+    bits: int, shape: tuple[int, ...], group: int, dtype: torch.dtype
 ) -> tuple[str, dict[str, Any]]:
     """torchao's class for a matrix of 4 or 8 bits, and its attributes beside its tensors."""
     block_size = [1, group]
     if bits == 4:
         return "Int4Tensor", {
-            "activation_dtype": _dtype(torch.bfloat16),
+            "activation_dtype": dtype_json(torch.bfloat16),
             "block_size": block_size,
             "shape": list(shape),
         }
     return "IntxUnpackedToInt8Tensor", {
-        "target_dtype": _dtype(torch.int8),
+        "target_dtype": dtype_json(torch.int8),
         "block_size": block_size,
-        "dtype": _dtype(scale_dtype),
+        "dtype": dtype_json(dtype),
         "activation_quantization": None,
     }
 
@@ -53,5 +52,6 @@ def subclass_metadata(tensor: TorchaoTensor) -> str:
     return entry(tensor.class_name, tensor.attributes, tuple(tensor.parts))
 
 
-def _dtype(dtype: torch.dtype) -> dict[str, str]:
+def dtype_json(dtype: torch.dtype) -> dict[str, str]:
+    """A type as torchao's metadata and configs spell it."""
     return {"_type": "torch.dtype", "_data": str(dtype).removeprefix("torch.")}

@@ -1,15 +1,15 @@
 """Runs a program: flags, exit codes, and one sentence on stderr for each failure.
 
-Exit codes: 0 done, 1 failed, 2 usage, 130 interrupted (SIGINT or SIGTERM). A program's file ends
-with
+Exit codes: 0 done, 1 failed, 2 usage, 130 interrupted (SIGINT or SIGTERM).
+A program's file ends with
 
     if __name__ == "__main__":
         main.run(program)
 
 where `program` takes nothing, reads its flags, prints results on stdout and raises `UserError` or
 `UsageError`. The file's docstring is the head of --help: what the program does, and an example.
-A program that imports much imports this file first: Ctrl-C is then no stack trace before `run`
-either.
+A program that imports much imports this file first:
+Ctrl-C is then no stack trace before `run` either.
 """
 
 import difflib

@@ -1,6 +1,4 @@
-"""Tests of main: each runs a program in a process of its own and looks at its exit code and its
-words.
-"""
+"""Tests of main: each runs a program in its own process and looks at exit code and words."""
 
 import os
 import re

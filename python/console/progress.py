@@ -41,9 +41,7 @@ def progress_mode() -> str:
 
 
 def resident_bytes(key: str = "VmRSS") -> int:
-    """Memory of this process: resident now (`VmRSS`) or at its peak (`VmHWM`); 0 where the kernel
-    does not tell.
-    """
+    """Memory of this process: resident now (`VmRSS`) or at its peak (`VmHWM`); 0 where unknown."""
     try:
         with open("/proc/self/status", encoding="ascii") as status:
             for line in status:

@@ -1,5 +1,4 @@
-"""How far a quantized model is from its reference on a text: Kullback-Leibler divergence and
-perplexity.
+"""How far a quantized model is from its reference on a text: KL divergence and perplexity.
 
     KL = mean over positions of  sum over tokens of  P_reference * (log P_reference - log P_model)
 
@@ -19,8 +18,9 @@ _VOCABULARY_BLOCK = 4096
 
 @dataclass(frozen=True, kw_only=True)
 class Divergence:
-    """kl: float64 [sequences], the mean of each; surprise: the same of -log P(next token), of the
-    model and of the reference.
+    """kl: float64 [sequences], the mean of each.
+
+    surprise: the same of -log P(next token), of the model and of the reference.
     """
 
     kl: torch.Tensor
@@ -51,8 +51,9 @@ class Divergence:
 
 @dataclass(frozen=True, kw_only=True)
 class ReferenceOutputs:
-    """What a model says on a text, without its logits: hidden states behind the final norm, [
-    sequences, tokens, hidden], and the head. tokens: int64 [sequences, tokens].
+    """What a model says on a text, as hidden states and the head, without its logits.
+
+    hidden: [sequences, tokens, hidden], behind the final norm; tokens: int64 [sequences, tokens].
     """
 
     tokens: torch.Tensor
@@ -139,7 +140,7 @@ class _RunningSums:
 
 
 def _logits(hidden: torch.Tensor, head: torch.Tensor, softcap: float | None) -> torch.Tensor:
-    """float32 [positions, block]"""
+    """float32 [positions, block] of the logits of a block of the vocabulary."""
     logits = hidden @ head.t()
     return logits if softcap is None else torch.tanh(logits / softcap) * softcap
 

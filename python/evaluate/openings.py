@@ -1,6 +1,6 @@
-"""How the documents begin that the model continues; every text of either list begins one document.
+"""Opening lines from which the model writes the test documents, one document a line.
 
-MIXED: several languages, code, tables and dialogue, in an order in which any few are of many kinds.
+MIXED: several languages, code, tables and dialogue, shuffled so that any prefix has several kinds.
 LANGUAGES: many languages and their scripts.
 """
 

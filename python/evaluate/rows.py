@@ -15,8 +15,9 @@ _EMBEDDING = QuantRule(
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """What is judged: the layers' matrices by `config`, or a named recipe, or a file type of
-    llama.cpp. The embedding of a `config` has 8 bits in groups of 32, by min-max.
+    """What is judged: layers' matrices by `config`, or a named recipe, or a file type of llama.cpp.
+
+    The embedding of a `config` has 8 bits in groups of 32, by min-max.
     """
 
     title: str

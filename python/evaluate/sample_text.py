@@ -78,9 +78,7 @@ def sample(
     seed: int,
     progress: str,
 ) -> torch.Tensor:
-    """int64 [documents, length]: each begins with its opening and goes on at temperature 1, without
-    the tokens `excluded`.
-    """
+    """int64 [documents, length]: each continues its opening at temperature 1, without `excluded`."""
     generator = torch.Generator().manual_seed(seed)
     tokens = torch.zeros((len(openings), length), dtype=torch.int64)
     given = torch.zeros(tokens.shape, dtype=torch.bool)

@@ -1,6 +1,4 @@
-"""The sampler on a tiny model of transformers: what is given stays, what follows has the model's own
-distribution.
-"""
+"""The sampler on a tiny model: what is given stays, what follows has the model's own distribution."""
 
 import json
 from pathlib import Path

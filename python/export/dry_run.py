@@ -1,5 +1,4 @@
-"""What an export would make and need, as a listing: every weight, the totals, and whether it fits
-into this machine.
+"""What an export would make and need: every weight, the totals, and whether it fits this machine.
 
 What must stay true: nothing is written, no weight is read, and the numbers are those of the export
 that would follow.
@@ -15,7 +14,7 @@ from python.console import fit, machine
 from python.console.listing import Listing, Table, bits_per_weight
 from python.export import export, memory_estimate
 
-_COLUMNS = ("weight", "shape", "stored", "layout", "group", "bits_per_weight", "bytes")
+_COLUMNS = ("weight", "shape", "stored", "layout", "exact", "group", "bits_per_weight", "bytes")
 
 
 def listing(prepared: export.PreparedExport, checkpoint: Path, output: Path) -> Listing:
@@ -93,7 +92,14 @@ def run_needs(prepared: export.PreparedExport) -> tuple[fit.Need, ...]:
 def _weights(prepared: export.PreparedExport) -> Table:
     rows = tuple(
         (name, f"{shape.rows} x {shape.columns}", prepared.table.encoding(name), shape.layout.name,
-         shape.group or None, round(shape.bits_per_weight, 4), shape.bytes)
+         _exact(prepared, name), shape.group or None, round(shape.bits_per_weight, 4), shape.bytes)
         for name, shape in prepared.shapes.items()
     )  # fmt: skip
     return Table(columns=_COLUMNS, rows=rows)
+
+
+def _exact(prepared: export.PreparedExport, name: str) -> str:
+    """Whether the stored values survive: a recipe quantizes, a layout may round."""
+    if not prepared.table.is_kept(name):
+        return "by recipe"
+    return "yes" if prepared.table.is_exact(name) else "rounded"

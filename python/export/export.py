@@ -104,6 +104,7 @@ class Options:
     max_seq_len: int
     max_prefill_chunk: int
     kv_cache_dtype: str  # a key of CACHE_DTYPES
+    allow_lossy: bool = False  # round weights that no layout holds as they are stored
 
     def limits(self, config: GemmaConfig) -> Limits:
         """Raises UsageError where the model cannot hold so much."""
@@ -142,7 +143,7 @@ def prepare_export(
       UserError: the options, the checkpoint or the recipe do not fit the model.
     """
     limits = options.limits(config)
-    table = WeightTable(checkpoint, config, recipe)
+    table = WeightTable(checkpoint, config, recipe, allow_lossy=options.allow_lossy)
     plans = []
     with progress("trace", total=len(p.Plan.METHODS)) as report:
         for method in p.Plan.METHODS:
@@ -209,8 +210,8 @@ def read_tokenizer(source: TokenizerSource | None, config: GemmaConfig) -> Token
     """The checkpoint's tokenizer, None where it has none.
 
     Raises:
-      UserError: it has more pieces than the model has embeddings, or is of a kind that we do not
-      know.
+      UserError: it has more pieces than the model has embeddings,
+      or is of a kind that we do not know.
     """
     if source is None:
         return None

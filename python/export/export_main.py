@@ -25,7 +25,7 @@ from python.console.progress import Progress, define_progress_flag, progress_mod
 from python.export import dry_run, export
 from python.model.gemma_config import GemmaConfig
 from python.quant import advice
-from python.quant.recipe import QuantRecipe, recipe
+from python.quant.recipe import QuantRecipe, recipe_for
 
 _DEFAULT_MAX_SEQ_LEN = 4096
 _PLAIN = ("F32", "F16", "BF16")
@@ -74,6 +74,13 @@ def define_flags(model: str, *, kv_cache_dtype: str) -> None:
         "Type of keys and values; float32 makes CUDA compute in pairs of float16, slower and closer "
         "to the CPU.",
     )
+    flags.DEFINE_bool(
+        "allow_lossy",
+        False,
+        "Round weights that no layout holds exactly as they are stored; the summary says what that"
+        " cost, weight by weight with --losses.",
+    )
+    define_path("losses", None, "A JSON file to write: the relative error of each rounded weight.")
     flags.DEFINE_bool("overwrite", False, "Replace the artifact at --output, if there is one.")
     flags.DEFINE_bool(
         "dry_run",
@@ -95,8 +102,9 @@ def export_as_flags_say(model: str) -> None:
         raise UsageError("--output must be given (or --dry_run, which writes nothing)")
     if FLAGS.format == "json" and not FLAGS.dry_run:
         raise UsageError("--format json is for --dry_run (pass --dry_run, or drop --format)")
-    if FLAGS.timings is not None:
-        atomic_write.require_folder(FLAGS.timings)
+    for report in (FLAGS.timings, FLAGS.losses):
+        if report is not None:
+            atomic_write.require_folder(report)
     stages = _Stages(progress_mode())
     with open_checkpoint(FLAGS.checkpoint) as checkpoint:
         config = export.read_config(checkpoint)
@@ -118,9 +126,14 @@ def export_as_flags_say(model: str) -> None:
             progress=stages.begin,
             note=main.note,
         )
+    if (found := prepared.table.lattice.sentence(recipe_.name)) is not None:
+        main.note(found)
     seconds = time.monotonic() - started
     if FLAGS.timings is not None:
         stages.write(FLAGS.timings, seconds)
+    if FLAGS.losses is not None:
+        data = json.dumps(prepared.table.losses, indent=2).encode() + b"\n"
+        atomic_write.write_file(FLAGS.losses, data, overwrite=True)
     print(f"{FLAGS.output}: exported in {sizes.format_duration(seconds)}\n{summary(prepared)}")
 
 
@@ -130,8 +143,28 @@ def _tell_about(
     """What the user should know before the work begins."""
     if config.name != model:
         main.note(f"{checkpoint.path} is {config.name}, not {model}; it is exported as it is")
-    if (note := advice.of(recipe_)) is not None:
-        main.note(note)
+    for note in (*checkpoint.generation.notes, _about_integers(checkpoint, recipe_)):
+        if note is not None:
+            main.note(note)
+
+
+def _about_integers(checkpoint: Checkpoint, recipe_: QuantRecipe) -> str | None:
+    """What a recipe does, or does not do, to a checkpoint that is quantized already."""
+    integers = [name for name in checkpoint.names() if checkpoint.form(name) is not None]
+    if not integers:
+        return advice.of(recipe_)
+    if not recipe_.keeps_everything():
+        return (
+            f"{len(integers)} matrices are integers already and stay as they are; recipe"
+            f" {recipe_.name} is for the others"
+        )
+    embedding = checkpoint.describe("embed_tokens.weight")
+    if embedding.encoding not in _PLAIN:
+        return None
+    return (
+        f"the embedding stays {embedding.encoding} ({sizes.format_bytes(embedding.bytes)});"
+        " --recipe default stores it in INT8 and leaves what is quantized as it is"
+    )
 
 
 def _print_dry_run(prepared: export.PreparedExport) -> None:
@@ -174,7 +207,7 @@ def chosen_recipe(checkpoint: Checkpoint, config: GemmaConfig, text: str | None)
     if text is None:
         stored = {checkpoint.describe(name).encoding for name in checkpoint.names()}
         text = "default" if stored <= set(_PLAIN) else "none"
-    chosen = recipe(text, config.num_layers, main.user_path("."))
+    chosen = recipe_for(text, config, main.user_path("."))
     if chosen.needs_calibration():
         raise UsageError(
             f"recipe {chosen.name} needs a calibration text; quantize the checkpoint first "
@@ -198,7 +231,10 @@ def _options(config: GemmaConfig) -> export.Options:
             " it away)"
         )
     options = export.Options(
-        max_seq_len=positions, max_prefill_chunk=chunk, kv_cache_dtype=FLAGS.kv_cache_dtype
+        max_seq_len=positions,
+        max_prefill_chunk=chunk,
+        kv_cache_dtype=FLAGS.kv_cache_dtype,
+        allow_lossy=FLAGS.allow_lossy,
     )
     options.limits(config)
     return options
@@ -216,4 +252,20 @@ def summary(prepared: export.PreparedExport) -> str:
         ("file", size(total.file)),
         ("session", f"{size(total.session)} for {limits.max_context} positions"),
         ("call", f"{size(total.activations)} of activations for {limits.max_tokens} tokens"),
+        *_rounding(prepared),
     ])  # fmt: skip
+
+
+def _rounding(prepared: export.PreparedExport) -> list[tuple[str, str]]:
+    """A line for each stored type that no layout holds: relative errors, root mean square."""
+    of_type: dict[tuple[str, str], dict[str, float]] = {}
+    for name, loss in prepared.table.losses.items():
+        pair = (prepared.table.encoding(name), prepared.shapes[name].layout.name)
+        of_type.setdefault(pair, {})[name] = loss
+    lines = []
+    for (encoding, layout), losses in of_type.items():
+        worst = max(losses, key=lambda name: losses[name])
+        spread = f"{min(losses.values()):.1e} to {losses[worst]:.1e}"
+        what = f"{len(losses)} of {encoding} to {layout}, relative error {spread} ({worst})"
+        lines.append(("rounded", what))
+    return lines

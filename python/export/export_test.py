@@ -175,7 +175,7 @@ def test_a_recipe_decides_the_layouts(tmp_path: Path, without_lowering: None) ->
     prepared = _export(_fake(tmp_path), tmp_path / "artifact", "default")
     for plan in prepared.plans:
         shapes = {w.name: (w.layout, w.group) for w in plan.weights}
-        assert shapes["embed_tokens.weight"] == (p.Layout.INT8, CONFIG.hidden_size)
+        assert shapes["embed_tokens.weight"] == (p.Layout.INT8, 32)
         assert shapes["layers.0.mlp.up_proj.weight"] == (p.Layout.INT4, 32)
         assert shapes["layers.0.input_layernorm.weight"] == (p.Layout.F32, 0)
     weights = _weights(tmp_path / "artifact", prepared.prefill)
@@ -224,8 +224,9 @@ class _Watched(FakeCheckpoint):
 def test_no_more_than_twice_the_largest_weight_is_in_memory(
     tmp_path: Path, without_lowering: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As it is stored and as it is packed: here that is one tensor. The disk is slower than all
-    else, and begins when the second weight is read.
+    """As it is stored and as it is packed: here that is one tensor.
+
+    The disk is slower than all else, and begins when the second weight is read.
     """
     checkpoint, write = _Watched(_fake(tmp_path)), PtdWriter.write
 

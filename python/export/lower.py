@@ -1,9 +1,9 @@
 """From plans to the bytes of a `.pte`: one method a plan, each method one call of our delegate.
 
-ExecuTorch records the method's signature around the call; the plan is the delegate's payload; the
-weights stay in the `.ptd`. What must stay true: a payload is a plan that passed validation, a
-method holds nothing but its delegate call, the program holds no weight, and equal plans give equal
-bytes.
+ExecuTorch records the method's signature around the call;
+the plan is the delegate's payload; the weights stay in the `.ptd`. What must stay true:
+a payload is a plan that passed validation, a method holds nothing but its delegate call,
+the program holds no weight, and equal plans give equal bytes.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ def lower(plans: Sequence[Plan]) -> bytes:
     """
     plan_check.validate_together(plans)
     with warnings.catch_warnings():
-        # torch's deprecations inside ExecuTorch's own code: not ours to mend, and of no use to a
-        # user.
+        # torch's deprecations inside ExecuTorch's own code:
+        # not ours to mend, and of no use to a user.
         warnings.simplefilter("ignore", FutureWarning)
         warnings.simplefilter("ignore", DeprecationWarning)
         manager = _lower_methods(plans)
@@ -87,8 +87,8 @@ def _lower_methods(plans: Sequence[Plan]) -> ExecutorchProgramManager:
 
 
 def _backend_config() -> ExecutorchBackendConfig:
-    # The default planner puts outputs where inputs lie; the naive one gives each tensor its own
-    # bytes.
+    # The default planner puts outputs where inputs lie;
+    # the naive one gives each tensor its own bytes.
     planning = MemoryPlanningPass(MemoryPlanningAlgorithmSuite(algo_list=[naive]))
     return ExecutorchBackendConfig(extract_delegate_segments=True, memory_planning_pass=planning)
 

@@ -1,6 +1,4 @@
-"""What an artifact will take: bytes of its weights, of a session's caches, and of a call's
-activations; and what making it takes.
-"""
+"""What an artifact takes: weights, a session's caches, a call's activations; and what making it takes."""
 
 from __future__ import annotations
 
@@ -29,8 +27,8 @@ def export_bytes(weights: Sequence[WeightSize]) -> int:
     """The most host memory that an export holds.
 
     The weight in hand is there as it is stored and as integers, or as it is stored and packed.
-    Those that wait to be written are no more than fit beside it into the largest such sum
-    (write_behind.py).
+    Those that wait to be written are no more than fit
+    beside it into the largest such sum (write_behind.py).
     """
     return _PROCESS_BYTES + max(
         weight.stored + max(weight.packed, weight.integers) for weight in weights
@@ -46,9 +44,7 @@ def session_bytes(plan: p.Plan) -> int:
 
 
 def activation_bytes(plan: p.Plan) -> int:
-    """The most that is alive at once during a call of max_tokens, in float32, where values share
-    memory.
-    """
+    """Bytes alive at once during a call of max_tokens, in float32, where values share memory."""
     last_use = {
         value: position
         for position, step in enumerate(plan.steps)

@@ -31,8 +31,9 @@ class Var:
 
 @dataclasses.dataclass(frozen=True)
 class Call:
-    """A call_function node. `any_kwargs`: keywords do not matter; `swaps`: the two arguments may
-    stand either way.
+    """A call_function node.
+
+    `any_kwargs`: keywords do not matter; `swaps`: the two arguments may stand either way.
     """
 
     target: Callable[..., Any]

@@ -89,7 +89,5 @@ def score(*, source: fx.Node, weight: fx.Node, softcap: float, top: int) -> Any:
 
 
 def rotate(*, x: fx.Node, frequencies: fx.Node) -> Any:
-    """Rotary position embedding of heads [1, tokens, heads, head_dim] at positions start, start +
-    1, ...
-    """
+    """RoPE of heads [1, tokens, heads, head_dim] at the positions from `start` on."""
     _stands_for_a_step("rotate")

@@ -1,12 +1,12 @@
 """Writes a `.ptd` (ExecuTorch's FlatTensor format) blob by blob, never holding more than one.
 
-    magic and root offset | header | flatbuffer (keys, offsets, sizes) | segments, each aligned to
-    128
+    magic, root offset | header | flatbuffer (keys, offsets, sizes) | segments, aligned to 128
 
-The sizes of all blobs are known from the plan, so the index is written first and the blobs follow
-as they are packed. What must stay true: the file is byte for byte what ExecuTorch's own serializer
-would write for the same named blobs, and a file that `finish` did not complete is never taken for a
-whole one (the caller removes it).
+The sizes of all blobs are known from the plan, so the index is written first,
+and the blobs follow as they are packed.
+What must stay true: the file is byte for byte what ExecuTorch's own serializer would write
+for the same named blobs, and a file that `finish` did not complete is never taken
+for a whole one (the caller removes it).
 """
 
 from __future__ import annotations

@@ -32,8 +32,8 @@ def repeat_layers(plan: p.Plan, kinds: Sequence[str]) -> p.Plan:
     """The plan of a model whose layer N is of kind kinds[N].
 
     Args:
-      plan: the plan of the same method with the layers `representatives(kinds)` alone, each value
-      written once.
+      plan: the plan of the same method with the layers
+      `representatives(kinds)` alone, each value written once.
 
     Raises:
       GraphError: the plan does not consist of a beginning, one block a representative, and an end.

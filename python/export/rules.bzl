@@ -23,6 +23,8 @@ def _exported_model_impl(ctx):
     arguments.add("--max_seq_len", ctx.attr.max_seq_len)
     if ctx.attr.max_prefill_chunk:
         arguments.add("--max_prefill_chunk", ctx.attr.max_prefill_chunk)
+    if ctx.attr.allow_lossy:
+        arguments.add("--allow_lossy")
     if ctx.attr.kv_cache_dtype:
         arguments.add("--kv_cache_dtype", ctx.attr.kv_cache_dtype)
 
@@ -48,6 +50,7 @@ exported_model = rule(
     doc = "Exports a checkpoint to an artifact folder.",
     implementation = _exported_model_impl,
     attrs = {
+        "allow_lossy": attr.bool(doc = "Round weights that no layout holds exactly as they are stored."),
         "checkpoint": attr.label(
             doc = "A .gguf file, or a folder that a rule made.",
             allow_files = True,

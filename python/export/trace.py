@@ -23,9 +23,7 @@ _MODULES = {"prefill": methods.Prefill, "decode": methods.Decode, "score": metho
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What an artifact can hold: positions of a session, tokens of a call, the type of the
-    caches.
-    """
+    """What an artifact can hold: positions of a session, tokens of a call, the caches' type."""
 
     max_context: int
     max_tokens: int

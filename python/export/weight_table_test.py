@@ -78,6 +78,29 @@ def test_what_is_stored_is_kept(
     assert table.make(UP, shape).data.nbytes == shape.bytes
 
 
+def test_a_type_without_a_layout_is_rounded_only_where_that_is_allowed() -> None:
+    blocks = _blocks(ggml_types.Q2_K)
+    blocks.blocks[:, 16:32] = 0x1B  # levels 0 to 3
+    blocks.blocks[:, :16] = 0x37  # scales and mins of 16 columns
+    blocks.blocks[:, 80:84] = np.frombuffer(np.array([0.5, 0.25], "<f2").tobytes(), np.uint8)
+    checkpoint = FakeCheckpoint(CONFIG, _with_up(blocks))
+    with pytest.raises(
+        UserError,
+        match=rf"^{UP}: no layout holds Q2_K exactly, which 1 of \d+ weights are stored as "
+        r"\(--allow_lossy rounds them to INT8 and says what that cost\)$",
+    ):
+        WeightTable(checkpoint, CONFIG, recipe("none", 1)).shapes(PLAN.weights)
+    table = WeightTable(checkpoint, CONFIG, recipe("none", 1), allow_lossy=True)
+    shape = table.shapes(PLAN.weights)[UP]
+    assert not table.is_exact(UP) and table.losses == {}
+    packed = table.make(UP, shape)
+    assert table.losses == {UP: packed.loss} and 0 < packed.loss < 0.01
+    # A recipe that quantizes it is asked to change it.
+    quantized = WeightTable(checkpoint, CONFIG, recipe("default", 1))
+    quantized.make(UP, quantized.shapes(PLAN.weights)[UP])
+    assert quantized.losses == {}
+
+
 @pytest.mark.parametrize("name", ["default", "sensitive", "qat"])
 def test_every_recipe_keeps_its_word(name: str) -> None:
     table = _table(_tensors(), recipe(name, 1))

@@ -73,8 +73,9 @@ def test_tiles_keep_every_value(shape: tuple[int, int], symmetric: bool) -> None
 def test_tinygemm_multiplies_with_scales_in_bfloat16(
     shape: tuple[int, int], symmetric: bool, tokens: int
 ) -> None:
-    """Against its own arithmetic, w = bfloat16(q * scale + offset), summed in float64: what is left
-    is float32 summation and one rounding of the result.
+    """Against its own arithmetic, w = bfloat16(q * scale + offset), summed in float64.
+
+    What is left is float32 summation and one rounding of the result.
     """
     tensor, x = quantized(*shape, symmetric=symmetric), inputs(tokens, shape[1])
     scale = tensor.scale.bfloat16().double().repeat_interleave(32, dim=1)
@@ -104,9 +105,11 @@ def test_tinygemm_multiplies_with_scales_in_bfloat16(
 def test_products_are_near_those_of_the_stored_values(
     shape: tuple[int, int], form: tuple[int, bool, int | None, type], tokens: int
 ) -> None:
-    """Root mean square against the exact product. Weights in bfloat16 and the result's rounding err
-    by at most 2^-8 each; tinygemm's scales and offsets by 2^-8 of their own, and an offset may be
-    as large as the weights: four roundings in all.
+    """Root mean square against the exact product.
+
+    Weights in bfloat16 and the result's rounding err by at most 2^-8 each;
+    tinygemm's scales and offsets by 2^-8 of their own,
+    and an offset may be as large as the weights: four roundings in all.
     """
     bits, symmetric, group, kind = form
     tensor, x = quantized(*shape, bits, symmetric, group), inputs(tokens, shape[1])
@@ -176,8 +179,9 @@ def logprobs(model: GemmaModel, chunk: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("chunk", [1, 8, 21])
 def test_bfloat16_scores_are_as_near_as_those_of_the_cpu(folder: Path, chunk: int) -> None:
-    """The yardstick is what bfloat16 costs on the CPU with plain weights; tinygemm's scales and
-    offsets are two roundings more of the same size, so twice that.
+    """The yardstick is what bfloat16 costs on the CPU with plain weights.
+
+    tinygemm rounds scales and offsets too, two roundings of the same size more, so twice that.
     """
     exact = logprobs(load(folder, CPU, torch.float32, packed=False), chunk)
     usual = float((logprobs(load(folder, CPU, torch.bfloat16, packed=False), chunk) - exact).norm())

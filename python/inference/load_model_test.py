@@ -49,8 +49,9 @@ def logprobs(model: GemmaModel, chunk: int) -> torch.Tensor:
 
 
 def same_scores(plain: GemmaModel, packed: GemmaModel) -> None:
-    """The weights are the same numbers; sums of products in another order change logits, which are
-    of order 1 here, by no more than the 2e-4 that docs/numerics.md allows between two orders.
+    """The weights are the same numbers, and products are summed in another order.
+
+    Logits are of order 1 here; they may differ by the 2e-4 that docs/numerics.md allows for that.
     """
     for chunk in (1, 8, 9, 23):
         share = float((logprobs(plain, chunk) - logprobs(packed, chunk)).abs().max()) / 2e-4

@@ -153,9 +153,7 @@ def tinygemm_obstacle(
 
 
 def pack_tiles(q: torch.Tensor) -> torch.Tensor:
-    """int8 [rows, columns] of -8 to 7, on CUDA -> tiles (`TilePackedInt4`), by PyTorch's own
-    operation.
-    """
+    """int8 [rows, columns] of -8 to 7, on CUDA -> tiles (`TilePackedInt4`), by a PyTorch operation."""
     nibbles = (q + 8).view(torch.uint8)
     pairs = (nibbles[:, 0::2] << 4) | nibbles[:, 1::2]  # here the even column is the high one
     tiles: torch.Tensor = torch.ops.aten._convert_weight_to_int4pack(

@@ -1,9 +1,9 @@
 """Linear layers and the embedding over weights that stay packed.
 
-INT4 on CUDA: tinygemm for few tokens, for many the weights are dequantized, a block of rows at a
-time, and multiplied by cuBLAS. Everything else (INT8, the CPU, shapes that tinygemm lacks) is
-dequantized for every product. Invariant: beside the packed weight, only one block of its rows is in
-memory.
+INT4 on CUDA: tinygemm for few tokens, for many the weights are dequantized,
+a block of rows at a time, and multiplied by cuBLAS. Everything else
+(INT8, the CPU, shapes that tinygemm lacks) is dequantized for every product.
+Invariant: beside the packed weight, only one block of its rows is in memory.
 """
 
 from __future__ import annotations

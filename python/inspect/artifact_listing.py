@@ -36,8 +36,9 @@ def list_ptd(path: Path) -> Listing:
 
 
 def list_artifact(folder: Path, *, steps: bool = False) -> Listing:
-    """An artifact folder: manifest, files, program. Digests are compared only by the runner's
-    `doctor` and at load; here sizes are.
+    """An artifact folder: manifest, files, program.
+
+    Digests are compared only by the runner's `doctor` and at load; here sizes are.
     """
     manifest = manifests.read(folder)
     files = Table(

@@ -1,5 +1,6 @@
-"""Says what a file or folder of ours, or a checkpoint, holds: tensors, types, bytes, bits per
-weight, methods, plan steps, metadata. Nothing is loaded or run.
+"""Says what a file or folder of ours, or a checkpoint, holds; nothing is loaded or run.
+
+It shows tensors, types, bytes, bits per weight, methods, plan steps and metadata.
 
     ./bazelw run //python/inspect -- --path model.gguf
     ./bazelw run //python/inspect -- --path ARTIFACT --steps --format json

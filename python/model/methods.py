@@ -1,5 +1,4 @@
-"""The exported methods: `prefill`, `decode`, `score`, with the tensors that docs/formats.md
-("Methods") states.
+"""The exported methods `prefill`, `decode` and `score`, as docs/formats.md ("Methods") states them.
 
 Invariant: a method is the model plus its head and its last operator, nothing else, so all three
 share one plan.

@@ -1,7 +1,7 @@
 """The architectures that we know by name, and small ones of the same shape for tests.
 
-Invariant: a named config equals what the config readers make of the published checkpoint, but for
-`NOT_SHAPE`.
+Invariant: a named config equals what the config readers
+make of the published checkpoint, but for `NOT_SHAPE`.
 """
 
 from __future__ import annotations

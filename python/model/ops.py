@@ -29,8 +29,7 @@ def cached_attention(
     window: int,
     scale: float,
 ) -> torch.Tensor:
-    """Writes keys and values of a chunk to the cache, then attends: softmax(scale * q . keys)
-    values.
+    """Writes a chunk's keys and values to the cache, then attends: softmax(scale * q . keys) values.
 
     q: [1, tokens, heads, head_dim]; k, v: [1, tokens, kv_heads, head_dim]; k_cache, v_cache:
     [kv_heads, capacity, head_dim]; start: int64 [1], position of the first token, on the CPU or the

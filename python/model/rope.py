@@ -67,8 +67,9 @@ class Rope(nn.Module):
 
 
 def rotate(x: torch.Tensor, cosines: torch.Tensor, sines: torch.Tensor) -> torch.Tensor:
-    """Turns the pairs of every head of x [1, tokens, heads, head_dim]; tables [tokens, 1,
-    head_dim/2].
+    """Turns the pairs of every head of x [1, tokens, heads, head_dim].
+
+    The tables are [tokens, 1, head_dim/2].
     """
     first, second = cast(x, torch.float32).chunk(2, dim=-1)
     turned = torch.cat((first * cosines - second * sines, second * cosines + first * sines), dim=-1)

@@ -1,8 +1,8 @@
 """The decoder: embedding, layers, final norm, head; parameters named as Hugging Face does.
 
-Invariants: `layers.N` keeps its number when only some layers are built; caches and RoPE tables are
-buffers outside the state dict; float32 where transformers computes in float32 (norms, RoPE tables,
-softmax, softcap).
+Invariants: `layers.N` keeps its number when only some layers are built;
+caches and RoPE tables are buffers outside the state dict;
+float32 where transformers computes in float32 (norms, RoPE tables, softmax, softcap).
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The weight layouts of docs/formats.md as data: which planes a blob has, and what each holds.
 
-Packing, unpacking and sizes all follow from `WeightShape.planes`; no other place knows an offset,
-and no other place knows which layout takes which quantized matrix (`integer_layout`). The twin of
-cc/kernels/weight_layout.h.
+Packing, unpacking and sizes all follow from `WeightShape.planes`;
+no other place knows an offset, and no other place knows which layout takes which
+quantized matrix (`integer_layout`). A new layout is a line of `Layout` and a line of `_TRAITS`.
+The twin of cc/kernels/layout.h and weight_layout.h.
 """
 
 import enum
@@ -12,11 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from python.checkpoint.levels import E2M1_LEVELS, FP4_GROUP, IQ4_LEVELS
 from python.console.errors import UserError
 
 PLANE_ALIGNMENT = 128
 MIN_GROUP = 32
-K_COLUMNS = 256  # columns that share the float16 scales of a K layout
+K_COLUMNS = 256  # columns that share the float16 scale of a layout with blocks
 
 
 class Layout(enum.Enum):
@@ -33,18 +35,65 @@ class Layout(enum.Enum):
     Q4_K = "Q4_K"
     Q5_K = "Q5_K"
     Q6_K = "Q6_K"
+    IQ4_NL = "IQ4_NL"
+    IQ4_XS = "IQ4_XS"
+    NVFP4 = "NVFP4"
+
+    @property
+    def traits(self) -> "Traits":
+        return _TRAITS[self]
 
     @property
     def has_groups(self) -> bool:
         """Whether columns share a scale in groups of a size that the weight states."""
-        return self.name.startswith("INT")
+        return self.traits.scales is Scales.GROUPS
 
 
-_PLAIN: Mapping[Layout, str] = {
-    Layout.F32: "<f4",
-    Layout.F16: "<f2",
-    Layout.BF16: "<u2",
-}  # numpy has no bfloat16: its bits
+class Scales(enum.Enum):
+    """How a layout scales its integers."""
+
+    NONE = enum.auto()  # numbers as they are
+    GROUPS = enum.auto()  # float16 for each group, whose size is the weight's choice; float32 a row
+    PACKED = enum.auto()  # 8 groups of 32 columns: 6 bits each for scale and min; d and dmin
+    INT8 = enum.auto()  # 16 groups of 16 columns: an int8 each; d
+    SIGNED6 = enum.auto()  # 8 groups of 32 columns: 6 bits each; d
+    E4M3 = enum.auto()  # an E4M3 for each 16 columns; a float32 d a row
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traits:
+    """What tells a layout from the others: the twin of LayoutTraits in cc/kernels/layout.h.
+
+    `values` is the dtype of the value plane, where `nibble` stands for two columns a byte;
+    `extra_bits` are more bits of q: 1 in the bit plane, 2 in the pair plane. `zero_point` is what
+    is subtracted from q before it is scaled, unless `levels` says what q stands for: 16 integers.
+    """
+
+    values: str
+    extra_bits: int = 0
+    scales: Scales = Scales.NONE
+    zero_point: int = 0
+    mins: bool = False
+    levels: tuple[int, ...] | None = None
+
+
+_NIBBLE = "nibble"
+_TRAITS: Mapping[Layout, Traits] = {
+    Layout.F32: Traits(values="<f4"),
+    Layout.F16: Traits(values="<f2"),
+    Layout.BF16: Traits(values="<u2"),  # numpy has no bfloat16: its bits
+    Layout.INT8: Traits(values="i1", scales=Scales.GROUPS),
+    Layout.INT4: Traits(values=_NIBBLE, scales=Scales.GROUPS, zero_point=8),
+    Layout.INT4_MIN: Traits(values=_NIBBLE, scales=Scales.GROUPS, mins=True),
+    Layout.INT5: Traits(values=_NIBBLE, extra_bits=1, scales=Scales.GROUPS, zero_point=16),
+    Layout.INT5_MIN: Traits(values=_NIBBLE, extra_bits=1, scales=Scales.GROUPS, mins=True),
+    Layout.Q4_K: Traits(values=_NIBBLE, scales=Scales.PACKED),
+    Layout.Q5_K: Traits(values=_NIBBLE, extra_bits=1, scales=Scales.PACKED),
+    Layout.Q6_K: Traits(values=_NIBBLE, extra_bits=2, scales=Scales.INT8, zero_point=32),
+    Layout.IQ4_NL: Traits(values=_NIBBLE, scales=Scales.GROUPS, levels=IQ4_LEVELS),
+    Layout.IQ4_XS: Traits(values=_NIBBLE, scales=Scales.SIGNED6, levels=IQ4_LEVELS),
+    Layout.NVFP4: Traits(values=_NIBBLE, scales=Scales.E4M3, levels=E2M1_LEVELS),
+}
 
 
 def integer_layout(bits: int, *, symmetric: bool) -> Layout:
@@ -137,47 +186,54 @@ def empty(shape: WeightShape) -> PackedWeight:
     return PackedWeight(shape=shape, data=data)
 
 
-def _parts(layout: Layout, columns: int, group: int) -> list[tuple[str, str, tuple[int, ...]]]:
+_Part = tuple[str, str, tuple[int, ...]]
+
+
+def _parts(layout: Layout, columns: int, group: int) -> list[_Part]:
     """(name, dtype, shape of a row) of each plane."""
-    if layout in _PLAIN:
-        return [("values", _PLAIN[layout], (columns,))]
-    if not layout.has_groups:
-        return _k_parts(layout, columns)
-    _check_group(columns, group)
-    groups = columns // group
-    scale = ("<f4", (groups,)) if groups == 1 else ("<f2", (groups,))
-    if layout is Layout.INT8:
-        return [("int8", "i1", (columns,)), ("scale", *scale)]
-    parts: list[tuple[str, str, tuple[int, ...]]] = [("nibble", "u1", (columns // 2,))]
-    if layout in (Layout.INT5, Layout.INT5_MIN):
-        parts.append(("bit", "<u4", (columns // 32,)))
-    parts.append(("scale", *scale))
-    if layout in (Layout.INT4_MIN, Layout.INT5_MIN):
-        parts.append(("min", *scale))
-    return parts
+    traits = layout.traits
+    if traits.scales is Scales.NONE:
+        return [("values", traits.values, (columns,))]
+    _check_columns(layout, columns, group)
+    return _value_parts(traits, columns) + _scale_parts(traits, columns, group)
 
 
-def _k_parts(layout: Layout, columns: int) -> list[tuple[str, str, tuple[int, ...]]]:
-    if columns % K_COLUMNS:
-        raise UserError(
-            f"{layout.name} has blocks of {K_COLUMNS} columns, which do not divide {columns}"
-        )
+def _value_parts(traits: Traits, columns: int) -> list[_Part]:
+    if traits.values != _NIBBLE:
+        return [("int8", traits.values, (columns,))]
+    extra: dict[int, list[_Part]] = {
+        0: [],
+        1: [("bit", "<u4", (columns // 32,))],
+        2: [("pair", "u1", (columns // 4,))],
+    }
+    return [("nibble", "u1", (columns // 2,)), *extra[traits.extra_bits]]
+
+
+def _scale_parts(traits: Traits, columns: int, group: int) -> list[_Part]:
     blocks = columns // K_COLUMNS
-    nibble: tuple[str, str, tuple[int, ...]] = ("nibble", "u1", (columns // 2,))
-    if layout is Layout.Q6_K:
-        return [
-            nibble,
-            ("pair", "u1", (columns // 4,)),
-            ("scale", "i1", (columns // 16,)),
-            ("d", "<f2", (blocks,)),
-        ]
-    tail: list[tuple[str, str, tuple[int, ...]]] = [
-        ("scales", "u1", (blocks, 12)),
-        ("d", "<f2", (blocks, 2)),
-    ]
-    if layout is Layout.Q5_K:
-        return [nibble, ("bit", "<u4", (columns // 32,)), *tail]
-    return [nibble, *tail]
+    match traits.scales:
+        case Scales.PACKED:
+            return [("scales", "u1", (blocks, 12)), ("d", "<f2", (blocks, 2))]
+        case Scales.INT8:
+            return [("scale", "i1", (columns // 16,)), ("d", "<f2", (blocks,))]
+        case Scales.SIGNED6:
+            return [("scales", "u1", (blocks, 8))]
+        case Scales.E4M3:
+            return [("scale", "u1", (columns // FP4_GROUP,)), ("d", "<f4", (1,))]
+    groups = columns // group
+    scale = ("<f4" if groups == 1 else "<f2", (groups,))
+    return [("scale", *scale), ("min", *scale)] if traits.mins else [("scale", *scale)]
+
+
+def _check_columns(layout: Layout, columns: int, group: int) -> None:
+    """Raises UserError unless the layout can cut so many columns into its groups and blocks."""
+    size = MIN_GROUP if layout.traits.scales is Scales.E4M3 else K_COLUMNS
+    if layout.has_groups:
+        _check_group(columns, group)
+    elif columns % size:
+        raise UserError(
+            f"{layout.name} has blocks of {size} columns, which do not divide {columns}"
+        )
 
 
 def _check_group(columns: int, group: int) -> None:

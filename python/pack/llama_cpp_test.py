@@ -1,5 +1,4 @@
-"""Genuine quantized files: what llama.cpp's own quantizer makes of a tiny model is read and packed
-exactly.
+"""Genuine quantized files: what llama.cpp makes of a tiny model is read and packed exactly.
 
 gguf-py cannot encode K-quants, so random blocks test only decoding; here scales, minimums and
 mixtures of types are those of real files. The reference is gguf-py's reader and dequantizer.

@@ -1,8 +1,8 @@
 """From what a checkpoint or a quantizer gives to the layouts that kernels read (docs/formats.md).
 
-GGUF's Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q3_K to Q6_K and IQ4_NL arrive exactly, as do canonical
-quantized tensors and plain numbers. Q2_K and IQ4_XS have no exact image; they become INT8, and
-`PackedWeight.loss` says what that cost.
+All arrive exactly but GGUF's Q2_K and IQ4_XS: canonical quantized tensors, plain numbers, NVFP4, and
+the other types of GGUF. Those two become INT8 (`is_exact`), and `PackedWeight.loss` says what that
+cost.
 
 | from | layout | how |
 |---|---|---|
@@ -20,7 +20,13 @@ import torch
 
 from python.checkpoint import ggml_types, gguf_blocks, quantized
 from python.checkpoint.quantized import PairedTensor, QuantizedTensor
-from python.checkpoint.tensor import BlockTensor, DenseTensor, StoredTensor, TorchaoTensor
+from python.checkpoint.tensor import (
+    BlockTensor,
+    DenseTensor,
+    Fp4Tensor,
+    StoredTensor,
+    TorchaoTensor,
+)
 from python.console.errors import UserError
 from python.pack import layouts
 from python.pack.layouts import Layout, PackedWeight, WeightShape
@@ -32,6 +38,7 @@ _PLAIN_LAYOUTS = {
     torch.float16: Layout.F16,
     torch.bfloat16: Layout.BF16,
 }
+_KEPT_LAYOUTS = {layout.name for layout in (*_PLAIN_LAYOUTS.values(), Layout.NVFP4)}
 
 
 def pack(name: str, tensor: StoredTensor | QuantizedTensor) -> PackedWeight:
@@ -43,19 +50,22 @@ def pack(name: str, tensor: StoredTensor | QuantizedTensor) -> PackedWeight:
             return _pack_quantized(tensor)
         if isinstance(tensor, BlockTensor):
             return _pack_blocks(tensor)
+        if isinstance(tensor, Fp4Tensor):
+            return _pack_fp4(tensor)
         return _pack_plain(tensor)
     except UserError as error:
         raise UserError(f"{name}: {str(error).removeprefix(f'{name}: ')}") from None
 
 
 def kept_shape(encoding: str, rows: int, columns: int) -> WeightShape:
-    """The shape of a matrix that is packed as a checkpoint stores it: a GGUF or plain type.
+    """The shape of a matrix that is packed as a checkpoint stores it.
 
+    `encoding` is a GGUF or plain type, or NVFP4.
     Raises UserError for a type that has no layout, or that cannot hold so many columns.
     """
     if encoding in _BLOCK_PACKERS:
         layout = _BLOCK_PACKERS[encoding][0]
-    elif encoding in Layout.__members__ and Layout[encoding] in _PLAIN_LAYOUTS.values():
+    elif encoding in _KEPT_LAYOUTS:
         layout = Layout[encoding]
     else:
         raise UserError(f"it is stored as {encoding}, for which there is no layout")
@@ -63,6 +73,11 @@ def kept_shape(encoding: str, rows: int, columns: int) -> WeightShape:
     shape = WeightShape(layout=layout, rows=rows, columns=columns, group=group)
     shape.planes()
     return shape
+
+
+def is_exact(encoding: str) -> bool:
+    """Whether `kept_shape` holds every value of this type to the last bit."""
+    return encoding not in _BLOCK_PACKERS or _BLOCK_PACKERS[encoding][2]
 
 
 def _pack_plain(tensor: DenseTensor) -> PackedWeight:
@@ -87,7 +102,22 @@ def _pack_torchao(name: str, tensor: TorchaoTensor) -> PackedWeight:
     pairs, plane = paired.pairs.numpy(), packed.plane("nibble")
     for rows in _slabs(paired.rows, paired.columns):
         regroup_pairs(pairs[rows], plane[rows])
+        plane[rows] ^= 0x88  # q + 8 of a signed nibble: its highest bit turned
     return _with_scales(packed, paired)
+
+
+def _pack_fp4(tensor: Fp4Tensor) -> PackedWeight:
+    shape = WeightShape(layout=Layout.NVFP4, rows=tensor.rows, columns=tensor.columns)
+    packed = layouts.empty(shape)
+    scale = tensor.scale.contiguous().view(torch.uint8).numpy()
+    if ((scale & 0x7F) == 0x7F).any() or not torch.isfinite(tensor.global_scale).all():
+        raise UserError("a scale is no number")
+    pairs, plane = tensor.pairs.contiguous().numpy(), packed.plane("nibble")
+    for rows in _slabs(tensor.rows, tensor.columns):
+        regroup_pairs(pairs[rows], plane[rows])
+    packed.plane("scale")[:] = scale
+    packed.plane("d")[:, 0] = tensor.global_scale.numpy() / 2  # the levels are twice the numbers
+    return packed
 
 
 def _pack_quantized(tensor: QuantizedTensor) -> PackedWeight:
@@ -179,7 +209,7 @@ def pack_nibbles(q: np.ndarray) -> np.ndarray:
 
 
 def regroup_pairs(pairs: np.ndarray, out: np.ndarray) -> None:
-    """Turns -8 to 7 in pairs of neighbours into 0 to 15 in the pairs of `pack_nibbles`.
+    """Turns pairs of neighbours into the pairs of `pack_nibbles`.
 
     pairs, out: uint8 [rows, columns / 2], contiguous; byte j of `pairs` holds column 2 j in its low
     half and 2 j + 1 in its high half.
@@ -197,7 +227,6 @@ def regroup_pairs(pairs: np.ndarray, out: np.ndarray) -> None:
     both = out.view("<u2").reshape(-1)
     np.left_shift(odd.view(np.uint8), 8, out=both, dtype=np.uint16)
     both |= even.view(np.uint8)
-    both ^= 0x8888  # q + 8 of a signed nibble: its highest bit turned
 
 
 def pack_bits(q: np.ndarray) -> np.ndarray:
@@ -224,9 +253,7 @@ Planes = dict[str, np.ndarray]
 
 
 def _half_into(plane: np.ndarray, blocks: np.ndarray, start: int) -> None:
-    """Copies the float16 at byte `start` of each block; the plane is float32 where a row is a
-    single block.
-    """
+    """Copies the float16 at byte `start` of each block; float32 where a row is a single block."""
     plane[:] = np.ascontiguousarray(blocks[:, start : start + 2]).view("<f2").reshape(plane.shape)
 
 
@@ -271,8 +298,9 @@ def _fill_k_tail(blocks: np.ndarray, planes: Planes) -> None:
 
 
 def _regroup_nibbles(packed: np.ndarray) -> np.ndarray:
-    """uint8 [n, runs, 32], 64 columns a run with the first 32 low -> uint8 [n, runs * 32] with 32
-    columns in 16 bytes.
+    """uint8 [n, runs, 32], 64 columns a run, the first 32 low -> uint8 [n, runs * 32].
+
+    There, 32 columns lie in 16 bytes.
     """
     first, second = packed[:, :, :16], packed[:, :, 16:]
     out = np.empty((packed.shape[0], packed.shape[1], 2, 16), dtype=np.uint8)
@@ -331,6 +359,14 @@ def _fill_q2_k(blocks: np.ndarray, planes: Planes) -> None:
         .values()
         .reshape(*planes["scale"].shape, layouts.MIN_GROUP)
     )
+    round_to_int8(w, planes)
+
+
+def round_to_int8(w: np.ndarray, planes: Planes) -> None:
+    """Fills the planes of INT8 with the scales that take each group's largest value to 127.
+
+    w: float32 [rows, groups, columns of a group].
+    """
     scale = (np.abs(w).max(axis=-1) / 127).astype(planes["scale"].dtype)
     planes["scale"][:] = scale
     divisor = np.where(scale == 0, 1, scale).astype(np.float32)[..., None]

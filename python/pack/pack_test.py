@@ -1,6 +1,4 @@
-"""Tests of pack and unpack: GGUF blocks keep their values to the last bit, and the planes are those
-of docs/formats.md.
-"""
+"""Tests of pack and unpack: GGUF values to the last bit, and the planes of docs/formats.md."""
 
 import gguf
 import numpy as np
@@ -10,7 +8,7 @@ import torch
 from python.checkpoint import ggml_types, gguf_blocks
 from python.checkpoint.ggml_types import GgmlType
 from python.checkpoint.quantized import QuantizedTensor, to_torchao
-from python.checkpoint.tensor import BlockTensor, DenseTensor
+from python.checkpoint.tensor import BlockTensor, DenseTensor, Fp4Tensor
 from python.console.errors import UserError
 from python.pack import pack
 from python.pack.layouts import Layout, WeightShape
@@ -22,9 +20,7 @@ INEXACT = ("Q2_K", "IQ4_XS")
 
 
 def random_blocks(kind: GgmlType, rows: int, blocks: int, seed: int) -> BlockTensor:
-    """Any bytes, but float16 numbers of ordinary size: the sign and exponent bytes are drawn from
-    0x80 | 0x20..0x2f.
-    """
+    """Any bytes, but float16 numbers of ordinary size: sign and exponent are 0x80 | 0x20..0x2f."""
     random = np.random.default_rng(seed)
     data = random.integers(0, 256, (rows, blocks, kind.bytes), dtype=np.uint8)
     k_types = {"Q2_K": (80, 82), "Q3_K": (108,), "Q4_K": (0, 2), "Q5_K": (0, 2), "Q6_K": (208,)}
@@ -57,6 +53,7 @@ def test_hostile_numbers_do_not_stop_it(name: str) -> None:
 
 @pytest.mark.parametrize(("name", "bound"), [("Q2_K", 0.005), ("IQ4_XS", 0.0003)])
 def test_the_other_types_state_their_loss(name: str, bound: float) -> None:
+    assert not pack.is_exact(name)
     tensor = random_blocks(ggml_types.BY_NAME[name], 33, 7, seed=3)
     packed = pack.pack("w", tensor)
     w = gguf_blocks.dequantize(tensor).astype(np.float64)
@@ -75,6 +72,54 @@ def test_slabs_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None
     whole = pack.pack("w", tensor)
     monkeypatch.setattr(pack, "_SLAB_COLUMNS", 1600)
     assert np.array_equal(pack.pack("w", tensor).data, whole.data)
+
+
+def random_fp4(rows: int, columns: int, seed: int) -> Fp4Tensor:
+    random = np.random.default_rng(seed)
+    scale = random.integers(0, 256, (rows, columns // 16), dtype=np.uint8)
+    scale[(scale & 0x7F) == 0x7F] = 0x7E  # those are no numbers
+    return Fp4Tensor(
+        pairs=torch.from_numpy(random.integers(0, 256, (rows, columns // 2), dtype=np.uint8)),
+        scale=torch.from_numpy(scale).view(torch.float8_e4m3fn),
+        global_scale=torch.from_numpy(random.uniform(1e-5, 1, rows).astype(np.float32)),
+    )
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1, 32), (3, 96), (17, 2112)])
+def test_nvfp4_keeps_every_bit(rows: int, columns: int) -> None:
+    tensor = random_fp4(rows, columns, seed=rows)
+    packed = pack.pack("w", tensor)
+    assert packed.loss == 0.0
+    assert packed.shape == pack.kept_shape("NVFP4", rows, columns)
+    theirs = tensor.dequantize().numpy()
+    assert np.array_equal(unpack.unpack(packed).view(np.uint32), theirs.view(np.uint32))
+
+
+def test_nvfp4_has_the_values_of_gguf_py() -> None:
+    """The judge of the levels, of E4M3 and of who lies where: the same codes in GGUF's blocks.
+
+    A block of 64 columns holds 4 scales, then the first 8 columns of each 16 in the low halves of 8
+    bytes.
+    """
+    tensor = random_fp4(5, 64, seed=1)
+    scale = tensor.scale.view(torch.uint8).numpy() & 0x7F  # those of GGUF have no sign
+    tensor = Fp4Tensor(
+        pairs=tensor.pairs,
+        scale=torch.from_numpy(scale).view(torch.float8_e4m3fn),
+        global_scale=torch.ones(5),
+    )
+    pairs = tensor.pairs.numpy()
+    codes = np.stack([pairs & 15, pairs >> 4], axis=-1).reshape(5, 4, 16)
+    blocks = np.concatenate([scale, (codes[..., :8] | codes[..., 8:] << 4).reshape(5, 32)], axis=1)
+    theirs = gguf.dequantize(blocks, gguf.GGMLQuantizationType.NVFP4).reshape(5, 64)
+    assert np.array_equal(unpack.unpack(pack.pack("w", tensor)), theirs)
+
+
+def test_nvfp4_refuses_scales_that_are_no_numbers() -> None:
+    tensor = random_fp4(2, 32, seed=2)
+    tensor.scale.view(torch.uint8)[1, 0] = 0xFF
+    with pytest.raises(UserError, match=r"^w: a scale is no number$"):
+        pack.pack("w", tensor)
 
 
 def test_planes_of_int5() -> None:
@@ -102,9 +147,7 @@ def test_planes_of_int5() -> None:
 
 
 def test_pair_plane_of_q6_k() -> None:
-    """q = 16 * (column // 8 % 4): byte j of each 8 bytes holds columns j, j + 8, j + 16, j + 24
-    from the lowest bits up.
-    """
+    """q = 16 * (column // 8 % 4): byte j of 8 holds columns j, j + 8, j + 16, j + 24, lowest first."""
     q = 16 * (np.arange(256) // 8 % 4)
     block = np.zeros((1, 210), dtype=np.uint8)
     for column, value in enumerate(q):
@@ -198,6 +241,9 @@ def test_refused(tensor: DenseTensor | QuantizedTensor, problem: str) -> None:
         ("Q4_K", 0, 4.5),
         ("Q5_K", 0, 5.5),
         ("Q6_K", 0, 6.5625),
+        ("IQ4_NL", 32, 4.5),
+        ("IQ4_XS", 0, 4.25),
+        ("NVFP4", 0, 4.5625),  # 4.5, and 32 bits a row
         ("BF16", 0, 16),
     ],
 )
@@ -214,3 +260,5 @@ def test_groups_are_checked() -> None:
         WeightShape(layout=Layout.INT4, rows=1, columns=5376, group=48).planes()
     with pytest.raises(UserError, match="Q4_K has blocks of 256 columns, which do not divide 640"):
         WeightShape(layout=Layout.Q4_K, rows=1, columns=640).planes()
+    with pytest.raises(UserError, match="NVFP4 has blocks of 32 columns, which do not divide 48"):
+        WeightShape(layout=Layout.NVFP4, rows=1, columns=48).planes()

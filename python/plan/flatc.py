@@ -1,8 +1,8 @@
 """Runs `flatc`, the FlatBuffers compiler that the ExecuTorch wheel carries.
 
-Owns the one place that knows where `flatc` lies. JSON goes in and FlatBuffers bytes come out, or
-back. What must stay true: the same JSON gives the same bytes, and nothing is left in the temporary
-folder.
+Owns the one place that knows where `flatc` lies.
+JSON goes in and FlatBuffers bytes come out, or back. What must stay true:
+the same JSON gives the same bytes, and nothing is left in the temporary folder.
 """
 
 from __future__ import annotations

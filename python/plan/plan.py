@@ -296,9 +296,7 @@ def operands(operation: Operation, role: Role) -> Iterator[int]:
 
 
 def map_operands(operation: Operation, table: Mapping[Role, Callable[[int], int]]) -> Operation:
-    """The operation with each present index of a role replaced by what the role's function
-    gives.
-    """
+    """The operation with each present index of a role replaced by what its function gives."""
     changes: dict[str, Any] = {}
     for field in dataclasses.fields(operation):
         renumber = table.get(field.metadata.get("role"))  # type: ignore[arg-type]

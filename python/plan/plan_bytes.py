@@ -1,7 +1,7 @@
 """Plans to FlatBuffers bytes and back, by the schema cc/plan/plan.fbs.
 
-What must stay true: only plans that passed plan_check become bytes, and equal plans give equal
-bytes.
+What must stay true: only plans that passed plan_check become bytes,
+and equal plans give equal bytes.
 """
 
 from __future__ import annotations

@@ -31,9 +31,7 @@ def validate(plan: p.Plan) -> None:
 
 
 def validate_together(plans: Sequence[p.Plan]) -> None:
-    """Raises PlanError where plans of one program disagree about a weight or a cache that they
-    share.
-    """
+    """Raises PlanError where plans of one program disagree about a shared weight or cache."""
     _require_unique("method", (plan.method for plan in plans))
     weights: dict[str, p.Weight] = {}
     caches: dict[str, p.Cache] = {}

@@ -1,9 +1,8 @@
 """The tensors that go into and come out of each method, as docs/formats.md lists them.
 
-Owns the shells: modules that compute nothing of interest but have exactly the method's inputs and
-outputs (shapes, types, the dynamic number of tokens), so that ExecuTorch can record a signature
-around a delegate call. What must stay true: the order, the shapes and the types here are those that
-cc/delegate checks at load.
+Owns the shells: modules with exactly a method's inputs and outputs (shapes, types, the dynamic
+number of tokens), which compute nothing. ExecuTorch records a signature from them.
+What must stay true: order, shapes and types here are those that cc/delegate checks at load.
 """
 
 from __future__ import annotations
@@ -47,9 +46,7 @@ class _ScoreShell(torch.nn.Module):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Signature:
-    """A shell, example inputs for it, and which of their dimensions may change (dimension 1: the
-    tokens).
-    """
+    """A shell, example inputs for it, and which of their dimensions may change (1: the tokens)."""
 
     shell: torch.nn.Module
     inputs: tuple[torch.Tensor, ...]
@@ -57,9 +54,7 @@ class Signature:
     max_tokens: int
 
     def dynamic_shapes(self) -> tuple[dict[int, torch.export.Dim] | None, ...]:
-        """What torch.export needs to know: 1 to max_tokens tokens; nothing is dynamic where that is
-        one.
-        """
+        """The sizes for torch.export: 1 to max_tokens tokens; nothing is dynamic where that is one."""
         if self.max_tokens == 1:
             return (None,) * len(self.inputs)
         tokens = torch.export.Dim("tokens", min=1, max=self.max_tokens)

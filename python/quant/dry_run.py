@@ -1,6 +1,4 @@
-"""What a quantization would do, as a listing: every weight, its rule, bits, the memory that all of
-it takes, and whether that fits into this machine.
-"""
+"""What a quantization would do: every weight, its rule, bits, the memory, and whether that fits."""
 
 from pathlib import Path
 
@@ -43,8 +41,9 @@ def _facts(
     recipe: QuantRecipe,
     config: GemmaConfig,
 ) -> dict[str, object]:
-    """Totals. Caches are for bfloat16; a context of n tokens takes the windows and n / 1,024 of
-    the last number.
+    """Totals. Caches are for bfloat16.
+
+    A context of n tokens takes the windows and n / 1,024 of the last number.
     """
     matrices = [weight for weight in weights if len(weight.info.shape) == 2]
     sliding, full = kv_cache_bytes(config)
@@ -111,8 +110,9 @@ def _rule(weight: StoredWeight, recipe: QuantRecipe) -> str:
 def peak_bytes(
     weights: tuple[StoredWeight, ...], config: GemmaConfig, text: CalibrationText | None = None
 ) -> int:
-    """The most memory that quantizing holds: a weight as stored, as int8 and as parts; and where
-    it is calibrated, what calibration holds beside it.
+    """The most memory that quantizing holds: a weight as stored, as int8 and as parts.
+
+    Where it is calibrated, what calibration holds comes beside it.
     """
     largest = max(
         weight.info.bytes

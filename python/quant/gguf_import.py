@@ -1,8 +1,8 @@
 """GGUF blocks whose numbers are already those of the canonical form, taken over without rounding.
 
 Q4_0 is symmetric 4 bits, Q4_1 asymmetric 4 bits and Q8_0 symmetric 8 bits, all with groups of 32.
-So a checkpoint that was trained for Q4_0 keeps its exact weights through the recipe `qat`, and
-through `default`.
+So a checkpoint that was trained for Q4_0 keeps its exact
+weights through the recipe `qat`, and through `default`.
 """
 
 import numpy as np

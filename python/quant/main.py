@@ -3,15 +3,16 @@
     ./bazelw run //python/quant:gemma4_31b -- --checkpoint HF_FOLDER --recipe sensitive --output DIR
     ./bazelw run //python/export:gemma4_31b -- --checkpoint DIR --max_seq_len 8k --output ARTIFACT
 
-The output is a Hugging Face folder with torchao tensors; //python/export reads it. --dry_run shows
-what would happen to every weight and what it would take. An interrupted run continues with
---resume.
+The output is a Hugging Face folder with torchao tensors; //python/export reads it.
+--dry_run shows what would happen to every weight and what it would take.
+An interrupted run continues with --resume.
 """
 
 from absl import flags
 
-from python.checkpoint.hugging_face_checkpoint import HuggingFaceCheckpoint
+from python.checkpoint.checkpoint import Checkpoint
 from python.checkpoint.open_checkpoint import open_checkpoint
+from python.checkpoint.safetensors_reader import DTYPES
 from python.console import listing, main
 from python.console.errors import UsageError, UserError
 from python.console.flag_types import define_path, define_tokens
@@ -21,7 +22,9 @@ from python.quant.calibration import calibration_text
 from python.quant.calibration.calibration_text import CalibrationText
 from python.quant.store import store, store_layout
 
-_CHECKPOINT = define_path("checkpoint", None, "A Hugging Face folder.", required=True)
+_CHECKPOINT = define_path(
+    "checkpoint", None, "A Hugging Face folder, or a GGUF in plain numbers.", required=True
+)
 _RECIPE = flags.DEFINE_string(
     "recipe", "default", f"{', '.join(recipe.NAMED)}, or a JSON file with rules."
 )
@@ -53,20 +56,28 @@ def program() -> None:
     _check_flags()
     path = _CHECKPOINT.value
     with open_checkpoint(path) as checkpoint:
-        if not isinstance(checkpoint, HuggingFaceCheckpoint):
-            raise UserError(
-                f"{path} is a GGUF file: its weights are quantized already; export it with "
-                "`./bazelw run //python/export:gemma4_31b -- --checkpoint ... --recipe none`"
-            )
-        rules = recipe.recipe(_RECIPE.value, checkpoint.config.num_layers, main.user_path(""))
+        _check_plain(checkpoint)
+        rules = recipe.recipe_for(_RECIPE.value, checkpoint.config, main.user_path(""))
         store.check_text(rules, given=_TEXT.value is not None)
         text = _text(checkpoint)
-        if (note := advice.of(rules)) is not None:
-            main.note(note)
+        for note in (*checkpoint.generation.notes, advice.of(rules)):
+            if note is not None:
+                main.note(note)
         if _DRY_RUN.value:
             _print_dry_run(checkpoint, rules, text)
         else:
             _quantize(checkpoint, rules, text)
+
+
+def _check_plain(checkpoint: Checkpoint) -> None:
+    """Raises UserError where a weight is quantized already."""
+    for name in checkpoint.names():
+        encoding = checkpoint.describe(name).encoding
+        if encoding not in DTYPES:
+            raise UserError(
+                f"{checkpoint.path}: {name} is quantized already ({encoding}); export it with "
+                "`./bazelw run //python/export:gemma4_31b -- --checkpoint ... --recipe none`"
+            )
 
 
 def _check_flags() -> None:
@@ -79,7 +90,7 @@ def _check_flags() -> None:
 
 
 def _print_dry_run(
-    checkpoint: HuggingFaceCheckpoint, rules: recipe.QuantRecipe, text: CalibrationText | None
+    checkpoint: Checkpoint, rules: recipe.QuantRecipe, text: CalibrationText | None
 ) -> None:
     """Prints the plan and the verdict. Raises UserError where the run would not fit."""
     weights = store_layout.lay_out_weights(checkpoint, rules)
@@ -93,7 +104,7 @@ def _print_dry_run(
 
 
 def _quantize(
-    checkpoint: HuggingFaceCheckpoint, rules: recipe.QuantRecipe, text: CalibrationText | None
+    checkpoint: Checkpoint, rules: recipe.QuantRecipe, text: CalibrationText | None
 ) -> None:
     settings = store.Settings(
         overwrite=_OVERWRITE.value,
@@ -104,13 +115,15 @@ def _quantize(
         note=main.note,
     )
     try:
-        store.quantize_checkpoint(checkpoint, rules, _OUTPUT.value, settings, text)
+        lattice = store.quantize_checkpoint(checkpoint, rules, _OUTPUT.value, settings, text)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("interrupted; the same command with --resume goes on") from None
+    if (note := lattice.sentence(rules.name)) is not None:
+        main.note(note)
     print(_OUTPUT.value)
 
 
-def _text(checkpoint: HuggingFaceCheckpoint) -> CalibrationText | None:
+def _text(checkpoint: Checkpoint) -> CalibrationText | None:
     if _TEXT.value is None:
         return None
     return calibration_text.read_calibration_text(

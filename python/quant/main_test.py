@@ -8,8 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from python.checkpoint import ggml_types
+from python.checkpoint.ggml_types import GgmlType
 from python.checkpoint.open_checkpoint import open_checkpoint
 from python.checkpoint.testing import synthetic, tiny_gguf
 from python.model.named_configs import gemma4_31b, tiny_gemma3, tiny_gemma4
@@ -145,15 +148,22 @@ def test_wrong_usage(
     assert not list(tmp_path.iterdir())
 
 
-def test_no_output_and_a_gguf_file(source: Path, tmp_path: Path) -> None:
+def _q4_0(name: str, shape: tuple[int, ...]) -> tuple[GgmlType, np.ndarray]:
+    """Matrices in Q4_0, whose numbers do not matter here."""
+    if len(shape) == 1:
+        return tiny_gguf.random_f32(name, shape)
+    return ggml_types.Q4_0, np.zeros((shape[0], shape[1] // 32 * 18), dtype=np.uint8)
+
+
+def test_no_output_and_a_quantized_gguf_file(source: Path, tmp_path: Path) -> None:
     done = _run(f"--checkpoint={source}")
     assert done.returncode == 2
     assert "--output must be given" in done.stderr
     path = tmp_path / "a.gguf"
-    path.write_bytes(tiny_gguf.build(tiny_gemma3(num_layers=1)))
+    path.write_bytes(tiny_gguf.build(tiny_gemma3(num_layers=1), _q4_0))
     done = _run(f"--checkpoint={path}", f"--output={tmp_path / 'q'}")
     assert done.returncode == 1
-    assert "is a GGUF file" in done.stderr
+    assert "embed_tokens.weight is quantized already (Q4_0)" in done.stderr
 
 
 @pytest.fixture(scope="module")

@@ -1,18 +1,26 @@
 """One weight at a time, from what a checkpoint stores to what a recipe wants."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 
 from python.checkpoint import quantized
 from python.checkpoint.quantized import QuantizedTensor
-from python.checkpoint.tensor import BlockTensor, StoredTensor, TorchaoTensor
+from python.checkpoint.tensor import (
+    BlockTensor,
+    Fp4Tensor,
+    IntegerTensor,
+    StoredTensor,
+    TorchaoTensor,
+)
 from python.console.errors import UserError
 from python.pack import pack
 from python.pack.layouts import WeightShape
 from python.quant import gguf_import
 from python.quant.dequantize import dequantize
 from python.quant.methods.hqq import quantize_hqq, quantize_hqq_scale
+from python.quant.methods.lattice import exact_groups, quantize_lattice
 from python.quant.methods.min_max import quantize_min_max
 from python.quant.recipe import QuantConfig, QuantRecipe
 
@@ -21,9 +29,14 @@ _CHECKED_ROWS = 1024
 
 
 def prepare(name: str, tensor: StoredTensor, recipe: QuantRecipe) -> StoredTensor | QuantizedTensor:
-    """The weight as the recipe wants it: quantized, or as stored where the recipe keeps it."""
+    """The weight as the recipe wants it: quantized, or as stored where the recipe keeps it.
+
+    Integers and NVFP4 stay what they are under every recipe: who quantized them had more to go by.
+    """
     config = recipe.config_for(name)
-    return tensor if config is None else quantize_stored(name, tensor, config)
+    if config is None or isinstance(tensor, IntegerTensor | Fp4Tensor):
+        return tensor
+    return quantize_stored(name, tensor, config)
 
 
 def quantize_stored(name: str, tensor: StoredTensor, config: QuantConfig) -> QuantizedTensor:
@@ -38,7 +51,7 @@ def quantize_stored(name: str, tensor: StoredTensor, config: QuantConfig) -> Qua
     if isinstance(tensor, BlockTensor):
         imported = gguf_import.import_exactly(tensor, config)
         if imported is not None:
-            return imported
+            return replace(imported, exact_groups=imported.scale.numel())
     return quantize_weight(name, dequantize(name, tensor), config)
 
 
@@ -68,8 +81,8 @@ def quantize_weight(
 ) -> QuantizedTensor:
     """Quantizes a matrix [rows, columns] of float32, float16 or bfloat16 on the CPU or on CUDA.
 
-    Raises UserError, naming the weight, for another shape or type, or for a number that is not
-    finite.
+    Raises UserError, naming the weight, for another shape or type,
+    or for a number that is not finite.
     """
     group = check_matrix(name, weight, config)
     if config.calibrated:
@@ -112,6 +125,11 @@ def _check_finite(name: str, weight: torch.Tensor) -> None:
             )
 
 
+def _quantize_lattice(weight: torch.Tensor, group: int, device: str) -> QuantizedTensor:
+    result = quantize_lattice(weight, group=group, device=device)
+    return replace(result, exact_groups=exact_groups(weight, result))
+
+
 _METHODS: dict[str, Callable[[torch.Tensor, QuantConfig, int, str], QuantizedTensor]] = {
     "min_max": lambda weight, config, group, device: quantize_min_max(
         weight, bits=config.bits, group=group, symmetric=config.symmetric, device=device
@@ -122,4 +140,5 @@ _METHODS: dict[str, Callable[[torch.Tensor, QuantConfig, int, str], QuantizedTen
     "hqq": lambda weight, config, group, device: quantize_hqq(
         weight, bits=config.bits, group=group, device=device
     ),
+    "lattice": lambda weight, config, group, device: _quantize_lattice(weight, group, device),
 }

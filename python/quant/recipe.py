@@ -1,14 +1,16 @@
 """Recipes: which weight is quantized how, as data.
 
-A recipe is a list of rules; the first whose expression matches the whole canonical name, and whose
-layers hold the weight's layer, decides. Every weight must match a rule. Norms and layer scalars are
-never quantized, whatever a rule says. The named recipes are built for a model's number of layers; a
-user's own comes from a JSON file:
+A recipe is a list of rules. The first rule decides whose expression matches the whole canonical
+name and whose layers hold the weight's layer. Every weight must match a rule.
+Norms and layer scalars are never quantized, whatever a rule says.
+The named recipes are built for a model's number of layers; a user's own comes from a JSON file:
 
     {"rules": [
-      {"pattern": "embed_tokens\\.weight", "config": {"bits": 8, "group": "row", "symmetric": true,
-      "method": "min_max"}}, {"pattern": ".*(v|down)_proj\\.weight", "layers": ["0-14", 59],
-      "config": {"bits": 8, "group": 32, ...}}, {"pattern": ".*", "config": null}
+      {"pattern": "embed_tokens\\.weight",
+       "config": {"bits": 8, "group": "row", "symmetric": true, "method": "min_max"}},
+      {"pattern": ".*(v|down)_proj\\.weight", "layers": ["0-14", 59],
+       "config": {"bits": 8, "group": 32, "symmetric": true, "method": "min_max"}},
+      {"pattern": ".*", "config": null}
     ]}
 
 `"config": null` keeps the weight as it is stored; `"group": "row"` is one scale a row.
@@ -24,11 +26,12 @@ from typing import Any
 from python.artifact import strict_json
 from python.artifact.strict_json import Fields
 from python.console.errors import FormatError, UsageError, UserError
+from python.model.gemma_config import GemmaConfig
 from python.model.weight_names import is_norm
 from python.pack.layouts import MIN_GROUP, Layout, WeightShape, integer_layout
 
 BITS = (4, 8)
-METHODS = ("min_max", "hqq_scale", "hqq", "least_squares", "gptq")
+METHODS = ("min_max", "hqq_scale", "hqq", "lattice", "least_squares", "gptq")
 CALIBRATED_METHODS = ("least_squares", "gptq")
 ROW = "row"
 _MAX_GROUP = 1 << 20
@@ -53,7 +56,8 @@ def is_quantizable(name: str) -> bool:
 class QuantConfig:
     """How a matrix is quantized. `group`: columns that share a scale, or None for one scale a row.
 
-    `method`: min_max; hqq_scale (symmetric, the scale optimised); hqq (scale and zero optimised);
+    `method`: min_max; hqq_scale (symmetric, the scale optimised);
+    hqq (scale and zero optimised); lattice (symmetric 4 bits, the scales of training found again);
     least_squares (clip ratios by the size of the inputs); gptq. The last two need a calibration
     text.
     """
@@ -80,6 +84,11 @@ class QuantConfig:
             raise UserError("method 'hqq_scale' is symmetric (use 'hqq' for asymmetric)")
         if self.method == "hqq" and self.symmetric:
             raise UserError("method 'hqq' is asymmetric (use 'hqq_scale' for symmetric)")
+        if self.method == "lattice" and (self.bits, self.symmetric) != (4, True):
+            raise UserError(
+                f"method 'lattice' finds symmetric scales of 4 bits, not {self.bits} bits"
+                f'{"" if self.symmetric else " with an offset"} (use 4 bits, "symmetric": true)'
+            )
         if self.method == "gptq" and (self.group is None or self.group > _MAX_GPTQ_GROUP):
             raise UserError(
                 f"method 'gptq' takes groups of at most {_MAX_GPTQ_GROUP} columns, not "
@@ -116,8 +125,9 @@ class QuantConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class QuantRule:
-    """`pattern` must match the whole name; `layers` None: everywhere. `config` None: kept as
-    stored.
+    """`pattern` must match the whole name; `layers` None: everywhere.
+
+    `config` None: kept as stored.
     """
 
     pattern: str
@@ -177,29 +187,37 @@ _INT4 = QuantConfig(bits=4, group=32, symmetric=True, method="min_max")
 _INT4_HQQ = QuantConfig(bits=4, group=32, symmetric=False, method="hqq")
 _INT4_GPTQ = QuantConfig(bits=4, group=32, symmetric=True, method="gptq")
 _INT8 = QuantConfig(bits=8, group=32, symmetric=True, method="min_max")
-_INT8_ROW = QuantConfig(bits=8, group=None, symmetric=True, method="min_max")
-_EMBEDDING_NAME = r"(embed_tokens|lm_head)\.weight"
-_EMBEDDING = QuantRule(pattern=_EMBEDDING_NAME, config=_INT8_ROW)
+_INT4_LATTICE = QuantConfig(bits=4, group=32, symmetric=True, method="lattice")
 # The head's inputs have columns many times larger than the rest, and a row of the embedding may
 # have one large value that sets the step of them all. With a scale for every 32 columns it cannot;
 # docs/benchmarks/quality_270m.md has what that is worth.
-_GROUPED_EMBEDDING = QuantRule(pattern=_EMBEDDING_NAME, config=_INT8)
+_EMBEDDING = QuantRule(pattern=r"(embed_tokens|lm_head)\.weight", config=_INT8)
 _LINEAR = r"layers\.\d+\.(self_attn|mlp)\.\w+_proj\.weight"
 
 
-def _none(num_layers: int) -> tuple[QuantRule, ...]:
+Rules = tuple[QuantRule, ...]
+# The number of layers and those in which k_proj makes the values too -> rules.
+MakeRules = Callable[[int, frozenset[int]], Rules]
+
+
+def _none(num_layers: int, value_by_key: frozenset[int]) -> Rules:
     return (QuantRule(pattern=".*", config=None),)
 
 
-def _default(num_layers: int) -> tuple[QuantRule, ...]:
+def _default(num_layers: int, value_by_key: frozenset[int]) -> Rules:
     return (_EMBEDDING, QuantRule(pattern=_LINEAR, config=_INT4))
 
 
-def _calibrated(num_layers: int) -> tuple[QuantRule, ...]:
-    return (_GROUPED_EMBEDDING, QuantRule(pattern=_LINEAR, config=_INT4_GPTQ))
+def _qat(num_layers: int, value_by_key: frozenset[int]) -> Rules:
+    return (_EMBEDDING, QuantRule(pattern=_LINEAR, config=_INT4_LATTICE))
 
 
-def _sensitive(num_layers: int) -> tuple[QuantRule, ...]:
+def _calibrated(num_layers: int, value_by_key: frozenset[int]) -> Rules:
+    return (_EMBEDDING, QuantRule(pattern=_LINEAR, config=_INT4_GPTQ))
+
+
+def _sensitive(num_layers: int, value_by_key: frozenset[int]) -> Rules:
+    """8 bits for what makes values and for down_proj, in the first and last quarter of layers."""
     quarter = num_layers // 4
     edges = frozenset((*range(quarter), *range(num_layers - quarter, num_layers)))
     sensitive = QuantRule(
@@ -207,27 +225,44 @@ def _sensitive(num_layers: int) -> tuple[QuantRule, ...]:
         config=_INT8,
         layers=edges,
     )
-    return (_GROUPED_EMBEDDING, sensitive, QuantRule(pattern=_LINEAR, config=_INT4_HQQ))
+    rules = [_EMBEDDING, sensitive]
+    if edges & value_by_key:
+        pattern = r"layers\.\d+\.self_attn\.k_proj\.weight"
+        rules.append(QuantRule(pattern=pattern, config=_INT8, layers=edges & value_by_key))
+    return (*rules, QuantRule(pattern=_LINEAR, config=_INT4_HQQ))
 
 
-# qat: the levels and the rounding of GGML's Q4_0, for which Google trained its quantization-aware
-# checkpoints.
-NAMED: Mapping[str, Callable[[int], tuple[QuantRule, ...]]] = {
-    "default": _default, "sensitive": _sensitive, "calibrated": _calibrated, "qat": _default,
+NAMED: Mapping[str, MakeRules] = {
+    "default": _default, "sensitive": _sensitive, "calibrated": _calibrated, "qat": _qat,
     "none": _none,
 }  # fmt: skip
 
 
-def recipe(text: str, num_layers: int, base: Path = Path()) -> QuantRecipe:
-    """The named recipe, or the one in the file `text` (relative to `base`). Raises UsageError for
-    neither.
+def recipe(
+    text: str,
+    num_layers: int,
+    base: Path = Path(),
+    value_by_key: frozenset[int] = frozenset(),
+) -> QuantRecipe:
+    """The named recipe, or the one in the file `text` (relative to `base`).
+
+    value_by_key: the layers without v_proj, whose values are k_proj's output. Raises UsageError for
+    an unknown name without a file.
     """
     if text in NAMED:
-        return QuantRecipe(name=text, rules=NAMED[text](num_layers))
+        return QuantRecipe(name=text, rules=NAMED[text](num_layers, value_by_key))
     path = base / text
     if not path.is_file():
         raise UsageError(f"recipe {text!r} is unknown (use {', '.join(NAMED)} or a JSON file)")
     return from_json(strict_json.read(path, _MAX_RECIPE_BYTES), path)
+
+
+def recipe_for(text: str, config: GemmaConfig, base: Path = Path()) -> QuantRecipe:
+    """`recipe` for a model."""
+    value_by_key = frozenset(
+        layer for layer in range(config.num_layers) if config.attention(layer).k_eq_v
+    )
+    return recipe(text, config.num_layers, base, value_by_key)
 
 
 def from_json(value: object, where: Path) -> QuantRecipe:

@@ -1,6 +1,7 @@
 """Tests of recipe."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,7 @@ def test_named_recipes_decide_on_every_weight(name: str) -> None:
         if name == "none" or not recipe.is_quantizable(weight):
             assert config is None
         elif weight in ("embed_tokens.weight", "lm_head.weight"):
-            group = 32 if name in ("calibrated", "sensitive") else None
-            assert config == QuantConfig(bits=8, group=group, symmetric=True, method="min_max")
+            assert config == QuantConfig(bits=8, group=32, symmetric=True, method="min_max")
         else:
             assert config is not None
 
@@ -51,17 +51,30 @@ def test_sensitive_keeps_the_edges() -> None:
                 assert (config.bits, config.method, config.symmetric) == (4, "hqq", False)
 
 
-def test_calibrated_is_default_by_gptq_with_a_finer_embedding() -> None:
-    chosen, plain = recipe.recipe("calibrated", _LAYERS), recipe.recipe("default", _LAYERS)
-    assert chosen.needs_calibration() and not plain.needs_calibration()
+def test_sensitive_takes_k_proj_for_v_where_it_makes_the_values() -> None:
+    config = gemma4_31b()
+    chosen = recipe.recipe_for("sensitive", config)
+    bits = {}
+    for layer, kind in enumerate(config.layer_kinds):
+        found = chosen.config_for(f"layers.{layer}.self_attn.k_proj.weight")
+        assert found is not None
+        bits.setdefault((kind, layer < 15 or layer >= 45), set()).add(found.bits)
+    assert bits == {
+        ("sliding", True): {4}, ("full", True): {8}, ("sliding", False): {4}, ("full", False): {4}
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "method"), [("calibrated", "gptq"), ("qat", "lattice")])
+def test_recipes_that_are_default_by_another_method(name: str, method: str) -> None:
+    chosen, plain = recipe.recipe(name, _LAYERS), recipe.recipe("default", _LAYERS)
+    assert chosen.needs_calibration() == (name == "calibrated")
+    assert not plain.needs_calibration()
     for weight in all_names():
         config, simple = chosen.config_for(weight), plain.config_for(weight)
-        assert (config is None) == (simple is None)
-        if config is not None and simple is not None:
-            assert (config.bits, config.symmetric) == (simple.bits, simple.symmetric)
-            assert config.group == 32
-            assert simple.group == (32 if weight.startswith("layers.") else None)
-            assert config.calibrated == weight.startswith("layers.")
+        if config is not None and weight.startswith("layers."):
+            assert (config.method, replace(config, method="min_max")) == (method, simple)
+        else:
+            assert config == simple
 
 
 def test_gptq_refuses_wide_groups() -> None:
@@ -145,6 +158,8 @@ def _with(**changes: Any) -> dict[str, Any]:
         (_with(method="magic"), "method 'magic' is unknown"),
         (_with(method="hqq"), "method 'hqq' is asymmetric"),
         (_with(method="hqq_scale", symmetric=False), "is symmetric"),
+        (_with(method="lattice", bits=8), "symmetric scales of 4 bits, not 8 bits"),
+        (_with(method="lattice", symmetric=False), "of 4 bits, not 4 bits with an offset"),
         (_with(bits=8, symmetric=False), "rule 0: asymmetric with 8 bits has no layout"),
         (_rule(layers=["a"]), "neither a layer nor a range"),
         (_rule(layers=[True]), "neither a layer nor a range"),

@@ -28,9 +28,9 @@ _MERGEABLE = (PieceKind.NORMAL, PieceKind.USER)
 # Finding the merges of a piece takes the square of its length; Gemma's longest has 31 characters.
 _MAX_CUT_CHARACTERS = 256
 
-# Gemma 4's markers, such as <|turn>, <turn|> and <|"|>. Converters call some of them user defined
-# so that llama.cpp prints them, but they are special tokens: text that a user wrote must not make
-# them.
+# Gemma 4's markers, such as <|turn>, <turn|> and <|"|>.
+# Converters call some of them user defined so that llama.cpp prints them,
+# but they are special tokens: text that a user wrote must not make them.
 _MARKER = re.compile(r"<\|.+>|<.+\|>")
 
 

@@ -1,5 +1,4 @@
-"""Every Python program, started as a user starts it: --help and its flags, --version, and an export
-that is killed.
+"""Every Python program as a user starts it: --help, --version, flags, an export that is killed.
 
 A flag that is not in this file's lists, or no longer in --help, fails the test: the names are
 contracts, which scripts depend on.

@@ -1,5 +1,6 @@
-"""Replays what fuzzing kept, and the seeds: every input is accepted or refused in one sentence,
-within a reader's time and memory.
+"""Replays seeds and what fuzzing kept: each input is accepted, or refused in one sentence.
+
+Either takes no more than a reader's time and memory.
 """
 
 import time

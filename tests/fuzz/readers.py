@@ -1,8 +1,8 @@
 """The readers of untrusted files, each as a function of a file's bytes, and the promise they share.
 
-The promise: whatever the bytes are, a reader accepts them or raises UserError with one sentence, in
-little time and memory. Fuzzing looks for bytes that break it; the corpus test keeps what fuzzing
-found.
+The promise: whatever the bytes are, a reader accepts them
+or raises UserError with one sentence, in little time and memory.
+Fuzzing looks for bytes that break it; the corpus test keeps what fuzzing found.
 """
 
 import os

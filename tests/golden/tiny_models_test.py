@@ -100,8 +100,10 @@ def test_scores_equal_transformers_for_every_chunk_length(
 
 
 def test_a_deep_model_is_as_close_to_float64_as_transformers_is(tmp_path: Path) -> None:
-    """Twelve random layers amplify rounding until float32 itself is off by more than 1e-3 nats, transformers' included.
-    So the judge is transformers in float64, and our error may be 1.5 times that of transformers in float32."""
+    """The judge is transformers in float64; our error may be 1.5 times that of transformers in float32.
+
+    Twelve random layers amplify rounding until float32 itself is off by more than 1e-3 nats.
+    """
     model = oracle.tiny_gemma4(layers=12, window=16, seed=2)
     tokens = prompt(2)
     single = oracle.log_probabilities(model, tokens)

@@ -1,8 +1,7 @@
-"""A small server that speaks as much of the Hugging Face hub's API as huggingface_hub needs to
-fetch a model, for tests.
+"""A small server with as much of the Hugging Face hub's API as a download needs, for tests.
 
-Serves one repository from a dictionary, with ranges. It can cut a connection half way, or serve
-wrong bytes.
+Serves one repository from a dictionary, with ranges.
+It can cut a connection half way, or serve wrong bytes.
 """
 
 import hashlib

@@ -1,6 +1,4 @@
-"""Tests of hub_download against a small server that speaks the hub's API: cut connections, wrong
-bytes, resuming.
-"""
+"""Tests of hub_download on a small server of the hub's API: cut connections, wrong bytes, resuming."""
 
 import hashlib
 from pathlib import Path
@@ -46,6 +44,13 @@ def test_what_is_locked_is_fetched(tmp_path: Path) -> None:
         _fetch(hub, tmp_path / "out")  # an existing folder is checked, not fetched
         assert len(hub.requests) == count
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_gguf_is_fetched(tmp_path: Path) -> None:
+    files = {"model.gguf": _LARGE}
+    with FakeHub(_REPOSITORY, files) as hub:
+        _fetch(hub, tmp_path / "out", _lock(files))
+    assert (tmp_path / "out" / "model.gguf").read_bytes() == _LARGE
 
 
 def test_a_cut_connection_goes_on_where_it_stopped(

@@ -1,5 +1,5 @@
-// The CPU executor against the reference executor, on small random models whose sizes lie next to
-// every border.
+// The CPU executor against the reference executor,
+// on small random models whose sizes lie next to every border.
 #include "cc/executor/cpu/executor.h"
 
 #include <gmock/gmock.h>

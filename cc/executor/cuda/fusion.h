@@ -2,10 +2,10 @@
 // Pure data: nothing here touches a device.
 //
 // What is fused: two norms around a residual sum into one; a norm into the product that follows it
-// (one token); projections of one input; gelu(gate) * up into gate and up's product; a softcap into
-// the head; the preparation of queries, keys and values into attention. What is stored in 16 bits
-// (activation.h): inputs of products, as pairs where the plan's caches are float32. Everything else
-// is float32.
+// (one token); projections of one input; gelu(gate) * up into gate and up's product;
+// a softcap into the head; the preparation of queries, keys and values into attention.
+// What is stored in 16 bits (activation.h): inputs of products,
+// as pairs where the plan's caches are float32. Everything else is float32.
 //
 // There are two fused plans for a plan: one for calls of one token, in which the last row is the
 // only one, and one for all others.

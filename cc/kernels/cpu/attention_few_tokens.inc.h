@@ -6,9 +6,9 @@
 // The softmax runs block by block over the keys: `largest` is the largest score so far, `total` and
 // the output are sums of exp(score - largest), and are rescaled when a larger score turns up.
 
-// The score of a key that a query does not see. Finite, so that (masked - masked) is a number; what
-// a query gathers from blocks in which it sees nothing is rescaled by exp(kMasked - a real score) =
-// 0.
+// The score of a key that a query does not see. Finite,
+// so that (masked - masked) is a number; what a query gathers from blocks
+// in which it sees nothing is rescaled by exp(kMasked - a real score) = 0.
 constexpr float kMasked = -1e30f;
 
 constexpr int kQueriesAtOnce = 4;
@@ -246,8 +246,8 @@ inline void ClearParts(const Attention& op, const Workspace& workspace, int64_t 
   }
 }
 
-// out = the parts' outputs, each weighted by exp(its largest - the largest of all), over their
-// total.
+// out = the parts' outputs, each weighted
+// by exp(its largest - the largest of all), over their total.
 inline void MergeParts(const Attention& op, const Workspace& workspace, int64_t token, int64_t head,
                        int64_t parts) {
   const int64_t head_dim = op.cache.head_dim;

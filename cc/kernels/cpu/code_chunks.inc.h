@@ -43,8 +43,8 @@ inline ChunkCodes LoadChunk(const ChunkPointers& at) {
   return AddPairBits(codes, at.pairs);
 }
 
-// The input of one chunk: what bytes 0 to 3 of each word are multiplied with, and where the sums
-// start.
+// The input of one chunk: what bytes 0 to 3 of each
+// word are multiplied with, and where the sums start.
 struct ChunkInput {
   float low[4][kLanes];
   float high[4][kLanes];
@@ -130,8 +130,8 @@ inline void DotChunk(const ChunkPointers& at, const ChunkInput* input, int64_t s
   }
 }
 
-// The last chunk of a row whose columns do not fill it: read from copies, with zeros where the row
-// has ended.
+// The last chunk of a row whose columns do not fill it:
+// read from copies, with zeros where the row has ended.
 template <WeightLayout kLayout, int kRows, int kTokens>
 inline void DotLastChunk(const ChunkPointers& at, int64_t blocks, const ChunkInput* input,
                          int64_t stride, const float* scales, int row, F (&sums)[kTokens][kRows]) {

@@ -8,8 +8,8 @@ constexpr int kDotRows = 4;
 constexpr int kDotTokens = 4;
 constexpr int kRowsOfMoreTokens = kLanes == 16 ? 2 : 1;  // what the registers hold
 
-// How far ahead of its use a weight is asked for. Rows follow one another, so this reaches into the
-// next ones.
+// How far ahead of its use a weight is asked for.
+// Rows follow one another, so this reaches into the next ones.
 constexpr int64_t kPrefetchBytes = 8192;
 
 // Where the inputs of some tokens lie, and their results go. The distance from one token to the

@@ -11,8 +11,8 @@ namespace gemma::cpu {
 // Reads count floats (a multiple of 16) as quickly as memory gives them.
 float SumFloats(Isa isa, const float* p, int64_t count);
 
-// `count` steps of independent multiply-adds that fill the units; FlopsPerChain is what one step
-// computes.
+// `count` steps of independent multiply-adds that fill the units;
+// FlopsPerChain is what one step computes.
 float MultiplyAdds(Isa isa, int64_t count);
 int64_t FlopsPerChain(Isa isa);
 

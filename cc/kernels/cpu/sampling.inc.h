@@ -2,8 +2,8 @@
 // first so many of the ranked tokens, so a bound on the logits finds a few candidates, and only
 // these are ranked.
 
-// The vocabulary is looked at in blocks; a block's largest logit says whether it needs a second
-// look.
+// The vocabulary is looked at in blocks;
+// a block's largest logit says whether it needs a second look.
 constexpr int64_t kLogitBlocks = 1024;
 
 struct LogitBlocks {
@@ -134,8 +134,8 @@ inline double SumOf(const Candidate* candidates, int64_t count, const Likelihood
   return sum;
 }
 
-// A logit that every token reaches which the filters keep. (The filters keep a prefix of the ranked
-// tokens each.)
+// A logit that every token reaches which the filters keep.
+// (The filters keep a prefix of the ranked tokens each.)
 inline float BoundOfKept(const Sample& op, const LogitBlocks& blocks,
                          const Likelihood& likelihood) {
   const SamplingParams& sampling = op.sampling;
@@ -238,8 +238,8 @@ inline void FindTop(const float* logits, int64_t vocab, const LogitBlocks& block
     if (blocks.largest[b] < bound) continue;
     const Range range = blocks.Of(b, vocab);
     for (int64_t i = range.begin; i < range.end; ++i) {
-      // NaN counts as minus infinity. An equal that was found earlier has the lower id and stays
-      // before.
+      // NaN counts as minus infinity.
+      // An equal that was found earlier has the lower id and stays before.
       const float logit =
           logits[i] == logits[i] ? logits[i] : -std::numeric_limits<float>::infinity();
       if (count == top && logit <= out[top - 1].logit) continue;

@@ -129,8 +129,8 @@ inline Codes AddPairBits(const Codes& codes, const uint8_t* pairs) {
   return {Or(codes.low, And(low, mask)), Or(codes.high, And(high, mask))};
 }
 
-// Each block's scale in the lanes of its four words; scales of neighbouring blocks are kStride
-// apart.
+// Each block's scale in the lanes of its four words;
+// scales of neighbouring blocks are kStride apart.
 template <int kStride>
 inline F SpreadScales(const float* scales) {
   return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_set1_ps(scales[0])),

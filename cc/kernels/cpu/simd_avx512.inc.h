@@ -141,8 +141,8 @@ inline Codes AddPairBits(const Codes& codes, const uint8_t* pairs) {
   return {Or(codes.low, And(low, mask)), Or(codes.high, And(high, mask))};
 }
 
-// Each block's scale in the lanes of its four words; scales of neighbouring blocks are kStride
-// apart.
+// Each block's scale in the lanes of its four words;
+// scales of neighbouring blocks are kStride apart.
 template <int kStride>
 inline F SpreadScales(const float* scales) {
   constexpr int s = kStride;

@@ -12,8 +12,8 @@ inline F Load(const float* p) {
   return v;
 }
 inline void Store(float* p, F v) { std::memcpy(p, &v, sizeof(v)); }
-// The first `count` lanes, 0 <= count <= kLanes; the others are zero, and their memory is not
-// touched.
+// The first `count` lanes, 0 <= count <= kLanes;
+// the others are zero, and their memory is not touched.
 inline F LoadPart(const float* p, int64_t count) {
   F v = {};
   std::memcpy(&v, p, count * sizeof(float));
@@ -120,8 +120,8 @@ inline Codes AddPairBits(const Codes& codes, const uint8_t* pairs) {
   return {Or(codes.low, LoadWords(bytes)), Or(codes.high, LoadWords(bytes + 16))};
 }
 
-// Each block's scale in the lanes of its four words; scales of neighbouring blocks are kStride
-// apart.
+// Each block's scale in the lanes of its four words;
+// scales of neighbouring blocks are kStride apart.
 template <int kStride>
 inline F SpreadScales(const float* scales) {
   return Set(scales[0]);

@@ -59,8 +59,8 @@ class ThreadPool {
   static constexpr int kMaxThreads = 256;
 
   // The calling thread of Run is one of the `threads`; the others are started here.
-  // InvalidArgument when threads is not in [1, kMaxThreads]; ResourceExhausted when one cannot be
-  // started.
+  // InvalidArgument when threads is not in [1, kMaxThreads];
+  // ResourceExhausted when one cannot be started.
   static absl::StatusOr<std::unique_ptr<ThreadPool>> Create(int threads);
   ~ThreadPool();
 

@@ -1,6 +1,6 @@
-// The product that prompts spend their time in: rows (weights or keys, broadcast) times a tile of
-// kTile columns held in vectors (tokens or queries). All accumulators of kTileRows x 2 vectors stay
-// in registers.
+// The product that prompts spend their time in: rows (weights or keys, broadcast)
+// times a tile of kTile columns held in vectors (tokens or queries).
+// All accumulators of kTileRows x 2 vectors stay in registers.
 
 #if defined(GEMMA_SIMD_LOOKS_UP_NIBBLES)
 constexpr int kTileRows = 14;  // of 32 registers: 28 sums, 2 of the tile, 1 broadcast
@@ -40,8 +40,8 @@ inline void MultiplyPanel(const float* panel, const float* x, int64_t depth, flo
   }
 }
 
-// sums[r][j] += sum over k of rows[k * stride + r] * x[k][j], for kRows rows. sums: [kRows][kTile];
-// x: [depth][kTile].
+// sums[r][j] += sum over k of rows[k * stride + r] * x[k][j],
+// for kRows rows. sums: [kRows][kTile]; x: [depth][kTile].
 template <int kRows>
 inline void AccumulateRows(const float* rows, int64_t stride, const float* x, int64_t depth,
                            float* out) {
@@ -67,8 +67,8 @@ inline void AccumulateRows(const float* rows, int64_t stride, const float* x, in
   }
 }
 
-// Four rows of four floats, transposed. Rows of `in` are in_stride floats apart, rows of `out`
-// out_stride.
+// Four rows of four floats, transposed.
+// Rows of `in` are in_stride floats apart, rows of `out` out_stride.
 inline void Transpose4(const float* in, int64_t in_stride, float* out, int64_t out_stride) {
   typedef float F4 __attribute__((vector_size(16)));
   typedef int32_t I4 __attribute__((vector_size(16)));

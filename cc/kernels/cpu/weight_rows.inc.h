@@ -218,8 +218,8 @@ inline void ScaleSigned(const int8_t* bytes, float factor, float* out) {
   _mm256_storeu_ps(out, _mm256_mul_ps(_mm256_cvtepi32_ps(words), _mm256_set1_ps(factor)));
 }
 
-// The 8 scales and 8 mins, 6 bits each, that Q4_K and Q5_K pack into 12 bytes; out: scales, then
-// mins.
+// The 8 scales and 8 mins, 6 bits each,
+// that Q4_K and Q5_K pack into 12 bytes; out: scales, then mins.
 inline void UnpackSixBits(const std::byte* packed, uint8_t (&out)[16]) {
   int32_t last;
   std::memcpy(&last, packed + 8, sizeof(last));
@@ -244,8 +244,8 @@ inline void ScaleSigned(const int8_t* bytes, float factor, float* out) {
   for (int i = 0; i < 8; ++i) out[i] = factor * static_cast<float>(bytes[i]);
 }
 
-// The 8 scales and 8 mins, 6 bits each, that Q4_K and Q5_K pack into 12 bytes; out: scales, then
-// mins.
+// The 8 scales and 8 mins, 6 bits each,
+// that Q4_K and Q5_K pack into 12 bytes; out: scales, then mins.
 inline void UnpackSixBits(const std::byte* packed, uint8_t (&out)[16]) {
   uint64_t ab;
   uint32_t c;

@@ -31,8 +31,8 @@ float Spread(WeightLayout layout) {
   }
 }
 
-// Scales that make a row's values about 1 / sqrt(columns), so that activations neither vanish nor
-// explode.
+// Scales that make a row's values about 1 / sqrt(columns),
+// so that activations neither vanish nor explode.
 void FillScales(const WeightView& view, std::mt19937& random, Bytes& bytes) {
   std::uniform_real_distribution<float> factor(0.5f, 1.5f);
   const float scale =

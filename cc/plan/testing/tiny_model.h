@@ -18,8 +18,8 @@ namespace gemma {
 
 struct TinyModelConfig {
   int layers = 3;
-  int full_every =
-      3;  // layer i is full if (i + 1) % full_every == 0; its values come from its keys
+  // Layer i is full if (i + 1) % full_every == 0; its values come from its keys.
+  int full_every = 3;
   int64_t hidden = 64;
   int64_t heads = 4;
   int64_t kv_heads = 2;

@@ -51,8 +51,9 @@ def tensor(name: str | bytes, sizes: list[int], kind: int, offset: int) -> bytes
 
 @dataclass(kw_only=True)
 class GgufBytes:
-    """A GGUF file in parts. What is None is computed from the rest, so that a test can lie about
-    it.
+    """A GGUF file in parts.
+
+    What is None is computed from the rest, so that a test can lie about it.
     """
 
     pairs: list[bytes] = field(default_factory=list)

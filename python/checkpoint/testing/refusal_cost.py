@@ -43,9 +43,7 @@ def _sentence(read: Callable[[], object]) -> str:
 
 
 def check_cheap(refusal: Refusal) -> None:
-    """One sentence, of a length that a terminal shows, within the time and the memory that a
-    refusal may take.
-    """
+    """One short sentence, within the time and the memory that a refusal may take."""
     assert "\n" not in refusal.sentence
     assert len(refusal.sentence) < 700
     assert refusal.seconds < MAX_SECONDS

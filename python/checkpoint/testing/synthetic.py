@@ -1,5 +1,4 @@
-"""Synthetic checkpoints: a Hugging Face folder with a model's real names and shapes, and random
-weights.
+"""Synthetic checkpoints: a Hugging Face folder with real names and shapes, and random weights.
 
 Tests use small ones; a full-width one with few layers measures memory and speed where the real one
 cannot be had.
@@ -11,6 +10,7 @@ import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ import torch
 from python.artifact import atomic_write
 from python.checkpoint import safetensors_writer
 from python.checkpoint.config_hf_json import config_json, generation_json
+from python.checkpoint.generation import GenerationConfig
 from python.checkpoint.safetensors_reader import INDEX_NAME
 from python.checkpoint.safetensors_writer import TensorHeader
 from python.checkpoint.stored_names import hf_from_canonical
@@ -46,7 +47,7 @@ def write_checkpoint(
     """
     with atomic_write.atomic_folder(folder, marker="config.json", overwrite=overwrite) as partial:
         _write_json(partial / "config.json", config_json(config, dtype))
-        _write_json(partial / "generation_config.json", generation_json(config))
+        _write_json(partial / "generation_config.json", _generation(config))
         headers = {
             hf_from_canonical(name, prefix): TensorHeader(dtype=dtype, shape=shape)
             for name, shape in expected_weights(config).items()
@@ -123,6 +124,13 @@ def _values(
         ) + np.float32(mean)
         yield torch.from_numpy(values).to(tensor.dtype)
         left -= count
+
+
+def _generation(config: GemmaConfig) -> dict[str, Any]:
+    wanted = GenerationConfig(
+        stop_ids=config.stop_ids, temperature=1.0, top_k=64, top_p=0.95
+    )  # fmt: skip
+    return generation_json(wanted)
 
 
 def _write_json(path: Path, value: object) -> None:

@@ -1,6 +1,4 @@
-"""Tests of synthetic and safetensors_writer: our writer against our reader and against the
-library's.
-"""
+"""Tests of synthetic and safetensors_writer against our reader and against the library's."""
 
 import dataclasses
 from pathlib import Path

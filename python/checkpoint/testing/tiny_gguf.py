@@ -1,6 +1,4 @@
-"""Small GGUF files of whole models, for tests: every weight of a tiny config, in any mixture of
-types.
-"""
+"""Small GGUF files of whole models: every weight of a tiny config, in any mixture of types."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -83,9 +81,7 @@ def random_f32(name: str, shape: tuple[int, ...]) -> tuple[GgmlType, np.ndarray]
 
 
 def tensors(config: GemmaConfig, encode: Encode = random_f32) -> dict[str, Any]:
-    """GGUF name -> (name, type, bytes, shape) of every weight, as `gguf_bytes.gguf_file` wants
-    them.
-    """
+    """GGUF name -> (name, type, bytes, shape) of every weight, as `gguf_bytes.gguf_file` wants it."""
     result = {}
     for name, shape in expected_weights(config).items():
         kind, data = encode(name, shape)

@@ -1,8 +1,8 @@
 """Rotary position embedding -> one `rotate`.
 
 It turns the pairs (i, i + head_dim / 2) of a head by position * frequencies[i].
-Two patterns: the rotation itself, and the tables of cosines and sines that all layers of a kind
-share.
+Two patterns: the rotation itself, and the tables
+of cosines and sines that all layers of a kind share.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ def _canonical_weights(config: GemmaConfig, hf: Any) -> Iterator[tuple[str, torc
 
 
 def random_tokens(config: GemmaConfig, count: int, seed: int) -> torch.Tensor:
-    """int64 [1, count]"""
+    """int64 [1, count]: ids drawn from the whole vocabulary."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(config.vocab_size, (1, count), generator=generator)
 

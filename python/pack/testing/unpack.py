@@ -1,5 +1,4 @@
-"""The reference for every packed layout: its values as docs/formats.md states them, plainly and
-slowly.
+"""The reference for every packed layout: its values as docs/formats.md states them, slowly.
 
 Kernels are tested against this, and it shares no code with packing but the table of planes.
 """
@@ -7,6 +6,9 @@ Kernels are tested against this, and it shares no code with packing but the tabl
 import numpy as np
 
 from python.pack.layouts import K_COLUMNS, Layout, PackedWeight
+
+_IQ4 = (-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113)
+_E2M1_TWICE = (0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12)
 
 
 def unpack(weight: PackedWeight) -> np.ndarray:
@@ -23,6 +25,12 @@ def unpack(weight: PackedWeight) -> np.ndarray:
             return _unpack_q6_k(weight)
         if weight.shape.layout in (Layout.Q4_K, Layout.Q5_K):
             return _unpack_k(weight)
+        if weight.shape.layout is Layout.IQ4_NL:
+            return _by_column(weight.plane("scale"), weight) * _levels(weight, _IQ4)
+        if weight.shape.layout is Layout.IQ4_XS:
+            return _unpack_iq4_xs(weight)
+        if weight.shape.layout is Layout.NVFP4:
+            return _unpack_nvfp4(weight)
         return _unpack_int(weight)
 
 
@@ -88,4 +96,33 @@ def _unpack_k(weight: PackedWeight) -> np.ndarray:
     d = weight.plane("d").astype(np.float32)  # [rows, blocks, 2]
     w: np.ndarray = (d[:, block, 0] * sc) * quants(weight).astype(np.float32)
     w -= d[:, block, 1] * m
+    return w
+
+
+def _levels(weight: PackedWeight, levels: tuple[int, ...]) -> np.ndarray:
+    """What the codes stand for: float32 [rows, columns]."""
+    return np.array(levels, dtype=np.float32)[quants(weight)]
+
+
+def _unpack_iq4_xs(weight: PackedWeight) -> np.ndarray:
+    scales = weight.plane("scales")  # [rows, blocks, 8]: float16 d, 8 x 2 high bits, 8 x 4 low bits
+    d = np.ascontiguousarray(scales[..., :2]).view("<f2").astype(np.float32)[..., 0]
+    sc = np.empty((*d.shape, 8), dtype=np.float32)
+    for g in range(8):
+        high = scales[..., 2 + g // 4] >> (2 * (g % 4)) & 3
+        low = scales[..., 4 + g // 2] >> (4 * (g % 2)) & 15
+        sc[..., g] = (high << 4 | low).astype(np.int32) - 32
+    scale = (d[..., None] * sc).reshape(weight.shape.rows, -1)
+    w: np.ndarray = _by_column(scale, weight) * _levels(weight, _IQ4)
+    return w
+
+
+def _unpack_nvfp4(weight: PackedWeight) -> np.ndarray:
+    codes = weight.plane("scale").astype(np.int32)  # [rows, columns / 16], E4M3
+    exponent, mantissa = codes >> 3 & 15, codes & 7
+    size = np.where(
+        exponent == 0, np.ldexp(mantissa, -9), np.ldexp(8 + mantissa, exponent - 10)
+    ).astype(np.float32)
+    scale = weight.plane("d") * np.where(codes & 128, -size, size)
+    w: np.ndarray = np.repeat(scale, 16, axis=1) * _levels(weight, _E2M1_TWICE)
     return w

@@ -20,8 +20,9 @@ _DTYPES = {p.DType.F32: torch.float32, p.DType.BF16: torch.bfloat16}
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Result:
-    """What a call gives. `logits` and `token` of prefill and decode (None where `emit` is 0), else
-    of score.
+    """What a call gives.
+
+    `logits` and `token` of prefill and decode (None where `emit` is 0), else of score.
     """
 
     logits: torch.Tensor | None = None  # [vocabulary] float32, after softcap
@@ -32,8 +33,9 @@ class Result:
 
 
 class Session:
-    """Keys and values of every cache, for one sequence. Uninitialised slots are NaN, so that
-    reading one shows.
+    """Keys and values of every cache, for one sequence.
+
+    Uninitialised slots are NaN, so that reading one shows.
     """
 
     def __init__(self, plan: p.Plan) -> None:
@@ -50,9 +52,7 @@ class ReferencePlan:
     """Runs one plan over weights that are given as float32 matrices."""
 
     def __init__(self, plan: p.Plan, weights: Mapping[str, torch.Tensor]) -> None:
-        """weights: name -> [rows, columns] of every weight of the plan; a missing one is a
-        KeyError.
-        """
+        """weights: name -> [rows, columns] of every weight of the plan; a missing one is a KeyError."""
         self._plan = plan
         self._weights = [_matrix(weight, weights[weight.name]) for weight in plan.weights]
 
@@ -66,9 +66,7 @@ class ReferencePlan:
         emit: bool = True,
         targets: torch.Tensor | None = None,
     ) -> Result:
-        """Runs the plan on tokens [tokens] int64 at positions start, start + 1, ...; updates the
-        session.
-        """
+        """Runs the plan on tokens [tokens] int64 from position `start` on; updates the session."""
         count = len(tokens)
         if not 1 <= count <= self._plan.max_tokens or start + count > self._plan.max_context:
             raise ValueError(f"{count} tokens at {start} are outside the plan's limits")

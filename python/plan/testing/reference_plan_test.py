@@ -1,6 +1,4 @@
-"""The interpreter itself: chunked equals one by one, windows and rings, emit, score against
-prefill.
-"""
+"""The interpreter itself: chunks, windows and rings, emit, score against prefill."""
 
 import pytest
 import torch
@@ -45,9 +43,7 @@ def _score_in_chunks(capacity: int) -> torch.Tensor:
 
 
 def test_one_slot_less_than_the_invariant_asks_for_gives_wrong_numbers() -> None:
-    """Window 4 and chunks of 8 need 11 slots; with 10, a chunk overwrites a key that its first
-    token needs.
-    """
+    """Window 4 and chunks of 8 need 11 slots; with 10 a chunk overwrites a key that it needs."""
     whole, roomy, small = _score_in_chunks(11), _score_in_chunks(12), _score_in_chunks(10)
     torch.testing.assert_close(whole, roomy, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(whole[:8], small[:8], atol=1e-5, rtol=1e-5)

@@ -33,9 +33,7 @@ ReadVector = Callable[[str], torch.Tensor]
 
 
 class Calibration:
-    """Takes the weights of a model in the order of the computation and quantizes those whose
-    method is calibrated.
-    """
+    """Takes weights in the order of the computation and quantizes those of calibrated methods."""
 
     def __init__(
         self, config: GemmaConfig, text: CalibrationText, read_vector: ReadVector,
@@ -187,8 +185,10 @@ def stream_bytes(config: GemmaConfig, tokens: int) -> int:
 
 
 def matrix_bytes(rows: int, columns: int) -> int:
-    """What calibrating one matrix holds beside the stored one: two matrices of second moments and
-    one more while they are factored, the matrix in float32, what is wanted in its place, a slab.
+    """What calibrating one matrix holds beside the stored one.
+
+    Two matrices of second moments, and one more while they are factored; the matrix in float32;
+    what is wanted in its place; a slab.
     """
     return (4 * columns * columns + 3 * rows * columns) * torch.float32.itemsize
 

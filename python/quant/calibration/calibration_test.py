@@ -17,8 +17,9 @@ _COLUMNS = 64
 
 @pytest.mark.parametrize(("sequences", "share"), [(4, 4 / 24), (80, 0.8)])
 def test_what_is_wanted_is_a_share_of_the_best_fit(sequences: int, share: float) -> None:
-    """Where other weights give exactly the outputs that are wanted, the fit finds them but for the
-    damping, and the share of the way to them is tokens / (tokens + 20 columns).
+    """Where other weights give the wanted outputs, the fit finds them but for the damping.
+
+    The share of the way to them is tokens / (tokens + 20 columns).
     """
     generator = torch.Generator().manual_seed(1)
     inputs = torch.randn(sequences, _COLUMNS, _COLUMNS, generator=generator)

@@ -1,5 +1,4 @@
-"""What calibration knows of the inputs of a matrix: their second moments and a factor of the
-inverse.
+"""The inputs of a matrix as calibration sees them: second moments, and a factor of the inverse.
 
 The error of a quantized matrix on its inputs x [tokens, columns] is that of one row after another,
 |x (w - v)|^2 = (w - v) H (w - v) with H = x^T x. H is damped so that directions which the text
@@ -17,15 +16,16 @@ from python.console.errors import UserError
 # much costs less (docs/benchmarks/quality_270m.md).
 DAMPING = 0.1
 _MAX_DAMPING = 1.0
-# Up to so many columns the factor is computed in float64; beyond, its memory would be that of the
-# largest weight.
+# Up to so many columns the factor is computed in float64;
+# beyond, its memory would be that of the largest weight.
 _DOUBLE_COLUMNS = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
 class InputStatistics:
-    """moments: H, damped, float32 [columns, columns]; inverse_factor: upper triangular U, float32
-    of the same shape, with inverse(H) = U^T U, both in `order`.
+    """moments: H, damped, float32 [columns, columns]; inverse_factor: upper triangular U, the same.
+
+    inverse(H) = U^T U, both in `order`.
 
     order: int64 [columns], the columns from the one that is quantized first to the last. Columns of
     a group of `group` stay together.

@@ -44,8 +44,9 @@ class LayerInputs:
         self._current: tuple[str, torch.Tensor] | None = None
 
     def input_of(self, name: str) -> torch.Tensor:
-        """What matrix `name` receives: [sequences, tokens, columns]. Its predecessors must have
-        been applied.
+        """What matrix `name` receives: [sequences, tokens, columns].
+
+        Its predecessors must have been applied.
         """
         first = SHARED_INPUT[name]
         if self._current is None or self._current[0] != first:

@@ -1,5 +1,4 @@
-"""Least-squares scales: each group's clip ratio is searched, and the scale fitted, under a weight
-for every column.
+"""Least-squares scales: searches each group's clip ratio and fits the scale, weighted by column.
 
     minimise  sum over a group of importance * (w - (scale * q + offset))^2
 
@@ -118,9 +117,7 @@ def _line_candidates(groups: torch.Tensor, bits: int) -> list[tuple[torch.Tensor
 def _fit_line(
     q: torch.Tensor, groups: torch.Tensor, cost: torch.Tensor, scale: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Weighted least squares of groups = scale * q + offset; a group of one level keeps its
-    scale.
-    """
+    """Weighted least squares of groups = scale * q + offset; one level: the scale stays."""
     total = cost.sum(dim=-1).clamp_min(1e-30)
     mean_q = (q * cost).sum(dim=-1) / total
     mean_w = (groups * cost).sum(dim=-1) / total

@@ -1,6 +1,4 @@
-"""Tests of least-squares scales: never worse than min-max under their own measure, and exact where
-they can be.
-"""
+"""Tests of least-squares scales: never worse than min-max, and exact where they can be."""
 
 import pytest
 import torch

@@ -1,5 +1,4 @@
-"""GPTQ: columns are rounded one after another, and each error is made up for by the columns still
-to come.
+"""GPTQ: columns are rounded one after another; those still to come make up for each error.
 
 Source: Frantar, Ashkboos, Hoefler and Alistarh, "GPTQ: Accurate Post-Training Quantization for
 Generative Pre-trained Transformers" (2022). With inverse(H) = U^T U, rounding column j by the error
@@ -44,9 +43,7 @@ def quantize_gptq(
     symmetric: bool,
     sweeps: int = _SWEEPS,
 ) -> QuantizedTensor:
-    """weight: float32 [rows, columns], finite, on the statistics' device; the result is on the
-    CPU.
-    """
+    """weight: float32 [rows, columns], finite, on the statistics' device; the result: on the CPU."""
     rows, columns = weight.shape
     group = statistics.group
     groups = columns // group

@@ -1,6 +1,4 @@
-"""Tests of GPTQ: against the formula of the paper, against plain rounding, and of every step's
-direction.
-"""
+"""Tests of GPTQ: against the paper's formula, against plain rounding, and of each step's direction."""
 
 import itertools
 
@@ -56,8 +54,9 @@ def test_the_factor_is_that_of_the_damped_inverse() -> None:
 
 
 def test_rounding_equals_the_papers_formula() -> None:
-    """One group after another, one column after another, with nothing blocked and the inverse
-    updated as the paper derives it, in float64.
+    """One group after another, one column after another, nothing blocked, in float64.
+
+    The inverse is updated as the paper derives it.
     """
     x = _inputs(64)
     statistics = _statistics(x)

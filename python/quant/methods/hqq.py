@@ -1,5 +1,4 @@
-"""HQQ: half-quadratic quantization. Scale, or scale and zero, are optimised for each group without
-data.
+"""HQQ, half-quadratic quantization: optimizes each group's scale, or scale and zero, without data.
 
 Source: Badri and Shaji, "Half-Quadratic Quantization of Large Machine Learning Models" (2023). The
 error under a norm that forgives outliers (p < 1) is split into an error that is shrunk and a rest
@@ -26,8 +25,9 @@ _STEPS = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Shrinkage:
-    """The p-norm and its half-quadratic weight: beta grows by `growth` each step. p = 2 is plain
-    least squares.
+    """The p-norm and its half-quadratic weight: beta grows by `growth` each step.
+
+    p = 2 is plain least squares.
     """
 
     p: float = 0.7
@@ -107,9 +107,7 @@ def _optimise(
 def _fit_line(
     q: torch.Tensor, target: torch.Tensor, scale: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Least squares of target = scale * q + offset over each group; a group of one level keeps its
-    scale.
-    """
+    """Least squares of target = scale * q + offset for each group; one level: the scale stays."""
     mean_q, mean_t = q.mean(dim=-1), target.mean(dim=-1)
     centred = q - mean_q.unsqueeze(-1)
     variance = centred.square().sum(dim=-1)
@@ -119,9 +117,7 @@ def _fit_line(
 
 
 def _optimise_scale(groups: torch.Tensor, scale: torch.Tensor, bits: int) -> torch.Tensor:
-    """The scale of least squared error over starts on both sides of min-max's, each refined by
-    least squares.
-    """
+    """The scale of least squared error among starts around min-max's, each refined."""
     best_scale = scale
     best = torch.full_like(scale, torch.inf)
     for start in (1.0, -1.0, 0.9, -0.9, 0.8, -0.8):

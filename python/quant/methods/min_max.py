@@ -1,5 +1,4 @@
-"""Min-max quantization: a scale (and an offset) for each group that just covers its smallest and
-largest weight.
+"""Min-max quantization: each group's scale (and offset) just covers its least and largest weight.
 
 Computed in float32. The scale is rounded to its stored type *before* the weights are rounded to it,
 so the stored form is exactly what was optimised for. Rows are taken in slabs: memory beside input
@@ -29,8 +28,7 @@ def quantize_min_max(
 
 
 def symmetric_scale(groups: torch.Tensor, bits: int) -> torch.Tensor:
-    """[..., group] -> [...]: the weight of largest magnitude lands on the lowest level,
-    -2^(bits-1).
+    """[..., group] -> [...]: the weight of largest magnitude lands on the level -2^(bits-1).
 
     There are more levels below zero than above, so the scale takes the sign of minus that weight
     (as in GGML's Q4_0). For 8 bits the gain is nothing and levels -127 to 127 keep q and -q alike.
@@ -45,8 +43,7 @@ def symmetric_scale(groups: torch.Tensor, bits: int) -> torch.Tensor:
 def asymmetric_scale(
     groups: torch.Tensor, bits: int, dtype: torch.dtype
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """[..., group] -> scale and offset [...] that put the minimum on the lowest level and the
-    maximum on the highest.
+    """[..., group] -> scale and offset [...]: the minimum on the lowest level, the maximum on the top.
 
     Both are representable, together with the offset of the lowest level (see `exact_offsets`).
     """
@@ -58,8 +55,7 @@ def asymmetric_scale(
 def exact_offsets(
     scale: torch.Tensor, low: torch.Tensor, bits: int, dtype: torch.dtype
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rounds scale and low, float32 [...], to a scale of `dtype` and an offset = low + 2^(bits-1) *
-    scale.
+    """Rounds scale and low, float32 [...], to a `dtype` scale and offset = low + 2^(bits-1) * scale.
 
     4 bits: offset and low are both of `dtype`, exactly, for the store keeps the one and the packed
     layout the other. That is so when all of them lie on the coarsest of their grids. 8 bits: offset
@@ -83,8 +79,10 @@ def exact_offsets(
 
 
 def divide(values: torch.Tensor, divisor: int) -> torch.Tensor:
-    """The nearest float32 to values / divisor. By a number PyTorch does not divide on CUDA: it
-    multiplies by the reciprocal, and the CPU's scales differ.
+    """The nearest float32 to values / divisor.
+
+    By a number PyTorch does not divide on CUDA:
+    it multiplies by the reciprocal, and the CPU's scales differ.
     """
     return values / torch.full((), divisor, dtype=values.dtype, device=values.device)
 

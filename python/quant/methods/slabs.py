@@ -11,8 +11,8 @@ import torch
 
 from python.checkpoint.quantized import QuantizedTensor, offset_dtype, scale_dtype
 
-# Weights in a slab: on a CPU its float32 stays within the cache, on a GPU a kernel has enough to
-# do.
+# Weights in a slab: on a CPU its float32 stays within the cache,
+# on a GPU a kernel has enough to do.
 SLAB_WEIGHTS = {"cpu": 1 << 18, "cuda": 1 << 24}
 
 # float32 [slab, groups, group] -> scale and offset [slab, groups] in their stored types; offset
@@ -23,9 +23,7 @@ Fit = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor | None]]
 def quantize_in_slabs(
     weight: torch.Tensor, fit: Fit, *, bits: int, group: int, symmetric: bool, device: str
 ) -> QuantizedTensor:
-    """Fits scales to weight [rows, columns] of any float type and rounds it to them; the result is
-    on the CPU.
-    """
+    """Fits scales to weight [rows, columns] of any float type and rounds to them, on the CPU at last."""
     rows, columns = weight.shape
     groups = columns // group
     q = torch.empty((rows, columns), dtype=torch.int8)

@@ -1,6 +1,4 @@
-"""Tests of recipes that need a calibration text: what the store then holds, interruptions, equal
-bytes, refusals.
-"""
+"""Tests of calibrated recipes: what the store holds, interruptions, equal bytes, refusals."""
 
 import hashlib
 import json

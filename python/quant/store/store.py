@@ -1,8 +1,8 @@
-"""The canonical store: a Hugging Face folder whose matrices are torchao tensors, written one weight
-at a time.
+"""The canonical store: a Hugging Face folder of torchao tensors, written one weight at a time.
 
-The folder is the source's own, with its names, config and tokenizer; only the matrices that the
-recipe quantizes are replaced by Int4Tensor (signed nibbles, w = q * scale + zero_point) or
+The folder is a text model that transformers loads: the source's text config (folder_config.py), its
+weights under the names of that model, its tokenizer; the matrices that the recipe quantizes are
+replaced by Int4Tensor (signed nibbles, w = q * scale + zero_point) or
 IntxUnpackedToInt8Tensor, as torchao's flatten_tensor_state_dict writes them. quantization.json says
 by which recipe.
 
@@ -10,10 +10,10 @@ Interrupted at any moment, the partial folder holds whole weights up to a journa
 same layout continues there; the finished bytes are the same as those of a run without interruption.
 """
 
+import dataclasses
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,18 +21,21 @@ from typing import Any, BinaryIO
 
 import torch
 
-from python.artifact import atomic_write, sha256, strict_json
+from python.artifact import atomic_write, strict_json
 from python.artifact.strict_json import Fields
-from python.checkpoint.hugging_face_checkpoint import CONFIG_NAME, HuggingFaceCheckpoint
-from python.checkpoint.safetensors_reader import INDEX_NAME
+from python.checkpoint.checkpoint import Checkpoint
+from python.checkpoint.hugging_face_checkpoint import CONFIG_NAME
+from python.checkpoint.safetensors_reader import DTYPES, INDEX_NAME
 from python.checkpoint.safetensors_writer import write_tensor
 from python.console.errors import UsageError, UserError
 from python.console.progress import Progress
 from python.quant import recipe as recipes
 from python.quant.calibration.calibration_text import CalibrationText
+from python.quant.lattice_share import LatticeShare
 from python.quant.recipe import QuantRecipe
-from python.quant.store import store_layout
-from python.quant.store.store_layout import Shard
+from python.quant.store import source_files, store_layout
+from python.quant.store.folder_config import folder_config
+from python.quant.store.store_layout import Shard, StoredWeight
 from python.quant.store.weight_parts import WeightParts
 
 MARKER = "quantization.json"
@@ -40,13 +43,6 @@ FORMAT_VERSION = 1
 CONVENTION = (
     "torchao: Int4Tensor w = q * scale + zero_point with q from -8 to 7; "
     "IntxUnpackedToInt8Tensor w = (q - zero_point) * scale"
-)
-_COPIED = (
-    CONFIG_NAME,
-    "generation_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "chat_template.jinja",
 )
 _JOURNAL = "journal.json"
 _MAX_JOURNAL_BYTES = 16 << 20
@@ -67,13 +63,15 @@ class Settings:
 
 
 def quantize_checkpoint(
-    checkpoint: HuggingFaceCheckpoint,
+    checkpoint: Checkpoint,
     recipe: QuantRecipe,
     output: Path,
     settings: Settings,
     text: CalibrationText | None = None,
-) -> None:
+) -> LatticeShare:
     """Writes the quantized folder. Raises UserError; what was done so far is kept to resume.
+
+    Returns what method lattice counted, which quantization.json has too.
 
     `text` must be given where the recipe needs one, and only there.
     """
@@ -96,11 +94,14 @@ def quantize_checkpoint(
     ):
         journal = _Journal(folder / _JOURNAL, _fingerprint(checkpoint, recipe, settings, text))
         parts = WeightParts(checkpoint, weights, settings.device, text)
+        parts.lattice = journal.lattice
         _write_shards(parts, shards, folder, journal, settings.progress)
-        _copy_files(checkpoint.path, folder)
+        source_files.take_over(checkpoint, folder)
+        _write_json(folder / CONFIG_NAME, _folder_config(checkpoint, weights))
         _write_json(folder / INDEX_NAME, store_layout.index_json(shards))
-        _write_json(folder / MARKER, _description(checkpoint, recipe, text))
+        _write_json(folder / MARKER, _description(checkpoint, recipe, text, parts.lattice))
         journal.remove()
+    return parts.lattice
 
 
 def check_text(recipe: QuantRecipe, *, given: bool) -> None:
@@ -135,6 +136,8 @@ def _refuse_unfinished(partial: Path, settings: Settings, total: int) -> None:
 class _Journal:
     """How far a run has come: (shard, weights of it, bytes of its file), all on the disk.
 
+    `lattice`: what was counted of those weights.
+
     `fingerprint` is what must not have changed since the run began.
     """
 
@@ -142,14 +145,16 @@ class _Journal:
         self._path = path
         self._fingerprint = fingerprint
         self.shard, self.weights, self.bytes = 0, 0, 0
+        self.lattice = LatticeShare()
         if path.exists():
             self._read()
 
-    def record(self, shard: int, weights: int, size: int) -> None:
+    def record(self, shard: int, weights: int, size: int, lattice: LatticeShare) -> None:
         """To be called when all of that has been synchronized to the disk."""
         self.shard, self.weights, self.bytes = shard, weights, size
         document = {
-            "shard": shard, "weights": weights, "bytes": size, "fingerprint": self._fingerprint
+            "shard": shard, "weights": weights, "bytes": size, "fingerprint": self._fingerprint,
+            "lattice": dataclasses.asdict(lattice),
         }  # fmt: skip
         text = json.dumps(document, indent=1, sort_keys=True)
         atomic_write.write_file(self._path, text.encode(), overwrite=True)
@@ -169,11 +174,16 @@ class _Journal:
         self.shard = fields.integer("shard")
         self.weights = fields.integer("weights")
         self.bytes = fields.integer("bytes")
+        counted = Fields(fields.mapping("lattice"), self._path, "'lattice' of the journal")
+        self.lattice = LatticeShare(
+            groups=counted.integer("groups"), exact=counted.integer("exact")
+        )
+        counted.finish()
         fields.finish()
 
 
 def _fingerprint(
-    checkpoint: HuggingFaceCheckpoint,
+    checkpoint: Checkpoint,
     recipe: QuantRecipe,
     settings: Settings,
     text: CalibrationText | None,
@@ -189,12 +199,11 @@ def _fingerprint(
         identity["the calibration text"] = text.identity()
         identity["the number of threads"] = str(torch.get_num_threads())
         identity["the device"] = settings.device
-    for path in sorted(checkpoint.path.iterdir()):
-        if path.suffix == ".safetensors" or path.name in (*_COPIED, INDEX_NAME):
-            status = path.stat()
-            with open(path, "rb") as file:
-                head = hashlib.sha256(file.read(_HEADER_SAMPLE_BYTES)).hexdigest()
-            identity[str(path)] = f"{status.st_size} bytes, changed at {status.st_mtime_ns}, {head}"
+    for path in source_files.files_of(checkpoint):
+        status = path.stat()
+        with open(path, "rb") as file:
+            head = hashlib.sha256(file.read(_HEADER_SAMPLE_BYTES)).hexdigest()
+        identity[str(path)] = f"{status.st_size} bytes, changed at {status.st_mtime_ns}, {head}"
     return identity
 
 
@@ -253,7 +262,7 @@ def _write_shard(
             if unsynchronized >= _BYTES_BETWEEN_SYNCS or position == len(shard.weights):
                 file.flush()
                 os.fsync(file.fileno())
-                journal.record(number, position, file.tell())
+                journal.record(number, position, file.tell(), parts.lattice)
                 unsynchronized = 0
 
 
@@ -268,27 +277,38 @@ def _cut(file: BinaryIO, path: Path, size: int) -> None:
     file.seek(size)
 
 
-def _copy_files(source: Path, folder: Path) -> None:
-    for name in _COPIED:
-        if (source / name).is_file():
-            shutil.copyfile(source / name, folder / name)
+def _folder_config(checkpoint: Checkpoint, weights: tuple[StoredWeight, ...]) -> dict[str, Any]:
+    return folder_config(
+        source_files.config_json_of(checkpoint),
+        checkpoint.config,
+        DTYPES[checkpoint.describe("embed_tokens.weight").encoding],
+        {weight.stored: weight.config for weight in weights if weight.config is not None},
+    )
 
 
 def _description(
-    checkpoint: HuggingFaceCheckpoint, recipe: QuantRecipe, text: CalibrationText | None
+    checkpoint: Checkpoint,
+    recipe: QuantRecipe,
+    text: CalibrationText | None,
+    lattice: LatticeShare,
 ) -> dict[str, Any]:
     """The content of quantization.json: nothing that differs between two runs."""
-    return {
+    described = {
         "format_version": FORMAT_VERSION,
         "recipe_name": recipe.name if recipe.name in recipes.NAMED else "custom",
         "recipe": recipe.to_json(),
         "convention": CONVENTION,
         "source": {
-            "config_sha256": sha256.sha256_of_file(checkpoint.path / CONFIG_NAME),
+            "config_sha256": source_files.config_sha256(checkpoint),
             "bytes": sum(checkpoint.describe(name).bytes for name in checkpoint.names()),
         },
         "versions": {"torch": torch.__version__},
-    } | ({} if text is None else {"calibration": _calibration(text)})
+    }
+    if text is not None:
+        described["calibration"] = _calibration(text)
+    if lattice.groups:
+        described["lattice"] = dataclasses.asdict(lattice)
+    return described
 
 
 def _calibration(text: CalibrationText) -> dict[str, Any]:

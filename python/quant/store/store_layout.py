@@ -12,10 +12,11 @@ from dataclasses import dataclass
 import torch
 
 from python.checkpoint import torchao_metadata
-from python.checkpoint.hugging_face_checkpoint import HuggingFaceCheckpoint
+from python.checkpoint.checkpoint import Checkpoint
 from python.checkpoint.quantized import scale_dtype
 from python.checkpoint.safetensors_reader import DTYPES
 from python.checkpoint.safetensors_writer import TensorHeader, header_bytes
+from python.checkpoint.stored_names import hf_from_canonical
 from python.checkpoint.tensor import TensorInfo
 from python.console.errors import UserError
 from python.pack.layouts import Layout, WeightShape
@@ -69,9 +70,7 @@ class Shard:
         return len(self.header) + sum(weight.bytes for weight in self.weights)
 
 
-def lay_out_weights(
-    checkpoint: HuggingFaceCheckpoint, recipe: QuantRecipe
-) -> tuple[StoredWeight, ...]:
+def lay_out_weights(checkpoint: Checkpoint, recipe: QuantRecipe) -> tuple[StoredWeight, ...]:
     """The parts of every weight, in the order of the computation. Raises UserError."""
     return tuple(_lay_out_weight(checkpoint, name, recipe) for name in checkpoint.names())
 
@@ -79,7 +78,11 @@ def lay_out_weights(
 def lay_out_shards(
     weights: tuple[StoredWeight, ...], shard_bytes: int = SHARD_BYTES
 ) -> tuple[Shard, ...]:
-    """Distributes the weights over files of at most `shard_bytes`, or of one larger weight."""
+    """Distributes the weights over files of at most `shard_bytes`, or of one larger weight.
+
+    Each file's header describes the weights of all of them, as torchao's own writer does:
+    transformers takes the list of names from the last file that it opens.
+    """
     shards: list[list[StoredWeight]] = []
     size = 0
     for weight in weights:
@@ -88,7 +91,12 @@ def lay_out_shards(
             size = 0
         shards[-1].append(weight)
         size += weight.bytes
-    return tuple(_shard(number, len(shards), tuple(part)) for number, part in enumerate(shards))
+    metadata = {weight.stored: weight.metadata for weight in weights}
+    metadata["tensor_names"] = json.dumps([weight.stored for weight in weights])
+    metadata["format"] = "pt"
+    return tuple(
+        _shard(number, len(shards), tuple(part), metadata) for number, part in enumerate(shards)
+    )
 
 
 def index_json(shards: tuple[Shard, ...]) -> dict[str, object]:
@@ -106,20 +114,18 @@ def index_json(shards: tuple[Shard, ...]) -> dict[str, object]:
     }
 
 
-def _lay_out_weight(
-    checkpoint: HuggingFaceCheckpoint, name: str, recipe: QuantRecipe
-) -> StoredWeight:
+def _lay_out_weight(checkpoint: Checkpoint, name: str, recipe: QuantRecipe) -> StoredWeight:
     info = checkpoint.describe(name)
     if info.encoding not in DTYPES:
         raise UserError(f"{checkpoint.path}: {name} is quantized already ({info.encoding})")
-    stored = checkpoint.stored_name(name)
+    stored = hf_from_canonical(name)  # that of the text model alone, whatever the source has
     rule = recipe.rule_for(name)[0] if is_quantizable(name) else None
     config = recipe.config_for(name)
     check_calibratable(name, config)
     parts = {stored: TensorHeader(dtype=DTYPES[info.encoding], shape=info.shape)}
     metadata = torchao_metadata.PLAIN
     if config is not None:
-        parts, metadata = _quantized_parts(name, stored, info.shape, config)
+        parts, metadata = _quantized_parts(name, stored, info, config)
     return StoredWeight(
         name=name,
         stored=stored,
@@ -132,9 +138,9 @@ def _lay_out_weight(
 
 
 def _quantized_parts(
-    name: str, stored: str, shape: tuple[int, ...], config: QuantConfig
+    name: str, stored: str, info: TensorInfo, config: QuantConfig
 ) -> tuple[dict[str, TensorHeader], str]:
-    rows, columns = shape
+    rows, columns = info.shape
     group = config.group_of(name, columns)
     groups, dtype = columns // group, scale_dtype(columns, group)
     if config.bits == 4:
@@ -149,15 +155,16 @@ def _quantized_parts(
             "scale": TensorHeader(dtype=dtype, shape=(rows, groups)),
             "zero_point": TensorHeader(dtype=torch.int8, shape=(rows, groups)),
         }
-    class_name, attributes = torchao_metadata.attributes(config.bits, shape, group, dtype)
+    class_name, attributes = torchao_metadata.attributes(
+        config.bits, info.shape, group, DTYPES[info.encoding]
+    )
     named = {torchao_metadata.part_name(stored, part): header for part, header in parts.items()}
     return named, torchao_metadata.entry(class_name, attributes, tuple(parts))
 
 
-def _shard(number: int, count: int, weights: tuple[StoredWeight, ...]) -> Shard:
-    metadata = {weight.stored: weight.metadata for weight in weights}
-    metadata["tensor_names"] = json.dumps([weight.stored for weight in weights])
-    metadata["format"] = "pt"
+def _shard(
+    number: int, count: int, weights: tuple[StoredWeight, ...], metadata: Mapping[str, str]
+) -> Shard:
     parts = {part: header for weight in weights for part, header in weight.parts.items()}
     name = f"model-{number + 1:05d}-of-{count:05d}.safetensors"
     return Shard(name=name, header=header_bytes(parts, metadata), weights=weights)

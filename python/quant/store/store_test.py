@@ -1,6 +1,4 @@
-"""Tests of the canonical store: what torchao reads from it, interruptions, refusals, and equal
-bytes.
-"""
+"""Tests of the canonical store: what torchao reads, interruptions, refusals, equal bytes."""
 
 import hashlib
 import json
@@ -23,16 +21,17 @@ from torchao.prototype.safetensors.safetensors_support import unflatten_tensor_s
 
 from python.checkpoint.hugging_face_checkpoint import HuggingFaceCheckpoint
 from python.checkpoint.open_checkpoint import open_checkpoint
-from python.checkpoint.quantized import from_torchao
 from python.checkpoint.tensor import DenseTensor, TorchaoTensor
 from python.checkpoint.testing import synthetic
 from python.console.errors import UserError
 from python.model.named_configs import tiny_gemma3, tiny_gemma4
 from python.pack import pack
 from python.quant import quantize, recipe
+from python.quant.dequantize import dequantize
 from python.quant.recipe import QuantRecipe
 from python.quant.store import store
 from python.quant.store.store import Settings
+from python.quant.store.testing.transformers_model import values_of
 
 # Narrow, for the sake of time: HQQ takes 20 steps for every weight.
 _CONFIG = tiny_gemma4(
@@ -108,14 +107,48 @@ def test_torchao_loads_it(source: Path, tmp_path: Path, name: str) -> None:
         assert not left
         seen |= {type(tensor).__name__ for tensor in loaded.values()}
         for stored_name, tensor in loaded.items():
-            weight = stored_name.removeprefix("model.language_model.")
+            weight = stored_name.removeprefix("model.")
+            with open_checkpoint(tmp_path / "q") as checkpoint:
+                ours = dequantize(weight, checkpoint.read(weight))
+            assert torch.equal(values_of(tensor, slice(None)), ours.float())
             if type(tensor).__name__ == "IntxUnpackedToInt8Tensor":
-                with open_checkpoint(tmp_path / "q") as checkpoint:
-                    ours = checkpoint.read(weight)
-                assert isinstance(ours, TorchaoTensor)
-                values = from_torchao(weight, ours).dequantize()
-                assert torch.allclose(tensor.dequantize().float(), values, rtol=2**-9, atol=1e-6)
+                assert tensor.dtype == torch.bfloat16  # that of the checkpoint
+                assert torch.equal(tensor.dequantize(), ours.to(torch.bfloat16))
     assert seen == {"Int4Tensor", "IntxUnpackedToInt8Tensor", "Tensor"}
+
+
+def _train_for_4_bits(folder: Path) -> None:
+    """Puts every matrix of the layers on a lattice of its groups' own, by absmax / 7."""
+    for path in folder.glob("*.safetensors"):
+        tensors = safetensors.torch.load_file(path)
+        for name, weight in tensors.items():
+            if "_proj" in name:
+                groups = weight.float().reshape(-1, 32)
+                scale = (groups.abs().amax(dim=-1, keepdim=True) / 7).bfloat16().float()
+                values = (groups / scale).round() * scale
+                tensors[name] = values.reshape(weight.shape).to(weight.dtype)
+        safetensors.torch.save_file(tensors, path)
+
+
+def test_what_was_trained_for_4_bits_comes_back_and_is_counted(tmp_path: Path) -> None:
+    synthetic.write_checkpoint(tmp_path / "hf", _CONFIG)
+    with open_checkpoint(tmp_path / "hf") as checkpoint:
+        infos = [checkpoint.describe(name) for name in checkpoint.names()]
+        groups = sum(info.elements // 32 for info in infos if "_proj" in info.name)
+    for kind in ("plain", "trained"):
+        if kind == "trained":
+            _train_for_4_bits(tmp_path / "hf")
+        _quantize(tmp_path / "hf", tmp_path / kind, "qat")
+        counted = json.loads((tmp_path / kind / "quantization.json").read_text())["lattice"]
+        assert counted == {"groups": groups, "exact": groups if kind == "trained" else 0}
+    with (
+        open_checkpoint(tmp_path / "hf") as original,
+        open_checkpoint(tmp_path / "trained") as ours,
+    ):
+        for name in original.names():
+            if "_proj" in name:
+                weight, found = (dequantize(name, store.read(name)) for store in (original, ours))
+                assert torch.equal(found.to(weight.dtype), weight)
 
 
 def test_two_runs_give_the_same_bytes(source: Path, tmp_path: Path) -> None:

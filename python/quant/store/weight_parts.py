@@ -10,13 +10,14 @@ from pathlib import Path
 import torch
 
 from python.checkpoint import torchao_metadata
-from python.checkpoint.hugging_face_checkpoint import HuggingFaceCheckpoint
+from python.checkpoint.checkpoint import Checkpoint
 from python.checkpoint.quantized import QuantizedTensor, from_torchao, scale_dtype, to_torchao
 from python.checkpoint.tensor import DenseTensor, TorchaoTensor
 from python.console.errors import UserError
 from python.quant import quantize
 from python.quant.calibration.calibration import Calibration
 from python.quant.calibration.calibration_text import CalibrationText
+from python.quant.lattice_share import LatticeShare
 from python.quant.store.store_layout import Shard, StoredWeight
 
 
@@ -25,11 +26,12 @@ class WeightParts:
 
     def __init__(
         self,
-        checkpoint: HuggingFaceCheckpoint,
+        checkpoint: Checkpoint,
         weights: tuple[StoredWeight, ...],
         device: str,
         text: CalibrationText | None,
     ) -> None:
+        self.lattice = LatticeShare()
         self._checkpoint = checkpoint
         self._device = device
         self._calibration: Calibration | None = None
@@ -44,6 +46,7 @@ class WeightParts:
         """Stored name -> tensor of everything that is written for the weight."""
         values = self._values(weight)
         quantized = self._quantize(weight, values)
+        self.lattice.add(quantized)
         if quantized is None:
             return {weight.stored: values}
         del values

@@ -12,10 +12,10 @@
 
 namespace gemma::cuda {
 
-// The dimensions that rope turns, given its frequencies on the host [head_dim / 2], when the keys
-// of a layer without v projection can follow from its values (DeviceCache::rotated); else 0: no v
-// projection, values normalized, frequencies zero past those dimensions, and a kernel for the
-// sizes.
+// The dimensions that rope turns, given its frequencies on the host [head_dim / 2],
+// when the keys of a layer without v projection can follow from its values
+// (DeviceCache::rotated); else 0: no v projection, values normalized,
+// frequencies zero past those dimensions, and a kernel for the sizes.
 int SharedCacheRotation(const float* frequencies, int head_dim, bool has_v, bool normalize_v);
 
 // Bytes of one layer's cache: of keys and values together.
@@ -45,7 +45,7 @@ PrefetchCache VisibleCacheOf(const PrepareParams& prepare);
 // False when one kernel prepares the queries and attends (1 to 8 tokens and few enough rows).
 bool AttentionNeedsQueries(const Attention& op, const Device& device);
 
-// Which kernel RunAttention launches: "decode", "prompt" or "any shape".
+// For tests and benchmarks: which kernel RunAttention launches, "decode", "prompt" or "any shape".
 absl::string_view AttentionKernelName(const Attention& op, const Device& device);
 
 // Writes the call's keys and values to the cache and attends. InvalidArgument for shapes that do

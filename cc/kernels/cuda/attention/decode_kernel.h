@@ -1,5 +1,5 @@
-// Attention of 1 to 8 tokens over a long cache (split-K flash decoding), bound by reading the cache
-// once.
+// Attention of 1 to 8 tokens over a long cache (split-K flash decoding),
+// bound by reading the cache once.
 //
 // A block works for one kv head on one split of the context; its rows are the queries of that head:
 // tokens times heads a kv head serves (grouped-query attention, GQA), packed into the 16 rows of a
@@ -125,7 +125,7 @@ class DecodeBlock {
       LoadKeys(keys, row, chunk, b);
       add(step);
       if constexpr (kPaired) {
-        add(kSteps + step);  // the queries' rests
+        add(kSteps + step);  // the queries' lo halves
         LoadKeys(keys, row, chunk + Rows::kScoreColumns / 8, b);
         add(step);
       }

@@ -23,9 +23,8 @@ enum class CacheForm : uint8_t {
   // halves; `keys` is null. The other dimensions of k are v * k_norm, and the query takes up the
   // k_norm. Saves 37.5 % of memory and reading at R = 128 of 512.
   kShared,
-  // Keys and queries are pairs hi + lo (number.h; lo without a scale, since keys are normed): rows
-  // of
-  // 2 * head_dim, hi, then lo. Values are float16 all the same. Attention's output is pairs too.
+  // Keys and queries are pairs hi + lo (number.h; lo without a scale, since keys are normed):
+  // rows of 2 * head_dim, hi, then lo. Values are float16, and attention's output is pairs.
   kPairs,
 };
 

@@ -183,7 +183,7 @@ class PromptBlock {
 #pragma unroll
     for (int k = 0; k < kSteps; ++k) {
       AddScores(queries, keys, k, k, k > 0);
-      if constexpr (kPaired) {  // with each other's rests
+      if constexpr (kPaired) {  // hi * lo and lo * hi
         AddScores(queries, keys, k, kSteps + k, true);
         AddScores(queries, keys, kSteps + k, k, true);
       }

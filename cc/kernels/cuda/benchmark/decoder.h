@@ -1,5 +1,5 @@
-// A decoder of random weights with the shapes of a real model, run with the kernels as the delegate
-// runs them.
+// A decoder of random weights with the shapes of a real model,
+// run with the kernels as the delegate runs them.
 #ifndef CC_KERNELS_CUDA_BENCHMARK_DECODER_H_
 #define CC_KERNELS_CUDA_BENCHMARK_DECODER_H_
 

@@ -8,8 +8,8 @@
 
 namespace gemma::cuda {
 
-// Prints the time and TFLOP/s of a sliding layer's four products for `tokens` tokens, and their
-// sum.
+// Prints the time and TFLOP/s of a sliding layer's
+// four products for `tokens` tokens, and their sum.
 absl::Status MeasureLayerProducts(WeightLayout layout, int tokens, int repetitions,
                                   const Context& context);
 

@@ -36,8 +36,8 @@ GEMMA_DEVICE float Quotient(float a, float b) {
 #endif
 }
 
-// z / 2 * (1 + tanh(sqrt(2 / pi) * (z + 0.044715 z^3))), by way of (1 + tanh(u)) / 2 = 1 / (1 +
-// exp(-2u)).
+// z / 2 * (1 + tanh(sqrt(2 / pi) * (z + 0.044715 z^3))),
+// by way of (1 + tanh(u)) / 2 = 1 / (1 + exp(-2u)).
 GEMMA_DEVICE float GeluTanh(float z) {
   const float u = 0.7978845608028654f * (z + 0.044715f * z * z * z);
   return Quotient(z, 1.0f + expf(-2.0f * u));

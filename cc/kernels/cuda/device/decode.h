@@ -3,10 +3,10 @@
 //
 // Fragments hold integers, not weights. The bits of an unsigned q below 1024 are those of the
 // subnormal float16 q * kQuantum, which the tensor cores multiply exactly, so a nibble becomes an
-// operand by masking alone; columns 16 to 31 of a block stay four bits higher, as 16 q, and the
-// input has 16 x in columns 0 to 15. The caller starts its sums at -zero point * sum(x), in the
-// same units, and multiplies by the float32 scale of the group afterwards, so a weight is never
-// rounded.
+// operand by masking alone; columns 16 to 31 of a block stay four bits higher,
+// as 16 q, and the input has 16 x in columns 0 to 15.
+// The caller starts its sums at -zero point * sum(x), in the same units,
+// and multiplies by the float32 scale of the group afterwards, so a weight is never rounded.
 #ifndef CC_KERNELS_CUDA_DEVICE_DECODE_H_
 #define CC_KERNELS_CUDA_DEVICE_DECODE_H_
 

@@ -1,5 +1,5 @@
-// The machine instructions that CUDA C++ has no words for, one function each, with the same meaning
-// under emulation.
+// The machine instructions that CUDA C++ has no words for,
+// one function each, with the same meaning under emulation.
 #ifndef CC_KERNELS_CUDA_DEVICE_INSTRUCTIONS_H_
 #define CC_KERNELS_CUDA_DEVICE_INSTRUCTIONS_H_
 

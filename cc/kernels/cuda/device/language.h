@@ -1,5 +1,5 @@
-// What every kernel source includes first: CUDA C++, or its emulation on the CPU
-// (emulation/emulation.h).
+// What every kernel source includes first: CUDA C++,
+// or its emulation on the CPU (emulation/emulation.h).
 #ifndef CC_KERNELS_CUDA_DEVICE_LANGUAGE_H_
 #define CC_KERNELS_CUDA_DEVICE_LANGUAGE_H_
 

@@ -14,8 +14,8 @@ struct LaunchOptions {
   // kernel of the stream writes or reads.
   bool overlap = false;
   cudaStream_t stream = nullptr;
-  // A block that asks for so much shared memory shares its multiprocessor with no other of its
-  // kind.
+  // A block that asks for so much shared memory shares
+  // its multiprocessor with no other of its kind.
   size_t exclusive_bytes = 0;
 };
 

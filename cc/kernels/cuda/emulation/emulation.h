@@ -36,8 +36,8 @@ struct Thread {
 // The running fiber's own indices. Only inside of RunGrid.
 const Thread& CurrentThread();
 
-// The running block's dynamic shared memory, aligned to 1024 bytes and filled with NaNs at the
-// block's start.
+// The running block's dynamic shared memory,
+// aligned to 1024 bytes and filled with NaNs at the block's start.
 std::byte* SharedMemory();
 
 // Aborts, naming the block and the thread.
@@ -58,8 +58,8 @@ void NamedBarrier(int id, int threads);
 using Compute = void (*)(const void* const in[kWarpSize], void* const out[kWarpSize]);
 void WarpCollective(const void* in, void* out, Compute compute);
 
-// Runs `kernel` once for every thread of the grid. Aborts, naming the block, when the threads
-// deadlock.
+// Runs `kernel` once for every thread of the grid.
+// Aborts, naming the block, when the threads deadlock.
 cudaError_t RunGrid(dim3 grid, dim3 block, size_t shared_bytes,
                     const std::function<void()>& kernel);
 

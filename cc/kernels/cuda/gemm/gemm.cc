@@ -86,8 +86,8 @@ GemmSchedule ScheduleOf(WeightLayout layout, const GemmParams& params, int row_t
   return s;
 }
 
-// Sums that blocks leave for the one that has a tile's first columns, and flags, 0 between
-// launches.
+// Sums that blocks leave for the one that has a tile's first columns,
+// and flags, 0 between launches.
 Region PartialSums(const Device& device) {
   const size_t blocks = static_cast<size_t>(device.multiprocessors);
   return {"gemm: partial sums", blocks * kGemmRows * kGemmTokens * sizeof(float)};

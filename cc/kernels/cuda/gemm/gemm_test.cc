@@ -92,8 +92,8 @@ TEST(GemmTest, TokenCounts) {
     CheckPlain({WeightLayout::kInt4, 40, 512, 32}, tokens);
 }
 
-// Units of 256, 128 and 64 columns that the matrix ends within, and rows of one tile and a few
-// more.
+// Units of 256, 128 and 64 columns that the matrix ends within,
+// and rows of one tile and a few more.
 TEST(GemmTest, OddSizes) {
   for (const WeightLayout layout :
        {WeightLayout::kInt4, WeightLayout::kInt8, WeightLayout::kBF16}) {

@@ -37,8 +37,8 @@ struct GemmParams {
   const uint16_t* in = nullptr;          // float16 with kActivationScale, [tokens, columns]
 };
 
-// The fallback: any shape and layout on any GPU, by mma.sync, for what the Hopper kernel does not
-// take.
+// The fallback: any shape and layout on any GPU,
+// by mma.sync, for what the Hopper kernel does not take.
 cudaError_t LaunchGemmAnyShape(const GemmParams&, const LaunchOptions&);
 
 // ---- the Hopper kernel (sm90_kernel.h) ----
@@ -82,8 +82,8 @@ struct GemmStage {
   int count = 0;  // stages in the ring
 };
 
-// Values come in pieces of 128 bytes; padding puts the same piece of eight rows into different
-// banks.
+// Values come in pieces of 128 bytes;
+// padding puts the same piece of eight rows into different banks.
 inline constexpr int kValuePiece = 128;
 inline constexpr int kValueRow = kValuePiece + 16;
 

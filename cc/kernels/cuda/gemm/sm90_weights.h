@@ -325,8 +325,8 @@ GEMMA_DEVICE void LoadRow(const std::byte* stage, const float2* factors, const S
   }
 }
 
-// (word & mask) | magic in one instruction, which takes one constant only: the magic word has to be
-// a register.
+// (word & mask) | magic in one instruction, which takes one constant only:
+// the magic word has to be a register.
 template <uint32_t kMask>
 GEMMA_DEVICE uint32_t MaskOr(uint32_t word, uint32_t magic) {
 #ifdef GEMMA_CUDA_EMULATION

@@ -1,10 +1,10 @@
 // Brings units of weights (32 rows of usually 256 columns, a half at a time) from device memory
 // into a warp's ring.
 //
-// There are two ways. WholeCopier moves pointers: it needs launches whose matrices consist of whole
-// units, with every row of every plane aligned to 16 bytes. AnyCopier takes all shapes and computes
-// every address. A kernel has one or the other: the code of both would not fit the instruction
-// cache.
+// There are two ways. WholeCopier moves pointers: it needs launches whose matrices
+// consist of whole units, with every row of every plane aligned to 16 bytes.
+// AnyCopier takes all shapes and computes every address. A kernel has one or the other:
+// the code of both would not fit the instruction cache.
 #ifndef CC_KERNELS_CUDA_MATVEC_COPY_H_
 #define CC_KERNELS_CUDA_MATVEC_COPY_H_
 
@@ -33,8 +33,8 @@ struct HalfTile {
   int half;
 };
 
-// Row r (0 to 15) of half a tile; beyond the matrix the last row stands in, whose result nobody
-// stores.
+// Row r (0 to 15) of half a tile; beyond the matrix
+// the last row stands in, whose result nobody stores.
 GEMMA_DEVICE TileRow RowOfHalf(const HalfTile& h, int r) {
   const MatvecPart& part = h.part;
   const int row = h.tile * part.tile_step + 8 * h.half + (r < 8 ? r : r - 8 + part.second_row);

@@ -15,8 +15,8 @@ struct UnitRange {
   int end;
 };
 
-// The units of this block: an even share, or, with whole tiles, those of an even share of the
-// tiles.
+// The units of this block: an even share, or,
+// with whole tiles, those of an even share of the tiles.
 GEMMA_DEVICE UnitRange RangeOfBlock(const MatvecParams& p) {
   const int64_t step = p.whole_tiles ? p.units_per_tile : 1;
   const int64_t pieces = p.total_units / step;

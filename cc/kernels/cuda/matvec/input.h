@@ -54,8 +54,8 @@ class MatvecInput {
 
   GEMMA_DEVICE InputView View() const { return {activations_, stride_, starts_}; }
 
-  // Waits for the kernel that makes the input. The caller synchronizes the threads before it reads
-  // the view.
+  // Waits for the kernel that makes the input.
+  // The caller synchronizes the threads before it reads the view.
   GEMMA_DEVICE void Prepare() const {
     if constexpr (kTokens <= 2) {
       if (p_.norm.x != nullptr) {

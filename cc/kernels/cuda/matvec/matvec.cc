@@ -18,8 +18,8 @@ static_assert(kMaxProductOutputs == kMaxMatvecParts);
 
 enum class Kernel { kStream, kTiles, kAnyShape };
 
-// How some outputs of a product are computed: all of one layout and group, or, in the fallback,
-// any.
+// How some outputs of a product are computed:
+// all of one layout and group, or, in the fallback, any.
 struct MatvecPlan {
   Kernel kernel = Kernel::kAnyShape;
   std::vector<size_t> outputs;

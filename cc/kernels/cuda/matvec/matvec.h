@@ -1,6 +1,6 @@
-// out = in * transpose(weight) for 1 to 8 rows of input, bound by reading the weights once, with
-// what surrounds it in a decoder fused in. RunProduct (product/product.h) chooses between this and
-// gemm/.
+// out = in * transpose(weight) for 1 to 8 rows of input,
+// bound by reading the weights once, with what surrounds it in a decoder fused in.
+// RunProduct (product/product.h) chooses between this and gemm/.
 #ifndef CC_KERNELS_CUDA_MATVEC_MATVEC_H_
 #define CC_KERNELS_CUDA_MATVEC_MATVEC_H_
 

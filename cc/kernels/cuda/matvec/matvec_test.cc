@@ -14,8 +14,8 @@
 namespace gemma::cuda {
 namespace {
 
-// Sums of float32, with the tensor core's own rounding: nothing is rounded to fewer bits on the
-// way.
+// Sums of float32, with the tensor core's own rounding:
+// nothing is rounded to fewer bits on the way.
 constexpr double kRelative = 2e-5;
 constexpr double kEach = 2e-4;
 

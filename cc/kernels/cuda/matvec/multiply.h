@@ -1,8 +1,8 @@
 // Multiplies a unit of weights in a warp's ring with the input, on the tensor cores.
 //
-// The integer units share their instructions with address arithmetic and run at half the rate of
-// the others, so all addresses below are a base and a constant, and eight weights take five integer
-// instructions.
+// The integer units share their instructions with address arithmetic and run
+// at half the rate of the others, so all addresses below are a base and a constant,
+// and eight weights take five integer instructions.
 #ifndef CC_KERNELS_CUDA_MATVEC_MULTIPLY_H_
 #define CC_KERNELS_CUDA_MATVEC_MULTIPLY_H_
 
@@ -115,8 +115,8 @@ class GroupMultiplier {
     for (int i = 0; i < 2; ++i) AddGroups(c, stage, i, sums);
   }
 
-  // Adds up what the lanes have, and leaves the sum of a token and row with 16 rows of a token to
-  // each.
+  // Adds up what the lanes have, and leaves the sum
+  // of a token and row with 16 rows of a token to each.
   GEMMA_DEVICE static void Leave(const float (&sums)[4], float* to, int stride) {
     float low = sums[0] + sums[1], high = sums[2] + sums[3];
     low += __shfl_xor_sync(kAllLanes, low, 1);

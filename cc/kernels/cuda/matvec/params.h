@@ -1,5 +1,5 @@
-// What a matvec launch passes to its kernel (kernel.h), and the launchers, one for each
-// layout.
+// What a matvec launch passes to its kernel (kernel.h),
+// and the launchers, one for each layout.
 #ifndef CC_KERNELS_CUDA_MATVEC_PARAMS_H_
 #define CC_KERNELS_CUDA_MATVEC_PARAMS_H_
 
@@ -136,8 +136,8 @@ constexpr int RingStages(WeightLayout l, int slots) {
 }
 
 // Offsets in a block's shared memory, after the ring.
-// Warps that multiply, and one more that adds up their sums: 16 warps may have 128 registers a
-// thread.
+// Warps that multiply, and one more that adds up their sums:
+// 16 warps may have 128 registers a thread.
 inline constexpr int kMatvecWarps = 15;
 inline constexpr int kMatvecThreads = (kMatvecWarps + 1) * 32;
 inline constexpr int kSliceColumns = 256;  // a launch's first column is a multiple

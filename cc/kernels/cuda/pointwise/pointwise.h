@@ -1,5 +1,5 @@
-// Norms, embedding, and the operations that touch each number once (params.h says what
-// they compute).
+// Norms, embedding, and the operations that touch each
+// number once (params.h says what they compute).
 #ifndef CC_KERNELS_CUDA_POINTWISE_POINTWISE_H_
 #define CC_KERNELS_CUDA_POINTWISE_POINTWISE_H_
 

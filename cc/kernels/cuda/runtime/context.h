@@ -1,5 +1,5 @@
-// What every kernel call needs beside its operands: the GPU, a stream, and a stream's scratch
-// memory.
+// What every kernel call needs beside its operands:
+// the GPU, a stream, and a stream's scratch memory.
 #ifndef CC_KERNELS_CUDA_RUNTIME_CONTEXT_H_
 #define CC_KERNELS_CUDA_RUNTIME_CONTEXT_H_
 

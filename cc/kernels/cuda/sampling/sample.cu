@@ -89,8 +89,8 @@ class Sampler {
       function(KeyAt(id));
   }
 
-  // Waits until every block has come here. The counter goes up by one for each block and never
-  // down.
+  // Waits until every block has come here.
+  // The counter goes up by one for each block and never down.
   GEMMA_DEVICE void GridBarrier() const {
     __threadfence();
     __syncthreads();
@@ -246,8 +246,8 @@ class Sampler {
   }
 
   GEMMA_DEVICE void Draw(RankKey kept, RankKey first) const {
-    // Thread i takes the ids [begin + i * each, begin + (i + 1) * each), so that ids ascend with
-    // threads.
+    // Thread i takes the ids
+    // [begin + i * each, begin + (i + 1) * each), so that ids ascend with threads.
     const int each = (end_ - begin_ + kSampleThreads - 1) / kSampleThreads;
     const int from = begin_ + static_cast<int>(threadIdx.x) * each;
     const int to = from + each < end_ ? from + each : end_;
@@ -376,8 +376,8 @@ __global__ void __launch_bounds__(kSampleThreads)
 }  // namespace
 
 cudaError_t LaunchSample(const SampleParams& params, const LaunchOptions& launch) {
-  // Always as many blocks, few enough to run at once: the barrier's counter goes up in steps of
-  // them.
+  // Always as many blocks, few enough to run at once:
+  // the barrier's counter goes up in steps of them.
   const LaunchShape shape{dim3(kSampleBlocks), kSampleThreads, sizeof(SampleShared), launch};
   return Launch(SampleKernel, shape, params);
 }

@@ -11,8 +11,8 @@
 
 namespace gemma::cuda {
 
-// The most ids that a token can be drawn from: sums of this many probabilities of at most 2^44 fit
-// 63 bits.
+// The most ids that a token can be drawn from:
+// sums of this many probabilities of at most 2^44 fit 63 bits.
 inline constexpr int64_t kMaxSampledIds = 1 << 19;
 
 // token <- one id drawn from float32 logits [vocab] by *request; all pointers in device memory. The

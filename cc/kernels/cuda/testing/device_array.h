@@ -52,8 +52,8 @@ class DeviceArray {
   size_t size_;
 };
 
-// The GPU 0 with its default stream. Under emulation: 4 multiprocessors with a H100's shared
-// memory.
+// The GPU 0 with its default stream. Under emulation:
+// 4 multiprocessors with a H100's shared memory.
 class TestContext {
  public:
   // compute_major: of the emulated GPU

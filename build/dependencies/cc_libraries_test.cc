@@ -1,5 +1,5 @@
-// Every C++ library that MODULE.bazel names can be included, linked and called, by the labels used
-// here.
+// Every C++ library that MODULE.bazel names can be included,
+// linked and called, by the labels used here.
 #include <openssl/evp.h>
 
 #include <array>
