@@ -171,9 +171,8 @@ class PreparedCudaPlan final : public PreparedPlan {
     // A call that ended early may have left counters that the next one needs to be zero.
     if (status.ok()) status = shared_.workspace->Clear(stream());
     if (status.ok()) return;
-    shared_.lost = cuda::GpuIsLost()
-                       ? status
-                       : cuda::LostGpu(absl::StrCat("failed (", status.message(), ")"));
+    shared_.lost =
+        cuda::GpuIsLost() ? status : cuda::LostGpu(absl::StrCat("failed (", status.message(), ")"));
   }
 
   absl::Status RunCall(CudaSession& session, const Call& call, const CallResults& results) {

@@ -35,7 +35,7 @@ class CudaExecutor final : public Executor {
  public:
   struct Options {
     cuda::Device device;
-    std::vector<int32_t> suppressed_ids = {};  // never drawn
+    std::vector<int32_t> suppressed_ids = {};                     // never drawn
     std::chrono::milliseconds longest_wait = cuda::kLongestWait;  // for a call
   };
   static absl::StatusOr<std::unique_ptr<CudaExecutor>> Create(const Options& options);

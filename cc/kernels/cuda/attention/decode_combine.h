@@ -1,6 +1,7 @@
-// From the sums of a split of the context to attention's output. Where a kv head has several splits,
-// each leaves its sums in device memory, waits until all have, and combines a share of the outputs:
-// all splits are resident at the same time, since a grid has a block a multiprocessor at most.
+// From the sums of a split of the context to attention's output. Where a kv head has several
+// splits, each leaves its sums in device memory, waits until all have, and combines a share of the
+// outputs: all splits are resident at the same time, since a grid has a block a multiprocessor at
+// most.
 #ifndef CC_KERNELS_CUDA_ATTENTION_DECODE_COMBINE_H_
 #define CC_KERNELS_CUDA_ATTENTION_DECODE_COMBINE_H_
 

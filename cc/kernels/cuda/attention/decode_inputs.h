@@ -70,7 +70,8 @@ class DecodeInputs {
       const int row = start_ + token - tiles_.PositionOf(tile);
       if (row < 0 || row >= kKeyTile) continue;
       PatchRow<Rows::kKeyRow>(NewKey(token), row, data);
-      if (!Rows::kShared) PatchRow<Rows::kValueRow>(NewValue(token), row, data + Rows::kValueOffset);
+      if (!Rows::kShared)
+        PatchRow<Rows::kValueRow>(NewValue(token), row, data + Rows::kValueOffset);
     }
     __syncthreads();
   }
@@ -85,9 +86,9 @@ class DecodeInputs {
     return shared_ + layout_.new_rows + token * Rows::kKeyRow;
   }
   GEMMA_DEVICE std::byte* NewValue(int token) const {
-    return Rows::kShared ? NewKey(token)
-                         : shared_ + layout_.new_rows + p_.tokens * Rows::kKeyRow +
-                               token * Rows::kValueRow;
+    return Rows::kShared
+               ? NewKey(token)
+               : shared_ + layout_.new_rows + p_.tokens * Rows::kKeyRow + token * Rows::kValueRow;
   }
 
   GEMMA_DEVICE void PrepareToken(int token, int position) const {

@@ -4,9 +4,9 @@
 // A block works for one kv head on one split of the context; its rows are the queries of that head:
 // tokens times heads a kv head serves (grouped-query attention, GQA), packed into the 16 rows of a
 // tensor core tile. Older positions depend on no kernel of this step, so their tiles are on the way
-// (decode_tiles.h) before the block waits for the projections, of which it makes its queries and the
-// call's own keys and values (decode_inputs.h). The splits of a head combine their sums together
-// (decode_combine.h).
+// (decode_tiles.h) before the block waits for the projections, of which it makes its queries and
+// the call's own keys and values (decode_inputs.h). The splits of a head combine their sums
+// together (decode_combine.h).
 //
 // A tile takes three phases: scores (warps share out positions and halves of the head size),
 // softmax (a warp per row), and weights times values (warps share out the head size).

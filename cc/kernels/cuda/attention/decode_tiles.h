@@ -1,5 +1,5 @@
-// How the keys and values of a kv head come to a block of decode attention: which tiles are its own,
-// and the ring in shared memory that they pass through.
+// How the keys and values of a kv head come to a block of decode attention: which tiles are its
+// own, and the ring in shared memory that they pass through.
 #ifndef CC_KERNELS_CUDA_ATTENTION_DECODE_TILES_H_
 #define CC_KERNELS_CUDA_ATTENTION_DECODE_TILES_H_
 

@@ -188,7 +188,9 @@ constexpr DecodeShared DecodeSharedOf(const DeviceCache& cache, int row_tiles, i
 
 // What a split of the context leaves: [rows][head_dim] sums, then [rows][2] totals
 // (decode_combine.h). A multiple of 16 bytes.
-constexpr int SplitFloats(int rows, int head_dim) { return rows * head_dim + (2 * rows + 3) / 4 * 4; }
+constexpr int SplitFloats(int rows, int head_dim) {
+  return rows * head_dim + (2 * rows + 3) / 4 * 4;
+}
 
 cudaError_t LaunchDecodeAttention(const AttentionParams&, const DecodeShared&,
                                   const LaunchOptions&);

@@ -1,6 +1,6 @@
-// What the next operation of the stream reads first, which a kernel brings into the L2 cache when it
-// has nothing left to ask for itself: memory does not idle while kernels change. Nothing depends on
-// it but time.
+// What the next operation of the stream reads first, which a kernel brings into the L2 cache when
+// it has nothing left to ask for itself: memory does not idle while kernels change. Nothing depends
+// on it but time.
 #ifndef CC_KERNELS_CUDA_DEVICE_PREFETCH_H_
 #define CC_KERNELS_CUDA_DEVICE_PREFETCH_H_
 

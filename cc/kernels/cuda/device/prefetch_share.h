@@ -15,7 +15,8 @@ GEMMA_DEVICE void PrefetchRanges(const Prefetch& prefetch, int worker, int worke
   for (const PrefetchRange& range : prefetch.ranges) {
     for (int64_t at = first; at < range.bytes; at += int64_t{kPrefetchPiece} * kWarp * workers) {
       const int64_t left = range.bytes - at;
-      PrefetchBulk(range.from + at, static_cast<int>(left < kPrefetchPiece ? left : kPrefetchPiece));
+      PrefetchBulk(range.from + at,
+                   static_cast<int>(left < kPrefetchPiece ? left : kPrefetchPiece));
     }
   }
 }

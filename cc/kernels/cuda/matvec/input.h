@@ -19,8 +19,8 @@ namespace gemma::cuda {
 struct InputView {
   const std::byte* activations;
   int64_t activation_stride;
-  // Of groups, in the units of the sums: -zero point * sum(x), which the tensor cores start from, or
-  // sum(x), for the mins of layouts that have no zero point.
+  // Of groups, in the units of the sums: -zero point * sum(x), which the tensor cores start from,
+  // or sum(x), for the mins of layouts that have no zero point.
   const float4* starts;
 };
 

@@ -114,7 +114,8 @@ bool CanBeSliced(const Product& op, const std::vector<size_t>& outputs, const De
   int64_t tiles = 0;
   for (const size_t i : outputs)
     tiles += op.outputs[i].weight.shape.rows / static_cast<uint32_t>(kStreamTileRows);
-  return tiles <= kMaxSlicedTiles && Columns(op) / SliceColumns(Columns(op)) <= device.multiprocessors;
+  return tiles <= kMaxSlicedTiles &&
+         Columns(op) / SliceColumns(Columns(op)) <= device.multiprocessors;
 }
 
 std::optional<MatvecPlan> PlanStream(const Product& op, const std::vector<size_t>& outputs,
@@ -198,11 +199,11 @@ Region BoundaryFlags(const Device& device) {
   return {"matvec: flags of shared tiles", blocks * sizeof(uint32_t), /*zeroed=*/true};
 }
 // Streamed: counters of claimed tiles, 0 between launches, of which launches take turns.
-constexpr Region kClaims{"matvec: claims", kStreamClaims* kMaxStreamSlices * sizeof(uint32_t),
+constexpr Region kClaims{"matvec: claims", kStreamClaims * kMaxStreamSlices * sizeof(uint32_t),
                          /*zeroed=*/true};
-constexpr Region kSliceSums{"matvec: sums of slices",
-                            size_t{kMaxSlicedTiles} * kMaxStreamSlices *
-                                StreamOutputs(kMaxDecodeTokens) * sizeof(float)};
+constexpr Region kSliceSums{
+    "matvec: sums of slices",
+    size_t{kMaxSlicedTiles} * kMaxStreamSlices * StreamOutputs(kMaxDecodeTokens) * sizeof(float)};
 constexpr Region kSliceCounters{"matvec: counters of slices", kMaxSlicedTiles * sizeof(uint32_t),
                                 /*zeroed=*/true};
 
@@ -304,8 +305,7 @@ absl::Status LaunchStream(const Product& op, const MatvecPlan& plan, const Conte
   GEMMA_ASSIGN_OR_RETURN(uint32_t* const claims, context.workspace->Find<uint32_t>(kClaims));
   stream.claims = claims + context.workspace->NextTurn() % kStreamClaims * kMaxStreamSlices;
   GEMMA_ASSIGN_OR_RETURN(stream.slice_sums, context.workspace->Find<float>(kSliceSums));
-  GEMMA_ASSIGN_OR_RETURN(stream.slice_counters,
-                         context.workspace->Find<uint32_t>(kSliceCounters));
+  GEMMA_ASSIGN_OR_RETURN(stream.slice_counters, context.workspace->Find<uint32_t>(kSliceCounters));
   return ToStatus(LaunchMatvecStream(params, stream, context.launch()), "matvec");
 }
 

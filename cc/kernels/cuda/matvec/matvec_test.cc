@@ -125,8 +125,8 @@ TEST(MatvecTest, ManyUnitsRunThroughTheRing) {
   CheckPlain({WeightLayout::kInt4, 32, 21504, 32}, 8);  // the input is cut into slices
 }
 
-// The streamed kernel: tiles of 16 rows, slices and pieces of long rows, more chunks than the blocks
-// begin with, and counters that are zero again for the next launch.
+// The streamed kernel: tiles of 16 rows, slices and pieces of long rows, more chunks than the
+// blocks begin with, and counters that are zero again for the next launch.
 TEST(MatvecTest, Streamed) {
   for (const WeightLayout layout : {WeightLayout::kInt4, WeightLayout::kInt4Min}) {
     for (const int64_t tokens : {1, 2, 3, 8}) {
@@ -139,7 +139,6 @@ TEST(MatvecTest, Streamed) {
     CheckPlain({layout, 48, 21504, 32}, 5);
   }
 }
-
 
 void CheckOutputsThatShareAnInput(uint32_t k_rows) {
   std::mt19937 random(5);

@@ -1,4 +1,5 @@
-// The matrix-vector product of 4-bit weights for one to eight tokens, as fast as memory can be read.
+// The matrix-vector product of 4-bit weights for one to eight tokens, as fast as memory can be
+// read.
 //
 // Persistent and warp-specialized. Rows are cut into tiles of 16. The first tiles of each block are
 // its own, all others are claimed from a counter, since some multiprocessors read a fifth faster
@@ -9,12 +10,12 @@
 // the kernel that makes the input, and what the next kernel reads first is on its way when this one
 // has nothing left to claim: memory hardly idles between two products.
 //
-// Where the input of more than two tokens is too large, the columns are cut into slices (split-K): a
-// block has one of them and its part of the input, and the last block to come with its sums of a tile
-// adds those of all slices in their order. (With one token slices cost more than they gain.)
+// Where the input of more than two tokens is too large, the columns are cut into slices (split-K):
+// a block has one of them and its part of the input, and the last block to come with its sums of a
+// tile adds those of all slices in their order. (With one token slices cost more than they gain.)
 //
-// Which block computes a tile, and which comes last, does not change its sums: the same bits whatever
-// the timing.
+// Which block computes a tile, and which comes last, does not change its sums: the same bits
+// whatever the timing.
 #include "cc/kernels/cuda/device/launch.h"
 #include "cc/kernels/cuda/matvec/input.h"
 #include "cc/kernels/cuda/matvec/stream_adder.h"
@@ -32,8 +33,8 @@ __global__ void __launch_bounds__(StreamThreads(kTokens), 1)
   GEMMA_SHARED_MEMORY(shared);
   const int index = static_cast<int>(blockIdx.x), blocks = static_cast<int>(gridDim.x);
   const int slices = kTokens <= 2 ? 1 : s.slices, slice = kTokens <= 2 ? 0 : index % slices;
-  const StreamBlock block{p,     s, layout, shared, slice, index / slices,
-                          (blocks - slice + slices - 1) / slices};
+  const StreamBlock block{
+      p, s, layout, shared, slice, index / slices, (blocks - slice + slices - 1) / slices};
   ChunkProducer<kLayout> producer(block);
   if (WarpIndex() == StreamProducer(kTokens)) producer.InitBarriers();
   if (threadIdx.x < 16) reinterpret_cast<uint32_t*>(shared + layout.zeros)[threadIdx.x] = 0;
@@ -43,8 +44,8 @@ __global__ void __launch_bounds__(StreamThreads(kTokens), 1)
     return;
   }
   constexpr int kInputThreads = StreamThreads(kTokens) - kWarp;
-  const MatvecInput<kLayout, kTokens, kInputThreads, /*kAll=*/false> input(
-      p, shared, layout.input, slice * s.slice_columns);
+  const MatvecInput<kLayout, kTokens, kInputThreads, /*kAll=*/false> input(p, shared, layout.input,
+                                                                           slice * s.slice_columns);
   input.Prepare();
   MeetThreads(kInputBarrier, kInputThreads);
   if (WarpIndex() >= kStreamWarps) {

@@ -25,8 +25,8 @@ constexpr StreamStage StreamStageOf(int columns, int piece_columns, bool has_min
   StreamStage s;
   const bool whole = columns == piece_columns;
   s.value_bytes = piece_columns / 2;
-  // Lanes read 16 bytes of four groups of two rows at once, or, with more tokens, a word of one group
-  // of eight rows.
+  // Lanes read 16 bytes of four groups of two rows at once, or, with more tokens, a word of one
+  // group of eight rows.
   const int apart = tokens > 2 ? 16 : whole ? 0 : 64;
   s.value_row = s.value_bytes + apart;
   s.scale_bytes = piece_columns / 16;

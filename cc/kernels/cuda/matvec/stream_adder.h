@@ -1,5 +1,5 @@
-// The warps of the streamed product (stream.cu) that add up what the multiplying warps leave, and store
-// outputs.
+// The warps of the streamed product (stream.cu) that add up what the multiplying warps leave, and
+// store outputs.
 #ifndef CC_KERNELS_CUDA_MATVEC_STREAM_ADDER_H_
 #define CC_KERNELS_CUDA_MATVEC_STREAM_ADDER_H_
 

@@ -1,4 +1,5 @@
-// What all warps of a block of the streamed product know (stream.cu): its shared memory and barriers.
+// What all warps of a block of the streamed product know (stream.cu): its shared memory and
+// barriers.
 #ifndef CC_KERNELS_CUDA_MATVEC_STREAM_BLOCK_H_
 #define CC_KERNELS_CUDA_MATVEC_STREAM_BLOCK_H_
 

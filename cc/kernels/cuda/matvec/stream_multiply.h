@@ -89,9 +89,9 @@ class GroupLanes {
   const int scales_;
 };
 
-// Of up to four or eight tokens. All lanes take the same group, lane 4 g + t the word t of rows g and
-// g + 8 and of token g's input; it gets the results of tokens 2 t and 2 t + 1. Of four tokens, the
-// upper lanes repeat what the lower ones do.
+// Of up to four or eight tokens. All lanes take the same group, lane 4 g + t the word t of rows g
+// and g + 8 and of token g's input; it gets the results of tokens 2 t and 2 t + 1. Of four tokens,
+// the upper lanes repeat what the lower ones do.
 template <WeightLayout kLayout, int kTokens>
 class TokenLanes {
  public:

@@ -1,5 +1,5 @@
-// The warp of the streamed product (stream.cu) that claims tiles and has them copied, chunk by chunk, into
-// the ring.
+// The warp of the streamed product (stream.cu) that claims tiles and has them copied, chunk by
+// chunk, into the ring.
 #ifndef CC_KERNELS_CUDA_MATVEC_STREAM_PRODUCER_H_
 #define CC_KERNELS_CUDA_MATVEC_STREAM_PRODUCER_H_
 

@@ -49,8 +49,8 @@ inline constexpr int kMaxProductOutputs = 4;
 // begins with `who`.
 absl::Status CheckProduct(absl::string_view who, const Product& op);
 
-// For the operation before `next`: the first rows of each of its weights. Only outputs[i].weight and
-// gated are read.
+// For the operation before `next`: the first rows of each of its weights. Only outputs[i].weight
+// and gated are read.
 Prefetch FirstWeightsOf(const Product& next);
 
 // One launch can serve both.

@@ -32,7 +32,7 @@ struct SampleState {
   uint32_t barrier;
   uint32_t listed;
   unsigned long long list[kMaxListed];  // keys that top_k keeps, in any order
-  unsigned long long largest;  // the first key in rank
+  unsigned long long largest;           // the first key in rank
   unsigned long long block_mass[kSampleBlocks];
   // Of counts for top_k, of probability for top_p.
   unsigned long long histograms[2][kDigits][kDigitBins];
