@@ -9,7 +9,6 @@ import tomllib
 from collections.abc import Mapping
 from typing import Any
 
-
 _COLUMNS = 120
 
 

@@ -55,9 +55,9 @@ absl::Status FillScales(const WeightView& weight, uint32_t seed, Stream stream) 
     for (const ScaleNumbers& n : ScaleNumbersOf(shape, weight.planes)) {
       const float low = (n.mins ? -9 : 0.5f) * scale, high = (n.mins ? -7 : 1.5f) * scale;
       const Stored type = n.floats ? Stored::kF32 : Stored::kF16;
-      GEMMA_RETURN_IF_ERROR(ToStatus(
-          FillNumbers(data + n.offset, n.count, type, low, high, seed, stream, n.stride),
-          "random weights"));
+      GEMMA_RETURN_IF_ERROR(
+          ToStatus(FillNumbers(data + n.offset, n.count, type, low, high, seed, stream, n.stride),
+                   "random weights"));
     }
     return absl::OkStatus();
   }

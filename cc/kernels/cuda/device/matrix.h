@@ -15,7 +15,7 @@ namespace gemma::cuda {
 // bytes past the last one.
 struct Matrix {
   const std::byte* values = nullptr;
-  const std::byte* extra = nullptr;  // the bit plane or the pair plane
+  const std::byte* extra = nullptr;   // the bit plane or the pair plane
   const std::byte* scales = nullptr;  // as in WeightPlanes, like the next two
   const std::byte* mins = nullptr;
   const std::byte* blocks = nullptr;

@@ -68,7 +68,8 @@ void CheckPlain(const WeightShape& shape, int64_t tokens, int compute_major = kH
 }
 
 TEST(GemmTest, EveryLayout) {
-  for (const WeightLayout layout : kAllWeightLayouts) CheckPlain({layout, 300, 512, GroupOf(layout)}, 9);
+  for (const WeightLayout layout : kAllWeightLayouts)
+    CheckPlain({layout, 300, 512, GroupOf(layout)}, 9);
 }
 
 // Tiles of 64 and 128 rows of the input, which are half as many tokens, and borders within them.
@@ -99,12 +100,14 @@ TEST(GemmTest, OddSizes) {
     for (const uint32_t rows : {1u, 257u}) CheckPlain({layout, rows, 256, GroupOf(layout)}, 9);
   }
   CheckPlain({WeightLayout::kBF16, 33, 72, 0}, 9);
-  for (const WeightLayout layout : kAllWeightLayouts) CheckPlain({layout, 256, 768, GroupOf(layout)}, 9);
+  for (const WeightLayout layout : kAllWeightLayouts)
+    CheckPlain({layout, 256, 768, GroupOf(layout)}, 9);
   CheckPlain({WeightLayout::kQ6_K, 33, 768, 0}, 9);
   CheckPlain({WeightLayout::kQ4_K, 33, 1280, 0}, 9);
   CheckPlain({WeightLayout::kIq4Xs, 33, 1280, 0}, 9);
   CheckPlain({WeightLayout::kIq4Nl, 33, 1088, 32}, 9);
-  for (const uint32_t columns : {64u, 96u, 1088u}) CheckPlain({WeightLayout::kNvfp4, 33, columns, 0}, 9);
+  for (const uint32_t columns : {64u, 96u, 1088u})
+    CheckPlain({WeightLayout::kNvfp4, 33, columns, 0}, 9);
 }
 
 TEST(GemmTest, Groups) {

@@ -331,8 +331,7 @@ class WholeCopier {
       extra_ += pair_move;
       extra_high_ += pair_move;
     }
-    if constexpr (HasInt8Scales(kLayout))
-      blocks_ += (rows * (p_.columns / 256) + kMatvecWarps) * 2;
+    if constexpr (HasInt8Scales(kLayout)) blocks_ += (rows * (p_.columns / 256) + kMatvecWarps) * 2;
   }
 
   const MatvecParams& p_;

@@ -110,7 +110,7 @@ class MatvecInput {
       float low = (HalfLowToFloat(packed.x) + HalfHighToFloat(packed.x)) +
                   (HalfLowToFloat(packed.y) + HalfHighToFloat(packed.y));
       float high = kLow * ((HalfLowToFloat(packed.z) + HalfHighToFloat(packed.z)) +
-                                  (HalfLowToFloat(packed.w) + HalfHighToFloat(packed.w)));
+                           (HalfLowToFloat(packed.w) + HalfHighToFloat(packed.w)));
       if constexpr (SumColumns(kLayout) == 32) low += high;
       low = QuadSum(low);
       if constexpr (SumColumns(kLayout) == 16) high = QuadSum(high);

@@ -222,8 +222,7 @@ class GroupMultiplier {
       SpreadNibbles(Word(words, w), r, a);
     }
     if constexpr (HasBitPlane(kLayout)) SpreadBits(extra.x, w, r, a);
-    if constexpr (HasPairPlane(kLayout))
-      SpreadPairs(w % 2 == 0 ? extra.x : extra.y, w, r, a);
+    if constexpr (HasPairPlane(kLayout)) SpreadPairs(w % 2 == 0 ? extra.x : extra.y, w, r, a);
   }
 
   // Row r (g or g + 8): the two groups of this lane's result.
@@ -394,8 +393,8 @@ class TokenMultiplier {
 #pragma unroll
         for (int r = 0; r < 2; ++r) {
           const int row = g + 8 * r;
-          const uint32_t scales = *reinterpret_cast<const uint16_t*>(stage + kStage.scales +
-                                                                     row * 16 + 2 * b);
+          const uint32_t scales =
+              *reinterpret_cast<const uint16_t*>(stage + kStage.scales + row * 16 + 2 * b);
           const HalfScales of = HalfScalesOf<kLayout>(scales, LoadD<kLayout>(stage, row, c.odd));
           Add(product, r, half == 0 ? of.low : of.high, sums);
         }
