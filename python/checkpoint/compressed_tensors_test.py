@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from compressed_tensors.quantization import QuantizationScheme
+from safetensors.torch import load_file, save_file
 
 from python.checkpoint.checkpoint import Checkpoint
 from python.checkpoint.open_checkpoint import open_checkpoint
@@ -119,6 +121,29 @@ def _check_loss(checkpoint: Checkpoint, bound: float, *, allow_lossy: bool) -> N
     print(f"{info.encoding} as {shape.layout.name}: loss {loss:.2e}, {share}")
     assert not exact and 0 < loss < bound
     assert packed.loss == pytest.approx(loss, rel=1e-4)
+
+
+def test_towers_and_scales_of_caches_are_left_out(
+    written: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the multimodal folders are: another prefix, a tower in a form of its own, kv scales."""
+    source = written("mixed")
+    tensors = {
+        name.replace("model.", "model.language_model.", 1): tensor
+        for name, tensor in load_file(source / "model.safetensors").items()
+    }
+    attention = "model.language_model.layers.0.self_attn"
+    for name in (f"{attention}.k_scale", f"{attention}.v_scale"):
+        tensors[name] = torch.ones(1)
+    for leaf in ("weight_packed", "weight_scale", "weight_global_scale"):
+        tensors[f"model.vision_tower.layers.0.fc.{leaf}"] = torch.zeros(3, dtype=torch.uint8)
+    save_file(tensors, tmp_path / "model.safetensors")
+    shutil.copyfile(source / "config.json", tmp_path / "config.json")
+    with open_checkpoint(tmp_path) as checkpoint, open_checkpoint(source) as plain:
+        for weight in plain.names():
+            mine = dequantize(weight, checkpoint.read(weight))
+            assert torch.equal(mine, dequantize(weight, plain.read(weight)))
+    assert "2 scales of a quantized KV cache are ignored" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("scheme", ["NVFP4A16", "NVFP4"])

@@ -252,7 +252,7 @@ class GptqIntegers(ColumnIntegers):
 
     def _integers(self) -> torch.Tensor:
         words = self.tensor("qweight").numpy()
-        return self._signed(packed_integers.unpack_columns(words, self.columns, self._bits))
+        return self._signed(packed_integers.unpack(words.T, self.columns, self._bits))
 
     def _zero(self) -> torch.Tensor | None:
         numbers = self._zero_numbers()

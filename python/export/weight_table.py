@@ -79,9 +79,12 @@ class WeightTable:
 
     def is_exact(self, name: str) -> bool:
         """Whether a kept weight has the values that are stored, to the last bit."""
-        if name in self._computed or len(self._checkpoint.describe(name).shape) < 2:
+        if name in self._computed:
             return True
-        return self._kept_shape(name)[1]
+        info = self._checkpoint.describe(name)
+        if len(info.shape) < 2 or info.encoding in _TORCHAO_BITS:
+            return True
+        return self._kept_shape(info)[1]
 
     def computed(self, weights: Iterable[p.Weight]) -> tuple[p.Weight, ...]:
         """Those weights that no checkpoint holds."""
@@ -166,7 +169,7 @@ class WeightTable:
         try:
             stored = self._stored_shape(info)
             if quantization is None or self.is_kept(name):
-                return stored or self._kept_shape(name)[0]
+                return stored or self._kept_shape(info)[0]
             wanted = quantization.shape_of(name, *info.shape)
             if stored is not None:
                 quantize.check_same_shape(stored, wanted)
@@ -174,13 +177,9 @@ class WeightTable:
         except UserError as error:
             raise UserError(f"{name}: {str(error).removeprefix(f'{name}: ')}") from None
 
-    def _kept_shape(self, name: str) -> tuple[WeightShape, bool]:
+    def _kept_shape(self, info: TensorInfo) -> tuple[WeightShape, bool]:
         """The shape of a matrix that no recipe quantizes, and whether it holds every value."""
-        info, form = self._checkpoint.describe(name), self._checkpoint.form(name)
-        if info.encoding in _TORCHAO_BITS:
-            stored = self._stored_shape(info)
-            assert stored is not None
-            return stored, True
+        form = self._checkpoint.form(info.name)
         return pack_scaled.kept_shape(info, form, allow_lossy=self._allow_lossy)
 
     def _stored_shape(self, info: TensorInfo) -> WeightShape | None:

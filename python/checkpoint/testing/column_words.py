@@ -40,7 +40,8 @@ def _in_awq_order(numbers: torch.Tensor) -> torch.Tensor:
 def _words(numbers: torch.Tensor, bits: int, dim: int) -> torch.Tensor:
     """int32 words of numbers side by side along `dim`, the first in the lowest bits."""
     count = 32 // bits
-    lanes = numbers.to(torch.int64).unflatten(dim, (-1, count)).unbind(dim + 1)
+    shape = (*numbers.shape[:dim], -1, count, *numbers.shape[dim + 1 :])
+    lanes = numbers.to(torch.int64).reshape(shape).unbind(dim + 1)
     words = sum(lane << (bits * place) for place, lane in enumerate(lanes))
     assert isinstance(words, torch.Tensor)
     return torch.where(words >= 1 << 31, words - (1 << 32), words).to(torch.int32).contiguous()

@@ -80,13 +80,14 @@ def _choose(module: Any, args: QuantizationArgs) -> None:
 def _ranges(weight: torch.Tensor, args: QuantizationArgs) -> tuple[torch.Tensor, torch.Tensor]:
     """Smallest and largest of each group; weight: [rows, columns]."""
     if args.strategy in ("group", "tensor_group"):
-        groups = weight.unflatten(-1, (-1, args.group_size))
+        groups = weight.reshape(weight.shape[0], -1, args.group_size)
         return groups.amin(-1), groups.amax(-1)
     if args.strategy == "channel":
         return weight.amin(-1, keepdim=True), weight.amax(-1, keepdim=True)
     if args.strategy == "block":
         height, width = args.block_structure
-        blocks = weight.unflatten(0, (-1, height)).unflatten(-1, (-1, width))
+        rows, columns = weight.shape
+        blocks = weight.reshape(rows // height, height, columns // width, width)
         return blocks.amin((1, 3)), blocks.amax((1, 3))
     return weight.amin()[None], weight.amax()[None]
 
