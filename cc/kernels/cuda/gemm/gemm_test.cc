@@ -104,8 +104,19 @@ TEST(GemmTest, OddSizes) {
     CheckPlain({layout, 256, 768, GroupOf(layout)}, 9);
   CheckPlain({WeightLayout::kQ6_K, 33, 768, 0}, 9);
   CheckPlain({WeightLayout::kQ4_K, 33, 1280, 0}, 9);
-  CheckPlain({WeightLayout::kIq4Xs, 33, 1280, 0}, 9);
+}
+
+// Nibbles that stand for levels: whole tiles and units, and matrices that end within them.
+TEST(GemmTest, Levels) {
+  for (const WeightLayout layout :
+       {WeightLayout::kIq4Nl, WeightLayout::kIq4Xs, WeightLayout::kNvfp4}) {
+    CheckPlain({layout, 256, 768, GroupOf(layout)}, 9);
+    CheckPlain({layout, 300, 1280, GroupOf(layout)}, 66);
+    CheckPlain({layout, 72, 256, GroupOf(layout)}, 33, kHopper, true);
+    CheckPlain({layout, 72, 256, GroupOf(layout)}, 9, kAmpere);
+  }
   CheckPlain({WeightLayout::kIq4Nl, 33, 1088, 32}, 9);
+  CheckPlain({WeightLayout::kIq4Nl, 48, 768, 768}, 10);
   for (const uint32_t columns : {64u, 96u, 1088u})
     CheckPlain({WeightLayout::kNvfp4, 33, columns, 0}, 9);
 }

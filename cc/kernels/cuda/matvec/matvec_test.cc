@@ -109,6 +109,9 @@ TEST(MatvecTest, Levels) {
     CheckPlain({WeightLayout::kNvfp4, 19, 2112, 0}, tokens);
     CheckPlain({WeightLayout::kNvfp4, 7, 96, 0}, tokens);  // any shape
     CheckPlain({WeightLayout::kNvfp4, 65, 5376, 0}, tokens);
+    for (const WeightLayout layout :  // whole units, rows that follow one another
+         {WeightLayout::kIq4Nl, WeightLayout::kIq4Xs, WeightLayout::kNvfp4})
+      CheckPlain({layout, 64, 4352, GroupOf(layout)}, tokens);
   }
   for (const WeightLayout layout : {WeightLayout::kIq4Xs, WeightLayout::kNvfp4})
     CheckPlain({layout, 32, 21504, 0}, 8);
