@@ -91,7 +91,7 @@ GuardedHttpServer::GuardedHttpServer(const ConnectionLimits& limits) : limits_(l
   };
 }
 
-void GuardedHttpServer::WidenBacklog() { listen(svr_sock_, kBacklog); }
+void GuardedHttpServer::WidenBacklog() { ::listen(svr_sock_, kBacklog); }
 
 void GuardedHttpServer::BodyIsThere() {
   if (current_deadline != nullptr) current_deadline->Clear();

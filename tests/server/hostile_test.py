@@ -209,7 +209,8 @@ def test_large_bodies_are_refused_before_they_are_stored() -> None:
         with contextlib.suppress(OSError):
             for _ in range(100):
                 connection.sendall(b"x" * (1 << 20))
-        assert b" 413 " in rest(connection).split(b"\r\n")[0] or True
+        connection.shutdown(socket.SHUT_WR)
+        assert b" 413 " in rest(connection).split(b"\r\n")[0]
         reply = served.request("POST", "/v1/chat/completions", b"x" * (2 << 20))
         assert reply.status == 413
         assert "--max_body_mb" in reply.error["message"]
@@ -251,12 +252,10 @@ def test_a_slow_head_is_cut_off() -> None:
     with fake_server() as served:
         connection = socket.create_connection(("127.0.0.1", served.port), timeout=30)
         began = time.monotonic()
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(ConnectionError):
             for byte in b"GET /health HTTP/1.1\r\nX-Slow: " + b"x" * 200:
                 connection.sendall(bytes([byte]))
                 time.sleep(0.25)
-                if connection.recv(1, socket.MSG_DONTWAIT | socket.MSG_PEEK) == b"":
-                    break
         assert 5 < time.monotonic() - began < 20
         connection.close()
 

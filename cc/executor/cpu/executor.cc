@@ -367,6 +367,17 @@ class PreparedCpuPlan final : public PreparedPlan {
   }
 
  private:
+  // A call in which a cached number became infinite has no result.
+  static absl::Status CheckOverflows(const std::vector<std::optional<CacheOverflow>>& overflows,
+                                     const CallResults& results) {
+    for (const std::optional<CacheOverflow>& overflow : overflows) {
+      if (!overflow.has_value()) continue;
+      if (results.token != nullptr) *results.token = -1;
+      return overflow->ToStatus();
+    }
+    return absl::OkStatus();
+  }
+
   Region MakeRegion(SessionState& session, const Call& call, const CallResults& results) {
     return {.resolved = resolved_,
             .kernels = *shared_.kernels,
@@ -378,17 +389,6 @@ class PreparedCpuPlan final : public PreparedPlan {
             .session = static_cast<const CpuSession&>(session),
             .call = call,
             .results = results};
-  }
-
-  // A call in which a cached number became infinite has no result.
-  static absl::Status CheckOverflows(const std::vector<std::optional<CacheOverflow>>& overflows,
-                                     const CallResults& results) {
-    for (const std::optional<CacheOverflow>& overflow : overflows) {
-      if (!overflow.has_value()) continue;
-      if (results.token != nullptr) *results.token = -1;
-      return overflow->ToStatus();
-    }
-    return absl::OkStatus();
   }
 
   CpuExecutor::Shared& shared_;

@@ -21,7 +21,7 @@
 
 #include "absl/status/statusor.h"
 #include "cc/kernels/cuda/attention/params.h"
-#include "cc/kernels/cuda/device/number.h"
+#include "cc/kernels/cuda/product/product.h"
 #include "cc/kernels/cuda/runtime/device.h"
 #include "cc/plan/activation_memory.h"
 #include "cc/plan/plan.h"

@@ -3,6 +3,7 @@
 // A few blocks, each with a contiguous range of ids, pass over the logits several times (they lie
 // in the L2 cache) with a grid barrier after each pass: the largest; the threshold of top_k and
 // then that of top_p, by radix selection; the probability of each block's kept ids; the drawn id.
+// Where top_k keeps few, they are listed instead, and one block does the rest.
 // Probabilities are integers (2^-44 of the largest one's), so their sums depend on no order.
 #include <cfloat>
 
@@ -39,27 +40,26 @@ class Sampler {
 
   GEMMA_DEVICE void Run() {
     Suppress();
-    const RankKey first = FindLargest();
+    const unsigned long long top_k =
+        request_.sampling.top_k > 0 ? static_cast<unsigned long long>(request_.sampling.top_k) : 0;
+    const bool selects = top_k > 0 && top_k < static_cast<unsigned long long>(p_.vocab) &&
+                         request_.sampling.temperature > 0;
+    const RankKey first = FindLargest(selects);
     largest_ = LogitOf(first);
     if (!(request_.sampling.temperature > 0) || std::isinf(largest_)) {
       Conclude(IdOf(first));
       return;
     }
     RankKey kept = 0;  // ids with this key or a larger one are kept
-    const unsigned long long top_k =
-        request_.sampling.top_k > 0 ? static_cast<unsigned long long>(request_.sampling.top_k) : 0;
-    if (top_k > 0 && top_k < static_cast<unsigned long long>(p_.vocab)) {
+    if (selects) {
       kept =
           Select(0, kept, [](RankKey) { return 1ull; }, [&](unsigned long long) { return top_k; });
+      if (top_k <= kMaxListed) return DrawFromList(kept, first);
     }
     if (request_.sampling.top_p < 1) {
-      const double top_p = request_.sampling.top_p;
       kept = Select(
           1, kept, [this](RankKey key) { return MassOf(key); },
-          [&](unsigned long long all) {
-            const double wanted = ceil(top_p * static_cast<double>(all));
-            return wanted < 1 ? 1ull : static_cast<unsigned long long>(wanted);
-          });
+          [this](unsigned long long all) { return WantedMass(all); });
     }
     Draw(kept, first);
   }
@@ -72,6 +72,13 @@ class Sampler {
   }
   GEMMA_DEVICE Mass MassOf(RankKey key) const {
     return static_cast<Mass>(Probability(key) * 0x1p44 + 0.5);
+  }
+
+  // What top_p keeps at least.
+  GEMMA_DEVICE Mass WantedMass(Mass all) const {
+    const double wanted =
+        ceil(static_cast<double>(request_.sampling.top_p) * static_cast<double>(all));
+    return wanted < 1 ? 1ull : static_cast<Mass>(wanted);
   }
 
   GEMMA_DEVICE RankKey KeyAt(int id) const { return RankKeyOf(LoadFromL2(p_.logits + id), id); }
@@ -108,9 +115,20 @@ class Sampler {
     __syncthreads();
   }
 
-  GEMMA_DEVICE RankKey FindLargest() const {
+  // counts: fills the first histogram of top_k on the way.
+  GEMMA_DEVICE RankKey FindLargest(bool counts) const {
     RankKey largest = 0;
-    ForEachKey([&](RankKey key) { largest = key > largest ? key : largest; });
+    if (counts) {
+      ClearHistogram();
+      ForEachKey([&](RankKey key) {
+        largest = key > largest ? key : largest;
+        atomicAdd(&shared_.histogram[key >> (64 - kDigitBits)], 1ull);
+      });
+      __syncthreads();
+      PublishHistogram(state_.histograms[0][0]);
+    } else {
+      ForEachKey([&](RankKey key) { largest = key > largest ? key : largest; });
+    }
     largest = WarpLargest(largest);
     if (Lane() == 0) shared_.warps[WarpIndex()] = largest;
     __syncthreads();
@@ -132,9 +150,11 @@ class Sampler {
     for (int digit = 0; digit < kDigits; ++digit) {
       const int shift = 64 - kDigitBits * (digit + 1) < 0 ? 0 : 64 - kDigitBits * (digit + 1);
       const int width = digit + 1 < kDigits ? kDigitBits : 64 - kDigitBits * (kDigits - 1);
-      FillHistogram(digit, shift, width, prefix, floor, weight);
-      PublishHistogram(state_.histograms[kind][digit]);
-      GridBarrier();
+      if (kind > 0 || digit > 0) {  // FindLargest has filled the first
+        FillHistogram(digit, shift, width, prefix, floor, weight);
+        PublishHistogram(state_.histograms[kind][digit]);
+        GridBarrier();
+      }
       FindBin(state_.histograms[kind][digit], digit == 0 ? nullptr : &needed, wanted);
       if (digit == 0) needed = wanted(shared_.all);
       needed -= shared_.bin_before;
@@ -150,12 +170,16 @@ class Sampler {
     return prefix > floor ? prefix : floor;
   }
 
-  template <typename Weight>
-  GEMMA_DEVICE void FillHistogram(int digit, int shift, int width, RankKey prefix, RankKey floor,
-                                  const Weight& weight) const {
+  GEMMA_DEVICE void ClearHistogram() const {
     for (int i = static_cast<int>(threadIdx.x); i < kDigitBins; i += kSampleThreads)
       shared_.histogram[i] = 0;
     __syncthreads();
+  }
+
+  template <typename Weight>
+  GEMMA_DEVICE void FillHistogram(int digit, int shift, int width, RankKey prefix, RankKey floor,
+                                  const Weight& weight) const {
+    ClearHistogram();
     ForEachKey([&](RankKey key) {
       if (key < floor || (digit > 0 && key >> (shift + width) != prefix)) return;
       const unsigned long long w = weight(key);
@@ -232,15 +256,8 @@ class Sampler {
     const Mass before_in_block = ExclusiveSum(mine);
     if (threadIdx.x == 0) state_.block_mass[blockIdx.x] = shared_.all;
     GridBarrier();
-    Mass before = before_in_block, total = 0;
-    for (int b = 0; b < static_cast<int>(gridDim.x); ++b) {
-      const Mass mass = LoadFromL2(&state_.block_mass[b]);
-      if (b < static_cast<int>(blockIdx.x)) before += mass;
-      total += mass;
-    }
-    const double u = SamplingUniform(request_.sampling.seed, request_.position);
-    Mass target = static_cast<Mass>(u * static_cast<double>(total));
-    if (target >= total) target = total - 1;  // a total beyond 2^53 may have been rounded up
+    Mass before = before_in_block + MassOfBlocksBefore();
+    const Mass target = Target(shared_.all);
     if (before <= target && target < before + mine) {
       for (int id = from; id < to; ++id) {
         before += KeptMass(KeyAt(id), kept, first);
@@ -253,6 +270,76 @@ class Sampler {
     Clean();
   }
 
+  // Of all blocks before this one; shared `all` gets that of all blocks.
+  GEMMA_DEVICE Mass MassOfBlocksBefore() const {
+    const Mass mine =
+        threadIdx.x < gridDim.x ? LoadFromL2(&state_.block_mass[threadIdx.x]) : Mass{0};
+    const Mass before = ExclusiveSum(mine);
+    if (threadIdx.x == blockIdx.x) shared_.in_bin = before;
+    __syncthreads();
+    return shared_.in_bin;
+  }
+
+  // The draw, in [0, total).
+  GEMMA_DEVICE Mass Target(Mass total) const {
+    const double u = SamplingUniform(request_.sampling.seed, request_.position);
+    const Mass target = static_cast<Mass>(u * static_cast<double>(total));
+    return target < total ? target : total - 1;  // a total beyond 2^53 may have been rounded up
+  }
+
+  // ---- few ids: a list, and one block that compares all with all ----
+
+  GEMMA_DEVICE void DrawFromList(RankKey kept, RankKey first) const {
+    ForEachKey([&](RankKey key) {
+      if (key < kept) return;
+      const uint32_t place = atomicAdd(&state_.listed, 1u);
+      if (place < kMaxListed) state_.list[place] = key;
+    });
+    GridBarrier();
+    if (blockIdx.x == 0) DrawAlone(static_cast<int>(LoadFromL2(&state_.listed)), first);
+    Clean();
+  }
+
+  GEMMA_DEVICE RankKey& ListedKey(int i) const { return shared_.histogram[i]; }
+  GEMMA_DEVICE Mass& ListedMass(int i) const { return shared_.histogram[kMaxListed + i]; }
+
+  // The mass of the listed ids for which comes_before(key) holds.
+  template <typename Predicate>
+  GEMMA_DEVICE Mass ListedMassOf(int count, const Predicate& comes_before) const {
+    Mass sum = 0;
+    for (int i = 0; i < count; ++i) sum += comes_before(ListedKey(i)) ? ListedMass(i) : 0;
+    return sum;
+  }
+
+  GEMMA_DEVICE void DrawAlone(int count, RankKey first) const {
+    constexpr int kEach = kMaxListed / kSampleThreads;
+    const auto place = [](int i) { return i * kSampleThreads + static_cast<int>(threadIdx.x); };
+    const auto any = [](RankKey) { return true; };
+    for (int i = static_cast<int>(threadIdx.x); i < count; i += kSampleThreads) {
+      ListedKey(i) = LoadFromL2(&state_.list[i]);
+      ListedMass(i) = MassOf(ListedKey(i));
+    }
+    __syncthreads();
+    const bool has_top_p = request_.sampling.top_p < 1;
+    const Mass wanted = has_top_p ? WantedMass(ListedMassOf(count, any)) : ~Mass{0};
+    Mass kept[kEach] = {};
+    for (int i = 0; i < kEach && place(i) < count; ++i) {
+      const RankKey key = ListedKey(place(i));
+      const Mass above = ListedMassOf(count, [&](RankKey other) { return other > key; });
+      if (above < wanted) kept[i] = KeptMass(key, 0, first);
+    }
+    __syncthreads();
+    for (int i = 0; i < kEach && place(i) < count; ++i) ListedMass(place(i)) = kept[i];
+    __syncthreads();
+    const Mass target = Target(ListedMassOf(count, any));
+    for (int i = 0; i < kEach && place(i) < count; ++i) {
+      const int id = IdOf(ListedKey(place(i)));
+      const Mass before = ListedMassOf(count, [&](RankKey other) { return IdOf(other) < id; });
+      if (before <= target && target < before + kept[i]) *p_.token = id;
+    }
+    __syncthreads();
+  }
+
   GEMMA_DEVICE void Conclude(int id) const {
     if (blockIdx.x == 0 && threadIdx.x == 0) *p_.token = id;
     GridBarrier();  // all blocks have read `largest`
@@ -261,7 +348,7 @@ class Sampler {
 
   // After the last barrier nobody reads these.
   GEMMA_DEVICE void Clean() const {
-    if (blockIdx.x == 0 && threadIdx.x == 0) state_.largest = 0;
+    if (blockIdx.x == 0 && threadIdx.x == 0) state_.largest = 0, state_.listed = 0;
     unsigned long long* all = &state_.histograms[0][0][0];
     constexpr int kAll = 2 * kDigits * kDigitBins;
     for (int i = static_cast<int>(blockIdx.x) * kSampleThreads + static_cast<int>(threadIdx.x);
