@@ -140,6 +140,7 @@ class PlanMaker {
     } else {
       Head(x);
     }
+    plan_.activations = config_.activations.value_or(PrecisionOf(plan_.caches));
     return std::move(plan_);
   }
 
