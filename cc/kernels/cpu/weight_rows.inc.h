@@ -228,6 +228,8 @@ inline void ReadScalePlane(const WeightView& weight, uint64_t plane, int64_t row
 
 #if defined(GEMMA_SIMD_X86)
 
+inline float OneHalf(uint16_t bits) { return _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(bits))); }
+
 // out[i] = factor * bytes[i], for eight bytes.
 inline void ScaleUnsigned(const uint8_t* bytes, float factor, float* out) {
   const __m256i words =
@@ -258,6 +260,8 @@ inline void UnpackSixBits(const std::byte* packed, uint8_t (&out)[16]) {
 }
 
 #else
+
+inline float OneHalf(uint16_t bits) { return HalfToFloat(bits); }
 
 inline void ScaleUnsigned(const uint8_t* bytes, float factor, float* out) {
   for (int i = 0; i < 8; ++i) out[i] = factor * static_cast<float>(bytes[i]);
@@ -320,12 +324,10 @@ inline void ReadSignedSixBits(const WeightView& weight, int64_t row, int64_t row
   const int64_t row_blocks = weight.shape.columns / 256, count = rows * row_blocks;
   const std::byte* packed = weight.plane(weight.planes.scales) + row * row_blocks * 8;
   for (int64_t i = 0; i < count; ++i, packed += 8) {
-    uint16_t d[kLanes] = {};
-    uint64_t high, low;
-    std::memcpy(&d[0], packed, 2);
-    std::memcpy(&high, packed, 8);
-    low = high >> 32;
-    high = high >> 16 & 0xffff;
+    uint64_t word;
+    std::memcpy(&word, packed, sizeof(word));
+    const float d = OneHalf(static_cast<uint16_t>(word));
+    uint64_t high = word >> 16 & 0xffff, low = word >> 32;
     // Every byte gets its group's bits: halves of what is left are moved apart, three times.
     low = (low | low << 16) & 0x0000ffff0000ffff;
     low = (low | low << 8) & 0x00ff00ff00ff00ff;
@@ -335,9 +337,7 @@ inline void ReadSignedSixBits(const WeightView& weight, int64_t row, int64_t row
     high = (high | high << 6) & 0x0303030303030303;
     const uint64_t offset = (low | high << 4 | 0x8080808080808080) - 0x2020202020202020;
     const uint64_t codes = offset ^ 0x8080808080808080;  // minus 32, without borrows
-    float factor[kLanes];
-    Store(factor, LoadHalf(d));
-    ScaleSigned(reinterpret_cast<const int8_t*>(&codes), factor[0], out.scales + i * 8);
+    ScaleSigned(reinterpret_cast<const int8_t*>(&codes), d, out.scales + i * 8);
   }
 }
 
