@@ -50,7 +50,7 @@ std::optional<JobEvent> AnswerStream::Next() {
 
 absl::StatusOr<Json> AnswerStream::Whole() {
   while (!job_->done()) {
-    if (Next().has_value()) continue;
+    Next();
     if (!has_left_()) continue;
     Finish(/*left=*/true);
     return absl::CancelledError("the client has left");

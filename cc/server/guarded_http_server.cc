@@ -1,6 +1,7 @@
 #include "cc/server/guarded_http_server.h"
 
 #include <sys/socket.h>
+#include <sys/time.h>
 
 #include <algorithm>
 #include <string>
@@ -8,7 +9,8 @@
 namespace gemma::server {
 namespace {
 
-// Threads that refuse connections over the limit; further ones are closed without a word.
+// Threads that refuse connections over the limit; where they are busy too, connections wait, as
+// many as there are threads, and further ones are closed without a word.
 constexpr size_t kSpareThreads = 8;
 constexpr size_t kRestingThreads = 4;
 constexpr int kBacklog = 256;
@@ -18,7 +20,21 @@ constexpr char kBusy[] =
     "{\"error\":{\"message\":\"too many connections are open\",\"type\":\"server_error\","
     "\"param\":null,\"code\":\"overloaded\"}}\r\n";
 
+// What a client that is refused has sent is read, so that it gets the answer and no reset.
+constexpr int kMaxDrainedReads = 16;
+constexpr timeval kDrainWait = {.tv_sec = 0, .tv_usec = 200'000};
+
 thread_local ReadDeadlines::Deadline* current_deadline = nullptr;
+
+void RefuseConnection(socket_t socket) {
+  send(socket, kBusy, sizeof(kBusy) - 1, MSG_NOSIGNAL);
+  shutdown(socket, SHUT_WR);
+  setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &kDrainWait, sizeof(kDrainWait));
+  char ignored[4096];
+  for (int i = 0; i < kMaxDrainedReads; ++i) {
+    if (recv(socket, ignored, sizeof(ignored), 0) <= 0) return;
+  }
+}
 
 }  // namespace
 
@@ -87,7 +103,7 @@ GuardedHttpServer::GuardedHttpServer(const ConnectionLimits& limits) : limits_(l
   });
   const size_t most = limits.connections + kSpareThreads;
   new_task_queue = [most] {
-    return new httplib::ThreadPool(std::min(kRestingThreads, most), most, kSpareThreads);
+    return new httplib::ThreadPool(std::min(kRestingThreads, most), most, /*mqr=*/most);
   };
 }
 
@@ -101,7 +117,7 @@ bool GuardedHttpServer::process_and_close_socket(socket_t socket) {
   if (connections_.fetch_add(1) < limits_.connections) {
     Serve(socket);
   } else {
-    send(socket, kBusy, sizeof(kBusy) - 1, MSG_NOSIGNAL);
+    RefuseConnection(socket);
   }
   --connections_;
   httplib::detail::shutdown_socket(socket);

@@ -98,34 +98,42 @@ std::string MessagesWriter::Delta(Json delta) const {
              {{"type", "content_block_delta"}, {"index", block_}, {"delta", std::move(delta)}});
 }
 
-std::string MessagesWriter::Part(const Choice& choice, const AnswerEvent& part) {
-  const bool same = open_ && kind_ == part.kind;
+// The block that a part belongs to, where it is not open yet.
+std::string MessagesWriter::OpenFor(const Choice& choice, const AnswerEvent& part) {
+  if (open_ && kind_ == part.kind && part.kind != Kind::kToolCall) return "";
+  if (part.kind == Kind::kText) return Open(Kind::kText, {{"type", "text"}, {"text", ""}});
+  if (part.kind == Kind::kThought) {
+    return Open(Kind::kThought, {{"type", "thinking"}, {"thinking", ""}, {"signature", ""}});
+  }
+  if (part.kind != Kind::kToolCall) return "";
+  const AnswerToolCall& call = choice.tool_calls[calls_++];
+  return Open(
+      Kind::kToolCall,
+      {{"type", "tool_use"}, {"id", call.id}, {"name", call.name}, {"input", Json::object()}});
+}
+
+std::string MessagesWriter::Part(const AnswerEvent& part) {
   switch (part.kind) {
     case Kind::kText:
-      return (same ? "" : Open(Kind::kText, {{"type", "text"}, {"text", ""}})) +
-             Delta({{"type", "text_delta"}, {"text", part.text}});
+      return Delta({{"type", "text_delta"}, {"text", part.text}});
     case Kind::kThought:
-      return (same ? ""
-                   : Open(Kind::kThought,
-                          {{"type", "thinking"}, {"thinking", ""}, {"signature", ""}})) +
-             Delta({{"type", "thinking_delta"}, {"thinking", part.text}});
-    case Kind::kToolCall: {
-      const AnswerToolCall& call = choice.tool_calls[calls_++];
-      return Open(
-          Kind::kToolCall,
-          {{"type", "tool_use"}, {"id", call.id}, {"name", call.name}, {"input", Json::object()}});
-    }
+      return Delta({{"type", "thinking_delta"}, {"thinking", part.text}});
     case Kind::kToolArguments:
       return Delta({{"type", "input_json_delta"}, {"partial_json", part.text}});
     case Kind::kToolCallEnd:
       return Close();
+    case Kind::kToolCall:
+      return "";
   }
   return "";
 }
 
 std::string MessagesWriter::Step(const Answer& answer, const JobEvent& event) {
   std::string text;
-  for (const AnswerEvent& part : event.step.events) text += Part(answer.choices[0], part);
+  for (const AnswerEvent& part : event.step.events) {
+    text += OpenFor(answer.choices[0], part);
+    text += Part(part);
+  }
   return text;
 }
 

@@ -24,7 +24,8 @@ class MessagesWriter final : public AnswerWriter {
   std::string Open(AnswerEvent::Kind kind, Json block);
   std::string Close();
   std::string Delta(Json delta) const;
-  std::string Part(const Choice& choice, const AnswerEvent& part);
+  std::string OpenFor(const Choice& choice, const AnswerEvent& part);
+  std::string Part(const AnswerEvent& part);
 
   const std::string model_;
   const std::string id_;

@@ -97,7 +97,7 @@ def test_errors_are_the_clients_own() -> None:
     with fake_server() as served:
         client = client_of(served)
         with pytest.raises(anthropic.BadRequestError, match="temperature: is -1"):
-            say(client, temperature=-1)
+            say(client, extra_body={"temperature": -1})
         with pytest.raises(anthropic.NotFoundError):
             client.messages.create(
                 model="claude", max_tokens=1, messages=[{"role": "user", "content": "a"}]

@@ -113,7 +113,7 @@ def test_logprobs() -> None:
 
 
 def test_logit_bias_and_penalties_change_what_is_drawn() -> None:
-    with fake_server("aaaa", "aaaa") as served:
+    with fake_server("a" * 20) as served:
         client = client_of(served)
         assert say(client, logit_bias={"112": 100}, max_tokens=3).choices[0].message.content == (
             "bbb"
