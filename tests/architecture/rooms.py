@@ -4,9 +4,12 @@ What must stay true: a room uses only rooms that stand above it in the list.
 """
 
 import dataclasses
+import textwrap
 import tomllib
 from collections.abc import Mapping
 from typing import Any
+
+_COLUMNS = 120
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,7 +74,15 @@ def _room(entry: dict[str, Any]) -> Room:
 def table(house: House) -> str:
     """The table of docs/architecture.md. `cc/` and `python/` are left out of what a room may use."""
     lines = ["| room | holds | may use |", "|---|---|---|"]
-    lines += [f"| {room.folder} | {room.holds} | {_shortened(room.uses)} |" for room in house.rooms]
+    for room in house.rooms:
+        first, *others = textwrap.wrap(
+            _shortened(room.uses),
+            _COLUMNS - len(f"| {room.folder} | {room.holds} |  |"),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        lines.append(f"| {room.folder} | {room.holds} | {first} |")
+        lines += [f"| | | {rest} |" for rest in others]
     return "\n".join(lines) + "\n"
 
 
