@@ -30,11 +30,9 @@ class Row {
   float Value(int64_t column) const {
     switch (weight_.shape.layout) {
       case WeightLayout::kF32:
-        return Read<float>(Values(), Index(column));
       case WeightLayout::kF16:
-        return HalfToFloat(Read<uint16_t>(Values(), Index(column)));
       case WeightLayout::kBF16:
-        return Bfloat16ToFloat(Read<uint16_t>(Values(), Index(column)));
+        return ReadNumber(weight_.shape.layout, Values(), Index(column));
       case WeightLayout::kInt8:
         return Scale(column) * static_cast<float>(Read<int8_t>(Values(), Index(column)));
       case WeightLayout::kInt4:
@@ -154,18 +152,13 @@ int64_t CacheIndex(const KvCache& cache, int64_t head, int64_t position) {
 }
 
 float CacheRead(const KvCache& cache, const void* plane, int64_t index) {
-  if (cache.type == CacheType::kF32) return static_cast<const float*>(plane)[index];
-  return Bfloat16ToFloat(static_cast<const uint16_t*>(plane)[index]);
+  return ReadNumber(NumbersOf(cache.type), static_cast<const std::byte*>(plane), index);
 }
 
 void CacheWrite(const KvCache& cache, void* plane, int64_t index, const std::vector<double>& z) {
   for (double value : z) {
-    const float single = static_cast<float>(value);
-    if (cache.type == CacheType::kF32) {
-      static_cast<float*>(plane)[index++] = single;
-    } else {
-      static_cast<uint16_t*>(plane)[index++] = FloatToBfloat16(single);
-    }
+    WriteNumber(NumbersOf(cache.type), static_cast<float>(value), static_cast<std::byte*>(plane),
+                index++);
   }
 }
 
@@ -258,6 +251,29 @@ uint16_t FloatToBfloat16(float value) {
   const uint32_t bits = std::bit_cast<uint32_t>(value);
   if (std::isnan(value)) return static_cast<uint16_t>(bits >> 16 | 64);
   return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+float ReadNumber(WeightLayout layout, const std::byte* plane, int64_t index) {
+  switch (layout) {
+    case WeightLayout::kF32:
+      return Read<float>(plane, index);
+    case WeightLayout::kF16:
+      return HalfToFloat(Read<uint16_t>(plane, index));
+    case WeightLayout::kBF16:
+      return Bfloat16ToFloat(Read<uint16_t>(plane, index));
+    default:
+      return std::numeric_limits<float>::quiet_NaN();
+  }
+}
+
+void WriteNumber(WeightLayout layout, float value, std::byte* plane, int64_t index) {
+  if (layout == WeightLayout::kF32) {
+    std::memcpy(plane + index * 4, &value, 4);
+    return;
+  }
+  const uint16_t narrow =
+      layout == WeightLayout::kF16 ? FloatToHalf(value) : FloatToBfloat16(value);
+  std::memcpy(plane + index * 2, &narrow, 2);
 }
 
 void DequantizeRow(const WeightView& weight, int64_t row, float* out) {

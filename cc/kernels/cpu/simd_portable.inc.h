@@ -54,6 +54,25 @@ inline float HalfToFloat(uint16_t half) {
 inline F LoadHalf(const uint16_t* p) {
   return F{HalfToFloat(p[0]), HalfToFloat(p[1]), HalfToFloat(p[2]), HalfToFloat(p[3])};
 }
+// Rounded to nearest, ties to even; from 65520 on infinite.
+inline uint16_t FloatToHalf(float value) {
+  const uint32_t bits = std::bit_cast<uint32_t>(value);
+  const uint32_t sign = bits >> 16 & 0x8000u, magnitude = bits & 0x7fffffffu;
+  if (magnitude > 0x7f800000u) return static_cast<uint16_t>(sign | 0x7e00u);  // NaN
+  if (magnitude >= std::bit_cast<uint32_t>(65520.0f)) return static_cast<uint16_t>(sign | 0x7c00u);
+  if (magnitude < std::bit_cast<uint32_t>(0x1p-14f)) {
+    // Subnormal: the sum with 1/2 has steps of 2^-24, those of subnormal halves.
+    const float sum = std::bit_cast<float>(magnitude) + 0.5f;
+    return static_cast<uint16_t>(sign | (std::bit_cast<uint32_t>(sum) - 0x3f000000u));
+  }
+  // The exponent's bias goes from 127 to 15, and 13 bits of the mantissa go.
+  const uint32_t odd = magnitude >> 13 & 1;
+  const uint32_t rounded = magnitude - (112u << 23) + 0xfffu + odd;
+  return static_cast<uint16_t>(sign | rounded >> 13);
+}
+inline void StoreHalf(uint16_t* p, F v) {
+  for (int i = 0; i < kLanes; ++i) p[i] = FloatToHalf(v[i]);
+}
 inline F LoadBfloat16(const uint16_t* p) {
   return reinterpret_cast<F>(I{p[0] << 16, p[1] << 16, p[2] << 16, p[3] << 16});
 }

@@ -23,16 +23,19 @@ template <>
 struct Elements<WeightLayout::kF32> {
   using Type = float;
   static F Vector(const float* p) { return Load(p); }
+  static void Write(float* p, F v) { Store(p, v); }
 };
 template <>
 struct Elements<WeightLayout::kF16> {
   using Type = uint16_t;
   static F Vector(const uint16_t* p) { return LoadHalf(p); }
+  static void Write(uint16_t* p, F v) { StoreHalf(p, v); }
 };
 template <>
 struct Elements<WeightLayout::kBF16> {
   using Type = uint16_t;
   static F Vector(const uint16_t* p) { return LoadBfloat16(p); }
+  static void Write(uint16_t* p, F v) { StoreBfloat16(p, v); }
 };
 
 // The last `count` < kLanes elements of a row, zeros after them.

@@ -164,6 +164,7 @@ class PlanMaker {
     } else {
       Head(x);
     }
+    plan_.activations = config_.activations.value_or(PrecisionOf(plan_.caches));
     return std::move(plan_);
   }
 
