@@ -9,65 +9,41 @@
 #define CC_TEXT_CHAT_TEMPLATE_H_
 
 #include <cstdint>
-#include <string>
+#include <memory>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "cc/text/conversation.h"
+#include "cc/text/template_format.h"
 #include "cc/text/tokenizer.h"
 
 namespace gemma {
 
-enum class Role { kSystem, kUser, kModel, kTool };
+// The ids of the special tokens that give an answer its form; -1 where there is none.
+struct AnswerMarkers {
+  int32_t thought_opener = -1;
+  int32_t thought_closer = -1;
+  int32_t call_opener = -1;
+  int32_t call_closer = -1;
+  int32_t quote = -1;  // around the strings of a call
 
-// From "system" or "developer", "user", "model" or "assistant", "tool".
-absl::StatusOr<Role> ParseRole(std::string_view name);
-
-// A function that the model may call.
-struct ToolDefinition {
-  std::string name;
-  std::string description = {};
-  std::string parameters = {};  // JSON text of a JSON schema; empty: it takes none
-};
-
-// A call that the model made.
-struct ToolCall {
-  std::string id;  // the client's name for it
-  std::string name;
-  std::string arguments;  // JSON text of an object
-};
-
-struct Message {
-  Role role = Role::kUser;
-  std::string content;                    // of kTool: the call's result
-  std::string reasoning = {};             // of kModel: its thoughts, where the client sent them back
-  std::vector<ToolCall> tool_calls = {};  // of kModel, after content
-  std::string tool_call_id = {};          // of kTool: the call that this answers
-  std::string tool_name = {};             // of kTool: the function's name; may be empty
-};
-
-struct ChatOptions {
-  bool thinking = false;              // gemma4 only
-  bool add_generation_prompt = true;  // end with the opening of the model's turn
-  std::vector<ToolDefinition> tools = {};
-};
-
-// A stretch of a prompt: one special token, or text that holds none.
-struct PromptPiece {
-  bool special = false;
-  std::string text;
-
-  bool operator==(const PromptPiece&) const = default;
+  bool Has(int32_t id) const {
+    return id >= 0 && (id == thought_opener || id == thought_closer || id == call_opener ||
+                       id == call_closer || id == quote);
+  }
 };
 
 class ChatTemplate {
  public:
-  // `name`: gemma3 or gemma4. FailedPrecondition when the tokenizer lacks one of the template's
-  // special tokens. `tokenizer` must outlive this.
+  // `name`: gemma3, gemma4 (Google's template of July 2026) or gemma4_april (that of April 2026).
+  // FailedPrecondition when the tokenizer lacks one of the template's special tokens. `tokenizer`
+  // must outlive this.
   static absl::StatusOr<ChatTemplate> Create(std::string_view name, const Tokenizer& tokenizer);
 
-  // InvalidArgument when the template has no words for the conversation.
-  // No two pieces of text are neighbours.
+  // InvalidArgument when the template has no words for the conversation. No two pieces of text are
+  // neighbours.
   absl::StatusOr<std::vector<PromptPiece>> Render(const std::vector<Message>& messages,
                                                   const ChatOptions& options) const;
 
@@ -76,22 +52,25 @@ class ChatTemplate {
                                               const ChatOptions& options) const;
 
   // Whether Render has words for tools, their calls and results.
-  bool renders_tools() const { return false; }
+  bool renders_tools() const { return format_->renders_tools(); }
   // Whether it has words for a model that thinks.
-  bool can_think() const { return format_ == Format::kGemma4; }
+  bool can_think() const { return format_->can_think(); }
+
+  // What an answer to such a prompt is parsed by (make_answer_parser.h).
+  const AnswerMarkers& answer_markers() const { return markers_; }
 
   // The special tokens that ThinkingSplitter needs to see in the model's text; empty for gemma3.
-  const std::vector<int32_t>& thought_markers() const { return thought_markers_; }
+  std::vector<int32_t> thought_markers() const {
+    if (!can_think()) return {};
+    return {markers_.thought_opener, markers_.thought_closer};
+  }
 
  private:
-  enum class Format { kGemma3, kGemma4 };
+  ChatTemplate(std::shared_ptr<const TemplateFormat> format, const Tokenizer& tokenizer);
 
-  ChatTemplate(Format format, const Tokenizer& tokenizer)
-      : format_(format), tokenizer_(&tokenizer) {}
-
-  Format format_;
+  std::shared_ptr<const TemplateFormat> format_;
   const Tokenizer* tokenizer_;
-  std::vector<int32_t> thought_markers_;
+  AnswerMarkers markers_;
 };
 
 }  // namespace gemma

@@ -20,7 +20,9 @@ constexpr Role kModel = Role::kModel;
 
 const FakeTokenizer& Gemma4Tokenizer() {
   static const auto& tokenizer =
-      *new FakeTokenizer({"<bos>", "<|turn>", "<turn|>", "<|think|>", "<|channel>", "<channel|>"});
+      *new FakeTokenizer({"<bos>", "<|turn>", "<turn|>", "<|think|>", "<|channel>", "<channel|>",
+                          "<|tool>", "<tool|>", "<|tool_call>", "<tool_call|>", "<|tool_response>",
+                          "<tool_response|>", "<|\"|>"});
   return tokenizer;
 }
 
@@ -30,6 +32,9 @@ const FakeTokenizer& Gemma3Tokenizer() {
 }
 
 ChatTemplate Gemma4() { return ChatTemplate::Create("gemma4", Gemma4Tokenizer()).value(); }
+ChatTemplate Gemma4April() {
+  return ChatTemplate::Create("gemma4_april", Gemma4Tokenizer()).value();
+}
 ChatTemplate Gemma3() { return ChatTemplate::Create("gemma3", Gemma3Tokenizer()).value(); }
 
 std::string Rendered(const ChatTemplate& chat, const std::vector<Message>& messages,
@@ -76,8 +81,10 @@ TEST(Gemma4TemplateTest, HistoryLosesItsThoughts) {
 }
 
 TEST(Gemma4TemplateTest, MessagesOfTheModelInARowShareATurn) {
-  EXPECT_EQ(Rendered(Gemma4(), {{kUser, "1"}, {kModel, "2"}, {kModel, "3"}},
-                     {.add_generation_prompt = false}),
+  const std::vector<Message> messages = {{kUser, "1"}, {kModel, "2"}, {kModel, "3"}};
+  EXPECT_EQ(Rendered(Gemma4(), messages, {.add_generation_prompt = false}),
+            "<bos><|turn>user\n1<turn|>\n<|turn>model\n23<turn|>\n");
+  EXPECT_EQ(Rendered(Gemma4April(), messages, {.add_generation_prompt = false}),
             "<bos><|turn>user\n1<turn|>\n<|turn>model\n2<turn|>\n3<turn|>\n");
 }
 
@@ -130,9 +137,79 @@ TEST(Gemma4TemplateTest, TextIsInOnePieceBetweenSpecialTokens) {
   EXPECT_EQ(pieces, expected);
 }
 
-TEST(Gemma4TemplateTest, ThoughtMarkers) {
-  EXPECT_EQ(Gemma4().thought_markers(), (std::vector<int32_t>{4, 5}));
-  EXPECT_TRUE(Gemma3().thought_markers().empty());
+constexpr char kWeather[] =
+    R"({"type": "object", "required": ["city"], "properties": {"days": {"type": "integer"},
+        "city": {"type": "string", "description": "A city", "enum": ["Paris", "Rome"]}}})";
+
+TEST(Gemma4TemplateTest, ToolsAreDeclaredInTheSystemTurn) {
+  EXPECT_EQ(Rendered(Gemma4(), {{kSystem, "S"}, {kUser, "Hi"}},
+                     {.add_generation_prompt = false,
+                      .tools = {{"weather", "Tells it", kWeather}, {"stop", "", ""}}}),
+            "<bos><|turn>system\nS<|tool>declaration:weather{description:<|\"|>Tells it<|\"|>,"
+            "parameters:{properties:{city:{description:<|\"|>A city<|\"|>,enum:[<|\"|>Paris<|\"|>,"
+            "<|\"|>Rome<|\"|>],type:<|\"|>STRING<|\"|>},days:{type:<|\"|>INTEGER<|\"|>}},"
+            "required:[<|\"|>city<|\"|>],type:<|\"|>OBJECT<|\"|>}}<tool|>"
+            "<|tool>declaration:stop{description:<|\"|><|\"|>}<tool|><turn|>\n"
+            "<|turn>user\nHi<turn|>\n");
+}
+
+// A user's question, a call with thoughts, and its result.
+std::vector<Message> CallAndResult() {
+  Message call = {kModel, ""};
+  call.reasoning = "hm";
+  call.tool_calls = {{"1", "weather", R"({"days": 2, "city": "Paris", "x": null})"}};
+  Message result = {Role::kTool, "sunny"};
+  result.tool_call_id = "1";
+  return {{kUser, "Hi"}, call, result};
+}
+
+constexpr char kCalled[] =
+    "<|tool_call>call:weather{city:<|\"|>Paris<|\"|>,days:2,x:null}<tool_call|>"
+    "<|tool_response>response:weather{value:<|\"|>sunny<|\"|>}<tool_response|>";
+
+TEST(Gemma4TemplateTest, ATurnGoesOnAfterAResult) {
+  const std::string begin =
+      "<bos><|turn>user\nHi<turn|>\n<|turn>model\n<|channel>thought\nhm\n<channel|>";
+  EXPECT_EQ(Rendered(Gemma4(), CallAndResult()), begin + kCalled);
+  EXPECT_EQ(Rendered(Gemma4(), CallAndResult(), {.thinking = true}),
+            "<bos><|turn>system\n<|think|>\n<turn|>\n" + begin.substr(5) + kCalled +
+                "<|channel>thought\n");
+}
+
+TEST(Gemma4TemplateTest, ThoughtsBeforeTheUsersLastMessageAreForgotten) {
+  std::vector<Message> messages = CallAndResult();
+  messages.push_back({kModel, "It is."});
+  messages.back().reasoning = "well";
+  messages.push_back({kUser, "And now?"});
+  EXPECT_EQ(Rendered(Gemma4(), messages, {.add_generation_prompt = false}),
+            std::string("<bos><|turn>user\nHi<turn|>\n<|turn>model\n") + kCalled +
+                "It is.<turn|>\n<|turn>user\nAnd now?<turn|>\n");
+}
+
+TEST(Gemma4TemplateTest, WhatItHasNoWordsForIsRefused) {
+  const auto sentence = [](const std::vector<Message>& messages, const ChatOptions& options = {}) {
+    return std::string(Gemma4().Render(messages, options).status().message());
+  };
+  EXPECT_THAT(sentence({{kUser, "x"}, {Role::kTool, "y"}}),
+              HasSubstr("message 2 after the system message is a tool's result, but no message"));
+  Message call = {kModel, ""};
+  call.tool_calls = {{"", "f", "[1]"}};
+  EXPECT_EQ(sentence({call}), "the arguments of the call of f are not a JSON object");
+  call.tool_calls = {{"", "f", "{\"a\":" + std::string(70, '[') + std::string(70, ']') + "}"}};
+  EXPECT_THAT(sentence({call}), HasSubstr("nested deeper than the 64 levels allowed"));
+  EXPECT_EQ(sentence({{kUser, "x"}}, {.tools = {{"f", "", "{"}}}),
+            "tool f: its parameters are not a JSON object");
+  EXPECT_EQ(sentence({{kUser, "x"}}, {.tools = {{"f", "", R"({"required": "a"})"}}}),
+            "tool f: \"required\" in its parameters is not a list of names");
+}
+
+TEST(Gemma4TemplateTest, AnswerMarkers) {
+  const AnswerMarkers markers = Gemma4().answer_markers();
+  EXPECT_EQ(markers.thought_opener, 4);
+  EXPECT_EQ(markers.call_closer, 9);
+  EXPECT_TRUE(markers.Has(12));
+  EXPECT_FALSE(markers.Has(1));
+  EXPECT_FALSE(Gemma3().answer_markers().Has(-1));
 }
 
 TEST(Gemma3TemplateTest, Conversations) {
@@ -159,6 +236,7 @@ TEST(Gemma3TemplateTest, WhatItHasNoWordsForIsRefused) {
   EXPECT_THAT(sentence({{kUser, "x"}, {kSystem, "y"}}), HasSubstr("is system, not model"));
   EXPECT_THAT(sentence({{kUser, "x"}}, {.thinking = true}),
               HasSubstr("gemma3 has no thinking mode"));
+  EXPECT_THAT(sentence({{kUser, "x"}}, {.tools = {{"f"}}}), HasSubstr("has no words for tools"));
 }
 
 TEST(ChatTemplateTest, TokenizerAndNameAreChecked) {
@@ -177,8 +255,9 @@ TEST(ChatTemplateTest, Roles) {
   EXPECT_EQ(ParseRole("developer").value(), kSystem);
   EXPECT_EQ(ParseRole("system").value(), kSystem);
   EXPECT_EQ(ParseRole("user").value(), kUser);
-  EXPECT_THAT(std::string(ParseRole("tool").status().message()),
-              HasSubstr("role \"tool\" is not known"));
+  EXPECT_EQ(ParseRole("tool").value(), Role::kTool);
+  EXPECT_THAT(std::string(ParseRole("nurse").status().message()),
+              HasSubstr("role \"nurse\" is not known"));
 }
 
 }  // namespace

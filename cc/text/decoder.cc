@@ -6,14 +6,12 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
 #include "cc/base/status_macros.h"
+#include "cc/text/piece_bytes.h"
 #include "cc/text/utf8.h"
 
 namespace gemma {
 namespace {
-
-constexpr std::string_view kWrittenSpace = "\xE2\x96\x81";
 
 absl::Status CheckId(const Tokenizer& tokenizer, int32_t id) {
   if (id >= 0 && id < tokenizer.vocabulary_size()) return absl::OkStatus();
@@ -24,21 +22,6 @@ absl::Status CheckId(const Tokenizer& tokenizer, int32_t id) {
 bool IsSkipped(const Tokenizer& tokenizer, int32_t id, const DecodeOptions& options) {
   return options.skip_control && tokenizer.Kind(id) == PieceKind::kControl &&
          std::ranges::find(options.keep_control, id) == options.keep_control.end();
-}
-
-// The byte of a piece spelled <0xHH>.
-char ByteOf(std::string_view piece) {
-  const auto digit = [](char hex) { return hex <= '9' ? hex - '0' : hex - 'A' + 10; };
-  return static_cast<char>(digit(piece[3]) << 4 | digit(piece[4]));
-}
-
-std::string WithSpaces(std::string_view piece) {
-  std::string text(piece);
-  for (size_t at = text.find(kWrittenSpace); at != std::string::npos;
-       at = text.find(kWrittenSpace, at + 1)) {
-    text.replace(at, kWrittenSpace.size(), " ");
-  }
-  return text;
 }
 
 std::string Replacements(size_t count) {

@@ -19,7 +19,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "cc/text/chat_template.h"
+#include "cc/text/conversation.h"
 
 namespace gemma {
 
@@ -59,6 +59,7 @@ struct OutputFormat {
   std::string tool_name = {};
   bool parallel_tool_calls = true;  // false: one call at most
   bool thinking = false;            // thoughts may come first
+  bool in_thought = false;          // the prompt ends within a thought, which ends first
 
   // Whether any answer will do.
   bool IsFree() const {

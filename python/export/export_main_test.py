@@ -22,7 +22,7 @@ from python.model.weight_names import expected_weights
 MODEL = "gemma4_31b"
 CONFIG = tiny_gemma4(num_layers=1)
 
-export_main.define_flags(MODEL, kv_cache_dtype="bfloat16")
+export_main.define_flags(MODEL, kv_cache_dtype="float16")
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,7 @@ def test_exports(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("python.export.lower.lower", lambda plans: b"program")
+    monkeypatch.setattr("python.export.lower.lower", lambda plans, constants: b"program")
     output = tmp_path / "artifact"
     arguments = [f"--checkpoint={checkpoint}", f"--output={output}", "--max_seq_len=64"]
     timings = tmp_path / "timings.json"

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from executorch.exir._serialize._program import deserialize_pte_binary
+from executorch.exir.schema import Bool, Int
 from executorch.extension.flat_tensor.serialize.serialize import FlatTensorSerializer
 
 from python.artifact import manifest
@@ -80,7 +81,7 @@ def _plans_are_built_once() -> Iterator[None]:
 @pytest.fixture
 def without_lowering(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests that do not look at the program, which takes seconds to make."""
-    monkeypatch.setattr(lower, "lower", lambda plans: b"program")
+    monkeypatch.setattr(lower, "lower", lambda plans, constants: b"program")
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +95,8 @@ def _plans(artifact: Path) -> dict[str, p.Plan]:
     program = deserialize_pte_binary((artifact / export.PROGRAM_FILE).read_bytes()).program
     plans = {}
     for method in program.execution_plan:
+        if not method.delegates:
+            continue
         index = method.delegates[0].processed.index
         plans[method.name] = plan_bytes.from_bytes(bytes(program.backend_delegate_data[index].data))
     return plans
@@ -110,6 +113,25 @@ def _weights(artifact: Path, plan: p.Plan) -> dict[str, torch.Tensor]:
         packed = layouts.PackedWeight(shape=weight.shape, data=np.frombuffer(data, dtype=np.uint8))
         weights[weight.name] = torch.as_tensor(unpack.unpack(packed))
     return weights
+
+
+def test_the_program_says_what_the_manifest_says(artifact: Path) -> None:
+    """ExecuTorch's constant methods."""
+    program = deserialize_pte_binary((artifact / export.PROGRAM_FILE).read_bytes()).program
+    returned = {
+        method.name: [value.val for value in method.values]
+        for method in program.execution_plan
+        if not method.delegates
+    }
+    described = manifest.read(artifact)
+    assert returned["get_max_seq_len"] == [Int(described.max_seq_len)]
+    assert returned["get_max_prefill_chunk"] == [Int(described.max_prefill_chunk)]
+    assert returned["get_vocab_size"] == [Int(CONFIG.vocab_size)]
+    assert returned["get_n_layers"] == [Int(CONFIG.num_layers)]
+    assert returned["use_kv_cache"] == returned["enable_dynamic_shape"] == [Bool(True)]
+    assert described.tokenizer is not None
+    assert returned["get_bos_id"] == [Int(described.tokenizer.bos_id)]
+    assert returned.get("get_eos_ids", []) == [Int(token) for token in described.tokenizer.stop_ids]
 
 
 def test_the_folder_is_what_the_manifest_says(artifact: Path) -> None:
@@ -285,13 +307,30 @@ def test_an_existing_artifact_is_replaced_only_when_told(
         ({"max_seq_len": 513}, "max_seq_len 513 is outside 1 to 512, the positions of tiny_gemma4"),
         ({"max_prefill_chunk": 49}, "max_prefill_chunk 49 is outside 1 to 48"),
         ({"max_prefill_chunk": 0}, "max_prefill_chunk 0 is outside 1 to 48"),
-        ({"kv_cache_dtype": "int4"}, "kv_cache_dtype int4 is unknown"),
+        ({"activation_precision": "int8"}, "activation_precision int8 is unknown"),
+        ({"kv_cache_dtype": "bfloat16"}, "kv_cache_dtype bfloat16 is unknown .use float16 or"),
     ],
 )
 def test_refuses_limits_that_the_model_cannot_hold(changes: dict[str, Any], sentence: str) -> None:
     options = export.Options(**{**vars(OPTIONS), **changes})
     with pytest.raises(UserError, match=sentence):
         options.limits(CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("cache", "asked", "expected"),
+    [
+        ("float32", None, "FLOAT16_PAIRS"),
+        ("float16", None, "FLOAT16"),
+        ("float32", "float16", "FLOAT16"),
+        ("float16", "float16_pairs", "FLOAT16_PAIRS"),
+    ],
+)
+def test_the_precision_follows_the_caches_unless_it_is_stated(
+    cache: str, asked: str | None, expected: str
+) -> None:
+    options = dataclasses.replace(OPTIONS, kv_cache_dtype=cache, activation_precision=asked)
+    assert options.limits(CONFIG).activations is p.ActivationPrecision[expected]
 
 
 def test_refuses_a_tokenizer_that_is_larger_than_the_vocabulary(tmp_path: Path) -> None:

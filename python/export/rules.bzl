@@ -11,12 +11,21 @@ gives the folder `gemma3_270m_artifact` (model.pte, model.ptd, manifest.json, to
 tokenizer) and, in the output group `timings`, the seconds of each stage as JSON.
 """
 
+def checkpoint_path(files):
+    """What --checkpoint takes: the folder of a Hugging Face checkpoint, or the first part of a GGUF."""
+    if len(files) == 1:
+        return files[0].path
+    for file in files:
+        if file.basename == "config.json":
+            return file.dirname
+    return sorted([file.path for file in files])[0]
+
 def _exported_model_impl(ctx):
     folder = ctx.actions.declare_directory(ctx.label.name)
     timings = ctx.actions.declare_file(ctx.label.name + ".timings.json")
     checkpoint = ctx.files.checkpoint
     arguments = ctx.actions.args()
-    arguments.add("--checkpoint", checkpoint[0].path)
+    arguments.add("--checkpoint", checkpoint_path(checkpoint))
     arguments.add("--output", folder.path)
     arguments.add("--timings", timings)
     arguments.add("--recipe", ctx.file.recipe_file or ctx.attr.recipe)
@@ -52,13 +61,12 @@ exported_model = rule(
     attrs = {
         "allow_lossy": attr.bool(doc = "Round weights that no layout holds exactly as they are stored."),
         "checkpoint": attr.label(
-            doc = "A .gguf file, or a folder that a rule made.",
+            doc = "A .gguf file or the parts of one, a folder that a rule made, or the files of one.",
             allow_files = True,
             mandatory = True,
         ),
         "kv_cache_dtype": attr.string(
-            doc = "Type of keys and values; the program's own default where it is empty.",
-            values = ["", "bfloat16", "float32"],
+            doc = "The program's flag; its own default where it is empty.",
         ),
         "max_prefill_chunk": attr.int(doc = "Tokens of one call; 0: the program's default."),
         "max_seq_len": attr.int(doc = "Positions that a session can hold.", mandatory = True),
@@ -81,6 +89,8 @@ def _tiny_checkpoint_impl(ctx):
     arguments.add("--num_layers", ctx.attr.num_layers)
     arguments.add("--window", ctx.attr.window)
     arguments.add("--seed", ctx.attr.seed)
+    if ctx.attr.only_token >= 0:
+        arguments.add("--only_token", ctx.attr.only_token)
     arguments.add("--overwrite")
     ctx.actions.run(
         executable = ctx.executable._program,
@@ -97,43 +107,15 @@ tiny_checkpoint = rule(
     attrs = {
         "dtype": attr.string(default = "float32", values = ["bfloat16", "float16", "float32"]),
         "num_layers": attr.int(default = 6),
+        "only_token": attr.int(
+            doc = "The checkpoint suppresses every other id; -1: none.",
+            default = -1,
+        ),
         "seed": attr.int(default = 0),
         "window": attr.int(default = 16),
         "_program": attr.label(
             cfg = "exec",
             default = "//python/export/testing:make_tiny_checkpoint",
-            executable = True,
-        ),
-    },
-)
-
-def _fetched_checkpoint_impl(ctx):
-    folder = ctx.actions.declare_directory(ctx.label.name)
-
-    # Bazel makes the folder before the action runs; an existing one would only be checked.
-    ctx.actions.run_shell(
-        command = "rmdir \"$1\" && exec \"$2\" --checkpoint \"$3\" --output \"$1\" --progress plain",
-        arguments = [folder.path, ctx.executable._program.path, ctx.attr.checkpoint],
-        tools = [ctx.attr._program[DefaultInfo].files_to_run],
-        outputs = [folder],
-        execution_requirements = {"no-cache": "1", "no-remote": "1", "requires-network": "1"},
-        use_default_shell_env = True,
-        mnemonic = "FetchCheckpoint",
-        progress_message = "Fetching the checkpoint %{label}",
-    )
-    return [DefaultInfo(files = depset([folder]))]
-
-fetched_checkpoint = rule(
-    doc = """A Hugging Face folder that is fetched by its lock, third_party/checkpoints/NAME.lock.json.
-
-    `--action_env=HF_TOKEN` hands the hub's token to the action.
-    """,
-    implementation = _fetched_checkpoint_impl,
-    attrs = {
-        "checkpoint": attr.string(doc = "The checkpoint's name in third_party/checkpoints.", mandatory = True),
-        "_program": attr.label(
-            cfg = "exec",
-            default = "//third_party/checkpoints:fetch",
             executable = True,
         ),
     },

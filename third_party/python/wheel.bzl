@@ -10,9 +10,9 @@ _CLEAN = {
 # An index that is asked last may be out of reach: pip gives up on it in a minute at most.
 _LAST_TRY = ["--retries=1", "--timeout=15"]
 
-def run(rctx, command, failure):
+def run(rctx, command, failure, environment = {}):
     """Runs a command and returns what it printed; stops with the sentence `failure` and its output if it fails."""
-    result = rctx.execute(command, environment = _CLEAN, timeout = 1800)
+    result = rctx.execute(command, environment = _CLEAN | environment, timeout = 1800)
     if result.return_code:
         fail("%s\n%s%s" % (failure, result.stdout, result.stderr))
     return result.stdout

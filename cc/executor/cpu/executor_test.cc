@@ -7,11 +7,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <numeric>
 #include <random>
 #include <thread>
 
 #include "cc/executor/model.h"
+#include "cc/executor/testing/drawn_logits.h"
 #include "cc/executor/testing/reference_executor.h"
 #include "cc/plan/testing/tiny_model.h"
 #include "cc/weights/testing/memory_weights.h"
@@ -180,11 +182,36 @@ TEST(CpuExecutorTest, EveryLayoutAndInstructionSet) {
   }
 }
 
-TEST(CpuExecutorTest, Bfloat16Caches) {
-  const TinyModel tiny({.cache = CacheType::kBF16});
-  const std::vector<int64_t> tokens = RandomTokens(50, tiny.config.vocab, 1);
-  ExpectClose(ScoreAll(*CpuModel(tiny), tokens, 16), ScoreAll(*ReferenceModel(tiny), tokens, 16),
-              "bfloat16 caches");
+TEST(CpuExecutorTest, EveryCacheType) {
+  for (const CacheType type : kCacheTypes) {
+    const TinyModel tiny({.cache = type});
+    const std::vector<int64_t> tokens = RandomTokens(50, tiny.config.vocab, 1);
+    ExpectClose(ScoreAll(*CpuModel(tiny), tokens, 16), ScoreAll(*ReferenceModel(tiny), tokens, 16),
+                std::string("caches in ") + CacheTypeName(type));
+  }
+}
+
+// Norms of keys that take them beyond float16's range: an error that names the cache, and no token.
+TEST(CpuExecutorTest, WhatDoesNotFitACacheIsAnError) {
+  for (const CacheType type : kCacheTypes) {
+    TinyModel tiny({.cache = type});
+    std::vector<std::byte>& k_norm = tiny.data.at("layers.1.k_norm");
+    const float large = 1e5;
+    std::memcpy(k_norm.data() + sizeof(float), &large, sizeof(large));
+    const auto model = CpuModel(tiny);
+    const auto session = *model->NewSession();
+    const std::vector<int64_t> tokens = RandomTokens(8, tiny.config.vocab, 1);
+    int64_t token = 0;
+    const Call call = {.tokens = tokens, .sampling = {}, .targets = {}};
+    const absl::Status status = model->Run(PlanMethod::kPrefill, *session, call, {.token = &token});
+    EXPECT_EQ(status.ok(), type != CacheType::kF16) << status;
+    if (status.ok()) continue;
+    EXPECT_EQ(token, -1);
+    EXPECT_THAT(std::string(status.message()),
+                ::testing::MatchesRegex("layers.1.kv_cache: a key or value of magnitude [0-9]+ is "
+                                        "beyond the 65504 of F16 \\(export the model with "
+                                        "--kv_cache_dtype float32\\)"));
+  }
 }
 
 TEST(CpuExecutorTest, ThreadsDoNotChangeResults) {
@@ -220,6 +247,13 @@ TEST(CpuExecutorTest, SamplesLikeTheReference) {
     EXPECT_EQ(text, Generate(*reference, prompt, 16, 40, sampling));
     EXPECT_EQ(text, Generate(*model, prompt, 3, 40, sampling)) << "same seed, same text";
   }
+}
+
+TEST(CpuExecutorTest, GivesTheLogitsThatItDrewFrom) {
+  const TinyModel tiny({});
+  const std::vector<int64_t> prompt = RandomTokens(10, tiny.config.vocab, 1);
+  const auto model = MakeModel(tiny, *CpuExecutor::Create({.threads = 2, .suppressed_ids = {5}}));
+  ExpectDrawsFromItsLogits(*model, *ReferenceModel(tiny), prompt, /*suppressed=*/5, 1e-4f);
 }
 
 // Each suppression takes the greedy text's first token away, so the text changes every time.

@@ -55,6 +55,10 @@ class CudaLauncher {
   // cache it brings near meanwhile; null where there is none.
   absl::Status Launch(const FusedStep& step, const FusedStep* next) const;
 
+  // The logits [vocab] that the plan's last step draws from, in GPU memory, where they stay until
+  // the next call; null for a plan that draws nothing.
+  const float* DrawnLogits() const;
+
  private:
   absl::Status Run(const CudaEmbed& op, const cuda::Prefetch& prefetch) const;
   absl::Status Run(const CudaNorm& op, const cuda::Prefetch& prefetch) const;
@@ -73,8 +77,6 @@ class CudaLauncher {
   }
   cuda::Activations Get(const CudaOperand& operand) const;
   int64_t Rows(const CudaOperand& operand) const { return fused_.Rows(operand, tokens_); }
-  // Of a product's input.
-  int64_t InputRows(int64_t tokens) const { return fused_.paired ? 2 * tokens : tokens; }
   int64_t Columns(const CudaOperand& operand) const {
     return fused_.buffers[operand.buffer].columns;
   }
@@ -84,12 +86,8 @@ class CudaLauncher {
   // Without what is prefetched; a product of `rows` tokens without its norm, too.
   cuda::Product Product(const CudaLinear& op, int64_t rows) const;
   cuda::Attention Attention(const CudaAttention& op) const;
-  cuda::Number InputNumber() const {
-    return fused_.paired ? cuda::Number::kFloat16Pair : cuda::Number::kFloat16;
-  }
-  static cuda::Number NumberOf(const CudaBuffer& buffer) {
-    if (!buffer.half) return cuda::Number::kFloat32;
-    return buffer.paired ? cuda::Number::kFloat16Pair : cuda::Number::kFloat16;
+  cuda::Number NumberOf(const CudaOperand& operand) const {
+    return fused_.buffers[operand.buffer].number;
   }
 
   const FusedPlan& fused_;

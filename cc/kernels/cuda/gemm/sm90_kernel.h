@@ -102,9 +102,9 @@ struct RingPlace {
 };
 
 template <WeightLayout kLayout, int kTokens>
-class GemmBlock : public GemmResults<kTokens> {
+class GemmBlock : public GemmResults<kLayout, kTokens> {
  public:
-  using Results = GemmResults<kTokens>;
+  using Results = GemmResults<kLayout, kTokens>;
   static constexpr GemmStage kStage = GemmStageOf(kLayout);
   static constexpr GemmRings kShared = GemmRingsOf(kLayout, kTokens);
   static constexpr int kTilesAUnit = kStage.columns / 64;
