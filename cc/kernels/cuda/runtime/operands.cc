@@ -50,8 +50,7 @@ Prefetch FirstWeightsOf(const Product& next) {
     const int64_t rows = std::min<int64_t>(shape.rows, share / row_bytes);
     add(output.weight, output.weight.planes.values, rows * row_bytes);
     if (HasGroups(shape.layout) && !output.weight.planes.float_scales) {
-      const int64_t size = HasHalfScales(shape.layout) ? 1 : 2;
-      const int64_t scale_bytes = rows * (shape.columns / shape.group) * size;
+      const int64_t scale_bytes = rows * (shape.columns / shape.group) * 2;
       add(output.weight, output.weight.planes.scales, scale_bytes);
       add(output.weight, output.weight.planes.mins, scale_bytes);
     }
