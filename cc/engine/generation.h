@@ -29,8 +29,8 @@ struct GenerationOptions {
   int64_t max_new_tokens = 0;  // at least 1
   SamplingParams sampling = {};
   std::vector<std::string> stop_strings = {};  // beside the manifest's stop ids
-  // Tells thoughts and tool calls from answers by this chat template's markers; none for raw
-  // prompts.
+  // Tells thoughts and tool calls from answers by this
+  // chat template's markers; none for raw prompts.
   std::optional<std::string> chat_template = std::nullopt;
   // Looked at between tokens; null: never.
   const std::atomic<bool>* cancelled = nullptr;

@@ -1,6 +1,6 @@
-// What a client reads of an answer, in the words of its API: one JSON document, or server-sent
-// events while the answer grows. One object an answer; chat_writer.h and its neighbours are the
-// implementations.
+// What a client reads of an answer, in the words of its API: one JSON document,
+// or server-sent events while the answer grows. One object an answer;
+// chat_writer.h and its neighbours are the implementations.
 #ifndef CC_SERVER_ANSWER_WRITER_H_
 #define CC_SERVER_ANSWER_WRITER_H_
 

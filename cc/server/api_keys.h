@@ -18,9 +18,9 @@ class ApiKeys {
   // No keys: everybody may ask.
   ApiKeys() = default;
 
-  // One key a line; empty lines and those that begin with # do not count. InvalidArgument, naming
-  // the line, for keys of fewer than 16 characters, with spaces, or there twice, and for a file
-  // without any.
+  // One key a line; empty lines and those that begin with # do not count.
+  // InvalidArgument, naming the line, for keys of fewer than 16 characters,
+  // with spaces, or there twice, and for a file without any.
   static absl::StatusOr<ApiKeys> Read(const std::string& path);
   static absl::StatusOr<ApiKeys> Parse(absl::string_view text, absl::string_view path);
 

@@ -23,8 +23,8 @@ namespace gemma::server {
 
 class Fields {
  public:
-  // `path` is what comes before a field's name in messages: "" or "messages[3]". `object` must
-  // outlive this.
+  // `path` is what comes before a field's name in messages:
+  // "" or "messages[3]". `object` must outlive this.
   Fields(const Json& object, std::string path) : object_(object), path_(std::move(path)) {}
 
   // BadField where the value is not an object at all. To be asked first.

@@ -13,8 +13,8 @@
 namespace gemma::server {
 namespace {
 
-// A turn as it is read: blocks become one message of its role, tool results messages of their own
-// before it.
+// A turn as it is read: blocks become one message of its role,
+// tool results messages of their own before it.
 struct Turn {
   Message message;
   std::vector<Message> results;

@@ -1,5 +1,5 @@
-// The server: HTTP from the moment it starts, answers from the moment it has an engine, and an
-// orderly end.
+// The server: HTTP from the moment it starts,
+// answers from the moment it has an engine, and an orderly end.
 //
 //   GEMMA_ASSIGN_OR_RETURN(std::unique_ptr<Server> server, Server::Start(options, keys));
 //   ... load the engine; meanwhile /health is 503 ...
@@ -35,8 +35,8 @@ struct ServerOptions {
 
 class Server {
  public:
-  // InvalidArgument for options that do not go together, Unavailable when the address cannot be
-  // had.
+  // InvalidArgument for options that do not go together,
+  // Unavailable when the address cannot be had.
   static absl::StatusOr<std::unique_ptr<Server>> Start(const ServerOptions& options,
                                                        const ApiKeys& keys);
   // Ends what still runs.
