@@ -19,10 +19,9 @@ constexpr Role kUser = Role::kUser;
 constexpr Role kModel = Role::kModel;
 
 const FakeTokenizer& Gemma4Tokenizer() {
-  static const auto& tokenizer =
-      *new FakeTokenizer({"<bos>", "<|turn>", "<turn|>", "<|think|>", "<|channel>", "<channel|>",
-                          "<|tool>", "<tool|>", "<|tool_call>", "<tool_call|>", "<|tool_response>",
-                          "<tool_response|>", "<|\"|>"});
+  static const auto& tokenizer = *new FakeTokenizer(
+      {"<bos>", "<|turn>", "<turn|>", "<|think|>", "<|channel>", "<channel|>", "<|tool>", "<tool|>",
+       "<|tool_call>", "<tool_call|>", "<|tool_response>", "<tool_response|>", "<|\"|>"});
   return tokenizer;
 }
 

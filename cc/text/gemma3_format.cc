@@ -36,10 +36,9 @@ absl::Status CheckTurns(std::span<const Message> turns) {
   for (size_t i = 0; i < turns.size(); ++i) {
     const Role expected = i % 2 == 0 ? Role::kUser : Role::kModel;
     if (turns[i].role != expected) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("gemma3 needs user and model to take turns, but message ", i + 1,
-                       " after the system message is ", RoleName(turns[i].role), ", not ",
-                       RoleName(expected)));
+      return absl::InvalidArgumentError(absl::StrCat(
+          "gemma3 needs user and model to take turns, but message ", i + 1,
+          " after the system message is ", RoleName(turns[i].role), ", not ", RoleName(expected)));
     }
   }
   return absl::OkStatus();

@@ -40,7 +40,9 @@ std::string WithoutThoughts(std::string_view text) {
 class Rendering {
  public:
   Rendering(std::span<const Message> messages, const ChatOptions& options, Gemma4Edition edition)
-      : messages_(messages), options_(options), july_(edition == Gemma4Edition::kJuly2026),
+      : messages_(messages),
+        options_(options),
+        july_(edition == Gemma4Edition::kJuly2026),
         edition_(edition) {}
 
   absl::StatusOr<std::vector<PromptPiece>> Run() {
@@ -87,7 +89,8 @@ class Rendering {
         follows_call = !messages_[i].tool_calls.empty();
       } else if (!follows_call) {
         return absl::InvalidArgumentError(
-            absl::StrCat("message ", i + 1, " after the system message is a tool's result, but no "
+            absl::StrCat("message ", i + 1,
+                         " after the system message is a tool's result, but no "
                          "message with a tool call comes before it"));
       }
       if (messages_[i].role != Role::kModel && !messages_[i].tool_calls.empty()) {
@@ -130,8 +133,8 @@ class Rendering {
 
   void WriteThought(size_t i) {
     const Message& message = messages_[i];
-    const bool kept = static_cast<int64_t>(i) > last_user_ &&
-                      (july_ || !message.tool_calls.empty());
+    const bool kept =
+        static_cast<int64_t>(i) > last_user_ && (july_ || !message.tool_calls.empty());
     if (message.reasoning.empty() || !kept) return;
     prompt_.Special(kThought);
     prompt_.Text("thought\n" + message.reasoning + "\n");

@@ -311,9 +311,9 @@ absl::StatusOr<Json> ParseObject(const std::string& text, const std::string& wha
 
 absl::Status WriteDeclaration(const ToolDefinition& tool, Gemma4Edition edition,
                               PromptPieces& prompt) {
-  GEMMA_ASSIGN_OR_RETURN(const Json parameters,
-                         ParseObject(tool.parameters, absl::StrCat("tool ", tool.name,
-                                                                   ": its parameters")));
+  GEMMA_ASSIGN_OR_RETURN(
+      const Json parameters,
+      ParseObject(tool.parameters, absl::StrCat("tool ", tool.name, ": its parameters")));
   prompt.Text(absl::StrCat("declaration:", tool.name, "{description:"));
   WriteQuoted(tool.description, prompt);
   GEMMA_RETURN_IF_ERROR(Writer(tool.name, edition, prompt).Parameters(parameters));

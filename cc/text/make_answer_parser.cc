@@ -27,7 +27,8 @@ bool IsToolName(const std::string& head, std::string& name) {
   if (name.starts_with(kCall)) name.erase(0, kCall.size());
   absl::StripAsciiWhitespace(&name);
   const auto of_name = [](unsigned char c) {
-    return c >= 0x80 || absl::ascii_isalnum(c) || std::string_view("_-.:/").find(static_cast<char>(c)) != std::string_view::npos;
+    return c >= 0x80 || absl::ascii_isalnum(c) ||
+           std::string_view("_-.:/").find(static_cast<char>(c)) != std::string_view::npos;
   };
   return !name.empty() && name.size() <= kMaxToolName && std::ranges::all_of(name, of_name);
 }
@@ -64,11 +65,11 @@ class AnswerStateMachine final : public AnswerParser {
  private:
   enum class Place {
     kText,
-    kTitle,      // after the opener of a channel
+    kTitle,  // after the opener of a channel
     kThought,
-    kCallHead,   // before the arguments of a call; also after them
+    kCallHead,  // before the arguments of a call; also after them
     kArguments,
-    kNoCall,     // within the markers of a call that is none
+    kNoCall,  // within the markers of a call that is none
   };
 
   void AddMarker(int32_t id) {

@@ -8,11 +8,14 @@ constexpr std::string_view kWrittenSpace = "\xE2\x96\x81";
 }  // namespace
 
 std::string WithSpaces(std::string_view piece) {
-  std::string text(piece);
-  for (size_t at = text.find(kWrittenSpace); at != std::string::npos;
-       at = text.find(kWrittenSpace, at + 1)) {
-    text.replace(at, kWrittenSpace.size(), " ");
+  std::string text;
+  size_t at = 0;
+  for (size_t space; (space = piece.find(kWrittenSpace, at)) != std::string_view::npos;
+       at = space + kWrittenSpace.size()) {
+    text += piece.substr(at, space - at);
+    text += ' ';
   }
+  text += piece.substr(at);
   return text;
 }
 

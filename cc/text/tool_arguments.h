@@ -68,9 +68,9 @@ class ToolArguments {
   void EndString();
 
   Place place_ = Place::kBegin;
-  std::string open_;  // the brackets that are open, outermost first
-  bool first_ = true;  // nothing stands in the innermost bracket yet
-  std::string held_;   // the beginning of a key or a bare value, or space after a string
+  std::string open_;              // the brackets that are open, outermost first
+  bool first_ = true;             // nothing stands in the innermost bracket yet
+  std::string held_;              // the beginning of a key or a bare value, or space after a string
   bool in_ascii_quotes_ = false;  // of held_
   std::string out_;
 };

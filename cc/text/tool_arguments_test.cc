@@ -55,8 +55,7 @@ TEST(ToolArgumentsTest, ReadsWhatModelsGetWrong) {
   EXPECT_EQ(Read("{city:Paris, France}"), R"({"city":"Paris","France":null})");
   EXPECT_EQ(Read("{a:007,b:1.,c:+1,d:NaN,e:1e999,f:None}"),
             R"({"a":"007","b":"1.","c":"+1","d":"NaN","e":"1e999","f":null})");
-  EXPECT_EQ(Read(R"({"a": "x, }y", "b": "\"q\"", "c": 2})"),
-            R"({"a":"x, }y","b":"\"q\"","c":2})");
+  EXPECT_EQ(Read(R"({"a": "x, }y", "b": "\"q\"", "c": 2})"), R"({"a":"x, }y","b":"\"q\"","c":2})");
   EXPECT_EQ(Read("{a:,b:}"), R"({"a":null,"b":null})");
   EXPECT_EQ(Read("{a,b}"), R"({"a":null,"b":null})");
   EXPECT_EQ(Read("{,a:1,,b:[1,,2,],}"), R"({"a":1,"b":[1,2]})");
@@ -98,8 +97,9 @@ TEST(ToolArgumentsTest, AStringStreams) {
 // Anything at all gives one JSON object, the same however it is cut.
 TEST(ToolArgumentsTest, AnyTextGivesAnObject) {
   std::mt19937 random(1);
-  const std::vector<std::string> words = {"{", "}", "[", "]", ",", ":", "<|\"|>", "\"", "\\", " ",
-                                          "a", "1", "true", "-", ".5", "\n", "\xC3\xA9"};
+  const std::vector<std::string> words = {"{",      "}",  "[",  "]",  ",",       ":",
+                                          "<|\"|>", "\"", "\\", " ",  "a",       "1",
+                                          "true",   "-",  ".5", "\n", "\xC3\xA9"};
   for (int round = 0; round < 20000; ++round) {
     std::string written = round % 2 == 0 ? "{" : "{a:";
     const int length = std::uniform_int_distribution<int>(0, 30)(random);
@@ -113,8 +113,8 @@ TEST(ToolArgumentsTest, AnyTextGivesAnObject) {
 }
 
 Json RandomJson(std::mt19937& random, int depth) {
-  static const std::vector<std::string> texts = {"", "a b", "x\"y\\", "{,}:[", "\n\t\x01", "é😀",
-                                                 "true", "12"};
+  static const std::vector<std::string> texts = {"",         "a b", "x\"y\\", "{,}:[",
+                                                 "\n\t\x01", "é😀", "true",   "12"};
   const auto pick = [&random](int count) {
     return std::uniform_int_distribution<int>(0, count - 1)(random);
   };
@@ -151,8 +151,7 @@ TEST(ToolArgumentsTest, ReadsWhatTheTemplateWrites) {
     Json arguments = Json::object();
     for (int i = 0; i < 3; ++i) arguments["a" + std::to_string(i)] = RandomJson(random, 3);
     PromptPieces prompt;
-    ASSERT_TRUE(
-        WriteArguments({"", "f", arguments.dump()}, Gemma4Edition::kJuly2026, prompt).ok());
+    ASSERT_TRUE(WriteArguments({"", "f", arguments.dump()}, Gemma4Edition::kJuly2026, prompt).ok());
     std::string written = "{";
     for (const PromptPiece& piece : prompt.Take()) written += piece.text;
     const std::string json = Read(written + "}");

@@ -30,7 +30,7 @@ class Generator:
     """Draws conversations, one after another."""
 
     def __init__(self, seed: int) -> None:
-        self._random = random.Random(seed)
+        self._random = random.Random(seed)  # noqa: S311 (not for secrets)
 
     def conversation(self) -> Json:
         """One line for render_conversations, and for the template's variables."""
@@ -103,7 +103,9 @@ class Generator:
         return result
 
     def _keys(self, count: int) -> list[str]:
-        return self._random.sample(("a", "B", "b", "C c", "_d", "é", "Éa", "日", "type", "10"), count)
+        return self._random.sample(
+            ("a", "B", "b", "C c", "_d", "é", "Éa", "日", "type", "10"), count
+        )
 
     def _value(self, depth: int) -> object:
         kind = self._random.randrange(10 if depth else 7)

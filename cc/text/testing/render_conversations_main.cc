@@ -25,10 +25,11 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-const std::vector<std::string> kSpecials = {
-    "<bos>",     "<|turn>",    "<turn|>",     "<|think|>",     "<|channel>",       "<channel|>",
-    "<|tool>",   "<tool|>",    "<|tool_call>", "<tool_call|>", "<|tool_response>", "<tool_response|>",
-    "<|\"|>",    "<start_of_turn>", "<end_of_turn>"};
+const std::vector<std::string> kSpecials = {"<bos>",        "<|turn>",          "<turn|>",
+                                            "<|think|>",    "<|channel>",       "<channel|>",
+                                            "<|tool>",      "<tool|>",          "<|tool_call>",
+                                            "<tool_call|>", "<|tool_response>", "<tool_response|>",
+                                            "<|\"|>",       "<start_of_turn>",  "<end_of_turn>"};
 
 std::string Text(const Json& object, const char* key) {
   const auto found = object.find(key);
@@ -42,8 +43,8 @@ absl::StatusOr<std::string> Content(const Json& message) {
   std::string text;
   for (const Json& part : *content) {
     if (Text(part, "type") != "text")
-      return absl::InvalidArgumentError(absl::StrCat("a part of the type ", Text(part, "type"),
-                                                     " cannot be read (text can)"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("a part of the type ", Text(part, "type"), " cannot be read (text can)"));
     text += Text(part, "text");
   }
   return text;
@@ -57,8 +58,8 @@ absl::StatusOr<Message> ReadMessage(const Json& json) {
   message.tool_call_id = Text(json, "tool_call_id");
   message.tool_name = Text(json, "name");
   for (const Json& call : json.value("tool_calls", Json::array())) {
-    message.tool_calls.push_back({Text(call, "id"), Text(call["function"], "name"),
-                                  call["function"]["arguments"].dump()});
+    message.tool_calls.push_back(
+        {Text(call, "id"), Text(call["function"], "name"), call["function"]["arguments"].dump()});
   }
   return message;
 }
