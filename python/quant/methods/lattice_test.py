@@ -1,5 +1,6 @@
-"""Tests of the lattice search: weights trained for 4 bits come back to the last bit, whatever the
-rule that chose their scales.
+"""Tests of the lattice search: weights trained for 4 bits come back to the last bit.
+
+They do so whatever the rule that chose their scales.
 """
 
 from collections.abc import Callable
