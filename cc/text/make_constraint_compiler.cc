@@ -36,13 +36,18 @@ constexpr std::string_view kPrivate = "\x02\x03\x04\x05\x06";
 // White space in a row, at most: room for an indent.
 constexpr int kMaxWhitespace = 32;
 
+// Whether a text has a control character other than JSON's white space.
+bool HasControl(std::string_view text) {
+  return std::ranges::any_of(
+      text, [](unsigned char c) { return c < 0x20 && c != '\t' && c != '\n' && c != '\r'; });
+}
+
 std::vector<std::string> EncodedVocabulary(const Tokenizer& tokenizer,
                                            const AnswerMarkers& markers) {
   std::vector<std::string> bytes(static_cast<size_t>(tokenizer.vocabulary_size()));
   for (int32_t id = 0; id < tokenizer.vocabulary_size(); ++id) {
     std::string piece = PieceBytes(tokenizer, id);  // empty: special, allowed nowhere
-    if (piece.find_first_of(kPrivate) == std::string::npos)
-      bytes[static_cast<size_t>(id)] = std::move(piece);
+    if (!HasControl(piece)) bytes[static_cast<size_t>(id)] = std::move(piece);
   }
   const std::pair<int32_t, std::string_view> named[] = {{markers.quote, kQuote},
                                                         {markers.thought_opener, kThought},
