@@ -149,9 +149,12 @@ absl::StatusOr<ManifestTokenizer> ReadTokenizer(const json& value, const std::st
   GEMMA_ASSIGN_OR_RETURN(const json* chat_template, object.Get("chat_template"));
   if (!chat_template->is_null()) {
     GEMMA_ASSIGN_OR_RETURN(tokenizer.chat_template, object.Text("chat_template"));
-    if (!IsOneOf(*tokenizer.chat_template, {"gemma3", "gemma4"})) {
-      return object.Refuse("chat_template", "is not gemma3, gemma4 or null");
+    if (!IsOneOf(*tokenizer.chat_template, {"gemma3", "gemma4", "gemma4_april"})) {
+      return object.Refuse("chat_template", "is not gemma3, gemma4, gemma4_april or null");
     }
+  }
+  if (object.Has("chat_template_file")) {
+    GEMMA_ASSIGN_OR_RETURN(tokenizer.chat_template_file, object.Text("chat_template_file"));
   }
   GEMMA_RETURN_IF_ERROR(object.Finish());
   return tokenizer;
@@ -210,6 +213,11 @@ absl::Status CheckReferences(const Manifest& manifest, const std::string& where)
   if (manifest.tokenizer.has_value() && manifest.FindFile(manifest.tokenizer->file) == nullptr) {
     return absl::InvalidArgumentError(
         absl::StrCat(where, ": the tokenizer's file is not in 'files'"));
+  }
+  if (manifest.tokenizer.has_value() && manifest.tokenizer->chat_template_file.has_value() &&
+      manifest.FindFile(*manifest.tokenizer->chat_template_file) == nullptr) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(where, ": the tokenizer's chat_template_file is not in 'files'"));
   }
   return absl::OkStatus();
 }

@@ -37,7 +37,10 @@ struct ManifestTokenizer {
   int32_t bos_id = 0;
   bool add_bos = false;
   std::vector<int32_t> stop_ids;
-  std::optional<std::string> chat_template;  // "gemma3" or "gemma4"
+  // "gemma3", "gemma4" or "gemma4_april"; none where the checkpoint's own template is none of these.
+  std::optional<std::string> chat_template;
+  // The checkpoint's own template, among `files`; none where it has none.
+  std::optional<std::string> chat_template_file = std::nullopt;
 };
 
 struct Manifest {

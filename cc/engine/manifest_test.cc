@@ -175,7 +175,13 @@ TEST(ManifestTest, ValuesAreChecked) {
   EXPECT_THAT(MessageAfter([](json& m) { m["suppressed_ids"] = {5, 5}; }),
               HasSubstr("suppressed_ids of the manifest does not ascend"));
   EXPECT_THAT(MessageAfter([](json& m) { m["tokenizer"]["chat_template"] = "chatml"; }),
-              HasSubstr("is not gemma3, gemma4 or null"));
+              HasSubstr("is not gemma3, gemma4, gemma4_april or null"));
+  EXPECT_EQ(MessageAfter([](json& m) { m["tokenizer"]["chat_template"] = "gemma4_april"; }),
+            "accepted");
+  EXPECT_EQ(MessageAfter([](json& m) { m["tokenizer"]["chat_template_file"] = "model.pte"; }),
+            "accepted");
+  EXPECT_THAT(MessageAfter([](json& m) { m["tokenizer"]["chat_template_file"] = "x.jinja"; }),
+              HasSubstr("the tokenizer's chat_template_file is not in 'files'"));
   EXPECT_THAT(MessageAfter([](json& m) { m["tokenizer"]["file"] = "other.bin"; }),
               HasSubstr("the tokenizer's file is not in 'files'"));
 }

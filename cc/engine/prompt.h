@@ -17,7 +17,7 @@ namespace gemma {
 // artifact has no tokenizer.
 absl::StatusOr<std::vector<int32_t>> MakeRawPrompt(const Engine& engine, const std::string& text);
 
-// The conversation in the words of a chat template ("gemma3" or "gemma4"; the artifact's own is
+// The conversation in the words of a chat template (chat_template.h names them; the artifact's own is
 // manifest().tokenizer->chat_template); special tokens in the messages are mere text.
 // FailedPrecondition when the artifact has no tokenizer, or not the template's special tokens.
 absl::StatusOr<std::vector<int32_t>> MakeChatPrompt(const Engine& engine,

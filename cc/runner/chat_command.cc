@@ -182,6 +182,7 @@ absl::StatusOr<std::string> NeedTemplate(const Flags& flags, const Engine& engin
   }
   const std::optional<std::string> found = FindTemplate(flags.chat, engine);
   if (found.has_value()) return *found;
+  GEMMA_RETURN_IF_ERROR(CheckNoForeignTemplate(engine));
   return absl::FailedPreconditionError(
       "the checkpoint has no chat template, as a base model has none (`generate` continues a text; "
       "--chat_template gemma3 or gemma4 forces a template)");

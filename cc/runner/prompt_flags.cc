@@ -37,7 +37,8 @@ absl::StatusOr<std::string> ReadStdin() {
 }  // namespace
 
 void AddTemplateFlags(CLI::App& parser, TemplateFlags& flags) {
-  AddChoice(parser, "--chat_template", flags.chat_template, {"auto", "gemma3", "gemma4"},
+  AddChoice(parser, "--chat_template", flags.chat_template,
+            {"auto", "gemma3", "gemma4", "gemma4_april"},
             "How turns are marked; auto: as the checkpoint says.")
       ->group(kGroup);
   parser.add_option("--system", flags.system, "Instructions for the whole conversation.")
@@ -53,6 +54,15 @@ std::optional<std::string> FindTemplate(const TemplateFlags& flags, const Engine
   if (flags.chat_template != "auto") return flags.chat_template;
   const std::optional<ManifestTokenizer>& tokenizer = engine.manifest().tokenizer;
   return tokenizer.has_value() ? tokenizer->chat_template : std::nullopt;
+}
+
+absl::Status CheckNoForeignTemplate(const Engine& engine) {
+  const std::optional<ManifestTokenizer>& tokenizer = engine.manifest().tokenizer;
+  if (!tokenizer.has_value() || !tokenizer->chat_template_file.has_value()) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      "the checkpoint's own chat template (", *tokenizer->chat_template_file,
+      " of the artifact) is not one that this program renders (--chat_template gemma3, gemma4 or "
+      "gemma4_april forces one of Google's; generate --raw continues a text)"));
 }
 
 void AddPromptFlags(CLI::App& parser, PromptFlags& flags) {
@@ -101,6 +111,7 @@ absl::StatusOr<EncodedPrompt> EncodePrompt(const PromptFlags& flags, const Engin
   EncodedPrompt prompt;
   if (!flags.raw) prompt.chat_template = FindTemplate(flags.chat, engine);
   if (!prompt.chat_template.has_value()) {
+    if (!flags.raw) GEMMA_RETURN_IF_ERROR(CheckNoForeignTemplate(engine));
     if (flags.chat.thinking || !flags.chat.system.empty()) {
       return absl::FailedPreconditionError(
           "the checkpoint has no chat template, so --system and --thinking cannot apply (force one "

@@ -27,6 +27,10 @@ void AddTemplateFlags(CLI::App& parser, TemplateFlags& flags);
 // The template that was forced, else the artifact's own; none where there is neither.
 std::optional<std::string> FindTemplate(const TemplateFlags& flags, const Engine& engine);
 
+// FailedPrecondition where the checkpoint has a chat template that no name stands for: a prompt must
+// then not look as if it had none. For when FindTemplate has found none.
+absl::Status CheckNoForeignTemplate(const Engine& engine);
+
 struct PromptFlags {
   std::optional<std::string> prompt;       // --prompt; - is stdin
   std::optional<std::string> prompt_file;  // --prompt_file; - is stdin

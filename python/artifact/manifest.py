@@ -20,7 +20,7 @@ from python.console.errors import FormatError
 FILE_NAME = "manifest.json"
 FORMAT_VERSION = 1
 METHODS = ("decode", "prefill", "score")
-CHAT_TEMPLATES = ("gemma3", "gemma4")
+CHAT_TEMPLATES = ("gemma3", "gemma4", "gemma4_april")
 _MAX_BYTES = 4 << 20
 _MAX_VOCABULARY = 1 << 24
 _MAX_POSITIONS = 1 << 31
@@ -44,7 +44,8 @@ class FileEntry:
 class TokenizerEntry:
     """Which file holds the tokenizer and how text becomes a prompt.
 
-    `chat_template` is gemma3, gemma4 or None.
+    `chat_template` is one of CHAT_TEMPLATES, or None where the checkpoint's is none of these;
+    `chat_template_file` holds the checkpoint's own, None where it has none.
     """
 
     file: str
@@ -52,6 +53,7 @@ class TokenizerEntry:
     add_bos: bool
     stop_ids: tuple[int, ...]
     chat_template: str | None
+    chat_template_file: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,13 +97,22 @@ def to_bytes(manifest: Manifest) -> bytes:
         "max_prefill_chunk": manifest.max_prefill_chunk,
         "methods": sorted(manifest.methods),
         "files": [_file_document(e) for e in sorted(manifest.files, key=lambda e: e.name)],
-        "tokenizer": None if manifest.tokenizer is None else asdict(manifest.tokenizer),
+        "tokenizer": _tokenizer_document(manifest.tokenizer),
         "sampling": asdict(manifest.sampling),
         "versions": dict(manifest.versions),
     }
     if manifest.suppressed_ids:
         document["suppressed_ids"] = list(manifest.suppressed_ids)
     return (json.dumps(document, indent=2, sort_keys=True, allow_nan=False) + "\n").encode()
+
+
+def _tokenizer_document(entry: TokenizerEntry | None) -> dict[str, Any] | None:
+    if entry is None:
+        return None
+    document = asdict(entry)
+    if entry.chat_template_file is None:
+        del document["chat_template_file"]
+    return document
 
 
 def _file_document(entry: FileEntry) -> dict[str, Any]:
@@ -238,9 +249,12 @@ def _tokenizer_entry(
     stop_ids = fields.items("stop_ids")
     if not all(map(_is_token, stop_ids)):
         raise fields.error("stop_ids", "must be a list of token ids")
+    names = {entry.name for entry in files}
     name = fields.text("file")
-    if name not in {entry.name for entry in files}:
-        raise fields.error("file", f"is {name!r:.60}, which is not in 'files'")
+    template_file = fields.text("chat_template_file") if fields.has("chat_template_file") else None
+    for key, file in (("file", name), ("chat_template_file", template_file)):
+        if file is not None and file not in names:
+            raise fields.error(key, f"is {file!r:.60}, which is not in 'files'")
     template = (
         None if fields.is_null("chat_template") else fields.choice("chat_template", CHAT_TEMPLATES)
     )
@@ -250,6 +264,7 @@ def _tokenizer_entry(
         add_bos=fields.boolean("add_bos"),
         stop_ids=tuple(stop_ids),
         chat_template=template,
+        chat_template_file=template_file,
     )
     fields.finish()
     return entry

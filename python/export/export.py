@@ -38,6 +38,7 @@ from python.model.gemma_config import GemmaConfig, ScaleDtype
 from python.pack.layouts import WeightShape
 from python.plan import plan as p
 from python.quant.recipe import QuantRecipe
+from python.text import chat_templates
 from python.text.gguf_tokenizer import tokenizer_from_gguf
 from python.text.hugging_face_tokenizer import tokenizer_from_json
 from python.text.tokenizer_data import TokenizerData
@@ -51,6 +52,7 @@ PRECISIONS = {
     a.value: a for a in (p.ActivationPrecision.FLOAT16, p.ActivationPrecision.FLOAT16_PAIRS)
 }
 PROGRAM_FILE, WEIGHTS_FILE, TOKENIZER_FILE = "model.pte", "model.ptd", "tokenizer.bin"
+TEMPLATE_FILE = "chat_template.jinja"
 _EMBEDDING = "embed_tokens.weight"
 _SCALE_DTYPES: Mapping[str, ScaleDtype] = {"F16": "float16", "BF16": "bfloat16"}
 _VERSIONED = ("executorch", "torch")
@@ -213,6 +215,8 @@ def export_artifact(
             files.append(_write_weights(folder, prepared, weights, progress))
             if tokenizer is not None:
                 files.append(_write_bytes(folder, TOKENIZER_FILE, serialize(tokenizer)))
+                if (template := _template_text(checkpoint)) is not None:
+                    files.append(_write_bytes(folder, TEMPLATE_FILE, template.encode()))
             manifest.write(folder, _describe(checkpoint, prepared, tokenizer, files))
     return prepared
 
@@ -373,16 +377,25 @@ def _tokenizer_entry(checkpoint: Checkpoint, tokenizer: TokenizerData) -> manife
         add_bos=tokenizer.add_bos,
         stop_ids=checkpoint.generation.stop_ids,
         chat_template=_chat_template(checkpoint, tokenizer),
+        chat_template_file=None if _template_text(checkpoint) is None else TEMPLATE_FILE,
     )
 
 
+def _template_text(checkpoint: Checkpoint) -> str | None:
+    return None if checkpoint.tokenizer is None else checkpoint.tokenizer.chat_template
+
+
 def _chat_template(checkpoint: Checkpoint, tokenizer: TokenizerData) -> str | None:
-    text = None if checkpoint.tokenizer is None else checkpoint.tokenizer.chat_template
-    name = tokenizer.chat_template(text)
+    text = _template_text(checkpoint)
+    name = None if text is None else chat_templates.identify(text)
+    opener = "<start_of_turn>" if name == "gemma3" else "<|turn>"
+    if name is not None and tokenizer.control_id(opener) is None:
+        name = None
     if text is not None and name is None:
         note(
-            f"{tokenizer.where}: the checkpoint's chat template is not one of Gemma's, so the"
-            " artifact has none (the runner's --chat_template forces one)"
+            f"{tokenizer.where}: the checkpoint's chat template does what none of"
+            f" {', '.join(manifest.CHAT_TEMPLATES)} does, so the runner will not chat unless its"
+            " --chat_template forces one of them"
         )
     return name
 

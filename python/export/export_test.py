@@ -137,7 +137,9 @@ def test_the_program_says_what_the_manifest_says(artifact: Path) -> None:
 def test_the_folder_is_what_the_manifest_says(artifact: Path) -> None:
     read = manifest.read(artifact)
     manifest.check_files(artifact, read)
-    assert {entry.name for entry in read.files} == {"model.pte", "model.ptd", "tokenizer.bin"}
+    assert {entry.name for entry in read.files} == {
+        *("model.pte", "model.ptd", "tokenizer.bin", "chat_template.jinja")
+    }
     (weights,) = (entry for entry in read.files if entry.name == "model.ptd")
     assert weights.sections is not None
     assert weights.sections.sha256 == (weights.sha256,)  # there is one only
@@ -146,6 +148,8 @@ def test_the_folder_is_what_the_manifest_says(artifact: Path) -> None:
     assert read.tokenizer is not None
     assert read.tokenizer.stop_ids == CONFIG.stop_ids
     assert read.tokenizer.chat_template == "gemma4"
+    assert read.tokenizer.chat_template_file == "chat_template.jinja"
+    assert (artifact / "chat_template.jinja").read_text() == CHAT_TEMPLATE
 
 
 @pytest.mark.parametrize(("text", "noted"), [(None, False), ("<|im_start|>user", True)])
@@ -159,7 +163,8 @@ def test_the_manifest_names_no_template_that_the_checkpoint_has_not(
     entry = manifest.read(tmp_path / "artifact").tokenizer
     assert entry is not None
     assert entry.chat_template is None
-    assert ("chat template is not one of Gemma's" in capsys.readouterr().err) == noted
+    assert (entry.chat_template_file is not None) == noted  # it travels all the same
+    assert ("chat template does what none of gemma3, gemma4" in capsys.readouterr().err) == noted
 
 
 def test_the_artifact_computes_what_the_model_computes(artifact: Path) -> None:

@@ -6,22 +6,14 @@ once, first, and markers are special tokens whatever the message says.
 
 from __future__ import annotations
 
+import re
+
 from python.console.errors import UserError
+from python.text import chat_templates
 from python.text.text_tokenizer import TextTokenizer
 
-_BOS = "<bos>"
-# Special tokens and text in turn; the message stands where "{}" is.
-_TEMPLATES: dict[str, tuple[str, ...]] = {
-    # The thought channel is opened and closed at once: no thinking.
-    "gemma4": (
-        *(_BOS, "<|turn>", "user\n{}", "<turn|>", "\n", "<|turn>", "model\n"),
-        *("<|channel>", "thought\n", "<channel|>"),
-    ),
-    "gemma3": (
-        *(_BOS, "<start_of_turn>", "user\n{}", "<end_of_turn>", "\n"),
-        *("<start_of_turn>", "model\n"),
-    ),
-}
+_MESSAGE = "\ue000"  # stands for the message while the template is rendered
+_SPECIAL = re.compile(r"(<[^<>\s]+>)")
 
 
 def raw_prompt(text: str, tokenizer: TextTokenizer, bos_id: int | None) -> list[int]:
@@ -31,12 +23,13 @@ def raw_prompt(text: str, tokenizer: TextTokenizer, bos_id: int | None) -> list[
 
 def chat_prompt(message: str, tokenizer: TextTokenizer, template: str | None) -> list[int]:
     """One user message and the opening of the model's turn."""
-    if template not in _TEMPLATES:
+    if template not in chat_templates.NAMES:
         raise UserError("the checkpoint has no chat template (use --raw to continue plain text)")
+    turn = {"messages": [{"role": "user", "content": _MESSAGE}], "add_generation_prompt": True}
     tokens: list[int] = []
-    for part in _TEMPLATES[template]:
-        if part.startswith("<"):
+    for part in _SPECIAL.split(chat_templates.render_as(template, turn)):
+        if _SPECIAL.fullmatch(part):
             tokens.append(tokenizer.special(part))
-        else:
-            tokens += tokenizer.encode(part.replace("{}", message.strip()))
+        elif part:
+            tokens += tokenizer.encode(part.replace(_MESSAGE, message.strip()))
     return tokens

@@ -19,6 +19,7 @@ from python.inference.generate import Generation, GenerationOptions, compile_dec
 from python.inference.load_model import default_dtype, has_packed_form, load_model
 from python.model.sampler import Sampling, SamplingError
 from python.model.transformer import GemmaModel
+from python.text import chat_templates
 from python.text.text_tokenizer import TextTokenizer, tokenizer_of
 
 FLAGS = flags.FLAGS
@@ -75,7 +76,7 @@ def generate_as_flags_say() -> None:
         if FLAGS.raw:
             prompt = raw_prompt(FLAGS.prompt, tokenizer, config.bos_id)
         else:
-            prompt = chat_prompt(FLAGS.prompt, tokenizer, config.chat_template)
+            prompt = chat_prompt(FLAGS.prompt, tokenizer, _template_of(checkpoint))
         model = _load(checkpoint)
     text = TextStream(tokenizer)
     decode = None
@@ -84,6 +85,20 @@ def generate_as_flags_say() -> None:
     result = generate(model, prompt, options, on_token=text.push, decode=decode)
     text.finish()
     main.note(summary(result))
+
+
+def _template_of(checkpoint: Checkpoint) -> str | None:
+    """The name of the checkpoint's own chat template; without one, that of its family."""
+    text = None if checkpoint.tokenizer is None else checkpoint.tokenizer.chat_template
+    if text is None:
+        return checkpoint.config.chat_template
+    name = chat_templates.identify(text)
+    if name is None:
+        raise UserError(
+            "the checkpoint's chat template does what none of"
+            f" {', '.join(chat_templates.NAMES)} does (use --raw to continue plain text)"
+        )
+    return name
 
 
 class TextStream:

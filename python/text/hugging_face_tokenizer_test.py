@@ -31,7 +31,6 @@ def test_reads_pieces_kinds_and_merges(tmp_path: Path) -> None:
     ]
     assert data.merges.tolist() == [[256, 257, 258]]
     assert (data.bos_id, data.add_bos) == (259, True)
-    assert data.chat_template("<start_of_turn>user") is None  # no such token
 
 
 def test_old_and_harmless_forms_are_read(tmp_path: Path) -> None:

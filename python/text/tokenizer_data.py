@@ -91,17 +91,6 @@ class TokenizerData:
             merges=self.merges[(self.merges < vocabulary).all(axis=1)],
         )
 
-    def chat_template(self, text: str | None) -> str | None:
-        """The name (docs/formats.md) of the checkpoint's chat template, whose text this is.
-
-        None where the checkpoint has no template, as base models have none, and where it opens
-        turns with another marker than Gemma's, or with one that this vocabulary lacks.
-        """
-        for name, marker in (("gemma4", "<|turn>"), ("gemma3", "<start_of_turn>")):
-            if text is not None and marker in text and self.control_id(marker) is not None:
-                return name
-        return None
-
     def _error(self, problem: str) -> FormatError:
         return FormatError(self.where, problem)
 

@@ -84,6 +84,13 @@ def test_a_base_checkpoint_is_refused_before_it_is_loaded(tmp_path: Path) -> Non
     assert chat(base, "the capital\n", "--chat_template", "gemma4").returncode == 0
 
 
+def test_a_template_of_no_known_form_is_refused(tmp_path: Path) -> None:
+    foreign = copy_artifact(tmp_path, chat_template=None, foreign=True)
+    message = refusal(chat(foreign, "the capital\n"), 1)
+    assert "chat_template.jinja" in message and "--chat_template gemma3, gemma4 or" in message
+    assert chat(foreign, "the capital\n", "--chat_template", "gemma4").returncode == 0
+
+
 def test_a_template_that_the_tokenizer_cannot_write_is_refused(artifact: Path) -> None:
     message = refusal(chat(artifact, "the\n", "--chat_template", "gemma3"), 1)
     assert "gemma3 needs the special token <start_of_turn>" in message

@@ -127,6 +127,15 @@ def test_without_a_template_the_prompt_is_continued_and_that_is_said(tmp_path: P
     assert "force one" in refusal(run(*call, "--system", "Be brief."), 1)
 
 
+def test_a_template_of_no_known_form_is_not_taken_for_none(tmp_path: Path) -> None:
+    foreign = copy_artifact(tmp_path, chat_template=None, foreign=True)
+    call = ("generate", "--model", str(foreign), "--prompt", "the capital", "--temperature", "0")
+    call += ("--max_new_tokens", "2")
+    assert "is not one that this program renders" in refusal(run(*call), 1)
+    assert run(*call, "--raw").returncode == 0
+    assert run(*call, "--chat_template", "gemma4").returncode == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

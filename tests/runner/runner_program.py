@@ -42,13 +42,24 @@ def edit_manifest(artifact: Path, edit: Callable[[dict[str, Any]], Any]) -> None
     path.write_text(json.dumps(manifest))
 
 
-def copy_artifact(place: Path, chat_template: str | None = TEMPLATE) -> Path:
-    """A writable copy of the tiny artifact (random weights) whose manifest names this template."""
+def copy_artifact(
+    place: Path, chat_template: str | None = TEMPLATE, *, foreign: bool = False
+) -> Path:
+    """A writable copy of the tiny artifact (random weights) whose manifest names this template.
+
+    `foreign`: the checkpoint's own template stays in it, as where no name stands for it.
+    """
     copy = place / "artifact"
     shutil.copytree(os.environ["ARTIFACT"], copy)
     for path in [copy, *copy.iterdir()]:
         path.chmod(0o755)
-    edit_manifest(copy, lambda manifest: manifest["tokenizer"].update(chat_template=chat_template))
+
+    def edit(manifest: dict[str, Any]) -> None:
+        manifest["tokenizer"]["chat_template"] = chat_template
+        if chat_template is None and not foreign:
+            del manifest["tokenizer"]["chat_template_file"]
+
+    edit_manifest(copy, edit)
     return copy
 
 

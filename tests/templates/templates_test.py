@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from transformers.utils.chat_template_utils import _compile_jinja_template
 
+from python.text import chat_templates
 from tests.templates.conversations import Generator
 
 CONVERSATIONS = 200
@@ -90,9 +91,14 @@ _GEMMA3 = """{{ bos_token }}
 """
 
 
+def runfile(variable: str) -> Path:
+    """The file of this test's that an environment variable names."""
+    return Path(os.environ.get("TEST_SRCDIR", ""), os.environ[variable])
+
+
 def april() -> str:
     """Google's template of 28 April 2026."""
-    return Path(os.environ["APRIL"]).read_text(encoding="utf-8")
+    return runfile("APRIL").read_text(encoding="utf-8")
 
 
 def july() -> str:
@@ -121,7 +127,7 @@ def render(name: str, lines: list[dict[str, Any]]) -> list[dict[str, str]]:
     """What the C++ renderer makes of conversations."""
     data = "".join(json.dumps(line) + "\n" for line in lines)
     done = subprocess.run(
-        [os.environ["RENDER"], name], input=data.encode(), capture_output=True, check=True
+        [str(runfile("RENDER")), name], input=data.encode(), capture_output=True, check=True
     )
     return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -144,6 +150,21 @@ def test_the_editions_differ() -> None:
     generator = Generator(seed=1)
     lines = [generator.conversation() for _ in range(CONVERSATIONS)]
     assert sum(jinja(july(), line) != jinja(april(), line) for line in lines) > 20
+
+
+def test_the_editions_are_known_by_what_they_do() -> None:
+    assert chat_templates.identify(april()) == "gemma4_april"
+    assert chat_templates.identify(july()) == "gemma4"
+    assert chat_templates.identify(_GEMMA3) == "gemma3"
+
+
+@pytest.mark.parametrize("edition", ["gemma4", "gemma4_april"])
+def test_our_rendition_equals_the_edition(edition: str) -> None:
+    template = july() if edition == "gemma4" else april()
+    generator = Generator(seed=3)
+    for _ in range(CONVERSATIONS):
+        line = generator.conversation()
+        assert jinja(chat_templates.source(edition), line) == jinja(template, line), line
 
 
 def test_gemma3_equals_jinja() -> None:

@@ -23,6 +23,7 @@ from python.console import main
 from python.console.errors import UsageError
 from python.model.gemma_config import GemmaConfig
 from python.model.named_configs import tiny_gemma4
+from python.text import chat_templates
 
 SPACE = "\u2581"
 VOCABULARY = 512
@@ -38,8 +39,7 @@ _CONTROL = (
     "<|think|>",
 )
 _STOPS = ("<eos>", "<turn|>")
-# Says that the checkpoint was trained on turns; the runner has the template itself.
-CHAT_TEMPLATE = "{{ bos_token }}{% for message in messages %}<|turn>{{ message.role }}..."
+CHAT_TEMPLATE = chat_templates.source("gemma4")
 _WORDS = ("the", "and", "of", "to", "in", "is", "that", "it", "was", "capital", "France", "Paris")
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 

@@ -13,6 +13,7 @@ from python.export.testing.make_tiny_checkpoint import (
     tiny_config,
     tokenizer_json,
 )
+from python.text import chat_templates
 from python.text.hugging_face_tokenizer import tokenizer_from_json
 
 
@@ -33,7 +34,7 @@ def test_our_reader_reads_it(tmp_path: Path) -> None:
     config = tiny_config()
     assert (data.bos_id, data.add_bos) == (config.bos_id, True)
     assert [data.pieces[token] for token in config.stop_ids] == ["<eos>", "<turn|>"]
-    assert data.chat_template(CHAT_TEMPLATE) == "gemma4"
+    assert chat_templates.identify(CHAT_TEMPLATE) == "gemma4"
 
 
 def test_a_vocabulary_that_is_too_small_is_refused() -> None:

@@ -1,0 +1,168 @@
+#include "cc/text/make_constraint_compiler.h"
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cc/text/chat_template.h"
+#include "cc/text/fake_tokenizer.h"
+#include "cc/text/token_constraint.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace gemma {
+namespace {
+
+using ::testing::HasSubstr;
+using Kind = OutputFormat::Kind;
+using Choice = OutputFormat::ToolChoice;
+
+const FakeTokenizer& TheTokenizer() {
+  static const auto& tokenizer =
+      *new FakeTokenizer({"<bos>", "<eos>", "<|turn>", "<turn|>", "<|think|>", "<|channel>",
+                          "<channel|>", "<|tool_call>", "<tool_call|>", "<|\"|>"});
+  return tokenizer;
+}
+
+const ConstraintCompiler& TheCompiler() {
+  static const auto& compiler =
+      *MakeConstraintCompiler(
+           TheTokenizer(), ChatTemplate::Create("gemma4", TheTokenizer())->answer_markers(), {1, 3})
+           .release();
+  return compiler;
+}
+
+// How many tokens of an answer, in which special tokens are spelled out, the format allows; -1: all
+// of it, and the answer may end there.
+int Allowed(const OutputFormat& format, std::string_view answer, bool parse_special = true) {
+  const auto constraint = TheCompiler().Compile(format);
+  EXPECT_TRUE(constraint.ok()) << constraint.status();
+  if (!constraint.ok()) return -2;
+  std::vector<int32_t> ids = *TheTokenizer().Encode(answer, {.parse_special = parse_special});
+  ids.push_back(1);
+  std::vector<uint32_t> mask(MaskWords(TheTokenizer().vocabulary_size()));
+  for (size_t i = 0; i < ids.size(); ++i) {
+    (*constraint)->FillMask(mask);
+    const auto id = static_cast<size_t>(ids[i]);
+    const bool allowed = (mask[id / 32] >> (id % 32) & 1) != 0;
+    EXPECT_EQ((*constraint)->Accept(ids[i]).ok(), allowed) << answer << " at " << i;
+    if (!allowed) return static_cast<int>(i);
+  }
+  return -1;
+}
+
+OutputFormat OfSchema(const std::string& schema, bool thinking = false) {
+  return {.kind = Kind::kJsonSchema, .schema = schema, .thinking = thinking};
+}
+
+constexpr char kAge[] =
+    R"({"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]})";
+
+TEST(MakeConstraintCompilerTest, ASchemaIsEnforced) {
+  EXPECT_EQ(Allowed(OfSchema(kAge), R"({"age": 12})"), -1);
+  EXPECT_EQ(Allowed(OfSchema(kAge), R"({"age": "x"})"), 8);
+  EXPECT_EQ(Allowed(OfSchema(kAge), R"({"age": 12)"), 10);  // does not end here
+  EXPECT_EQ(Allowed(OfSchema(kAge), "Sure: {"), 0);
+}
+
+TEST(MakeConstraintCompilerTest, JsonModeIsOneObject) {
+  const OutputFormat format = {.kind = Kind::kJsonObject};
+  EXPECT_EQ(Allowed(format, R"({"a": [1, {"b": null}], "c": "d"})"), -1);
+  EXPECT_EQ(Allowed(format, "{}"), -1);
+  EXPECT_EQ(Allowed(format, "[1]"), 0);
+  EXPECT_EQ(Allowed(format, "{}x"), 2);
+}
+
+TEST(MakeConstraintCompilerTest, AThoughtMayComeFirst) {
+  const std::string thought = "<|channel>thought\nan {\"age\" <turn|";
+  const OutputFormat format = OfSchema(kAge, /*thinking=*/true);
+  EXPECT_EQ(Allowed(format, thought + R"(<channel|>{"age":1})"), -1);
+  EXPECT_EQ(Allowed(format, R"({"age":1})"), -1);
+  EXPECT_EQ(Allowed(OfSchema(kAge), thought), 0);
+  EXPECT_EQ(Allowed(format, "<|channel>thought\na<channel|>b"), 11);
+  OutputFormat within = OfSchema(kAge);
+  within.in_thought = true;
+  EXPECT_EQ(Allowed(within, R"(hm<channel|>{"age":1})"), -1);
+}
+
+TEST(MakeConstraintCompilerTest, TextThatSpellsAMarkerIsText) {
+  const OutputFormat format = OfSchema(R"({"type": "string"})", /*thinking=*/true);
+  EXPECT_EQ(Allowed(format, "\"<|channel>\"", /*parse_special=*/false), -1);
+  EXPECT_EQ(Allowed(format, "\"<|channel>\""), 1);
+  EXPECT_EQ(Allowed(format, "<|channel>", /*parse_special=*/false), 0);
+}
+
+OutputFormat OfTools(Choice choice) {
+  return {.tools = {{"f", "", kAge}, {"g", "", ""}}, .tool_choice = choice};
+}
+
+TEST(MakeConstraintCompilerTest, ARequiredCallIsEnforced) {
+  const OutputFormat format = OfTools(Choice::kRequired);
+  EXPECT_EQ(Allowed(format, "<|tool_call>call:f{age:12}<tool_call|>"), -1);
+  EXPECT_EQ(Allowed(format, "<|tool_call>call:g{}<tool_call|><|tool_call>call:g{}<tool_call|>"),
+            -1);
+  EXPECT_EQ(Allowed(format, "<|tool_call>call:h"), 6);
+  EXPECT_EQ(Allowed(format, "Hi"), 0);
+  EXPECT_EQ(Allowed(format, "<|tool_call>call:f{age:<|\"|>"), 12);
+  EXPECT_EQ(Allowed(format, ""), 0);
+}
+
+TEST(MakeConstraintCompilerTest, ANamedCallIsTheOnlyOne) {
+  OutputFormat format = OfTools(Choice::kNamed);
+  format.tool_name = "g";
+  EXPECT_EQ(Allowed(format, "<|tool_call>call:g{}<tool_call|>"), -1);
+  EXPECT_EQ(Allowed(format, "<|tool_call>call:f"), 6);
+  EXPECT_EQ(Allowed(format, "<|tool_call>call:g{}<tool_call|><|tool_call>"), 10);
+}
+
+TEST(MakeConstraintCompilerTest, AStringOfACallHoldsAnyText) {
+  OutputFormat format = OfTools(Choice::kRequired);
+  format.tools[0].parameters = R"({"type": "object", "properties": {"code": {"type": "string"}}})";
+  EXPECT_EQ(
+      Allowed(format, "<|tool_call>call:f{code:<|\"|>if (a) { \"}\" }\n, <|\"|>}<tool_call|>"), -1);
+}
+
+TEST(MakeConstraintCompilerTest, ToolsAndTextCanBeLimited) {
+  OutputFormat one = OfTools(Choice::kAuto);
+  one.parallel_tool_calls = false;
+  EXPECT_EQ(Allowed(one, "Hi <|tool_call>call:g{}<tool_call|>"), -1);
+  EXPECT_EQ(Allowed(one, "Hi"), -1);
+  EXPECT_EQ(Allowed(one, "<|tool_call>call:g{}<tool_call|><|tool_call>"), 10);
+  EXPECT_EQ(Allowed(OfTools(Choice::kNone), "Hi<|tool_call>"), 2);
+  OutputFormat json = OfTools(Choice::kAuto);
+  json.kind = Kind::kJsonSchema;
+  json.schema = kAge;
+  EXPECT_EQ(Allowed(json, R"({"age":1})"), -1);
+  EXPECT_EQ(Allowed(json, "<|tool_call>call:g{}<tool_call|>"), -1);
+}
+
+TEST(MakeConstraintCompilerTest, WhatCannotBeEnforcedIsNamed) {
+  const auto sentence = [](const OutputFormat& format) {
+    return std::string(TheCompiler().Compile(format).status().message());
+  };
+  EXPECT_EQ(sentence(OfSchema(R"({"type": "array", "uniqueItems": true})")),
+            "the schema: schema: \"uniqueItems\" is not supported for the type array");
+  EXPECT_EQ(sentence(OfSchema("[")), "the schema is not a JSON object");
+  EXPECT_THAT(sentence(OfSchema(R"({"oneOf": [{"type": "integer"}, {"type": "number"}]})")),
+              HasSubstr("oneOf"));
+  EXPECT_THAT(sentence(OfSchema(R"({"$ref": "https://example.com/schema"})")), HasSubstr("URI"));
+  EXPECT_THAT(sentence(OfSchema(R"({"type": "string", "pattern": "(?=a)b"})")),
+              HasSubstr("not supported"));
+  OutputFormat named = OfTools(Choice::kNamed);
+  named.tool_name = "h";
+  EXPECT_EQ(sentence(named), "tool h is not defined");
+}
+
+TEST(MakeConstraintCompilerTest, AfterTheEndOnlyStopIdsAreLeft) {
+  const auto constraint = TheCompiler().Compile(OfSchema(R"({"const": 1})")).value();
+  ASSERT_TRUE(constraint->Accept(TheTokenizer().Encode("1", {}).value()[0]).ok());
+  ASSERT_TRUE(constraint->Accept(3).ok());
+  std::vector<uint32_t> mask(MaskWords(TheTokenizer().vocabulary_size()));
+  constraint->FillMask(mask);
+  EXPECT_EQ(mask[0], (1u << 1) | (1u << 3));
+  EXPECT_FALSE(constraint->Accept(20).ok());
+}
+
+}  // namespace
+}  // namespace gemma
