@@ -33,6 +33,7 @@ PROGRAMS = {
     },
     "python.quant.main": {
         *("checkpoint", "recipe", "calibration_text", "calibration_tokens", "output", "resume"),
+        "calibration_chats",
         *("overwrite", "dry_run", "format", "device", "shard_bytes", "progress"),
     },
     "python.inference.gemma4_31b": {
