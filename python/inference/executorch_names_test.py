@@ -33,7 +33,9 @@ def test_a_gguf_is_loaded_and_quantized(path: Path) -> None:
     with open_checkpoint(path) as checkpoint:
         assert config == checkpoint.config
         for name, weight in model.state_dict().items():
-            assert torch.equal(weight, dequantize(name, checkpoint.read(name)).reshape(weight.shape))
+            assert torch.equal(
+                weight, dequantize(name, checkpoint.read(name)).reshape(weight.shape)
+            )
     chosen = recipe.recipe_for("default", config)
     found = quantize_model(model, chosen)
     assert set(found) == set(model.state_dict())

@@ -22,7 +22,9 @@ from python.quant.calibration import calibration_chats, calibration_text
 from python.quant.calibration.calibration_text import CalibrationText
 from python.quant.store import store, store_layout
 
-_CHECKPOINT = define_path("checkpoint", None, "A Hugging Face folder, or a GGUF in plain numbers.", required=True)
+_CHECKPOINT = define_path(
+    "checkpoint", None, "A Hugging Face folder, or a GGUF in plain numbers.", required=True
+)
 _RECIPE = flags.DEFINE_string(
     "recipe", "default", f"{', '.join(recipe.NAMED)}, or a JSON file with rules."
 )

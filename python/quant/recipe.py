@@ -87,7 +87,7 @@ class QuantConfig:
         if self.method == "lattice" and (self.bits, self.symmetric) != (4, True):
             raise UserError(
                 f"method 'lattice' finds symmetric scales of 4 bits, not {self.bits} bits"
-                f"{'' if self.symmetric else ' with an offset'} (use 4 bits, \"symmetric\": true)"
+                f'{"" if self.symmetric else " with an offset"} (use 4 bits, "symmetric": true)'
             )
         if self.method == "gptq" and (self.group is None or self.group > _MAX_GPTQ_GROUP):
             raise UserError(

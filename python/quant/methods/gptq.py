@@ -17,7 +17,6 @@ import torch
 from python.checkpoint.quantized import QuantizedTensor, offset_dtype, scale_dtype
 from python.quant.calibration.input_statistics import InputStatistics
 from python.quant.methods import clip_search, min_max
-from python.quant.methods.slabs import levels
 
 # Weights in a slab. On a CPU a slab stays within the cache; on a GPU each operation costs a launch,
 # however small, and the largest matrix of the 31B is one slab.

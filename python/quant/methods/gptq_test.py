@@ -19,7 +19,6 @@ from python.quant.methods import gptq
 from python.quant.methods.clip_search import quantize_least_squares
 from python.quant.methods.gptq import quantize_gptq
 
-
 _MOST_LAUNCHES = {True: 32, False: 50}  # symmetric: columns count most, else candidates do
 
 
@@ -122,11 +121,11 @@ def test_rows_do_not_depend_on_each_other(monkeypatch: pytest.MonkeyPatch) -> No
     )
 
 
-class _Counted(TorchDispatchMode):
+class _Counted(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts what would be launched on a GPU: operations that are no views; and waits for it."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.launches = self.waits = 0
 
     def __torch_dispatch__(

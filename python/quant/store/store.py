@@ -277,9 +277,7 @@ def _cut(file: BinaryIO, path: Path, size: int) -> None:
     file.seek(size)
 
 
-def _folder_config(
-    checkpoint: Checkpoint, weights: tuple[StoredWeight, ...]
-) -> dict[str, Any]:
+def _folder_config(checkpoint: Checkpoint, weights: tuple[StoredWeight, ...]) -> dict[str, Any]:
     return folder_config(
         source_files.config_json_of(checkpoint),
         checkpoint.config,

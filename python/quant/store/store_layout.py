@@ -70,9 +70,7 @@ class Shard:
         return len(self.header) + sum(weight.bytes for weight in self.weights)
 
 
-def lay_out_weights(
-    checkpoint: Checkpoint, recipe: QuantRecipe
-) -> tuple[StoredWeight, ...]:
+def lay_out_weights(checkpoint: Checkpoint, recipe: QuantRecipe) -> tuple[StoredWeight, ...]:
     """The parts of every weight, in the order of the computation. Raises UserError."""
     return tuple(_lay_out_weight(checkpoint, name, recipe) for name in checkpoint.names())
 
@@ -116,9 +114,7 @@ def index_json(shards: tuple[Shard, ...]) -> dict[str, object]:
     }
 
 
-def _lay_out_weight(
-    checkpoint: Checkpoint, name: str, recipe: QuantRecipe
-) -> StoredWeight:
+def _lay_out_weight(checkpoint: Checkpoint, name: str, recipe: QuantRecipe) -> StoredWeight:
     info = checkpoint.describe(name)
     if info.encoding not in DTYPES:
         raise UserError(f"{checkpoint.path}: {name} is quantized already ({info.encoding})")

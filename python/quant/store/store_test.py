@@ -141,7 +141,10 @@ def test_what_was_trained_for_4_bits_comes_back_and_is_counted(tmp_path: Path) -
         _quantize(tmp_path / "hf", tmp_path / kind, "qat")
         counted = json.loads((tmp_path / kind / "quantization.json").read_text())["lattice"]
         assert counted == {"groups": groups, "exact": groups if kind == "trained" else 0}
-    with open_checkpoint(tmp_path / "hf") as original, open_checkpoint(tmp_path / "trained") as ours:
+    with (
+        open_checkpoint(tmp_path / "hf") as original,
+        open_checkpoint(tmp_path / "trained") as ours,
+    ):
         for name in original.names():
             if "_proj" in name:
                 weight, found = (dequantize(name, store.read(name)) for store in (original, ours))

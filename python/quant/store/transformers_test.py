@@ -69,7 +69,9 @@ def _make_multimodal(path: Path) -> None:
 def test_transformers_has_our_weights(tmp_path: Path, family: str, name: str) -> None:
     config = _CONFIGS[family]
     folder = _store(tmp_path, config, recipe.recipe_for(name, config))
-    check_weights(loaded_model(folder), folder, {"Int4Tensor", "IntxUnpackedToInt8Tensor", "Tensor"})
+    check_weights(
+        loaded_model(folder), folder, {"Int4Tensor", "IntxUnpackedToInt8Tensor", "Tensor"}
+    )
 
 
 @pytest.mark.parametrize("family", list(_CONFIGS))
@@ -80,7 +82,9 @@ def test_a_multimodal_source_becomes_a_text_model(tmp_path: Path, family: str) -
     described = json.loads((folder / "config.json").read_text())
     assert described["architectures"] == [f"{family.capitalize()}ForCausalLM"]
     assert described["eos_token_id"][:2] == [1, 106] and "vision_config" not in described
-    check_weights(loaded_model(folder), folder, {"Int4Tensor", "IntxUnpackedToInt8Tensor", "Tensor"})
+    check_weights(
+        loaded_model(folder), folder, {"Int4Tensor", "IntxUnpackedToInt8Tensor", "Tensor"}
+    )
 
 
 @pytest.mark.parametrize("family", list(_CONFIGS))

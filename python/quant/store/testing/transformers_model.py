@@ -24,7 +24,8 @@ def loaded_model(folder: Path) -> Any:
     model, told = AutoModelForCausalLM.from_pretrained(
         folder, dtype="auto", output_loading_info=True
     )
-    assert not told["missing_keys"] and not told["unexpected_keys"], told
+    assert not told["missing_keys"], told
+    assert not told["unexpected_keys"], told
     return model
 
 
