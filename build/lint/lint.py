@@ -11,7 +11,7 @@ import sys
 import time
 
 from build.lint.checks import Check, all_checks
-from build.lint.documents import COLUMNS, long_lines
+from build.lint.documents import long_lines, missing_paths
 from build.lint.tracked_files import list_files, list_ignored
 
 
@@ -32,9 +32,7 @@ def own_findings(root: pathlib.Path, paths: list[str]) -> dict[str, list[str]]:
             f"{path} is tracked although .gitignore names it (git rm --cached {path})"
             for path in list_ignored(root)
         ],
-        "documents": [
-            f"{line} (at most {COLUMNS}, one sentence a line)" for line in long_lines(root, paths)
-        ],
+        "documents": long_lines(root, paths) + missing_paths(root, paths),
     }
 
 

@@ -7,8 +7,8 @@
 #include "cc/base/available_memory.h"
 #include "cc/base/cpu_count.h"
 #include "cc/base/status_macros.h"
+#include "cc/engine/device_choice.h"
 #include "cc/executor/cuda/gpu_driver.h"
-#include "cc/executor/device_choice.h"
 #include "cc/executor/executor.h"
 #include "cc/kernels/cpu/kernels.h"
 

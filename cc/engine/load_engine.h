@@ -15,8 +15,8 @@
 
 #include "absl/status/statusor.h"
 #include "cc/engine/artifact_description.h"
+#include "cc/engine/device_choice.h"
 #include "cc/engine/engine.h"
-#include "cc/executor/device_choice.h"
 #include "cc/executor/executor.h"
 
 namespace gemma {

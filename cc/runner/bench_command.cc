@@ -217,9 +217,7 @@ Command BenchCommand(CLI::App& root) {
   AddChoice(*parser, "--format", flags->format, {"table", "markdown", "json"},
             "How results are printed; json at the end, the others row by row.")
       ->group(group);
-  parser
-      ->add_flag("--profile", flags->profile,
-                 "Also the time of every kind of step, run by itself (CUDA).")
+  parser->add_flag("--profile", flags->profile, "Also the time of every kind of step.")
       ->group(group);
   AddModelFlags(*parser, flags->model);
   parser

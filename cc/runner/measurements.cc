@@ -77,11 +77,15 @@ std::string ProfileTitle(const StepProfile& profile) {
 std::string ProfileRate(const BenchConditions& conditions, const StepProfile& profile,
                         const StepTime& kind, bool table) {
   const double seconds = 1e-6 * kind.microseconds;
-  if (profile.tokens > 1)
-    return absl::StrFormat(table ? "%8.1f" : "%.1f", kind.operations / seconds / 1e12);
+  if (profile.tokens > 1) {
+    const double rate = kind.operations / seconds / 1e12;
+    return absl::StrFormat(table ? "%8.*f" : "%.*f", rate < 10 ? 3 : 1, rate);
+  }
   const double speed = static_cast<double>(kind.bytes_read) / seconds;
-  const double share = conditions.read_bandwidth > 0 ? 100 * speed / conditions.read_bandwidth : 0;
-  return absl::StrFormat(table ? "%8.0f %6.1f" : "%.0f | %.1f", speed / 1e9, share);
+  const std::string share = conditions.read_bandwidth > 0
+                                ? absl::StrFormat("%.1f", 100 * speed / conditions.read_bandwidth)
+                                : "";  // not measured
+  return absl::StrFormat(table ? "%8.0f %6s" : "%.0f | %s", speed / 1e9, share);
 }
 
 std::string ProfileText(const BenchConditions& conditions, const StepProfile& profile, bool table) {

@@ -67,6 +67,18 @@ TEST(BenchReport, PrintsARowAsSoonAsItIsMeasured) {
   }
 }
 
+// As on a CPU: small rates keep their digits, and a bandwidth that nobody measured has no share.
+TEST(BenchReport, AProfileWithoutABandwidth) {
+  BenchConditions conditions = kConditions;
+  conditions.read_bandwidth = 0;
+  std::string text;
+  BenchReport report(BenchFormat::kMarkdown, conditions, [&](const auto& part) { text += part; });
+  report.Add(kProfiles[0]);
+  report.Add(StepProfile{0, 8, {{"head", 1, 1000, 0, 1.5e8}}});
+  EXPECT_NE(text.find("| layers.*.down | 60 | 1000.0 | 1000 |  |"), std::string::npos) << text;
+  EXPECT_NE(text.find("| head | 1 | 1000.0 | 0.150 |"), std::string::npos) << text;
+}
+
 TEST(BenchReport, JsonOfHalfARunIsWhole) {
   std::string text;
   BenchReport report(BenchFormat::kJson, kConditions, [&](const auto& part) { text += part; });

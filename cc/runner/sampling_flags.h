@@ -10,7 +10,6 @@
 #include "CLI/CLI.hpp"
 #include "absl/status/statusor.h"
 #include "cc/engine/manifest.h"
-#include "cc/kernels/sampling_params.h"
 
 namespace gemma {
 

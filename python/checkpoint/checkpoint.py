@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from python.checkpoint.generation import GenerationConfig
-from python.checkpoint.tensor import StoredTensor, TensorInfo, TorchaoTensor
+from python.checkpoint.tensor import IntegerForm, StoredTensor, TensorInfo, TorchaoTensor
 from python.model.gemma_config import GemmaConfig
 from python.model.weight_names import expected_weights
 
@@ -80,6 +80,10 @@ class Checkpoint(abc.ABC):
     @abc.abstractmethod
     def read(self, name: str) -> StoredTensor:
         """The tensor. Raises FormatError if the file no longer holds it."""
+
+    def form(self, name: str) -> IntegerForm | None:
+        """How the integers are scaled that `read` gives as an IntegerTensor; None for all else."""
+        return None
 
     def read_stored(self, name: str) -> StoredTensor:
         """The tensor with the values that a Hugging Face folder has: of a norm of Gemma 3, w.

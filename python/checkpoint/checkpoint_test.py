@@ -152,7 +152,7 @@ def _renamed(tensors: dict[str, torch.Tensor], old: str, new: str) -> None:
         (lambda t: t.pop(f"model.{_UP}"), f"lacks 1 weights of gemma4: {_UP}"),
         (lambda t: t.update({"model.x": torch.zeros(1)}), "model.x: unknown tensor"),
         (lambda t: _renamed(t, f"model.{_UP}", f"model.layers.7.{_UP[9:]}"), "layer 7 does not"),
-        (lambda t: _renamed(t, f"model.{_UP}", _UP), f"{_UP}: unknown tensor"),
+        (lambda t: _renamed(t, f"model.{_UP}", f"x.{_UP}"), f"x.{_UP}: unknown tensor"),
         (
             lambda t: t.update({f"model.language_model.{_UP}": torch.zeros(1)}),
             "which are the same weight",
@@ -172,12 +172,23 @@ def test_missing_unknown_and_misshapen_weights_are_named(
 
 def test_other_checkpoints_are_refused(tmp_path: Path) -> None:
     folder = _folder(tmp_path / "hf")
-    _edit_json(folder / "config.json", quantization_config={"quant_method": "compressed-tensors"})
-    with pytest.raises(FormatError, match="is quantized with 'compressed-tensors', which is not"):
+    _edit_json(folder / "config.json", quantization_config={"quant_method": "bitsandbytes"})
+    with pytest.raises(FormatError, match="is quantized with 'bitsandbytes', which is not"):
         open_checkpoint(folder)
     _edit_json(folder / "config.json", quantization_config=None, model_type="llama")
     with pytest.raises(FormatError, match="model_type 'llama' is not supported"):
         open_checkpoint(folder)
+
+
+def test_a_folder_that_only_speaks_of_quantization_is_plain(tmp_path: Path) -> None:
+    """As those that were trained for Q4_0 and left in bfloat16: what the files hold decides."""
+    folder = _folder(tmp_path / "hf")
+    _edit_json(folder / "config.json", quantization_config={"bits": 4, "format": "q4_0"})
+    with open_checkpoint(folder) as checkpoint:
+        assert {checkpoint.describe(name).encoding for name in checkpoint.names()} <= {
+            "F32",
+            "BF16",
+        }
 
 
 def test_what_is_no_checkpoint(tmp_path: Path) -> None:

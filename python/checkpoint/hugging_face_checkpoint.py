@@ -1,10 +1,10 @@
 """A Hugging Face folder as a `Checkpoint`: its config, safetensors, tokenizer, generation config.
 
-A folder that python/quant wrote is one too: some of its weights are torchao tensors, whose parts
-and attributes stand in the safetensors files as torchao's own flatten_tensor_state_dict names them.
-Tensors keep the folder's names and values there, so this reader serves both.
+A weight may be several tensors of the folder, quantized by whatever wrote it: `folder_sources`
+finds out. A folder that python/quant wrote keeps names and values, so this reader serves it too.
 """
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,20 +16,22 @@ from python.checkpoint import generation
 from python.checkpoint.checkpoint import Checkpoint, HuggingFaceTokenizer, TokenizerSource
 from python.checkpoint.completeness import as_format_errors, check_complete
 from python.checkpoint.config_hf import config_from_hf
+from python.checkpoint.folder_sources import folder_sources
 from python.checkpoint.gguf_reader import GgufFile
 from python.checkpoint.gguf_tokenizer_keys import tokenizer_of
 from python.checkpoint.safetensors_reader import SafetensorsFolder
 from python.checkpoint.stored_names import HF_HEADS, canonical_from_hf
-from python.checkpoint.tensor import DenseTensor, StoredTensor, TensorInfo, TorchaoTensor
+from python.checkpoint.tensor import DenseTensor, IntegerForm, StoredTensor, TensorInfo
+from python.checkpoint.weight_source import PlainSource, WeightSource
 from python.console.errors import FormatError
 from python.model.gemma_config import GemmaConfig
-from python.model.weight_names import is_norm
+from python.model.weight_names import WeightError, is_norm
 
 CONFIG_NAME = "config.json"
 # A GGUF file without tensors: the tokenizer of a folder that was made from a GGUF.
 TOKENIZER_GGUF = "tokenizer.gguf"
 _MAX_JSON_BYTES = 16 << 20
-_TORCHAO_CLASSES = ("Int4Tensor", "IntxUnpackedToInt8Tensor")
+_MAX_CONFIG_BYTES = 1 << 20
 
 
 class HuggingFaceCheckpoint(Checkpoint):
@@ -37,17 +39,14 @@ class HuggingFaceCheckpoint(Checkpoint):
 
     def __init__(self, folder: Path) -> None:
         self.path = folder
-        values = _read_object(folder / CONFIG_NAME)
+        values = _read_object(folder / CONFIG_NAME, _MAX_CONFIG_BYTES)
         self.config_json = values
-        _refuse_foreign_quantization(values, folder)
         self._files = SafetensorsFolder(folder)
         self.files = self._files.paths
         try:
             with as_format_errors(folder):
-                self.config = config_from_hf(values)
-                self._attributes = _torchao_attributes(self._files)
-                self._sources = _canonical_sources(
-                    self._files.names, self._attributes, self.config, folder
+                self.config, self._sources = _canonical_sources(
+                    self._files, values, config_from_hf(values)
                 )
             check_complete(
                 folder, self.config, {name: self.describe(name) for name in self._sources}
@@ -64,37 +63,17 @@ class HuggingFaceCheckpoint(Checkpoint):
 
     def stored_name(self, name: str) -> str:
         """The folder's own name of the tensor that is canonically called `name`."""
-        return self._sources[name]
+        return self._sources[name].name
 
     def describe(self, name: str) -> TensorInfo:
-        stored = self._sources[name]
-        attributes = self._attributes.get(stored)
-        if attributes is None:
-            entry = self._files.entry(stored)
-            return TensorInfo(name=name, encoding=entry.dtype, shape=entry.shape, bytes=entry.bytes)
-        parts = {
-            key: self._files.entry(part) for key, part in _part_names(stored, attributes).items()
-        }
-        rows, columns = (*parts["qdata"].shape, 0, 0)[:2]
-        if attributes["_type"] == "Int4Tensor":
-            columns *= 2
-        size = sum(part.bytes for part in parts.values())
-        return TensorInfo(
-            name=name, encoding=attributes["_type"], shape=(rows, columns), bytes=size
-        )
+        return self._sources[name].describe(name)
+
+    def form(self, name: str) -> IntegerForm | None:
+        return self._sources[name].form()
 
     def read_stored(self, name: str) -> StoredTensor:
         """The tensor exactly as the folder stores it (of a norm of Gemma 3: w, not 1 + w)."""
-        stored = self._sources[name]
-        attributes = self._attributes.get(stored)
-        if attributes is None:
-            return DenseTensor(values=self._files.read(stored))
-        parts = {
-            key: self._files.read(part) for key, part in _part_names(stored, attributes).items()
-        }
-        return TorchaoTensor(
-            class_name=attributes["_type"], parts=parts, attributes=attributes["_data"]
-        )
+        return self._sources[name].read()
 
     def read(self, name: str) -> StoredTensor:
         tensor = self.read_stored(name)
@@ -103,16 +82,11 @@ class HuggingFaceCheckpoint(Checkpoint):
         return tensor
 
     def read_part(self, name: str, part: str) -> torch.Tensor | None:
-        stored = self._sources[name]
-        names = _part_names(stored, self._attributes[stored])
-        return self._files.read(names[part]) if part in names else None
+        source = self._sources[name]
+        return source.tensor(part) if part in source.parts else None
 
     def will_read(self, name: str) -> None:
-        stored = self._sources[name]
-        attributes = self._attributes.get(stored)
-        parts = [stored] if attributes is None else _part_names(stored, attributes).values()
-        for part in parts:
-            self._files.will_read(part)
+        self._sources[name].will_read()
 
     def close(self) -> None:
         self._files.close()
@@ -122,68 +96,26 @@ class HuggingFaceCheckpoint(Checkpoint):
         heads = [name for name in HF_HEADS if name in self._files.names]
         if not heads or not self.config.tied_embeddings:
             return
-        embedding = self._sources["embed_tokens.weight"]
-        if embedding in self._attributes:
-            raise FormatError(self.path, f"holds {heads[0]!r} beside a quantized, tied embedding")
-        if not torch.equal(self._files.read(heads[0]), self._files.read(embedding)):
+        embedding = self._sources["embed_tokens.weight"].read()
+        if not isinstance(embedding, DenseTensor) or not torch.equal(
+            self._files.read(heads[0]), embedding.values
+        ):
             raise FormatError(
                 self.path,
                 f"config.json ties the head to the embedding, but {heads[0]!r} differs from it; "
-                "set "
-                "tie_word_embeddings to false if the head is a matrix of its own",
+                "set tie_word_embeddings to false if the head is a matrix of its own",
             )
 
 
-def _read_object(path: Path) -> Mapping[str, Any]:
+def _read_object(path: Path, max_bytes: int = _MAX_JSON_BYTES) -> Mapping[str, Any]:
     if not path.is_file():
         raise FormatError(
             path.parent, f"holds no {path.name}, so it is not a Hugging Face checkpoint"
         )
-    value = strict_json.read(path, _MAX_JSON_BYTES)
+    value = strict_json.read(path, max_bytes)
     if not isinstance(value, dict):
         raise FormatError(path, "must hold a JSON object")
     return value
-
-
-def _refuse_foreign_quantization(config: Mapping[str, Any], folder: Path) -> None:
-    quantization = config.get("quantization_config")
-    method = quantization.get("quant_method") if isinstance(quantization, dict) else None
-    if quantization is not None and method != "torchao":
-        raise FormatError(
-            folder,
-            f"is quantized with {method!r:.40}, which is not read; use the bfloat16 checkpoint or "
-            "a GGUF of it",
-        )
-
-
-def _torchao_attributes(files: SafetensorsFolder) -> dict[str, Any]:
-    """Stored name -> {_type, _data, _tensor_data_names} of every torchao tensor in the folder."""
-    attributes = {}
-    for name, text in files.metadata.items():
-        if not text.startswith("{"):
-            continue
-        value = strict_json.parse(text.encode(), files.folder)
-        if not isinstance(value, dict) or value.get("_type") in (None, "Tensor"):
-            continue
-        if value["_type"] not in _TORCHAO_CLASSES:
-            raise FormatError(
-                files.folder,
-                f"{name!r:.90} is a {value['_type']!r:.40}; only {' and '.join(_TORCHAO_CLASSES)} "
-                "are read",
-            )
-        parts = value.get("_tensor_data_names")
-        if (
-            not isinstance(parts, list)
-            or not {"qdata", "scale"} <= set(map(str, parts))
-            or "." not in name
-        ):
-            raise FormatError(files.folder, f"{name!r:.90} is a {value['_type']} without its parts")
-        if not isinstance(value.get("_data"), dict):
-            raise FormatError(
-                files.folder, f"{name!r:.90} is a {value['_type']} without its attributes"
-            )
-        attributes[name] = value
-    return attributes
 
 
 def _norm_factor(stored: torch.Tensor, config: GemmaConfig) -> torch.Tensor:
@@ -191,38 +123,46 @@ def _norm_factor(stored: torch.Tensor, config: GemmaConfig) -> torch.Tensor:
     return 1.0 + stored.float() if config.norm_offset else stored.float()
 
 
-def _part_names(stored: str, attributes: Mapping[str, Any]) -> dict[str, str]:
-    """`a.weight` -> {"qdata": "a._weight_qdata", ...}, torchao's own naming."""
-    module, weight = stored.rsplit(".", 1)
-    return {
-        part: f"{module}._{weight}_{part}" for part in map(str, attributes["_tensor_data_names"])
-    }
-
-
 def _canonical_sources(
-    stored_names: tuple[str, ...], attributes: Mapping[str, Any], config: GemmaConfig, folder: Path
-) -> dict[str, str]:
-    """Canonical name -> stored name."""
-    left = set(stored_names)
-    for stored, value in attributes.items():
-        for part in _part_names(stored, value).values():
-            if part not in left:
-                raise FormatError(
-                    folder, f"{stored!r:.90} is a {value['_type']}, but {part!r:.90} is missing"
-                )
-            left.remove(part)
-    sources: dict[str, str] = {}
-    for stored in sorted(left | set(attributes)):
-        canonical = canonical_from_hf(stored, config)
+    files: SafetensorsFolder, values: Mapping[str, Any], config: GemmaConfig
+) -> tuple[GemmaConfig, dict[str, WeightSource]]:
+    """Canonical name -> source, and the config: a quantized head is a matrix of its own.
+
+    Of a tied model too, since it has other values than the embedding.
+    """
+    untied = dataclasses.replace(config, tied_embeddings=False)
+    stored = folder_sources(files, values, lambda name: _is_ours(name, untied))
+    if config.tied_embeddings and _has_own_head(stored):
+        config = untied
+    sources: dict[str, WeightSource] = {}
+    for name in sorted(stored):
+        canonical = canonical_from_hf(name, config)
         if canonical is None:
             continue
         if canonical in sources:
             raise FormatError(
-                folder,
-                f"holds {stored!r:.90} and {sources[canonical]!r:.90}, which are the same weight",
+                files.folder,
+                f"holds {name!r:.90} and {sources[canonical].name!r:.90}, which are the same"
+                " weight",
             )
-        sources[canonical] = stored
-    return sources
+        sources[canonical] = stored[name]
+    return config, sources
+
+
+def _has_own_head(stored: Mapping[str, WeightSource]) -> bool:
+    """Whether there is a head, and it or the embedding is quantized."""
+    ends = ("embed_tokens.weight", *HF_HEADS)
+    found = [source for name, source in stored.items() if name.endswith(ends)]
+    return any(name in stored for name in HF_HEADS) and not all(
+        isinstance(source, PlainSource) for source in found
+    )
+
+
+def _is_ours(name: str, config: GemmaConfig) -> bool:
+    try:
+        return canonical_from_hf(name, config) is not None
+    except WeightError:
+        return False
 
 
 def _tokenizer(folder: Path) -> TokenizerSource | None:

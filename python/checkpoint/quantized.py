@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from python.checkpoint import torchao_metadata
-from python.checkpoint.tensor import TorchaoTensor
+from python.checkpoint.tensor import IntegerTensor, TorchaoTensor
 from python.console.errors import UserError
 
 BITS = (4, 8)
@@ -157,6 +157,18 @@ def from_torchao(name: str, tensor: TorchaoTensor) -> QuantizedTensor:
     if tensor.class_name == "IntxUnpackedToInt8Tensor":
         return _from_intx(name, tensor)
     raise UserError(f"{name}: {tensor.class_name} is not read")
+
+
+def from_integers(tensor: IntegerTensor) -> QuantizedTensor | None:
+    """The canonical form of integers under scales, None where it cannot hold them exactly."""
+    form, columns = tensor.form, tensor.q.shape[1]
+    if form.zero != "none" or form.bits == 5:
+        return None
+    scale = tensor.scale.to(scale_dtype(columns, form.group))
+    if not torch.equal(scale.to(torch.float32), tensor.scale.to(torch.float32)):
+        return None
+    bits = 4 if form.bits <= 4 else 8
+    return QuantizedTensor(bits=bits, group=form.group, q=tensor.q, scale=scale, offset=None)
 
 
 def pairs_from_int4(name: str, tensor: TorchaoTensor) -> PairedTensor:

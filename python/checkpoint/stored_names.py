@@ -11,8 +11,9 @@ import re
 from python.model.gemma_config import GemmaConfig
 from python.model.weight_names import LAYER_NAME, WeightError, check_known
 
-# Before every name of the text model; the first is what a text-only checkpoint has.
-HF_PREFIXES = ("model.", "model.language_model.", "language_model.model.")
+# Before every name of the text model; the first is what a text-only checkpoint has. ExecuTorch's
+# own example writes names without one.
+HF_PREFIXES = ("model.", "model.language_model.", "language_model.model.", "")
 # Parts of multimodal checkpoints that the text model does not have.
 HF_IGNORED_PREFIXES = (
     "model.audio_tower.",
@@ -63,12 +64,9 @@ def canonical_from_hf(name: str, config: GemmaConfig) -> str | None:
         return None if config.tied_embeddings else "lm_head.weight"
     if name.startswith(HF_IGNORED_PREFIXES):
         return None
-    for prefix in sorted(HF_PREFIXES, key=len, reverse=True):
-        if name.startswith(prefix):
-            return check_known(name.removeprefix(prefix), name, config)
-    raise WeightError(
-        f"{name}: unknown tensor, its name begins with none of {', '.join(HF_PREFIXES)}"
-    )
+    prefixes = sorted(HF_PREFIXES, key=len, reverse=True)
+    prefix = next(prefix for prefix in prefixes if name.startswith(prefix))
+    return check_known(name.removeprefix(prefix), name, config)
 
 
 def hf_from_canonical(name: str, prefix: str = "model.") -> str:

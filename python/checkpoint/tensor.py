@@ -1,15 +1,17 @@
 """What a checkpoint stores: descriptions of tensors, and their values in the form that the file has.
 
-A value is one of four kinds; python/quant knows what to do with each:
+A value is one of these kinds; python/quant and python/pack know what to do with each:
 - `DenseTensor`: plain numbers, a torch tensor.
 - `BlockTensor`: GGUF's quantized blocks, byte for byte.
 - `TorchaoTensor`: the parts of a torchao tensor subclass, as a quantized safetensors folder has them.
 - `Fp4Tensor`: an NVFP4 matrix, as compressed-tensors and ModelOpt store it.
+- `IntegerTensor`, `Float8Tensor`: integers and small floating-point numbers under
+scales, unpacked from what other quantizers write.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -17,13 +19,36 @@ import torch
 from python.checkpoint.ggml_types import GgmlType
 from python.checkpoint.levels import E2M1_LEVELS, FP4_GROUP
 
+Zero = Literal["none", "integer", "fraction"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class IntegerForm:
+    """How the integers of a matrix are scaled: `group` columns share a scale and a zero point.
+
+    zero: there is none (it is 0), it is an integer of the same bits, or any number.
+    """
+
+    bits: int
+    group: int
+    zero: Zero
+
+    def __str__(self) -> str:
+        zero = {
+            "none": "",
+            "integer": " with zero points",
+            "fraction": " with fractional zero points",
+        }
+        return f"int{self.bits} by {self.group}{zero[self.zero]}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class TensorInfo:
     """A tensor of a checkpoint before it is read.
 
-    `encoding` is F32, F16, BF16 or another plain type, a GGML type such as Q4_K, or a torchao
-    class. `shape` is the logical shape, rows before columns. `bytes` is what it takes in the file.
+    `encoding` is F32, F16, BF16 or another plain type, a GGML type such as Q4_K, a torchao class,
+    F8_E4M3, or a form of integers. `shape` is the logical shape, rows before columns.
+    `bytes` is what it takes in the file.
     """
 
     name: str
@@ -66,6 +91,33 @@ class TorchaoTensor:
     class_name: str
     parts: Mapping[str, torch.Tensor]
     attributes: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class IntegerTensor:
+    """w[r, c] = scale[r, c // group] * (q[r, c] - zero[r, c // group]), a matrix [rows, columns].
+
+    q: int8 [rows, columns], -2^(bits-1) to 2^(bits-1) - 1. scale: float16, bfloat16 or float32
+    [rows, columns / group]. zero: like scale in shape, int16 or a floating-point type; None: 0.
+    """
+
+    form: IntegerForm
+    q: torch.Tensor
+    scale: torch.Tensor
+    zero: torch.Tensor | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Float8Tensor:
+    """w[r, c] = scale[r // block rows, c // block columns] * values[r, c].
+
+    values: float8_e4m3fn [rows, columns]. scale: float32 [block rows, block columns], where the
+    last blocks may be cut off by the matrix's end.
+    """
+
+    values: torch.Tensor
+    scale: torch.Tensor
+    block: tuple[int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,4 +167,4 @@ class Fp4Tensor:
         return w.reshape(codes.shape)
 
 
-StoredTensor = DenseTensor | BlockTensor | TorchaoTensor | Fp4Tensor
+StoredTensor = DenseTensor | BlockTensor | TorchaoTensor | Fp4Tensor | IntegerTensor | Float8Tensor

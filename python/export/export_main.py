@@ -143,9 +143,28 @@ def _tell_about(
     """What the user should know before the work begins."""
     if config.name != model:
         main.note(f"{checkpoint.path} is {config.name}, not {model}; it is exported as it is")
-    for note in (*checkpoint.generation.notes, advice.of(recipe_)):
+    for note in (*checkpoint.generation.notes, _about_integers(checkpoint, recipe_)):
         if note is not None:
             main.note(note)
+
+
+def _about_integers(checkpoint: Checkpoint, recipe_: QuantRecipe) -> str | None:
+    """What a recipe does, or does not do, to a checkpoint that is quantized already."""
+    integers = [name for name in checkpoint.names() if checkpoint.form(name) is not None]
+    if not integers:
+        return advice.of(recipe_)
+    if not recipe_.keeps_everything():
+        return (
+            f"{len(integers)} matrices are integers already and stay as they are; recipe"
+            f" {recipe_.name} is for the others"
+        )
+    embedding = checkpoint.describe("embed_tokens.weight")
+    if embedding.encoding not in _PLAIN:
+        return None
+    return (
+        f"the embedding stays {embedding.encoding} ({sizes.format_bytes(embedding.bytes)});"
+        " --recipe default stores it in INT8 and leaves what is quantized as it is"
+    )
 
 
 def _print_dry_run(prepared: export.PreparedExport) -> None:

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping
 
 from python.checkpoint import quantized
 from python.checkpoint.checkpoint import Checkpoint
-from python.checkpoint.tensor import DenseTensor, TensorInfo
+from python.checkpoint.tensor import DenseTensor, Float8Tensor, IntegerTensor, TensorInfo
 from python.console.errors import UserError
 from python.model.gemma_config import GemmaConfig
 from python.model.rope import rope_frequencies
-from python.pack import pack
+from python.pack import pack, pack_scaled
 from python.pack.layouts import Layout, PackedWeight, WeightShape, integer_layout
 from python.plan import plan as p
 from python.quant import quantize
@@ -72,11 +72,19 @@ class WeightTable:
 
     def is_kept(self, name: str) -> bool:
         """Whether no rule of the recipe quantizes the weight."""
-        return name in self._computed or self._recipe.config_for(name) is None
+        if name in self._computed or self._recipe.config_for(name) is None:
+            return True
+        info = self._checkpoint.describe(name)
+        return self._checkpoint.form(name) is not None or info.encoding == "NVFP4"
 
     def is_exact(self, name: str) -> bool:
         """Whether a kept weight has the values that are stored, to the last bit."""
-        return name in self._computed or pack.is_exact(self._checkpoint.describe(name).encoding)
+        if name in self._computed:
+            return True
+        info = self._checkpoint.describe(name)
+        if len(info.shape) < 2 or info.encoding in _TORCHAO_BITS:
+            return True
+        return self._kept_shape(info)[1]
 
     def computed(self, weights: Iterable[p.Weight]) -> tuple[p.Weight, ...]:
         """Those weights that no checkpoint holds."""
@@ -91,8 +99,10 @@ class WeightTable:
         return 0 if name in self._computed else self._checkpoint.describe(name).bytes
 
     def integer_bytes(self, name: str) -> int:
-        """What its integers take between quantizing and packing; 0 where it is not quantized."""
-        if name in self._computed or self._recipe.config_for(name) is None:
+        """What its integers take between quantizing or unpacking and packing; 0 where none are."""
+        if name in self._computed:
+            return 0
+        if self._recipe.config_for(name) is None and self._checkpoint.form(name) is None:
             return 0
         info = self._checkpoint.describe(name)
         return info.elements if len(info.shape) == 2 else 0
@@ -111,7 +121,11 @@ class WeightTable:
             prepared = quantize.prepare(name, stored, self._recipe)
             del stored
             self.lattice.add(prepared)
-            packed = pack.pack(name, prepared)
+            packed = (
+                pack_scaled.pack_scaled(name, prepared, shape)
+                if isinstance(prepared, IntegerTensor | Float8Tensor)
+                else pack.pack(name, prepared)
+            )
         if packed.shape != shape:
             raise UserError(f"{name}: it was packed as {packed.shape}, but announced as {shape}")
         if packed.loss and self.is_kept(name):
@@ -154,14 +168,19 @@ class WeightTable:
         quantization = self._recipe.config_for(name)
         try:
             stored = self._stored_shape(info)
-            if quantization is None:
-                return stored or pack.kept_shape(info.encoding, *info.shape)
+            if quantization is None or self.is_kept(name):
+                return stored or self._kept_shape(info)[0]
             wanted = quantization.shape_of(name, *info.shape)
             if stored is not None:
                 quantize.check_same_shape(stored, wanted)
             return wanted
         except UserError as error:
             raise UserError(f"{name}: {str(error).removeprefix(f'{name}: ')}") from None
+
+    def _kept_shape(self, info: TensorInfo) -> tuple[WeightShape, bool]:
+        """The shape of a matrix that no recipe quantizes, and whether it holds every value."""
+        form = self._checkpoint.form(info.name)
+        return pack_scaled.kept_shape(info, form, allow_lossy=self._allow_lossy)
 
     def _stored_shape(self, info: TensorInfo) -> WeightShape | None:
         """What a quantized store holds already; None where the weight is not from one.

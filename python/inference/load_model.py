@@ -14,8 +14,14 @@ import torch
 from torch import nn
 
 from python.checkpoint.checkpoint import Checkpoint
-from python.checkpoint.quantized import QuantizedTensor, from_torchao
-from python.checkpoint.tensor import BlockTensor, StoredTensor, TensorInfo, TorchaoTensor
+from python.checkpoint.quantized import QuantizedTensor, from_integers, from_torchao
+from python.checkpoint.tensor import (
+    BlockTensor,
+    IntegerTensor,
+    StoredTensor,
+    TensorInfo,
+    TorchaoTensor,
+)
 from python.console.errors import UserError
 from python.inference.packed_weight import RowsInt4, pack, tinygemm_obstacle
 from python.inference.quantized_linear import QuantizedEmbedding, QuantizedLinear
@@ -47,7 +53,7 @@ def default_dtype(checkpoint: Checkpoint, device: torch.device) -> Dtype:
 
 def has_packed_form(checkpoint: Checkpoint) -> bool:
     """Whether any weight is stored in a form that can stay packed."""
-    return any(_is_packable(checkpoint.describe(name)) for name in checkpoint.names())
+    return any(_is_packable(checkpoint, name) for name in checkpoint.names())
 
 
 def load_model(
@@ -97,7 +103,7 @@ def _install_packed(
     without_tinygemm: Counter[str] = Counter()
     for name in checkpoint.names():
         info = checkpoint.describe(name)
-        tensor = _packable(name, checkpoint.read(name)) if _is_packable(info) else None
+        tensor = _packable(name, checkpoint.read(name)) if _is_packable(checkpoint, name) else None
         if tensor is None:
             continue
         obstacle = _install(model, name, tensor, dtype)
@@ -151,12 +157,15 @@ def _note_unpacked(
         on_note(f"dequantized to {dtype}: {kinds}".replace("torch.", ""))
 
 
-def _is_packable(info: TensorInfo) -> bool:
-    return info.encoding in _TORCHAO or info.encoding in _BLOCKS
+def _is_packable(checkpoint: Checkpoint, name: str) -> bool:
+    encoding, form = checkpoint.describe(name).encoding, checkpoint.form(name)
+    return encoding in _TORCHAO or encoding in _BLOCKS or (form is not None and form.zero == "none")
 
 
 def _packable(name: str, tensor: StoredTensor) -> QuantizedTensor | None:
     """The canonical form of what is stored, None where it has none that is exact."""
     if isinstance(tensor, BlockTensor):
         return import_exactly(tensor, _BLOCKS[tensor.type.name])
+    if isinstance(tensor, IntegerTensor):
+        return from_integers(tensor)
     return from_torchao(name, tensor) if isinstance(tensor, TorchaoTensor) else None

@@ -359,6 +359,14 @@ def _fill_q2_k(blocks: np.ndarray, planes: Planes) -> None:
         .values()
         .reshape(*planes["scale"].shape, layouts.MIN_GROUP)
     )
+    round_to_int8(w, planes)
+
+
+def round_to_int8(w: np.ndarray, planes: Planes) -> None:
+    """Fills the planes of INT8 with the scales that take each group's largest value to 127.
+
+    w: float32 [rows, groups, columns of a group].
+    """
     scale = (np.abs(w).max(axis=-1) / 127).astype(planes["scale"].dtype)
     planes["scale"][:] = scale
     divisor = np.where(scale == 0, 1, scale).astype(np.float32)[..., None]

@@ -2,9 +2,16 @@
 
 import torch
 
-from python.checkpoint import gguf_blocks, quantized
+from python.checkpoint import gguf_blocks, quantized, scaled_values
 from python.checkpoint.quantized import QuantizedTensor
-from python.checkpoint.tensor import BlockTensor, DenseTensor, Fp4Tensor, StoredTensor
+from python.checkpoint.tensor import (
+    BlockTensor,
+    DenseTensor,
+    Float8Tensor,
+    Fp4Tensor,
+    IntegerTensor,
+    StoredTensor,
+)
 
 
 def dequantize(name: str, tensor: StoredTensor | QuantizedTensor) -> torch.Tensor:
@@ -15,4 +22,6 @@ def dequantize(name: str, tensor: StoredTensor | QuantizedTensor) -> torch.Tenso
         return torch.from_numpy(gguf_blocks.dequantize(tensor))
     if isinstance(tensor, QuantizedTensor | Fp4Tensor):
         return tensor.dequantize()
+    if isinstance(tensor, IntegerTensor | Float8Tensor):
+        return scaled_values.dequantize(tensor)
     return quantized.from_torchao(name, tensor).dequantize()

@@ -7,7 +7,13 @@ import torch
 
 from python.checkpoint import quantized
 from python.checkpoint.quantized import QuantizedTensor
-from python.checkpoint.tensor import BlockTensor, StoredTensor, TorchaoTensor
+from python.checkpoint.tensor import (
+    BlockTensor,
+    Fp4Tensor,
+    IntegerTensor,
+    StoredTensor,
+    TorchaoTensor,
+)
 from python.console.errors import UserError
 from python.pack import pack
 from python.pack.layouts import WeightShape
@@ -23,9 +29,14 @@ _CHECKED_ROWS = 1024
 
 
 def prepare(name: str, tensor: StoredTensor, recipe: QuantRecipe) -> StoredTensor | QuantizedTensor:
-    """The weight as the recipe wants it: quantized, or as stored where the recipe keeps it."""
+    """The weight as the recipe wants it: quantized, or as stored where the recipe keeps it.
+
+    Integers and NVFP4 stay what they are under every recipe: who quantized them had more to go by.
+    """
     config = recipe.config_for(name)
-    return tensor if config is None else quantize_stored(name, tensor, config)
+    if config is None or isinstance(tensor, IntegerTensor | Fp4Tensor):
+        return tensor
+    return quantize_stored(name, tensor, config)
 
 
 def quantize_stored(name: str, tensor: StoredTensor, config: QuantConfig) -> QuantizedTensor:

@@ -30,7 +30,7 @@ def fetch(lock: Lock, output: Path, progress: str = "auto", endpoint: str | None
     partial_folder = atomic_write.partial_path(output)
     atomic_write.require_free_space(output, _missing_bytes(lock, partial_folder))
     with atomic_write.atomic_folder(
-        output, marker="config.json", resume=True, keep_partial=True
+        output, marker=lock.files[0].name, resume=True, keep_partial=True
     ) as partial:
         total = sum(file.bytes for file in lock.files)
         with Progress("fetch", total=len(lock.files), total_bytes=total, mode=progress) as bar:

@@ -46,6 +46,13 @@ def test_what_is_locked_is_fetched(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+def test_a_gguf_is_fetched(tmp_path: Path) -> None:
+    files = {"model.gguf": _LARGE}
+    with FakeHub(_REPOSITORY, files) as hub:
+        _fetch(hub, tmp_path / "out", _lock(files))
+    assert (tmp_path / "out" / "model.gguf").read_bytes() == _LARGE
+
+
 def test_a_cut_connection_goes_on_where_it_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

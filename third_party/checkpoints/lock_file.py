@@ -29,6 +29,7 @@ PATTERNS = (
     "chat_template.jinja",
 )
 REQUIRED = ("config.json",)
+GGUF = ".gguf"
 _REVISION = re.compile(r"[0-9a-f]{40}")
 _REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 _MAX_LOCK_BYTES = 4 << 20
@@ -53,9 +54,16 @@ class Lock:
     files: tuple[LockedFile, ...]
 
 
-def wanted(name: str) -> bool:
-    """Whether a file of a repository belongs to the checkpoint."""
-    return "/" not in name and any(PurePosixPath(name).match(pattern) for pattern in PATTERNS)
+def wanted(name: str, gguf: str | None = None) -> bool:
+    """Whether a file of a repository belongs to the checkpoint.
+
+    gguf: the checkpoint is a GGUF file of this name, or a split one whose parts match this pattern;
+    a repository may hold many that have nothing to do with each other.
+    """
+    patterns = PATTERNS if gguf is None else (gguf,)
+    if gguf is not None and not name.endswith(GGUF):
+        return False
+    return "/" not in name and any(PurePosixPath(name).match(pattern) for pattern in patterns)
 
 
 def missing_sentence(checkpoint: str) -> str:
@@ -97,9 +105,13 @@ def check(lock: Lock, where: object) -> Lock:
         raise FormatError(
             where, "names a file twice" if len(names) <= _MAX_FILES else f"names {len(names)} files"
         )
+    if names and all(name.endswith(GGUF) for name in names):
+        return lock
     for name in REQUIRED:
         if name not in names:
             raise FormatError(where, f"names no {name}, so it is not a checkpoint")
+    if any(name.endswith(GGUF) for name in names):
+        raise FormatError(where, "names a GGUF file beside a Hugging Face checkpoint")
     if not any(name.endswith(".safetensors") for name in names):
         raise FormatError(where, "names no .safetensors file, so it is not a checkpoint")
     return lock
@@ -121,7 +133,7 @@ def write(path: Path, lock: Lock, *, overwrite: bool = False) -> None:
 def _file(item: object, where: Path) -> LockedFile:
     fields = Fields(item, where, "an entry of 'files'")
     name, digest = fields.text("name"), fields.text("sha256")
-    if not wanted(name):
+    if not wanted(name) and not wanted(name, f"*{GGUF}"):
         raise fields.error("name", f"is {name!r:.60}, which is no file of a checkpoint")
     if not sha256.is_digest(digest):
         raise fields.error("sha256", f"is {digest!r:.80}, not 64 hexadecimal digits")

@@ -13,13 +13,20 @@ from third_party.checkpoints.hub_errors import as_user_errors
 from third_party.checkpoints.lock_file import Lock, LockedFile
 
 
-def lock_of_folder(folder: Path, repository: str, revision: str, progress: str = "auto") -> Lock:
-    """The lock of a local copy, from its bytes. Raises UserError."""
+def lock_of_folder(
+    folder: Path,
+    repository: str,
+    revision: str,
+    progress: str = "auto",
+    gguf: str | None = None,
+) -> Lock:
+    """The lock of a local copy, from its bytes; `gguf` as of `lock_file.wanted`. Raises UserError."""
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder")
     paths = sorted(
-        path for path in folder.iterdir() if path.is_file() and lock_file.wanted(path.name)
+        path for path in folder.iterdir() if path.is_file() and lock_file.wanted(path.name, gguf)
     )
+    _check_found(len(paths), folder, gguf)
     sizes = {path: path.stat().st_size for path in paths}
     files = []
     with Progress(
@@ -35,16 +42,22 @@ def lock_of_folder(folder: Path, repository: str, revision: str, progress: str =
 
 
 def lock_of_hub(
-    repository: str, revision: str | None, progress: str = "auto", endpoint: str | None = None
+    repository: str,
+    revision: str | None,
+    progress: str = "auto",
+    endpoint: str | None = None,
+    gguf: str | None = None,
 ) -> Lock:
     """The lock of the hub's files at a revision; `endpoint` None: HF_ENDPOINT, or the hub itself.
 
+    gguf: as of `lock_file.wanted`.
     Raises UserError where the hub refuses or cannot be reached.
     """
     api = huggingface_hub.HfApi(endpoint=endpoint)
     with as_user_errors(repository):
         info = api.model_info(repository, revision=revision, files_metadata=True)
-        siblings = [file for file in info.siblings or [] if lock_file.wanted(file.rfilename)]
+        siblings = [file for file in info.siblings or [] if lock_file.wanted(file.rfilename, gguf)]
+        _check_found(len(siblings), repository, gguf)
         files = []
         with Progress("lock", total=len(siblings), mode=progress) as bar:
             for file in siblings:
@@ -58,6 +71,11 @@ def lock_of_hub(
                 bar.advance(file.rfilename)
     lock = Lock(repository=repository, revision=str(info.sha), files=tuple(files))
     return lock_file.check(lock, repository)
+
+
+def _check_found(count: int, where: object, gguf: str | None) -> None:
+    if gguf is not None and not count:
+        raise UserError(f"{where} holds no file {gguf} (--gguf takes the name of a .gguf file)")
 
 
 def _downloaded(

@@ -62,6 +62,41 @@ def test_from_the_hub() -> None:
     assert not any(path.endswith(".safetensors") for path in fetched)
 
 
+_GGUFS = {
+    "model-Q4_0.gguf": b"q" * 3000,
+    "model-Q8_0-00001-of-00002.gguf": b"a" * 2000,
+    "model-Q8_0-00002-of-00002.gguf": b"b" * 2000,
+    "config.json": b"{}",
+}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("model-Q4_0.gguf", ["model-Q4_0.gguf"]),
+        ("model-Q8_0-*.gguf", sorted(name for name in _GGUFS if "Q8_0" in name)),
+    ],
+)
+def test_one_gguf_of_many(tmp_path: Path, pattern: str, names: list[str]) -> None:
+    with FakeHub(_REPOSITORY, _GGUFS) as hub:
+        lock = lock_sources.lock_of_hub(_REPOSITORY, None, "none", hub.endpoint, gguf=pattern)
+    assert sorted(file.name for file in lock.files) == names
+    lock_file.write(tmp_path / "x.lock.json", lock)
+    assert lock_file.read(tmp_path / "x.lock.json") == lock
+    for name, data in _GGUFS.items():
+        (tmp_path / name).write_bytes(data)
+    local = lock_sources.lock_of_folder(tmp_path, _REPOSITORY, COMMIT, "none", gguf=pattern)
+    assert local == lock
+
+
+def test_a_gguf_that_is_not_there() -> None:
+    with (
+        FakeHub(_REPOSITORY, _GGUFS) as hub,
+        pytest.raises(UserError, match=r"holds no file other.gguf \(--gguf takes"),
+    ):
+        lock_sources.lock_of_hub(_REPOSITORY, None, "none", hub.endpoint, gguf="other.gguf")
+
+
 def test_a_gated_repository_is_a_sentence() -> None:
     with (
         FakeHub(_REPOSITORY, _FILES, token="secret") as hub,
@@ -122,6 +157,7 @@ _WEIGHTS = {"name": "model.safetensors", "bytes": 2, "sha256": "1" * 64}
         ({"repository": "gemma"}, "is not OWNER/NAME"),
         ({"files": []}, "names no config.json"),
         ({"files": [_ENTRY]}, "names no .safetensors file"),
+        ({"files": [_ENTRY, _WEIGHTS, {**_ENTRY, "name": "x.gguf"}]}, "names a GGUF file beside"),
         ({"files": [_ENTRY, _WEIGHTS, _ENTRY]}, "names a file twice"),
         ({"files": [{**_ENTRY, "name": "../../x.safetensors"}]}, "is no file of a checkpoint"),
         ({"files": [{**_ENTRY, "name": "evil.py"}]}, "is no file of a checkpoint"),

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstring>
 #include <limits>
 #include <optional>
@@ -13,6 +14,7 @@
 #include "cc/base/checked_math.h"
 #include "cc/base/cpu_count.h"
 #include "cc/base/status_macros.h"
+#include "cc/executor/cpu/profile.h"
 #include "cc/executor/cpu/session.h"
 #include "cc/plan/activation_memory.h"
 #include "cc/plan/plan_read.h"
@@ -25,6 +27,10 @@ using cpu::Slice;
 // Score computes its logits for this many tokens at a time: vocab_size is large, and all rows at
 // once would take more memory than everything else together.
 constexpr int64_t kScoreRows = 32;
+
+// Times that a profile takes a call; the least time of each step counts.
+constexpr int kDecodeRuns = 5;
+constexpr int kPromptRuns = 2;
 
 // A plan with its weights, memory and barriers found.
 struct Resolved {
@@ -67,6 +73,19 @@ class Worker {
       std::visit([this](const auto& step) { Step(step); }, operation);
     }
     return true;
+  }
+
+  // All steps, each between barriers. seconds: [steps]; thread 0 writes the least that it has seen.
+  void RunTimed(std::vector<double>& seconds) {
+    const Plan& plan = *region_.resolved.plan;
+    for (size_t i = 0; i < plan.steps.size(); ++i) {
+      Wait();
+      const auto begin = std::chrono::steady_clock::now();
+      std::visit([this](const auto& step) { Step(step); }, plan.steps[i].operation);
+      Wait();
+      const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begin;
+      if (slice_.index == 0) seconds[i] = std::min(seconds[i], taken.count());
+    }
   }
 
  private:
@@ -296,16 +315,7 @@ class PreparedCpuPlan final : public PreparedPlan {
   absl::Status Run(SessionState& session, const Call& call, const CallResults& results) override {
     std::lock_guard lock(shared_.run_mutex);
     if (results.token != nullptr) *results.token = -1;
-    Region region{.resolved = resolved_,
-                  .kernels = *shared_.kernels,
-                  .workspace = *shared_.workspace,
-                  .pool = *shared_.pool,
-                  .activations = shared_.activations.data(),
-                  .suppressed_ids = shared_.suppressed_ids,
-                  // The model that made the session has checked that it is this executor's.
-                  .session = static_cast<const CpuSession&>(session),
-                  .call = call,
-                  .results = results};
+    Region region = MakeRegion(session, call, results);
     bool finished = false;
     shared_.pool->Run([&](Slice slice) {
       const bool ran = Worker(region, slice).Run();
@@ -314,7 +324,36 @@ class PreparedCpuPlan final : public PreparedPlan {
     return finished ? absl::OkStatus() : absl::CancelledError("the call was cancelled");
   }
 
+  absl::StatusOr<std::vector<StepTime>> Profile(SessionState& session, int64_t start,
+                                                int64_t tokens) override {
+    const Plan& plan = *resolved_.plan;
+    GEMMA_RETURN_IF_ERROR(CheckProfile(plan, start, tokens));
+    std::lock_guard lock(shared_.run_mutex);
+    const std::vector<int64_t> ids(static_cast<size_t>(tokens), 0);
+    int64_t token = -1;
+    const Call call = {.tokens = ids, .start = start, .sampling = {}, .targets = {}};
+    const CallResults results = {.token = &token};  // the region refers to it
+    Region region = MakeRegion(session, call, results);
+    std::vector<double> seconds(plan.steps.size(), std::numeric_limits<double>::infinity());
+    for (int run = 0; run < (tokens == 1 ? kDecodeRuns : kPromptRuns); ++run)
+      shared_.pool->Run([&](Slice slice) { Worker(region, slice).RunTimed(seconds); });
+    return ProfileByKind(plan, start, tokens, seconds);
+  }
+
  private:
+  Region MakeRegion(SessionState& session, const Call& call, const CallResults& results) {
+    return {.resolved = resolved_,
+            .kernels = *shared_.kernels,
+            .workspace = *shared_.workspace,
+            .pool = *shared_.pool,
+            .activations = shared_.activations.data(),
+            .suppressed_ids = shared_.suppressed_ids,
+            // The model that made the session has checked that it is this executor's.
+            .session = static_cast<const CpuSession&>(session),
+            .call = call,
+            .results = results};
+  }
+
   CpuExecutor::Shared& shared_;
   const Resolved resolved_;
 };

@@ -117,21 +117,6 @@ cuda::StepState MakeStep(const Call& call) {
   return step;
 }
 
-// A step's name without its layer's number: "layers.*.o_proj".
-std::string KindOf(const FusedStep& step) {
-  std::string kind;
-  for (const char c : step.name) {
-    const bool digit = c >= '0' && c <= '9';
-    const bool starts = kind.empty() || kind.back() == '.' || kind.back() == '*';
-    if (digit && starts) {
-      if (kind.empty() || kind.back() != '*') kind += '*';
-    } else {
-      kind += c;
-    }
-  }
-  return kind;
-}
-
 }  // namespace
 
 class PreparedCudaPlan final : public PreparedPlan {
@@ -333,7 +318,7 @@ class PreparedCudaPlan final : public PreparedPlan {
       const FusedPlan& fused) const {
     std::vector<std::pair<std::string, std::vector<const FusedStep*>>> kinds;
     for (const FusedStep& step : fused.steps) {
-      std::string kind = KindOf(step);
+      std::string kind = StepKind(step.name);
       if (const auto* attention = std::get_if<CudaAttention>(&step.operation)) {
         const int64_t window = plan_.caches[attention->prepare.cache].window;
         absl::StrAppend(&kind, window == 0 ? ", full" : ", sliding");
@@ -361,18 +346,9 @@ class PreparedCudaPlan final : public PreparedPlan {
     return 1000.0 * milliseconds / runs;
   }
 
-  absl::Status CheckProfile(int64_t start, int64_t tokens) const {
-    if (plan_.method != PlanMethod::kScore && tokens >= 1 && tokens <= plan_.max_tokens &&
-        start >= 0 && start <= plan_.max_context - tokens)
-      return absl::OkStatus();
-    return absl::InvalidArgumentError(absl::StrCat(
-        "no profile of ", PlanMethodName(plan_.method), " with ", tokens, " tokens at position ",
-        start, " (at most ", plan_.max_tokens, " of ", plan_.max_context, " positions)"));
-  }
-
   absl::StatusOr<std::vector<StepTime>> ProfileSteps(CudaSession& session, int64_t start,
                                                      int64_t tokens) {
-    GEMMA_RETURN_IF_ERROR(CheckProfile(start, tokens));
+    GEMMA_RETURN_IF_ERROR(CheckProfile(plan_, start, tokens));
     const FusedPlan& fused = fused_.ForTokens(tokens);
     const int runs = tokens == 1 ? 20 : 3;
     cuda::StepState step = {};

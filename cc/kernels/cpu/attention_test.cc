@@ -3,10 +3,10 @@
 #include <string>
 #include <vector>
 
-#include "cc/kernels/cpu/testing.h"
-#include "cc/kernels/error_report.h"
-#include "cc/kernels/random_weight.h"
+#include "cc/kernels/cpu/testing/kernel_test.h"
 #include "cc/kernels/reference.h"
+#include "cc/kernels/testing/error_report.h"
+#include "cc/kernels/testing/random_weight.h"
 
 namespace gemma::cpu {
 namespace {

@@ -40,7 +40,7 @@ struct Attention {
 // False when one kernel prepares the queries and attends (1 to 8 tokens and few enough rows).
 bool AttentionNeedsQueries(const Attention& op, const Device& device);
 
-// Which kernel RunAttention launches: "decode", "prompt" or "any shape".
+// For tests and benchmarks: which kernel RunAttention launches, "decode", "prompt" or "any shape".
 absl::string_view AttentionKernelName(const Attention& op, const Device& device);
 
 // Writes the call's keys and values to the cache and attends. InvalidArgument for shapes that do

@@ -2,7 +2,7 @@
 // the same run: read bandwidth for linears of one token, float32 multiply-adds for linears and
 // attention of many.
 //
-//   bazelw run //cc/kernels/cpu:kernels_benchmark -- --threads 2
+//   bazelw run //cc/kernels/cpu/benchmark:kernels_benchmark -- --threads 2
 
 #include <algorithm>
 #include <chrono>
@@ -16,7 +16,7 @@
 #include "cc/kernels/cpu/kernels.h"
 #include "cc/kernels/cpu/peak.h"
 #include "cc/kernels/cpu/thread_pool.h"
-#include "cc/kernels/random_weight.h"
+#include "cc/kernels/testing/random_weight.h"
 
 namespace gemma::cpu {
 namespace {

@@ -1,6 +1,6 @@
 // What the tests of the CPU kernels share.
-#ifndef CC_KERNELS_CPU_TESTING_H_
-#define CC_KERNELS_CPU_TESTING_H_
+#ifndef CC_KERNELS_CPU_TESTING_KERNEL_TEST_H_
+#define CC_KERNELS_CPU_TESTING_KERNEL_TEST_H_
 
 #include <string>
 #include <utility>
@@ -49,4 +49,4 @@ void ForSlices(int count, Function function) {
 
 }  // namespace gemma::cpu
 
-#endif  // CC_KERNELS_CPU_TESTING_H_
+#endif  // CC_KERNELS_CPU_TESTING_KERNEL_TEST_H_

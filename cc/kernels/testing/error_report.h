@@ -1,6 +1,6 @@
 // Compares a kernel's result with its reference and says how much of the tolerance was used.
-#ifndef CC_KERNELS_ERROR_REPORT_H_
-#define CC_KERNELS_ERROR_REPORT_H_
+#ifndef CC_KERNELS_TESTING_ERROR_REPORT_H_
+#define CC_KERNELS_TESTING_ERROR_REPORT_H_
 
 #include <cmath>
 #include <cstdint>
@@ -58,4 +58,4 @@ class ErrorReport {
 
 }  // namespace gemma
 
-#endif  // CC_KERNELS_ERROR_REPORT_H_
+#endif  // CC_KERNELS_TESTING_ERROR_REPORT_H_

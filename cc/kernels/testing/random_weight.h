@@ -1,6 +1,6 @@
 // Weights of any layout with random contents, for tests and benchmarks.
-#ifndef CC_KERNELS_RANDOM_WEIGHT_H_
-#define CC_KERNELS_RANDOM_WEIGHT_H_
+#ifndef CC_KERNELS_TESTING_RANDOM_WEIGHT_H_
+#define CC_KERNELS_TESTING_RANDOM_WEIGHT_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -34,4 +34,4 @@ std::vector<float> RandomFloats(int64_t count, uint32_t seed);
 
 }  // namespace gemma
 
-#endif  // CC_KERNELS_RANDOM_WEIGHT_H_
+#endif  // CC_KERNELS_TESTING_RANDOM_WEIGHT_H_

@@ -1,6 +1,6 @@
 // Which device a model runs on.
-#ifndef CC_EXECUTOR_DEVICE_CHOICE_H_
-#define CC_EXECUTOR_DEVICE_CHOICE_H_
+#ifndef CC_ENGINE_DEVICE_CHOICE_H_
+#define CC_ENGINE_DEVICE_CHOICE_H_
 
 #include <cstdint>
 #include <memory>
@@ -35,4 +35,4 @@ absl::StatusOr<ChosenExecutor> MakeExecutor(DeviceChoice choice, const ExecutorO
 
 }  // namespace gemma
 
-#endif  // CC_EXECUTOR_DEVICE_CHOICE_H_
+#endif  // CC_ENGINE_DEVICE_CHOICE_H_

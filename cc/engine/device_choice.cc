@@ -1,4 +1,4 @@
-#include "cc/executor/device_choice.h"
+#include "cc/engine/device_choice.h"
 
 #include <utility>
 

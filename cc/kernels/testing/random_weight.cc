@@ -1,4 +1,4 @@
-#include "cc/kernels/random_weight.h"
+#include "cc/kernels/testing/random_weight.h"
 
 #include <cstring>
 #include <new>
