@@ -33,10 +33,10 @@ std::string Message(const std::string& file) {
 TestMethod Method(PlanMethod method) { return MakeTestMethod(TinyModel({}).MakePlan(method)); }
 
 std::string GoodProgram() {
-  return WriteProgram(
-      {Method(PlanMethod::kPrefill), Method(PlanMethod::kDecode), Method(PlanMethod::kScore),
-       MakeConstantMethod("get_max_seq_len", {64}), MakeConstantMethod("get_eos_ids", {1, 106}),
-       MakeConstantMethod("use_kv_cache", {1}, /*boolean=*/true)});
+  return WriteProgram({Method(PlanMethod::kPrefill), Method(PlanMethod::kDecode),
+                       Method(PlanMethod::kScore), MakeConstantMethod("get_max_seq_len", {64}),
+                       MakeConstantMethod("get_eos_ids", {1, 106}),
+                       MakeConstantMethod("use_kv_cache", {1}, /*boolean=*/true)});
 }
 
 TEST(CheckProgramTest, ReturnsTheMethods) {
@@ -69,8 +69,7 @@ TEST(CheckProgramTest, RefusesConstantsOfAnotherKind) {
   EXPECT_EQ(Message(WriteProgram({prefill, MakeConstantMethod("get_secret", {1})})),
             "has a method that is neither prefill, decode, score nor a constant one");
   const TestMethod length = MakeConstantMethod("get_max_seq_len", {64});
-  EXPECT_EQ(Message(WriteProgram({prefill, length, length})),
-            "has two methods get_max_seq_len");
+  EXPECT_EQ(Message(WriteProgram({prefill, length, length})), "has two methods get_max_seq_len");
   EXPECT_EQ(Message(WriteProgram({prefill, MakeConstantMethod("get_max_seq_len", {64, 65})})),
             "method get_max_seq_len does not return 1 to 1 numbers");
   EXPECT_EQ(Message(WriteProgram({prefill, MakeConstantMethod("get_max_seq_len", {1}, true)})),
@@ -99,7 +98,8 @@ TEST(CheckProgramTest, NamesWhatIsWrong) {
               HasSubstr("method prefill is for another delegate than GemmaDelegate"));
   method = Method(PlanMethod::kPrefill);
   method.name = "forward";
-  EXPECT_THAT(Message(WriteProgram({method})), HasSubstr("neither prefill, decode, score nor a constant one"));
+  EXPECT_THAT(Message(WriteProgram({method})),
+              HasSubstr("neither prefill, decode, score nor a constant one"));
   method = Method(PlanMethod::kPrefill);
   method.calls = 2;
   EXPECT_THAT(Message(WriteProgram({method})), HasSubstr("method prefill is not one instruction"));

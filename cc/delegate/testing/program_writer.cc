@@ -57,11 +57,11 @@ flatbuffers::Offset<pte::ExecutionPlan> WriteConstants(Builder& builder, const T
   std::vector<int32_t> outputs;
   for (const int64_t number : method.constants) {
     outputs.push_back(static_cast<int32_t>(values.size()));
-    values.push_back(
-        method.boolean ? pte::CreateEValue(builder, pte::KernelTypes::Bool,
-                                           pte::CreateBool(builder, number != 0).Union())
-                       : pte::CreateEValue(builder, pte::KernelTypes::Int,
-                                           pte::CreateInt(builder, number).Union()));
+    values.push_back(method.boolean
+                         ? pte::CreateEValue(builder, pte::KernelTypes::Bool,
+                                             pte::CreateBool(builder, number != 0).Union())
+                         : pte::CreateEValue(builder, pte::KernelTypes::Int,
+                                             pte::CreateInt(builder, number).Union()));
   }
   const std::vector<int32_t> inputs;
   const std::vector<flatbuffers::Offset<pte::Instruction>> instructions;
