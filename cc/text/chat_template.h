@@ -39,8 +39,8 @@ struct ToolCall {
 
 struct Message {
   Role role = Role::kUser;
-  std::string content;                    // of kTool: the call's result
-  std::string reasoning = {};             // of kModel: its thoughts, where the client sent them back
+  std::string content;         // of kTool: the call's result
+  std::string reasoning = {};  // of kModel: its thoughts, where the client sent them back
   std::vector<ToolCall> tool_calls = {};  // of kModel, after content
   std::string tool_call_id = {};          // of kTool: the call that this answers
   std::string tool_name = {};             // of kTool: the function's name; may be empty
