@@ -110,8 +110,8 @@ TEST(ReadPlanTest, RefusesNamesThatCannotBeShown) {
 
 TEST(ReadPlanTest, RefusesUnknownEnums) {
   Plan plan = TinyPlan();
-  plan.weights[0].shape.layout = static_cast<WeightLayout>(11);
-  EXPECT_THAT(Message(WritePlan(plan)), HasSubstr("weight embed_tokens.weight has layout 11"));
+  plan.weights[0].shape.layout = static_cast<WeightLayout>(kWeightLayouts);
+  EXPECT_THAT(Message(WritePlan(plan)), HasSubstr("weight embed_tokens.weight has layout 14"));
   plan = TinyPlan();
   plan.caches[0].type = static_cast<CacheType>(7);
   EXPECT_THAT(Message(WritePlan(plan)),

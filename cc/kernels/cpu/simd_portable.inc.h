@@ -76,6 +76,13 @@ inline void StoreHalf(uint16_t* p, F v) {
 inline F LoadBfloat16(const uint16_t* p) {
   return reinterpret_cast<F>(I{p[0] << 16, p[1] << 16, p[2] << 16, p[3] << 16});
 }
+// E4M3 numbers, a byte each. Their bits, moved into a float16, are the number times 2^-8.
+inline F LoadE4m3(const uint8_t* p) {
+  uint16_t halves[kLanes];
+  for (int i = 0; i < kLanes; ++i)
+    halves[i] = static_cast<uint16_t>((p[i] & 0x80) << 8 | (p[i] & 0x7f) << 7);
+  return LoadHalf(halves) * Set(256);
+}
 // Rounded to nearest, ties to even.
 inline void StoreBfloat16(uint16_t* p, F v) {
   for (int i = 0; i < kLanes; ++i) {
@@ -107,13 +114,22 @@ inline I ShiftRight(I v) {
 }
 inline F ToFloat(I v) { return __builtin_convertvector(v, F); }
 
+// table[low half of the byte], for every byte. table: 16 bytes
+inline I LookUpBytes(I indices, const uint8_t* table) {
+  uint8_t bytes[sizeof(I)];
+  std::memcpy(bytes, &indices, sizeof(bytes));
+  for (uint8_t& byte : bytes) byte = table[byte & 15];
+  return LoadWords(bytes);
+}
+
 // The lowest kBits bits of byte kByte of every word, times ByteFactor.
 template <int kByte, int kBits>
 constexpr float ByteFactor() {
-  return static_cast<float>(1 << (8 * kByte));
+  return kByte == 3 && kBits == 8 ? 1.0f : static_cast<float>(1 << (8 * kByte));
 }
 template <int kByte, int kBits>
 inline F ByteToFloat(I words) {
+  if constexpr (kByte == 3 && kBits == 8) return ToFloat(ShiftRight<24>(words));
   return ToFloat(And(words, SetWords(((1u << kBits) - 1) << (8 * kByte))));
 }
 
