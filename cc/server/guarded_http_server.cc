@@ -4,15 +4,16 @@
 #include <sys/time.h>
 
 #include <algorithm>
+#include <functional>
 #include <string>
+#include <system_error>
+#include <utility>
 
 namespace gemma::server {
 namespace {
 
-// Threads that refuse connections over the limit; where they are busy too, connections wait, as
-// many as there are threads, and further ones are closed without a word.
+// Threads that refuse connections over the limit; further ones are closed without a word.
 constexpr size_t kSpareThreads = 8;
-constexpr size_t kRestingThreads = 4;
 constexpr int kBacklog = 256;
 constexpr char kBusy[] =
     "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n"
@@ -25,6 +26,44 @@ constexpr int kMaxDrainedReads = 16;
 constexpr timeval kDrainWait = {.tv_sec = 0, .tv_usec = 200'000};
 
 thread_local ReadDeadlines::Deadline* current_deadline = nullptr;
+
+// A thread a connection, `most` at a time. httplib's own pool counts threads that it has just woken
+// as idle, so that of many connections that come together some would wait until others end.
+class ConnectionThreads final : public httplib::TaskQueue {
+ public:
+  explicit ConnectionThreads(size_t most) : most_(most) {}
+
+  bool enqueue(std::function<void()> serve) override {
+    std::lock_guard lock(mutex_);
+    if (running_ >= most_) return false;
+    try {
+      std::thread([this, serve = std::move(serve)] {
+        serve();
+        End();
+      }).detach();
+    } catch (const std::system_error&) {  // no more threads can be had
+      return false;
+    }
+    ++running_;
+    return true;
+  }
+
+  void shutdown() override {
+    std::unique_lock lock(mutex_);
+    all_ended_.wait(lock, [this] { return running_ == 0; });
+  }
+
+ private:
+  void End() {
+    std::lock_guard lock(mutex_);
+    if (--running_ == 0) all_ended_.notify_all();
+  }
+
+  const size_t most_;
+  std::mutex mutex_;
+  std::condition_variable all_ended_;
+  size_t running_ = 0;
+};
 
 void RefuseConnection(socket_t socket) {
   send(socket, kBusy, sizeof(kBusy) - 1, MSG_NOSIGNAL);
@@ -102,9 +141,7 @@ GuardedHttpServer::GuardedHttpServer(const ConnectionLimits& limits) : limits_(l
     setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
   });
   const size_t most = limits.connections + kSpareThreads;
-  new_task_queue = [most] {
-    return new httplib::ThreadPool(std::min(kRestingThreads, most), most, /*mqr=*/most);
-  };
+  new_task_queue = [most] { return new ConnectionThreads(most); };
 }
 
 void GuardedHttpServer::WidenBacklog() { ::listen(svr_sock_, kBacklog); }

@@ -171,7 +171,10 @@ TEST(Scheduler, AClientThatDoesNotReadIsCutOff) {
       {.tokens = std::vector<int32_t>(30'000, kSpecials + 'a'), .max_seq_len = 40'000});
   const auto scheduler = *Scheduler::Create(engine, {});
   const auto job = *scheduler->Submit(Spec("a", 30'000));
-  ASSERT_TRUE(Eventually([&] { return scheduler->state().running == 0; }));
+  ASSERT_TRUE(Eventually([&] {
+    const SchedulerState state = scheduler->state();
+    return state.running + state.waiting == 0;
+  }));
   EXPECT_LT(engine.calls.size(), 10'010u);
   Text(*job);
   EXPECT_TRUE(absl::IsCancelled(job->status()));
