@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "cc/kernels/cache_type.h"
 #include "cc/kernels/limits.h"
 #include "cc/kernels/sampling_params.h"
 #include "cc/kernels/weight_layout.h"
@@ -46,8 +47,6 @@ struct Linear {
   float* out = nullptr;  // [tokens, rows]; does not overlap `in`
 };
 
-enum class CacheType : uint8_t { kF32 = 0, kBF16 = 1 };
-
 // Keys and values of one layer: each [kv_heads, capacity, head_dim];
 // position p lies in slot p mod capacity.
 struct KvCache {
@@ -59,10 +58,6 @@ struct KvCache {
   int64_t capacity = 0;  // positions held: >= min(last position + 1, window - 1 + tokens of a call)
   int64_t window = 0;    // a query at p sees keys in (p - window, p]; 0: all keys in [0, p]
 };
-
-inline constexpr size_t CacheElementBytes(CacheType type) {
-  return type == CacheType::kF32 ? sizeof(float) : 2;
-}
 
 // For every token and head, norm(z) = z / sqrt(mean(z^2) + epsilon) over head_dim:
 // q <- rope(norm(q) * q_norm) to `out`; k <- rope(norm(k) * k_norm) and v <- norm(v) (or v as it
@@ -82,6 +77,9 @@ struct PrepareAttention {
   int64_t start = 0;  // position of the first token
   KvCache cache;
   float* out = nullptr;  // [tokens, heads * head_dim]; may be `q`
+  // Where not null: raised to the largest magnitude of the keys and values, before they are rounded
+  // to the cache's type (beyond LargestOf(cache.type) they become infinite). One for each slice.
+  float* largest = nullptr;
 };
 
 // out = softmax(scale * q . keys) values over the keys that each query sees. The keys of the call's

@@ -21,6 +21,10 @@ T Read(const std::byte* plane, int64_t index) {
   return value;
 }
 
+constexpr int kIq4Levels[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                1,    13,   25,  38,  53,  69,  89,  113};
+constexpr int kE2m1Twice[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+
 // One row of a weight, element by element.
 class Row {
  public:
@@ -30,11 +34,9 @@ class Row {
   float Value(int64_t column) const {
     switch (weight_.shape.layout) {
       case WeightLayout::kF32:
-        return Read<float>(Values(), Index(column));
       case WeightLayout::kF16:
-        return HalfToFloat(Read<uint16_t>(Values(), Index(column)));
       case WeightLayout::kBF16:
-        return Bfloat16ToFloat(Read<uint16_t>(Values(), Index(column)));
+        return ReadNumber(weight_.shape.layout, Values(), Index(column));
       case WeightLayout::kInt8:
         return Scale(column) * static_cast<float>(Read<int8_t>(Values(), Index(column)));
       case WeightLayout::kInt4:
@@ -51,6 +53,12 @@ class Row {
         return BlockScale(column) * static_cast<float>(FiveBits(column)) - BlockMin(column);
       case WeightLayout::kQ6_K:
         return SixBitScale(column) * static_cast<float>(SixBits(column) - 32);
+      case WeightLayout::kIq4Nl:
+        return Scale(column) * static_cast<float>(kIq4Levels[Nibble(column)]);
+      case WeightLayout::kIq4Xs:
+        return SignedSixBitScale(column) * static_cast<float>(kIq4Levels[Nibble(column)]);
+      case WeightLayout::kNvfp4:
+        return E4m3Scale(column) * static_cast<float>(kE2m1Twice[Nibble(column)]);
     }
     return std::numeric_limits<float>::quiet_NaN();
   }
@@ -115,6 +123,24 @@ class Row {
            static_cast<float>(
                Read<int8_t>(weight_.plane(weight_.planes.scales), Index(column) / 16));
   }
+  // 8 bytes a block: a float16 d; 8 times 2 bits, the upper ones of groups 0 to 7; 8 times 4 bits,
+  // the lower ones. The scales are those numbers minus 32.
+  float SignedSixBitScale(int64_t column) const {
+    const int64_t start = Index(column) / 256 * 8;
+    const int g = static_cast<int>(column % 256 / 32);
+    const int high = Byte(weight_.planes.scales, start + 2 + g / 4) >> (g % 4 * 2) & 3;
+    const int low = Byte(weight_.planes.scales, start + 4 + g / 2) >> (g % 2 * 4) & 15;
+    return Half(weight_.planes.scales, start / 2) * static_cast<float>((low | high << 4) - 32);
+  }
+  // A sign, 4 bits of exponent with a bias of 7, 3 bits of mantissa.
+  float E4m3Scale(int64_t column) const {
+    const uint8_t code = Byte(weight_.planes.scales, Index(column) / 16);
+    const int exponent = code >> 3 & 15, mantissa = code & 7;
+    const double size =
+        exponent == 0 ? std::ldexp(mantissa, -9) : std::ldexp(8 + mantissa, exponent - 10);
+    return Read<float>(weight_.plane(weight_.planes.blocks), row_) *
+           static_cast<float>(code & 128 ? -size : size);
+  }
 
   const WeightView& weight_;
   const int64_t row_;
@@ -154,18 +180,13 @@ int64_t CacheIndex(const KvCache& cache, int64_t head, int64_t position) {
 }
 
 float CacheRead(const KvCache& cache, const void* plane, int64_t index) {
-  if (cache.type == CacheType::kF32) return static_cast<const float*>(plane)[index];
-  return Bfloat16ToFloat(static_cast<const uint16_t*>(plane)[index]);
+  return ReadNumber(NumbersOf(cache.type), static_cast<const std::byte*>(plane), index);
 }
 
 void CacheWrite(const KvCache& cache, void* plane, int64_t index, const std::vector<double>& z) {
   for (double value : z) {
-    const float single = static_cast<float>(value);
-    if (cache.type == CacheType::kF32) {
-      static_cast<float*>(plane)[index++] = single;
-    } else {
-      static_cast<uint16_t*>(plane)[index++] = FloatToBfloat16(single);
-    }
+    WriteNumber(NumbersOf(cache.type), static_cast<float>(value), static_cast<std::byte*>(plane),
+                index++);
   }
 }
 
@@ -258,6 +279,29 @@ uint16_t FloatToBfloat16(float value) {
   const uint32_t bits = std::bit_cast<uint32_t>(value);
   if (std::isnan(value)) return static_cast<uint16_t>(bits >> 16 | 64);
   return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+float ReadNumber(WeightLayout layout, const std::byte* plane, int64_t index) {
+  switch (layout) {
+    case WeightLayout::kF32:
+      return Read<float>(plane, index);
+    case WeightLayout::kF16:
+      return HalfToFloat(Read<uint16_t>(plane, index));
+    case WeightLayout::kBF16:
+      return Bfloat16ToFloat(Read<uint16_t>(plane, index));
+    default:
+      return std::numeric_limits<float>::quiet_NaN();
+  }
+}
+
+void WriteNumber(WeightLayout layout, float value, std::byte* plane, int64_t index) {
+  if (layout == WeightLayout::kF32) {
+    std::memcpy(plane + index * 4, &value, 4);
+    return;
+  }
+  const uint16_t narrow =
+      layout == WeightLayout::kF16 ? FloatToHalf(value) : FloatToBfloat16(value);
+  std::memcpy(plane + index * 2, &narrow, 2);
 }
 
 void DequantizeRow(const WeightView& weight, int64_t row, float* out) {

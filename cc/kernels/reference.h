@@ -3,6 +3,7 @@
 #ifndef CC_KERNELS_REFERENCE_H_
 #define CC_KERNELS_REFERENCE_H_
 
+#include <cstddef>
 #include <cstdint>
 
 #include "cc/kernels/operations.h"
@@ -13,6 +14,10 @@ float HalfToFloat(uint16_t half);
 float Bfloat16ToFloat(uint16_t bits);
 uint16_t FloatToHalf(float value);      // nearest, ties to even
 uint16_t FloatToBfloat16(float value);  // nearest, ties to even
+
+// The number at `index` of a plane of F32, F16 or BF16 (NaN for any other layout).
+float ReadNumber(WeightLayout layout, const std::byte* plane, int64_t index);
+void WriteNumber(WeightLayout layout, float value, std::byte* plane, int64_t index);
 
 // Row `row` as float32, exactly the value that docs/formats.md defines. out: [columns]
 void DequantizeRow(const WeightView& weight, int64_t row, float* out);

@@ -118,6 +118,40 @@ TEST(ReferenceTest, PackedSixBitScales) {
   EXPECT_EQ(w.Row(0)[6 * 32], 35 * 7 - 2 * 28);
 }
 
+// Groups 1 and 6 of a block of IQ4_XS, with scales 37 - 32 and 2 - 32.
+TEST(ReferenceTest, LevelsAndSignedSixBitScales) {
+  HandmadeWeight w({WeightLayout::kIq4Xs, 2, 256, 0});
+  const uint64_t second_row = w.planes().scales + 8;
+  w.Put(second_row, 0, kHalfMinusQuarter);
+  w.PutByte(second_row, 2, 0b10 << 2);  // upper bits of group 1
+  w.PutByte(second_row, 4, 5 << 4);     // lower bits of group 1
+  w.PutByte(second_row, 7, 2);          // lower bits of group 6
+  w.PutByte(w.planes().values, 128 + 16 + 3, 0x0f);
+  w.PutByte(w.planes().values, 128 + 6 * 16, 0x70);
+  EXPECT_EQ(w.Row(1)[32 + 3], -0.25f * (37 - 32) * 113);
+  EXPECT_EQ(w.Row(1)[32 + 19], -0.25f * (37 - 32) * -127);
+  EXPECT_EQ(w.Row(1)[6 * 32 + 16], -0.25f * (2 - 32) * -10);
+}
+
+// E4M3: 0x41 is 2.25; 0x83, a negative number with the smallest exponent, -3 * 2^-9.
+TEST(ReferenceTest, E4m3AndRowScales) {
+  HandmadeWeight w({WeightLayout::kNvfp4, 2, 64, 0});
+  w.Put(w.planes().blocks, 1, 0.5f);
+  w.PutByte(w.planes().scales, 4 + 2, 0x41);  // columns 32-47 of the second row
+  w.PutByte(w.planes().scales, 4 + 3, 0x83);  // columns 48-63
+  w.PutByte(w.planes().values, 32 + 16 + 1, 0xd6);
+  EXPECT_EQ(w.Row(1)[32 + 1], 0.5f * 2.25f * 8);
+  EXPECT_EQ(w.Row(1)[32 + 17], 0.5f * (-3 * 0x1p-9f) * -6);
+}
+
+TEST(ReferenceTest, LevelsWithScalesOfGroups) {
+  HandmadeWeight w({WeightLayout::kIq4Nl, 1, 64, 32});
+  w.Put(w.planes().scales, 1, kHalfTwo);
+  w.PutByte(w.planes().values, 16, 0xe8);
+  EXPECT_EQ(w.Row(0)[32], 2 * 1);
+  EXPECT_EQ(w.Row(0)[32 + 16], 2 * 89);
+}
+
 // Column 9 of a block of 32 shares a pair byte with columns 1, 17 and 25.
 TEST(ReferenceTest, PairPlane) {
   HandmadeWeight w({WeightLayout::kQ6_K, 1, 256, 0});

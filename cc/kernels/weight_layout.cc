@@ -7,7 +7,7 @@
 namespace gemma {
 namespace {
 
-constexpr uint32_t kBlock = 256;  // columns of a K layout's block
+constexpr uint32_t kBlock = 256;  // columns of a block (HasBlocks)
 
 absl::Status CheckGroup(const WeightShape& shape) {
   const uint32_t group = shape.group;
@@ -39,9 +39,10 @@ absl::Status CheckShape(const WeightShape& shape) {
     return absl::InvalidArgumentError(
         absl::StrCat("shape ", shape.rows, " x ", shape.columns, " is empty"));
   }
-  if (HasBlocks(shape.layout) && shape.columns % kBlock != 0) {
+  const uint32_t block = HasBlocks(shape.layout) ? kBlock : IsFloat(shape.layout) ? 1 : 32;
+  if (!HasGroups(shape.layout) && shape.columns % block != 0) {
     return absl::InvalidArgumentError(absl::StrCat("layout ", WeightLayoutName(shape.layout),
-                                                   " needs columns in blocks of ", kBlock,
+                                                   " needs columns in blocks of ", block,
                                                    ", which does not divide ", shape.columns));
   }
   return CheckGroup(shape);
@@ -98,6 +99,11 @@ absl::Status PlaceFactors(const LayoutTraits& traits, Planner& planner, WeightPl
     case Scales::kInt8:
       GEMMA_RETURN_IF_ERROR(planner.Place(planes.scales, blocks * 16));
       return planner.Place(planes.blocks, blocks * 2);
+    case Scales::kSigned6:
+      return planner.Place(planes.scales, blocks * 8);
+    case Scales::kE4m3:
+      GEMMA_RETURN_IF_ERROR(planner.Place(planes.scales, planner.columns() / 16));
+      return planner.Place(planes.blocks, sizeof(float));
   }
   return absl::OkStatus();
 }
@@ -114,6 +120,31 @@ absl::StatusOr<WeightPlanes> LayOutWeight(const WeightShape& shape) {
   GEMMA_RETURN_IF_ERROR(PlaceValues(traits, planner, planes));
   GEMMA_RETURN_IF_ERROR(PlaceFactors(traits, planner, planes));
   return planes;
+}
+
+std::vector<ScaleNumbers> ScaleNumbersOf(const WeightShape& shape, const WeightPlanes& planes) {
+  const uint64_t blocks = uint64_t{shape.rows} * (shape.columns / kBlock);
+  const LayoutTraits traits = TraitsOf(shape.layout);
+  switch (traits.scales) {
+    case Scales::kNone:
+      return {};
+    case Scales::kGroups:
+      break;
+    case Scales::kPacked:
+      return {{planes.blocks, 2 * blocks, 2}};
+    case Scales::kInt8:
+      return {{planes.blocks, blocks, 2}};
+    case Scales::kSigned6:
+      return {{planes.scales, blocks, 8}};
+    case Scales::kE4m3:
+      return {{planes.blocks, shape.rows, 4, true}};
+  }
+  const bool floats = planes.float_scales;
+  const uint64_t count = floats ? shape.rows : uint64_t{shape.rows} * (shape.columns / shape.group);
+  const uint64_t stride = floats ? 4 : 2;
+  std::vector<ScaleNumbers> numbers = {{planes.scales, count, stride, floats}};
+  if (traits.mins) numbers.push_back({planes.mins, count, stride, floats, true});
+  return numbers;
 }
 
 absl::StatusOr<WeightView> WeightView::Create(const WeightShape& shape,

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -32,12 +33,13 @@ struct WeightPlanes {
   static constexpr uint64_t kAlignment = 128;
 
   uint64_t values = kAbsent;  // F32, F16, BF16, int8, or nibbles
-  uint64_t bits = kAbsent;    // bit 4 of q: INT5, INT5_MIN, Q5_K
-  uint64_t pairs = kAbsent;   // bits 4-5 of q: Q6_K
-  // float16 or float32 (see float_scales); Q4_K, Q5_K: 12 packed bytes; Q6_K: int8
+  uint64_t bits = kAbsent;    // bit 4 of q (HasBitPlane)
+  uint64_t pairs = kAbsent;   // bits 4-5 of q (HasPairPlane)
+  // What `Scales` of the layout says, byte by byte in docs/formats.md: float16 or float32 (see
+  // float_scales), or the integers that the floating-point numbers in `blocks` multiply.
   uint64_t scales = kAbsent;
-  uint64_t mins = kAbsent;    // like scales: INT4_MIN, INT5_MIN
-  uint64_t blocks = kAbsent;  // float16 (d, dmin) of Q4_K and Q5_K; float16 d of Q6_K
+  uint64_t mins = kAbsent;  // like scales (HasMins)
+  uint64_t blocks = kAbsent;
   uint64_t bytes = 0;         // the blob's size: where the last plane ends
   bool float_scales = false;  // one float32 scale (and min) a row, because group = columns
 };
@@ -46,6 +48,19 @@ struct WeightPlanes {
 // lacks only the weight's name: "group 48 does not divide 5376 columns (use a divisor that is a
 // multiple of 32)".
 absl::StatusOr<WeightPlanes> LayOutWeight(const WeightShape& shape);
+
+// Floating-point numbers among the bytes of a quantized weight: `count` float32 or float16,
+// `stride` bytes apart, from `offset` on.
+struct ScaleNumbers {
+  uint64_t offset = 0;
+  uint64_t count = 0;
+  uint64_t stride = 0;
+  bool floats = false;  // float32
+  bool mins = false;
+};
+
+// All of them, by offset. Any other byte of a quantized weight may have any value.
+std::vector<ScaleNumbers> ScaleNumbersOf(const WeightShape& shape, const WeightPlanes& planes);
 
 // A weight in memory. `data` is not owned;
 // the kernels ask for no alignment, but are faster with 64 bytes.

@@ -32,6 +32,23 @@ TEST(WeightLayoutTest, OneScaleARowIsFloat32) {
   EXPECT_EQ(planes.bytes, 2560u + 16u);
 }
 
+// All bytes but these may have any value, so no two of them may overlap, and none may be padding.
+TEST(WeightLayoutTest, ScaleNumbersLieWithinTheirPlanes) {
+  for (const WeightLayout layout : kAllWeightLayouts) {
+    const WeightShape shape{layout, 3, 512, HasGroups(layout) ? 64u : 0u};
+    const WeightPlanes planes = Planes(layout, 3, 512, shape.group);
+    uint64_t end = 0;
+    for (const ScaleNumbers& numbers : ScaleNumbersOf(shape, planes)) {
+      EXPECT_GE(numbers.offset, end) << WeightLayoutName(layout);
+      EXPECT_TRUE(numbers.offset == planes.scales || numbers.offset == planes.mins ||
+                  numbers.offset == planes.blocks);
+      end = numbers.offset + (numbers.count - 1) * numbers.stride + (numbers.floats ? 4 : 2);
+      EXPECT_LE(end, planes.bytes) << WeightLayoutName(layout);
+    }
+    EXPECT_EQ(end == 0, IsFloat(layout)) << WeightLayoutName(layout);
+  }
+}
+
 struct BitsCase {
   WeightLayout layout;
   uint32_t group;
@@ -46,7 +63,8 @@ TEST(WeightLayoutTest, TakesTheDocumentedBitsPerWeight) {
       {WeightLayout::kInt4, 32, 4.5},   {WeightLayout::kInt4Min, 32, 5},
       {WeightLayout::kInt5, 32, 5.5},   {WeightLayout::kInt5Min, 32, 6},
       {WeightLayout::kQ4_K, 0, 4.5},    {WeightLayout::kQ5_K, 0, 5.5},
-      {WeightLayout::kQ6_K, 0, 6.5625},
+      {WeightLayout::kQ6_K, 0, 6.5625}, {WeightLayout::kIq4Nl, 32, 4.5},
+      {WeightLayout::kIq4Xs, 0, 4.25},  {WeightLayout::kNvfp4, 0, 4.5 + 32.0 / 2560},
   };
   ASSERT_EQ(cases.size(), static_cast<size_t>(kWeightLayouts));
   for (const BitsCase& c : cases) {
@@ -70,8 +88,10 @@ TEST(WeightLayoutTest, RefusesShapesInASentence) {
   EXPECT_EQ(Refusal(WeightLayout::kQ6_K, 8, 512, 16),
             "group 16 for layout Q6_K, which has none to choose (use 0)");
   EXPECT_EQ(Refusal(WeightLayout::kF32, 0, 640, 0), "shape 0 x 640 is empty");
-  EXPECT_EQ(Refusal(static_cast<WeightLayout>(11), 8, 640, 0),
-            "layout 11 is unknown (use 0 to 10)");
+  EXPECT_EQ(Refusal(WeightLayout::kNvfp4, 8, 656, 0),
+            "layout NVFP4 needs columns in blocks of 32, which does not divide 656");
+  EXPECT_EQ(Refusal(static_cast<WeightLayout>(kWeightLayouts), 8, 640, 0),
+            "layout 14 is unknown (use 0 to 13)");
 }
 
 // 2^32 - 1 rows of as many columns of float32 do not fit 64 bits.

@@ -1,5 +1,6 @@
 #include "cc/plan/plan.h"
 
+#include <algorithm>
 #include <array>
 #include <initializer_list>
 #include <variant>
@@ -76,6 +77,13 @@ StepOperands OperandsOf(const PlanOperation& operation) {
   OperandCollector collector;
   std::visit(collector, operation);
   return collector.operands;
+}
+
+ActivationPrecision PrecisionOf(const std::vector<PlanCache>& caches) {
+  const bool is_float32 = std::all_of(caches.begin(), caches.end(), [](const PlanCache& cache) {
+    return cache.type == CacheType::kF32;
+  });
+  return is_float32 ? ActivationPrecision::kFloat16Pairs : ActivationPrecision::kFloat16;
 }
 
 absl::string_view PlanMethodName(PlanMethod method) {

@@ -24,6 +24,10 @@ inline constexpr int kPlanMethods = 3;
 // "prefill", "decode", "score": also the names of the program's methods.
 absl::string_view PlanMethodName(PlanMethod method);
 
+// How a device that multiplies in float16 holds the inputs of products. The numbers are those of
+// the schema.
+enum class ActivationPrecision : uint8_t { kFloat16 = 1, kFloat16Pairs = 2 };
+
 struct PlanWeight {
   std::string name;
   std::string data_key;  // the key of its bytes in the .ptd
@@ -46,6 +50,9 @@ struct PlanCache {
 
   bool operator==(const PlanCache&) const = default;
 };
+
+// What a plan that states no precision means: pairs where all caches are float32.
+ActivationPrecision PrecisionOf(const std::vector<PlanCache>& caches);
 
 // An activation buffer.
 struct PlanValue {
@@ -169,6 +176,7 @@ struct Plan {
   int64_t vocab_size = 0;
   int64_t max_tokens = 0;   // tokens a call may carry
   int64_t max_context = 0;  // positions a session may hold
+  ActivationPrecision activations = ActivationPrecision::kFloat16;
   std::vector<PlanWeight> weights;
   std::vector<PlanCache> caches;
   std::vector<PlanValue> values;

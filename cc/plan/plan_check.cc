@@ -11,10 +11,14 @@
 #include "absl/types/span.h"
 #include "cc/base/checked_math.h"
 #include "cc/base/status_macros.h"
+#include "cc/plan/limits.h"
 #include "cc/plan/plan_read.h"
 
 namespace gemma {
 namespace {
+
+// What a plan may ask for the kernels must be able to do.
+static_assert(PlanLimits::kHeadDim <= kMaxHeadDim && PlanLimits::kScoreTop <= kMaxScoreTop);
 
 template <typename... Parts>
 absl::Status Refuse(const Parts&... parts) {
@@ -27,11 +31,11 @@ absl::Status CheckRange(absl::string_view what, int64_t number, int64_t least, i
 }
 
 absl::Status CheckLimits(const Plan& plan) {
-  GEMMA_RETURN_IF_ERROR(CheckRange("vocab_size", plan.vocab_size, 1, kMaxVocab));
-  GEMMA_RETURN_IF_ERROR(CheckRange("max_context", plan.max_context, 1, kMaxContext));
+  GEMMA_RETURN_IF_ERROR(CheckRange("vocab_size", plan.vocab_size, 1, PlanLimits::kVocabSize));
+  GEMMA_RETURN_IF_ERROR(CheckRange("max_context", plan.max_context, 1, PlanLimits::kMaxContext));
   const bool decode = plan.method == PlanMethod::kDecode;
   return CheckRange("max_tokens", plan.max_tokens, 1,
-                    decode ? 1 : std::min(kMaxTokens, plan.max_context));
+                    decode ? 1 : std::min(PlanLimits::kMaxTokens, plan.max_context));
 }
 
 // Names are how people find things, so two of a kind may not share one.
@@ -83,11 +87,11 @@ int64_t NeededCapacity(const Plan& plan, const PlanCache& cache) {
 
 absl::Status CheckCache(const Plan& plan, PlanCache& cache) {
   const std::string name = absl::StrCat("cache ", cache.name, ": ");
-  GEMMA_RETURN_IF_ERROR(CheckRange(name + "kv_heads", cache.kv_heads, 1, kMaxHeads));
-  GEMMA_RETURN_IF_ERROR(CheckRange(name + "head_dim", cache.head_dim, 2, kMaxHeadDim));
+  GEMMA_RETURN_IF_ERROR(CheckRange(name + "kv_heads", cache.kv_heads, 1, PlanLimits::kHeads));
+  GEMMA_RETURN_IF_ERROR(CheckRange(name + "head_dim", cache.head_dim, 2, PlanLimits::kHeadDim));
   if (cache.head_dim % 2 != 0) return Refuse(name, "head_dim ", cache.head_dim, " is odd");
-  GEMMA_RETURN_IF_ERROR(CheckRange(name + "window", cache.window, 0, kMaxContext));
-  GEMMA_RETURN_IF_ERROR(CheckRange(name + "capacity", cache.capacity, 1, kMaxContext));
+  GEMMA_RETURN_IF_ERROR(CheckRange(name + "window", cache.window, 0, PlanLimits::kMaxContext));
+  GEMMA_RETURN_IF_ERROR(CheckRange(name + "capacity", cache.capacity, 1, PlanLimits::kMaxContext));
   const int64_t needed = NeededCapacity(plan, cache);
   if (cache.capacity < needed) {
     return Refuse(name, "capacity ", cache.capacity, " is less than the ", needed, " that window ",
@@ -108,8 +112,8 @@ absl::Status CheckTables(Plan& plan) {
   GEMMA_RETURN_IF_ERROR(CheckSharedData(plan.weights));
   for (PlanCache& cache : plan.caches) GEMMA_RETURN_IF_ERROR(CheckCache(plan, cache));
   for (const PlanValue& value : plan.values) {
-    GEMMA_RETURN_IF_ERROR(
-        CheckRange(absl::StrCat("value ", value.name, ": columns"), value.columns, 1, kMaxColumns));
+    GEMMA_RETURN_IF_ERROR(CheckRange(absl::StrCat("value ", value.name, ": columns"), value.columns,
+                                     1, PlanLimits::kColumns));
   }
   return absl::OkStatus();
 }
@@ -265,9 +269,9 @@ class StepChecker {
   absl::Status CheckHeads(int64_t heads, Index cache) const {
     GEMMA_RETURN_IF_ERROR(CheckIndex("cache", cache, plan_.caches.size(), "caches"));
     const int64_t kv_heads = plan_.caches[cache].kv_heads;
-    if (heads >= 1 && heads <= kMaxHeads && heads % kv_heads == 0) return absl::OkStatus();
+    if (heads >= 1 && heads <= PlanLimits::kHeads && heads % kv_heads == 0) return absl::OkStatus();
     return Fail("has ", heads, " heads, which is not a multiple of the ", kv_heads, " of ",
-                plan_.caches[cache].name, " (at most ", kMaxHeads, ")");
+                plan_.caches[cache].name, " (at most ", PlanLimits::kHeads, ")");
   }
 
   absl::Status CheckOperation(const PrepareAttentionStep& step) {
@@ -302,7 +306,7 @@ class StepChecker {
     const int64_t columns = step.heads * cache.head_dim;
     GEMMA_RETURN_IF_ERROR(CheckRead("q", step.q, columns));
     GEMMA_RETURN_IF_ERROR(CheckRowPerToken("q", step.q));
-    GEMMA_RETURN_IF_ERROR(CheckFinite("scale", step.scale));
+    GEMMA_RETURN_IF_ERROR(CheckPositive("scale", step.scale));
     return CheckWrite("out", step.out, columns, /*one_row=*/false);
   }
 
@@ -359,7 +363,7 @@ class StepChecker {
     GEMMA_RETURN_IF_ERROR(
         CheckWeight("weight", step.weight, plan_.vocab_size, plan_.values[step.in].columns));
     if (step.softcap != 0) GEMMA_RETURN_IF_ERROR(CheckPositive("softcap", step.softcap));
-    const int64_t most = std::min(kMaxScoreTop, plan_.vocab_size);
+    const int64_t most = std::min(PlanLimits::kScoreTop, plan_.vocab_size);
     if (step.top < 1 || step.top > most)
       return Fail("has top ", step.top, " (1 to ", most, " are allowed)");
     finished_ = true;
@@ -381,7 +385,8 @@ absl::Status CheckPlan(Plan& plan) {
   GEMMA_RETURN_IF_ERROR(CheckTables(plan));
   StepChecker checker(plan);
   for (const PlanStep& step : plan.steps) GEMMA_RETURN_IF_ERROR(checker.Check(step));
-  return checker.CheckEnd();
+  GEMMA_RETURN_IF_ERROR(checker.CheckEnd());
+  return CheckUniqueNames(plan.steps, "steps");
 }
 
 absl::StatusOr<Plan> ReadCheckedPlan(std::span<const std::byte> payload, absl::string_view method) {

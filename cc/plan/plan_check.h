@@ -1,5 +1,7 @@
 // Everything that must be true of a plan before memory is taken for it or a step of it runs. The
 // kernels check nothing, so what is not refused here may read or write outside of its buffers.
+// python/plan/plan_check.py refuses the same plans at export (and some more, which export never
+// writes); border_plans_test holds both to it. The largest numbers are those of limits.json.
 //
 // Every message names the step, weight, cache or value, and both numbers.
 #ifndef CC_PLAN_PLAN_CHECK_H_
@@ -15,13 +17,6 @@
 #include "cc/plan/plan.h"
 
 namespace gemma {
-
-// The largest numbers that a plan may carry. They keep every product of two of them within 64 bits.
-inline constexpr int64_t kMaxVocab = 1 << 22;
-inline constexpr int64_t kMaxColumns = 1 << 22;
-inline constexpr int64_t kMaxTokens = 1 << 16;
-inline constexpr int64_t kMaxContext = 1 << 24;
-inline constexpr int64_t kMaxHeads = 1 << 12;
 
 // Checks weights, caches, values and steps against one another. Fills in the caches' `bytes`.
 absl::Status CheckPlan(Plan& plan);

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "cc/base/status_macros.h"
+#include "cc/plan/limits.h"
 #include "cc/plan/plan_generated.h"
 
 namespace gemma {
@@ -60,6 +61,8 @@ absl::StatusOr<PlanWeight> ReadWeight(const plan::Weight& table, size_t index) {
   PlanWeight weight;
   GEMMA_ASSIGN_OR_RETURN(weight.name, ReadName(table.name(), "weight", index));
   GEMMA_ASSIGN_OR_RETURN(weight.data_key, ReadName(table.data_key(), "the data of weight", index));
+  // The schema may be ahead of the kernels.
+  static_assert(kWeightLayouts <= static_cast<int>(plan::Layout::MAX) + 1);
   const auto layout = static_cast<uint8_t>(table.layout());
   if (layout >= kWeightLayouts) {
     return Malformed(absl::StrCat("weight ", weight.name, " has layout ", layout,
@@ -74,9 +77,10 @@ absl::StatusOr<PlanCache> ReadCache(const plan::Cache& table, size_t index) {
   PlanCache cache;
   GEMMA_ASSIGN_OR_RETURN(cache.name, ReadName(table.name(), "cache", index));
   const auto dtype = static_cast<uint8_t>(table.dtype());
-  if (dtype > static_cast<uint8_t>(plan::DType::MAX)) {
-    return Malformed(
-        absl::StrCat("cache ", cache.name, " has dtype ", dtype, " (known are 0 and 1)"));
+  static_assert(static_cast<size_t>(plan::DType::MAX) + 1 == kCacheTypes.size());
+  if (dtype >= kCacheTypes.size()) {
+    return Malformed(absl::StrCat("cache ", cache.name, " has dtype ", dtype, " (known are 0 to ",
+                                  kCacheTypes.size() - 1, ")"));
   }
   cache.kv_heads = table.kv_heads();
   cache.head_dim = table.head_dim();
@@ -208,6 +212,16 @@ absl::StatusOr<PlanMethod> ReadMethod(const flatbuffers::String& text) {
   return Malformed("the method is not prefill, decode or score");
 }
 
+absl::StatusOr<ActivationPrecision> ReadActivations(const plan::Plan& root,
+                                                    const std::vector<PlanCache>& caches) {
+  if (root.activations() == plan::ActivationPrecision::UNSTATED) return PrecisionOf(caches);
+  const auto precision = static_cast<uint8_t>(root.activations());
+  if (precision > static_cast<uint8_t>(plan::ActivationPrecision::MAX))
+    return Malformed(
+        absl::StrCat("the precision of activations is ", precision, " (known are 0 to 2)"));
+  return static_cast<ActivationPrecision>(precision);
+}
+
 // Verifies the bytes. The result points into `bytes`.
 absl::StatusOr<const plan::Plan*> Verify(std::span<const uint8_t> bytes) {
   // The identifier and the root's offset must be there before either is looked at.
@@ -251,6 +265,7 @@ absl::StatusOr<Plan> ReadPlan(std::span<const std::byte> payload) {
       ReadTable(*root->weights(), PlanLimits::kWeights, "weights", ReadWeight, plan.weights));
   GEMMA_RETURN_IF_ERROR(
       ReadTable(*root->caches(), PlanLimits::kCaches, "caches", ReadCache, plan.caches));
+  GEMMA_ASSIGN_OR_RETURN(plan.activations, ReadActivations(*root, plan.caches));
   GEMMA_RETURN_IF_ERROR(
       ReadTable(*root->values(), PlanLimits::kValues, "values", ReadValue, plan.values));
   GEMMA_RETURN_IF_ERROR(

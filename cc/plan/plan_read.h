@@ -15,17 +15,6 @@
 
 namespace gemma {
 
-struct PlanLimits {
-  static constexpr size_t kPayloadBytes = 64 << 20;
-  static constexpr size_t kWeights = 1 << 16;
-  static constexpr size_t kCaches = 1 << 10;
-  static constexpr size_t kValues = 1 << 14;
-  static constexpr size_t kSteps = 1 << 16;
-  static constexpr size_t kLinears = 16;  // projections of one Linear step
-  // Letters, digits and ._-/ only, so that messages stay readable.
-  static constexpr size_t kNameBytes = 256;
-};
-
 // The payload's contents, unchecked beyond what is said above. InvalidArgument with one sentence.
 absl::StatusOr<Plan> ReadPlan(std::span<const std::byte> payload);
 

@@ -7,6 +7,7 @@
 #include <random>
 #include <string>
 
+#include "cc/plan/limits.h"
 #include "cc/plan/testing/plan_writer.h"
 #include "cc/plan/testing/tiny_model.h"
 
@@ -39,6 +40,21 @@ TEST(ReadPlanTest, ReturnsWhatWasWritten) {
     // Writing what was read gives the same bytes: no field was lost.
     EXPECT_EQ(WritePlan(*read), WritePlan(written));
   }
+}
+
+// Older plans state no precision: their caches' type says it.
+TEST(ReadPlanTest, CachesSayThePrecisionOfOlderPlans) {
+  const auto precision_of = [](CacheType first, CacheType second) {
+    Plan plan = TinyPlan();
+    plan.activations = ActivationPrecision{};  // not written: it is the schema's default
+    plan.caches[0].type = first;
+    plan.caches[1].type = second;
+    return ReadPlan(AsBytes(WritePlan(plan)))->activations;
+  };
+  const auto kF32 = CacheType::kF32, kBF16 = CacheType::kBF16;
+  EXPECT_EQ(precision_of(kF32, kF32), ActivationPrecision::kFloat16Pairs);
+  EXPECT_EQ(precision_of(kBF16, kBF16), ActivationPrecision::kFloat16);
+  EXPECT_EQ(precision_of(kF32, kBF16), ActivationPrecision::kFloat16);
 }
 
 TEST(ReadPlanTest, AcceptsAnyAlignment) {
@@ -94,11 +110,16 @@ TEST(ReadPlanTest, RefusesNamesThatCannotBeShown) {
 
 TEST(ReadPlanTest, RefusesUnknownEnums) {
   Plan plan = TinyPlan();
-  plan.weights[0].shape.layout = static_cast<WeightLayout>(11);
-  EXPECT_THAT(Message(WritePlan(plan)), HasSubstr("weight embed_tokens.weight has layout 11"));
+  plan.weights[0].shape.layout = static_cast<WeightLayout>(kWeightLayouts);
+  EXPECT_THAT(Message(WritePlan(plan)), HasSubstr("weight embed_tokens.weight has layout 14"));
   plan = TinyPlan();
   plan.caches[0].type = static_cast<CacheType>(7);
-  EXPECT_THAT(Message(WritePlan(plan)), HasSubstr("cache layers.0.kv_cache has dtype 7"));
+  EXPECT_THAT(Message(WritePlan(plan)),
+              HasSubstr("cache layers.0.kv_cache has dtype 7 (known are 0 to 2)"));
+  plan = TinyPlan();
+  plan.activations = static_cast<ActivationPrecision>(3);
+  EXPECT_THAT(Message(WritePlan(plan)),
+              HasSubstr("the precision of activations is 3 (known are 0 to 2)"));
 }
 
 TEST(ReadPlanTest, RefusesTooMany) {

@@ -65,14 +65,10 @@ void FillFloats(const WeightShape& shape, std::span<std::byte> bytes, Random& ra
 
 }  // namespace
 
-// Numbers around a middle that replace the random bits there, float32 or float16.
+// Numbers around a middle that replace the random bits there.
 struct RandomWeightBytes::Scales {
-  uint64_t offset = 0;
-  uint64_t count = 0;
-  bool floats = false;
+  ScaleNumbers numbers;
   float middle = 0;
-
-  uint64_t width() const { return floats ? 4 : 2; }
 };
 
 struct RandomWeightBytes::State {
@@ -88,13 +84,13 @@ struct RandomWeightBytes::State {
   void FillScales(std::span<std::byte> bytes) {
     while (next < scales.size()) {
       const Scales& plane = scales[next];
-      for (; number < plane.count; ++number) {
-        const uint64_t at = plane.offset + plane.width() * number;
+      for (; number < plane.numbers.count; ++number) {
+        const uint64_t at = plane.numbers.offset + plane.numbers.stride * number;
         if (at >= offset + bytes.size()) return;
         const float value = plane.middle * (0.5f + scale_random.Uniform());
         const uint16_t half = reference::FloatToHalf(value);
-        std::memcpy(&bytes[at - offset], plane.floats ? static_cast<const void*>(&value) : &half,
-                    plane.width());
+        if (plane.numbers.floats) std::memcpy(&bytes[at - offset], &value, sizeof(value));
+        if (!plane.numbers.floats) std::memcpy(&bytes[at - offset], &half, sizeof(half));
       }
       ++next;
       number = 0;
@@ -102,27 +98,14 @@ struct RandomWeightBytes::State {
   }
 };
 
-// Codes are uniform, of deviation 4.6 (16 of them), 9.2 (32), 18 (64) or 74 (256).
 std::vector<RandomWeightBytes::Scales> RandomWeightBytes::PlanScales(const WeightShape& shape,
                                                                      const WeightPlanes& planes) {
-  const float unit = 1 / std::sqrt(static_cast<float>(shape.columns));
-  if (!HasGroups(shape.layout)) {
-    const uint64_t blocks = uint64_t{shape.rows} * (shape.columns / 256);
-    const bool pairs = HasPackedScales(shape.layout);
-    const int bits = TraitsOf(shape.layout).value_bits + TraitsOf(shape.layout).extra_bits;
-    // Times the blocks' own scales: 0 to 63, of deviation 18, or -128 to 127, of deviation 74.
-    const float divisor = bits == 4 ? 256 : bits == 5 ? 640 : 1360;
-    return {{planes.blocks, blocks * (pairs ? 2 : 1), false, unit / divisor}};
-  }
-  const bool five = HasBitPlane(shape.layout);
-  const float scale = unit / (!HasNibbles(shape.layout) ? 74.0f : five ? 9.2f : 4.6f);
-  const bool floats = planes.float_scales;
-  const uint64_t groups =
-      floats ? shape.rows : uint64_t{shape.rows} * (shape.columns / shape.group);
-  std::vector<Scales> scales = {{planes.scales, groups, floats, scale}};
-  if (planes.mins != WeightPlanes::kAbsent) {
-    scales.push_back({planes.mins, groups, floats, (five ? -16 : -8) * scale});
-  }
+  const float scale =
+      1 / std::sqrt(static_cast<float>(shape.columns)) / TraitsOf(shape.layout).spread;
+  const float min = (HasBitPlane(shape.layout) ? -16 : -8) * scale;
+  std::vector<Scales> scales;
+  for (const ScaleNumbers& numbers : ScaleNumbersOf(shape, planes))
+    scales.push_back({numbers, numbers.mins ? min : scale});
   return scales;
 }
 

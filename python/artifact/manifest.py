@@ -79,6 +79,7 @@ class Manifest:
     tokenizer: TokenizerEntry | None
     sampling: Sampling
     versions: Mapping[str, str]
+    suppressed_ids: tuple[int, ...] = ()  # never drawn; ascending
 
 
 def entry_of(path: Path) -> FileEntry:
@@ -100,6 +101,8 @@ def to_bytes(manifest: Manifest) -> bytes:
         "sampling": asdict(manifest.sampling),
         "versions": dict(manifest.versions),
     }
+    if manifest.suppressed_ids:
+        document["suppressed_ids"] = list(manifest.suppressed_ids)
     return (json.dumps(document, indent=2, sort_keys=True, allow_nan=False) + "\n").encode()
 
 
@@ -171,6 +174,7 @@ def from_document(document: object, where: Path) -> Manifest:
         tokenizer=tokenizer,
         sampling=_sampling(fields.mapping("sampling"), where),
         versions=_versions(fields),
+        suppressed_ids=_suppressed_ids(fields),
     )
     model.finish()
     fields.finish()
@@ -222,12 +226,28 @@ def _methods(fields: Fields) -> tuple[str, ...]:
     return tuple(methods)
 
 
+def _suppressed_ids(fields: Fields) -> tuple[int, ...]:
+    """Absent where the checkpoint suppresses nothing."""
+    if not fields.has("suppressed_ids"):
+        return ()
+    ids = fields.items("suppressed_ids")
+    if not all(map(_is_token, ids)):
+        raise fields.error("suppressed_ids", "must be a list of token ids")
+    if sorted(set(ids)) != ids:
+        raise fields.error("suppressed_ids", "does not ascend from one id to the next")
+    return tuple(ids)
+
+
+def _is_token(value: object) -> bool:
+    return type(value) is int and 0 <= value < _MAX_VOCABULARY
+
+
 def _tokenizer_entry(
     value: Mapping[str, Any], files: tuple[FileEntry, ...], where: Path
 ) -> TokenizerEntry:
     fields = Fields(value, where, "'tokenizer'")
     stop_ids = fields.items("stop_ids")
-    if any(type(token) is not int or not 0 <= token < _MAX_VOCABULARY for token in stop_ids):
+    if not all(map(_is_token, stop_ids)):
         raise fields.error("stop_ids", "must be a list of token ids")
     names = {entry.name for entry in files}
     name = fields.text("file")

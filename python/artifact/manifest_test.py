@@ -47,6 +47,13 @@ def test_round_trip(tmp_path: Path) -> None:
     assert (tmp_path / manifest.FILE_NAME).read_bytes() == first
 
 
+def test_suppressed_ids_may_be_absent(tmp_path: Path) -> None:
+    plain = _example(tmp_path)
+    assert b"suppressed_ids" not in manifest.to_bytes(plain)
+    manifest.write(tmp_path, dataclasses.replace(plain, suppressed_ids=(5, 258881)))
+    assert manifest.read(tmp_path).suppressed_ids == (5, 258881)
+
+
 def _set(*keys: Any, to: Any) -> Callable[[Any], None]:
     def change(document: Any) -> None:
         for key in keys[:-1]:
@@ -69,6 +76,9 @@ def _drop(*keys: Any) -> Callable[[Any], None]:
     ("change", "problem"),
     [
         (_set("format_version", to=2), "'format_version' of the manifest is 2"),
+        (_set("suppressed_ids", to=[1 << 24]), "'suppressed_ids' of the manifest must be a list"),
+        (_set("suppressed_ids", to=[7, 5]), "'suppressed_ids' of the manifest does not ascend"),
+        (_set("suppressed_ids", to=[5, 5]), "'suppressed_ids' of the manifest does not ascend"),
         (_set("surprise", to=1), "unknown keys: 'surprise'"),
         (_set("model", "surprise", to=1), "'model' has unknown keys: 'surprise'"),
         (_set("tokenizer", "surprise", to=1), "'tokenizer' has unknown keys"),

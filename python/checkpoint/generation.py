@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from python.artifact.strict_json import Fields
-from python.console.errors import FormatError
+from python.console.errors import FormatError, UserError
 
 _MAX_TOKEN = (1 << 24) - 1
 # Tokens that end a turn, by their text: those of llama.cpp's end-of-generation set that Gemma has.
@@ -137,6 +137,21 @@ def _sampling_number(value: object, key: str, where: Path) -> float:
         )
     # GGUF has float32: 0.95 comes as 0.949999988.
     return float(f"{value:.7g}")
+
+
+def check_suppressed_ids(ids: Sequence[int], vocab_size: int) -> None:
+    """Raises UserError where the model has no such id, or none would be left to draw."""
+    for token in ids:
+        if token >= vocab_size:
+            raise UserError(
+                f"suppressed id {token} is not among the model's {vocab_size} tokens (correct the"
+                " checkpoint's suppress_tokens)"
+            )
+    if len(ids) == vocab_size:
+        raise UserError(
+            f"all {vocab_size} ids are suppressed, so none would be left to draw (correct the"
+            " checkpoint's suppress_tokens)"
+        )
 
 
 def _ids(value: object, key: str, where: Path) -> tuple[int, ...]:

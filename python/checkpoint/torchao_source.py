@@ -25,13 +25,6 @@ class TorchaoSource(WeightSource):
         super().__init__(files, name, parts)
         self.class_name: str = attributes["_type"]
         self._data: Mapping[str, Any] = attributes["_data"]
-        stored = set(files.names)
-        for part in parts.values():
-            if part not in stored:
-                raise FormatError(
-                    files.folder,
-                    f"{name!r:.90} is a {self.class_name}, but {part!r:.90} is missing",
-                )
 
     def group(self) -> int:
         """Columns that share a scale, of a matrix. Raises FormatError where `block_size` is none."""
@@ -61,10 +54,19 @@ class TorchaoSource(WeightSource):
 
 def torchao_sources(files: SafetensorsFolder) -> dict[str, TorchaoSource]:
     """Every torchao tensor of the folder, by its name. Raises FormatError."""
-    return {
+    sources = {
         name: TorchaoSource(files, name, attributes)
         for name, attributes in _attributes(files).items()
     }
+    stored = set(files.names)
+    for name, source in sources.items():
+        for part in source.parts.values():
+            if part not in stored:
+                raise FormatError(
+                    files.folder,
+                    f"{name!r:.90} is a {source.class_name}, but {part!r:.90} is missing",
+                )
+    return sources
 
 
 def _attributes(files: SafetensorsFolder) -> dict[str, Any]:

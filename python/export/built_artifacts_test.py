@@ -41,7 +41,9 @@ def test_layouts_and_cache_types() -> None:
         p.Layout.INT4,
         p.Layout.INT8,
     }
-    assert {cache.dtype for cache in int4.caches} == {p.DType.BF16}
+    assert {cache.dtype for cache in int4.caches} == {p.DType.F16}
+    assert plain.activations is p.ActivationPrecision.FLOAT16_PAIRS
+    assert int4.activations is p.ActivationPrecision.FLOAT16
 
 
 def test_the_stages_timings() -> None:

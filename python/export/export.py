@@ -24,6 +24,7 @@ from python.checkpoint.checkpoint import (
     HuggingFaceTokenizer,
     TokenizerSource,
 )
+from python.checkpoint.generation import check_suppressed_ids
 from python.console.errors import UsageError, UserError
 from python.console.notes import note
 from python.console.progress import Progress
@@ -44,7 +45,11 @@ from python.text.tokenizer_file import serialize
 
 MAX_PREFILL_CHUNK = 2048
 DEFAULT_PREFILL_CHUNK = 1024  # the fewest tokens with which an H100 reaches its speed
-CACHE_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+# The same on the CPU and on CUDA, which has no caches in bfloat16.
+CACHE_DTYPES = {d.text: d for d in (p.DType.F16, p.DType.F32)}
+PRECISIONS = {
+    a.value: a for a in (p.ActivationPrecision.FLOAT16, p.ActivationPrecision.FLOAT16_PAIRS)
+}
 PROGRAM_FILE, WEIGHTS_FILE, TOKENIZER_FILE = "model.pte", "model.ptd", "tokenizer.bin"
 TEMPLATE_FILE = "chat_template.jinja"
 _EMBEDDING = "embed_tokens.weight"
@@ -106,6 +111,7 @@ class Options:
     max_seq_len: int
     max_prefill_chunk: int
     kv_cache_dtype: str  # a key of CACHE_DTYPES
+    activation_precision: str | None = None  # a key of PRECISIONS; None: what suits the caches
     allow_lossy: bool = False  # round weights that no layout holds as they are stored
 
     def limits(self, config: GemmaConfig) -> Limits:
@@ -124,11 +130,23 @@ class Options:
         if self.kv_cache_dtype not in CACHE_DTYPES:
             known = " or ".join(CACHE_DTYPES)
             raise UsageError(f"kv_cache_dtype {self.kv_cache_dtype} is unknown (use {known})")
+        cache = CACHE_DTYPES[self.kv_cache_dtype]
         return Limits(
             max_context=self.max_seq_len,
             max_tokens=self.max_prefill_chunk,
-            cache_dtype=CACHE_DTYPES[self.kv_cache_dtype],
+            cache_dtype=getattr(torch, cache.text),
+            activations=self._activations(cache),
         )
+
+    def _activations(self, cache: p.DType) -> p.ActivationPrecision:
+        if self.activation_precision is None:
+            return p.precision_of([cache])
+        if self.activation_precision not in PRECISIONS:
+            raise UsageError(
+                f"activation_precision {self.activation_precision} is unknown"
+                f" (use {' or '.join(PRECISIONS)})"
+            )
+        return PRECISIONS[self.activation_precision]
 
 
 def prepare_export(
@@ -145,6 +163,7 @@ def prepare_export(
       UserError: the options, the checkpoint or the recipe do not fit the model.
     """
     limits = options.limits(config)
+    check_suppressed_ids(checkpoint.generation.suppressed_ids, config.vocab_size)
     table = WeightTable(checkpoint, config, recipe, allow_lossy=options.allow_lossy)
     plans = []
     with progress("trace", total=len(p.Plan.METHODS)) as report:
@@ -329,6 +348,7 @@ def _describe(
             temperature=generation.temperature, top_k=generation.top_k, top_p=generation.top_p
         ),
         versions={name: importlib.metadata.version(name) for name in _VERSIONED},
+        suppressed_ids=generation.suppressed_ids,
     )
 
 

@@ -71,8 +71,16 @@ def define_flags(model: str, *, kv_cache_dtype: str) -> None:
         "kv_cache_dtype",
         kv_cache_dtype,
         sorted(export.CACHE_DTYPES),
-        "Type of keys and values; float32 makes CUDA compute in pairs of float16, slower and closer "
-        "to the CPU.",
+        "Type of keys and values. CUDA keeps float32 keys as pairs of float16, and such values as"
+        " float16.",
+    )
+    flags.DEFINE_enum(
+        "activation_precision",
+        None,
+        list(export.PRECISIONS),
+        "How CUDA holds the inputs of products: float16, or pairs of it, slower and closer to the"
+        " CPU, which computes in float32 in any case. Unless given: pairs where kv_cache_dtype is"
+        " float32.",
     )
     flags.DEFINE_bool(
         "allow_lossy",
@@ -234,6 +242,7 @@ def _options(config: GemmaConfig) -> export.Options:
         max_seq_len=positions,
         max_prefill_chunk=chunk,
         kv_cache_dtype=FLAGS.kv_cache_dtype,
+        activation_precision=FLAGS.activation_precision,
         allow_lossy=FLAGS.allow_lossy,
     )
     options.limits(config)

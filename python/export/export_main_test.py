@@ -22,7 +22,7 @@ from python.model.weight_names import expected_weights
 MODEL = "gemma4_31b"
 CONFIG = tiny_gemma4(num_layers=1)
 
-export_main.define_flags(MODEL, kv_cache_dtype="bfloat16")
+export_main.define_flags(MODEL, kv_cache_dtype="float16")
 
 
 @pytest.fixture(scope="module")

@@ -39,7 +39,7 @@ def export_shape() -> None:
         max_seq_len=FLAGS.max_seq_len,
         max_prefill_chunk=FLAGS.max_prefill_chunk
         or min(export.DEFAULT_PREFILL_CHUNK, FLAGS.max_seq_len),
-        kv_cache_dtype="bfloat16",
+        kv_cache_dtype="float16",
     )
     prepared = export.export_artifact(
         checkpoint,

@@ -290,13 +290,30 @@ def test_an_existing_artifact_is_replaced_only_when_told(
         ({"max_seq_len": 513}, "max_seq_len 513 is outside 1 to 512, the positions of tiny_gemma4"),
         ({"max_prefill_chunk": 49}, "max_prefill_chunk 49 is outside 1 to 48"),
         ({"max_prefill_chunk": 0}, "max_prefill_chunk 0 is outside 1 to 48"),
-        ({"kv_cache_dtype": "int4"}, "kv_cache_dtype int4 is unknown"),
+        ({"activation_precision": "int8"}, "activation_precision int8 is unknown"),
+        ({"kv_cache_dtype": "bfloat16"}, "kv_cache_dtype bfloat16 is unknown .use float16 or"),
     ],
 )
 def test_refuses_limits_that_the_model_cannot_hold(changes: dict[str, Any], sentence: str) -> None:
     options = export.Options(**{**vars(OPTIONS), **changes})
     with pytest.raises(UserError, match=sentence):
         options.limits(CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("cache", "asked", "expected"),
+    [
+        ("float32", None, "FLOAT16_PAIRS"),
+        ("float16", None, "FLOAT16"),
+        ("float32", "float16", "FLOAT16"),
+        ("float16", "float16_pairs", "FLOAT16_PAIRS"),
+    ],
+)
+def test_the_precision_follows_the_caches_unless_it_is_stated(
+    cache: str, asked: str | None, expected: str
+) -> None:
+    options = dataclasses.replace(OPTIONS, kv_cache_dtype=cache, activation_precision=asked)
+    assert options.limits(CONFIG).activations is p.ActivationPrecision[expected]
 
 
 def test_refuses_a_tokenizer_that_is_larger_than_the_vocabulary(tmp_path: Path) -> None:

@@ -10,4 +10,4 @@ from python.console import main
 from python.export import export_main
 
 if __name__ == "__main__":
-    main.run(export_main.program("gemma4_31b", kv_cache_dtype="bfloat16"))
+    main.run(export_main.program("gemma4_31b", kv_cache_dtype="float16"))

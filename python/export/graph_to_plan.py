@@ -53,7 +53,7 @@ PASSES: tuple[ModuleType, ...] = (
     unused_sizes,
 )
 
-_DTYPES = {torch.float32: p.DType.F32, torch.bfloat16: p.DType.BF16}
+_DTYPES = {getattr(torch, dtype.text): dtype for dtype in p.DType}
 _MODEL_PREFIX = "model."
 
 
@@ -82,6 +82,7 @@ def graph_to_plan(
         caches=tuple(builder.caches.values()),
         values=tuple(builder.values),
         steps=tuple(builder.steps),
+        activations=limits.activations,
     )
 
 

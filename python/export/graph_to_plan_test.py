@@ -195,14 +195,14 @@ def test_every_norm_has_the_models_epsilon() -> None:
 
 
 def test_cache_types_and_windows() -> None:
-    limits = dataclasses.replace(LIMITS, cache_dtype=torch.bfloat16)
+    limits = dataclasses.replace(LIMITS, cache_dtype=torch.float16)
     config = CONFIGS["gemma4"]
     plan = graph_to_plan(trace(config, limits, "decode"), config, limits, "decode")
     sliding, full = plan.caches
     assert (sliding.window, sliding.capacity, sliding.dtype) == (
         WINDOW,
         WINDOW - 1 + CHUNK,
-        p.DType.BF16,
+        p.DType.F16,
     )
     assert (full.window, full.capacity, full.kv_heads) == (0, CONTEXT, 1)
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from python.plan import plan as p
 
-_CACHE_ELEMENT_BYTES = {p.DType.F32: 4, p.DType.BF16: 2}
 _ACTIVATION_BYTES = 4  # float32
 # What the process itself takes beside weights: the interpreter, torch, ExecuTorch's compiler (420 MB
 # resident) and a vocabulary of 262,144 pieces.
@@ -38,7 +37,7 @@ def export_bytes(weights: Sequence[WeightSize]) -> int:
 def session_bytes(plan: p.Plan) -> int:
     """Keys and values of all caches of one session."""
     return sum(
-        2 * cache.kv_heads * cache.capacity * cache.head_dim * _CACHE_ELEMENT_BYTES[cache.dtype]
+        2 * cache.kv_heads * cache.capacity * cache.head_dim * cache.dtype.bytes
         for cache in plan.caches
     )
 

@@ -1,5 +1,7 @@
 """Estimates against sums by hand."""
 
+import dataclasses
+
 from python.export import memory_estimate
 from python.plan import plan as p
 from python.plan.testing.fake_plan import FFN, HEAD_DIM, HIDDEN, fake_plan
@@ -17,6 +19,9 @@ def test_export_holds_one_weight_twice() -> None:
 def test_session() -> None:
     plan = fake_plan(capacity=11)
     assert memory_estimate.session_bytes(plan) == 2 * 11 * HEAD_DIM * 4
+    (cache,) = plan.caches
+    narrow = dataclasses.replace(plan, caches=(dataclasses.replace(cache, dtype=p.DType.F16),))
+    assert memory_estimate.session_bytes(narrow) == 2 * 11 * HEAD_DIM * 2
 
 
 def test_activations_share_memory_when_they_do_not_meet() -> None:

@@ -57,8 +57,7 @@ exported_model = rule(
             mandatory = True,
         ),
         "kv_cache_dtype": attr.string(
-            doc = "Type of keys and values; the program's own default where it is empty.",
-            values = ["", "bfloat16", "float32"],
+            doc = "The program's flag; its own default where it is empty.",
         ),
         "max_prefill_chunk": attr.int(doc = "Tokens of one call; 0: the program's default."),
         "max_seq_len": attr.int(doc = "Positions that a session can hold.", mandatory = True),
@@ -81,6 +80,8 @@ def _tiny_checkpoint_impl(ctx):
     arguments.add("--num_layers", ctx.attr.num_layers)
     arguments.add("--window", ctx.attr.window)
     arguments.add("--seed", ctx.attr.seed)
+    if ctx.attr.only_token >= 0:
+        arguments.add("--only_token", ctx.attr.only_token)
     arguments.add("--overwrite")
     ctx.actions.run(
         executable = ctx.executable._program,
@@ -97,6 +98,10 @@ tiny_checkpoint = rule(
     attrs = {
         "dtype": attr.string(default = "float32", values = ["bfloat16", "float16", "float32"]),
         "num_layers": attr.int(default = 6),
+        "only_token": attr.int(
+            doc = "The checkpoint suppresses every other id; -1: none.",
+            default = -1,
+        ),
         "seed": attr.int(default = 0),
         "window": attr.int(default = 16),
         "_program": attr.label(

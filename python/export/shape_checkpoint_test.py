@@ -14,7 +14,7 @@ from python.quant.recipe import recipe
 
 def export_tiny(output: Path, *, computed_only: bool) -> export.PreparedExport:
     config = tiny_gemma4()
-    options = export.Options(max_seq_len=32, max_prefill_chunk=8, kv_cache_dtype="bfloat16")
+    options = export.Options(max_seq_len=32, max_prefill_chunk=8, kv_cache_dtype="float16")
     checkpoint = ShapeCheckpoint(config)
     return export.export_artifact(
         checkpoint,

@@ -17,17 +17,19 @@ from python.model import methods
 from python.model.gemma_config import GemmaConfig
 from python.model.transformer import GemmaModel
 from python.plan import signatures
+from python.plan.plan import ActivationPrecision
 
 _MODULES = {"prefill": methods.Prefill, "decode": methods.Decode, "score": methods.Score}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What an artifact can hold: positions of a session, tokens of a call, the caches' type."""
+    """What an artifact can hold: positions of a session, tokens of a call, types of numbers."""
 
     max_context: int
     max_tokens: int
     cache_dtype: torch.dtype
+    activations: ActivationPrecision = ActivationPrecision.UNSTATED
 
 
 def trace(

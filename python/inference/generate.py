@@ -35,6 +35,7 @@ class GenerationOptions:
     sampling: Sampling = GREEDY
     seed: int = 0
     stop_ids: Collection[int] = ()
+    suppressed_ids: Collection[int] = ()  # never drawn
 
     def __post_init__(self) -> None:
         if self.max_new_tokens < 1:
@@ -76,7 +77,7 @@ def generate(
     `max_new_tokens`, or where the model's context is full. Raises UserError for a prompt that is
     empty, too long, or not made of the model's tokens.
     """
-    decode = decode or Decode(model)
+    decode = decode or Decode(model, options.suppressed_ids)
     began = time.monotonic()
     token = prefill(model, prompt, options)
     prefilled = time.monotonic()
@@ -108,7 +109,7 @@ def generate(
 def prefill(model: GemmaModel, prompt: Sequence[int], options: GenerationOptions) -> int:
     """Fills the caches with the whole prompt from position 0; the token drawn after it."""
     check_tokens(model, prompt)
-    method = Prefill(model)
+    method = Prefill(model, options.suppressed_ids)
     token = -1
     for start, chunk in _chunks(model, prompt, model.max_chunk):
         last = start + chunk.shape[1] == len(prompt)
@@ -127,15 +128,21 @@ def decode_one_token(
     """Appends `token` at `position`; the token drawn after it. decode: as in `generate`."""
     tokens = torch.tensor([[token]], device=model.device)
     drawing = _drawing(model, options, emit=True)
-    return int((decode or Decode(model))(tokens, _number(position), *drawing).item())
+    decode = decode or Decode(model, options.suppressed_ids)
+    return int(decode(tokens, _number(position), *drawing).item())
 
 
-def compile_decode(model: GemmaModel, backend: str = "inductor") -> DecodeMethod:
+def compile_decode(
+    model: GemmaModel, backend: str = "inductor", suppressed_ids: Collection[int] = ()
+) -> DecodeMethod:
     """The decode step by torch.compile, in one graph: what cannot be compiled is an error.
 
-    Compiling happens at the first call, which raises UserError where it fails.
+    suppressed_ids: those of the options with which it is called. Compiling happens at the first
+    call, which raises UserError where it fails.
     """
-    compiled = torch.compile(Decode(model), fullgraph=True, dynamic=False, backend=backend)
+    compiled = torch.compile(
+        Decode(model, suppressed_ids), fullgraph=True, dynamic=False, backend=backend
+    )
 
     def decode(*arguments: torch.Tensor) -> torch.Tensor:
         try:

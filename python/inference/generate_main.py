@@ -8,6 +8,7 @@ import torch
 from absl import flags
 
 from python.checkpoint.checkpoint import Checkpoint
+from python.checkpoint.generation import check_suppressed_ids
 from python.checkpoint.open_checkpoint import open_checkpoint
 from python.console import main, sizes
 from python.console.errors import UsageError, UserError
@@ -78,7 +79,9 @@ def generate_as_flags_say() -> None:
             prompt = chat_prompt(FLAGS.prompt, tokenizer, _template_of(checkpoint))
         model = _load(checkpoint)
     text = TextStream(tokenizer)
-    decode = compile_decode(model) if FLAGS.compile else None
+    decode = None
+    if FLAGS.compile:
+        decode = compile_decode(model, suppressed_ids=options.suppressed_ids)
     result = generate(model, prompt, options, on_token=text.push, decode=decode)
     text.finish()
     main.note(summary(result))
@@ -154,6 +157,7 @@ def _rate(count: int, seconds: float) -> str:
 def _options(checkpoint: Checkpoint) -> GenerationOptions:
     """What the flags say, and where they are silent the checkpoint."""
     stored = checkpoint.generation
+    check_suppressed_ids(stored.suppressed_ids, checkpoint.config.vocab_size)
     try:
         sampling = Sampling(
             temperature=stored.temperature if FLAGS.temperature is None else FLAGS.temperature,
@@ -168,6 +172,7 @@ def _options(checkpoint: Checkpoint) -> GenerationOptions:
         sampling=sampling,
         seed=FLAGS.seed,
         stop_ids=frozenset(stored.stop_ids),
+        suppressed_ids=stored.suppressed_ids,
     )
 
 

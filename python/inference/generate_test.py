@@ -1,5 +1,6 @@
 """Tests of generate, against transformers' greedy continuation and against itself."""
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -66,6 +67,18 @@ def test_a_stop_id_ends_the_text_and_is_not_part_of_it() -> None:
     stopped = generate(tiny(), PROMPT, options)
     assert stopped.tokens == free[: free.index(stop)]
     assert stopped.stop_reason == "stop_id"
+
+
+def test_suppressed_ids_are_never_drawn() -> None:
+    model, free = tiny(), generate(tiny(), PROMPT, GenerationOptions(max_new_tokens=20)).tokens
+    for sampling in (Sampling(), Sampling(temperature=50.0)):
+        options = GenerationOptions(
+            max_new_tokens=20, sampling=sampling, suppressed_ids=(free[0], free[5])
+        )
+        assert not {free[0], free[5]} & set(generate(model, PROMPT, options).tokens)
+        allowed = set(range(CONFIG.vocab_size)) - {7}
+        options = dataclasses.replace(options, suppressed_ids=allowed)
+        assert generate(model, PROMPT, options).tokens == (7,) * 20
 
 
 def test_a_full_context_ends_the_text_after_the_token_that_needs_no_place() -> None:

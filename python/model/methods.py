@@ -6,21 +6,30 @@ share one plan.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import torch
 from torch import nn
 
 from python.model import ops
 from python.model.transformer import GemmaModel
 
-SCORE_TOP = 5
+SCORE_TOP = 5  # most likely ids that `score` reports for each token
 
 
 class Prefill(nn.Module):
-    """A chunk of tokens -> the token drawn after it; the head runs on the last token only."""
+    """A chunk of tokens -> the token drawn after it; the head runs on the last token only.
 
-    def __init__(self, model: GemmaModel) -> None:
+    suppressed: ids that are never drawn; their logits count as the lowest number before anything
+    else is done to them. Exported without: the engine knows them from the manifest.
+    """
+
+    def __init__(self, model: GemmaModel, suppressed: Collection[int] = ()) -> None:
         super().__init__()
         self.model = model
+        self.suppressed: torch.Tensor | None = None  # int64 [ids]
+        if suppressed:
+            self.suppressed = torch.tensor(sorted(suppressed), device=model.device)
 
     def forward(
         self,
@@ -35,7 +44,10 @@ class Prefill(nn.Module):
         tokens: int64 [1, T]; start, emit, seed: int64 [1]; sampling: float32 [4].
         """
         x = self._last(self.model.hidden(tokens, start))
-        drawn = ops.sample(self.model.logits(x), sampling, seed, start + tokens.shape[1])
+        logits = self.model.logits(x)  # [1, 1, vocab]
+        if self.suppressed is not None:
+            logits = logits.index_fill(-1, self.suppressed, torch.finfo(logits.dtype).min)
+        drawn = ops.sample(logits, sampling, seed, start + tokens.shape[1])
         return torch.where(emit == 0, -1, drawn)
 
     def _last(self, x: torch.Tensor) -> torch.Tensor:

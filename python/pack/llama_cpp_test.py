@@ -35,7 +35,7 @@ FILE_TYPES = {
     "IQ4_NL": (25, {"IQ4_NL"}),
     "IQ4_XS": (30, {"IQ4_XS"}),
 }
-_LOSSES = {"Q2_K": 0.01, "IQ4_XS": 0.0005}
+_LOSSES = {"Q2_K": 0.01}
 
 
 @pytest.fixture(scope="module", params=["gemma3", "gemma4"])

@@ -1,14 +1,12 @@
 """From what a checkpoint or a quantizer gives to the layouts that kernels read (docs/formats.md).
 
-All arrive exactly but GGUF's Q2_K and IQ4_XS: canonical quantized tensors, plain numbers, NVFP4, and
-the other types of GGUF. Those two become INT8 (`is_exact`), and `PackedWeight.loss` says what that
-cost.
+All arrive exactly but GGUF's Q2_K: canonical quantized tensors, plain numbers, NVFP4, and the other
+types of GGUF. Q2_K has no exact image (`is_exact`); it becomes INT8, and `PackedWeight.loss` says
+what that cost.
 
 | from | layout | how |
 |---|---|---|
 | Q3_K | Q6_K | the same scales of 16 columns; q - 4 stays within 6 bits |
-| IQ4_NL | INT8 | the levels of the table are integers |
-| IQ4_XS | INT8 | likewise; d * scale is rounded to float16, at most 2^-11 of each weight |
 | Q2_K | INT8 | rounded anew, 255 levels for every 32 columns |
 """
 
@@ -342,15 +340,9 @@ def _fill_q3_k(blocks: np.ndarray, planes: Planes) -> None:
     _half_into(planes["d"], blocks, 108)
 
 
-def _fill_decoded(kind: ggml_types.GgmlType) -> Callable[[np.ndarray, Planes], None]:
-    """For the IQ4 types: their levels and scales as they are."""
-
-    def fill(blocks: np.ndarray, planes: Planes) -> None:
-        decoded = gguf_blocks.decode(kind, blocks)
-        planes["int8"][:] = decoded.q.reshape(planes["int8"].shape)
-        planes["scale"][:] = decoded.scale.reshape(planes["scale"].shape)
-
-    return fill
+def _fill_iq4_xs(blocks: np.ndarray, planes: Planes) -> None:
+    _bytes_into(planes["scales"], blocks, 0, 8)
+    _bytes_into(planes["nibble"], blocks, 8, 136)
 
 
 def _fill_q2_k(blocks: np.ndarray, planes: Planes) -> None:
@@ -380,7 +372,6 @@ _BLOCK_PACKERS: dict[str, tuple[Layout, Callable[[np.ndarray, Planes], None], bo
     "Q8_0": (Layout.INT8, _fill_q8_0, True),
     "Q3_K": (Layout.Q6_K, _fill_q3_k, True), "Q4_K": (Layout.Q4_K, _fill_q4_k, True),
     "Q5_K": (Layout.Q5_K, _fill_q5_k, True), "Q6_K": (Layout.Q6_K, _fill_q6_k, True),
-    "IQ4_NL": (Layout.INT8, _fill_decoded(ggml_types.IQ4_NL), True),
-    "IQ4_XS": (Layout.INT8, _fill_decoded(ggml_types.IQ4_XS), False),
+    "IQ4_NL": (Layout.IQ4_NL, _fill_q4_0, True), "IQ4_XS": (Layout.IQ4_XS, _fill_iq4_xs, True),
     "Q2_K": (Layout.INT8, _fill_q2_k, False),
 }  # fmt: skip

@@ -15,8 +15,10 @@ from python.pack.layouts import Layout, WeightShape
 from python.pack.testing import unpack
 from python.quant.methods.min_max import quantize_min_max
 
-EXACT = ("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL")
-INEXACT = ("Q2_K", "IQ4_XS")
+EXACT = (
+    "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS",
+)  # fmt: skip
+INEXACT = ("Q2_K",)
 
 
 def random_blocks(kind: GgmlType, rows: int, blocks: int, seed: int) -> BlockTensor:
@@ -51,7 +53,7 @@ def test_hostile_numbers_do_not_stop_it(name: str) -> None:
     assert np.isnan(unpack.unpack(packed)).all()
 
 
-@pytest.mark.parametrize(("name", "bound"), [("Q2_K", 0.005), ("IQ4_XS", 0.0003)])
+@pytest.mark.parametrize(("name", "bound"), [("Q2_K", 0.005)])
 def test_the_other_types_state_their_loss(name: str, bound: float) -> None:
     assert not pack.is_exact(name)
     tensor = random_blocks(ggml_types.BY_NAME[name], 33, 7, seed=3)

@@ -10,7 +10,7 @@ import dataclasses
 import enum
 import struct
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 from python.console.errors import UserError
@@ -26,10 +26,23 @@ class PlanError(UserError):
 
 
 class DType(enum.Enum):
-    """Element type of a cache."""
+    """Element type of a cache: its name in torch and on the command line, and its bytes."""
 
-    F32 = "F32"
-    BF16 = "BF16"
+    F32 = ("float32", 4)
+    BF16 = ("bfloat16", 2)  # of older plans: nothing writes it any more
+    F16 = ("float16", 2)
+
+    def __init__(self, text: str, size: int) -> None:
+        self.text = text
+        self.bytes = size
+
+
+class ActivationPrecision(enum.Enum):
+    """How a device that multiplies in float16 holds the inputs of products."""
+
+    UNSTATED = "as the caches say: FLOAT16_PAIRS where all are F32, else FLOAT16"
+    FLOAT16 = "float16"
+    FLOAT16_PAIRS = "float16_pairs"
 
 
 class Rows(enum.Enum):
@@ -69,7 +82,7 @@ def _operand(role: Role, *, json: str = "", absent: bool = False) -> Any:
     if json:
         metadata["json"] = json
     if absent:
-        return dataclasses.field(default=ABSENT, metadata=metadata)
+        return dataclasses.field(default=ABSENT, metadata=metadata | {"absent": True})
     return dataclasses.field(metadata=metadata)
 
 
@@ -280,8 +293,16 @@ class Plan(_Record):
     caches: tuple[Cache, ...]
     values: tuple[Value, ...]
     steps: tuple[Step, ...]
+    activations: ActivationPrecision = ActivationPrecision.UNSTATED
 
     METHODS: ClassVar[tuple[str, ...]] = ("decode", "prefill", "score")
+
+
+def precision_of(dtypes: Iterable[DType]) -> ActivationPrecision:
+    """What a plan means that states no precision, given its caches' types."""
+    if all(dtype is DType.F32 for dtype in dtypes):
+        return ActivationPrecision.FLOAT16_PAIRS
+    return ActivationPrecision.FLOAT16
 
 
 def operands(operation: Operation, role: Role) -> Iterator[int]:
@@ -293,6 +314,16 @@ def operands(operation: Operation, role: Role) -> Iterator[int]:
         for index in value if isinstance(value, tuple) else (value,):
             if index != ABSENT:
                 yield index
+
+
+def required_operands(operation: Operation) -> Iterator[tuple[str, int]]:
+    """The name and index of each operand that an operation cannot do without."""
+    for field in dataclasses.fields(operation):
+        if "role" not in field.metadata or "absent" in field.metadata:
+            continue
+        value = getattr(operation, field.name)
+        for index in value if isinstance(value, tuple) else (value,):
+            yield field.metadata.get("json", field.name), index
 
 
 def map_operands(operation: Operation, table: Mapping[Role, Callable[[int], int]]) -> Operation:

@@ -1,32 +1,39 @@
 """Checks of a plan that FlatBuffers cannot make: indices, shapes, sizes, order of the steps.
 
-The same rules as cc/plan/plan_check, so that a plan that cannot run is refused at export, by
-name. What must stay true: each value is written once, before it is read, so that cc/plan knows
-from the steps alone how long it lives and which values may share memory.
+What cc/plan/plan_check refuses is refused here too, so that a plan that cannot run is refused at
+export, by name; testing/border_plans.py holds both to it. Two rules are export's own: each value
+is written once, and every entry of the tables is used.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import math
+import re
 from collections.abc import Iterable, Sequence
 
 from python.console.errors import UserError
 from python.plan import plan as p
+from python.plan.limits import LIMITS
 
-_UINT32_MAX = 2**32 - 1
+_NAME = re.compile(r"[A-Za-z0-9._/,-]+")
 
 
 def validate(plan: p.Plan) -> None:
     """Raises PlanError where the plan contradicts itself."""
     _check_header(plan)
+    _check_counts(plan)
     _check_names(plan)
     for weight in plan.weights:
         _check_weight(weight)
+    _check_shared_data(plan.weights)
     for cache in plan.caches:
         _check_cache(plan, cache)
     for value in plan.values:
-        _require(0 < value.columns <= _UINT32_MAX, f"value {value.name}: it has no columns")
+        _check_range(f"value {value.name}: columns", value.columns, 1, LIMITS.columns)
     _check_steps(plan)
+    _check_select(plan)
     _check_all_used(plan)
 
 
@@ -61,32 +68,49 @@ def _require_unique(kind: str, names: Iterable[str]) -> None:
         seen.add(name)
 
 
+def _check_range(what: str, number: int, least: int, most: int) -> None:
+    _require(least <= number <= most, f"{what} is {number} ({least} to {most} are allowed)")
+
+
 # Tables
 
 
 def _check_header(plan: p.Plan) -> None:
     _require(plan.version == p.VERSION, f"plan version {plan.version} is not {p.VERSION}")
     _require(plan.method in p.Plan.METHODS, f"unknown method {plan.method}")
-    _require(0 < plan.vocab_size < 2**31, f"vocabulary size {plan.vocab_size} is out of range")
-    _require(
-        0 < plan.max_tokens <= plan.max_context < 2**31,
-        f"max_tokens {plan.max_tokens} is not within 1 to max_context {plan.max_context}",
-    )
-    _require(
-        plan.method != "decode" or plan.max_tokens == 1,
-        f"decode: max_tokens {plan.max_tokens} is not 1",
-    )
+    _check_range("vocab_size", plan.vocab_size, 1, LIMITS.vocab_size)
+    _check_range("max_context", plan.max_context, 1, LIMITS.max_context)
+    most = 1 if plan.method == "decode" else min(LIMITS.max_tokens, plan.max_context)
+    _check_range(f"max_tokens of {plan.method}", plan.max_tokens, 1, most)
+
+
+def _check_counts(plan: p.Plan) -> None:
+    for table in ("weights", "caches", "values", "steps"):
+        _check_range(f"number of {table}", len(getattr(plan, table)), 0, getattr(LIMITS, table))
 
 
 def _check_names(plan: p.Plan) -> None:
+    names = [plan.model, *(weight.data_key for weight in plan.weights)]
+    for table in (plan.weights, plan.caches, plan.values, plan.steps):
+        names += [entry.name for entry in table]
+    for name in names:
+        _check_range(f"length of the name {name!r:.40}", len(name), 1, LIMITS.name_bytes)
+        _require(
+            _NAME.fullmatch(name) is not None,
+            f"the name {name!r:.40} has more than letters, digits and ._-/,",
+        )
     _require_unique("weight", (weight.name for weight in plan.weights))
-    _require_unique("data key", (weight.data_key for weight in plan.weights))
     _require_unique("cache", (cache.name for cache in plan.caches))
     _require_unique("value", (value.name for value in plan.values))
     _require_unique("step", (step.name for step in plan.steps))
 
 
 def _check_weight(weight: p.Weight) -> None:
+    _require(
+        weight.group == 0 or weight.layout.has_groups,
+        f"weight {weight.name}: {weight.layout.name} has no groups, but its group is"
+        f" {weight.group}",
+    )
     try:
         expected = weight.shape.bytes
     except UserError as error:
@@ -98,18 +122,31 @@ def _check_weight(weight: p.Weight) -> None:
     )
 
 
+def _check_shared_data(weights: Sequence[p.Weight]) -> None:
+    """Weights that share bytes must read them in the same way."""
+    first: dict[str, p.Weight] = {}
+    for weight in weights:
+        other = first.setdefault(weight.data_key, weight)
+        _require(
+            dataclasses.replace(weight, name=other.name) == other,
+            f"weights {other.name} and {weight.name} share the data {weight.data_key}, but differ"
+            " in layout, shape or group",
+        )
+
+
 def _check_cache(plan: p.Plan, cache: p.Cache) -> None:
-    _require(
-        cache.kv_heads > 0 and cache.head_dim > 0 and cache.head_dim % 2 == 0,
-        f"cache {cache.name}: {cache.kv_heads} heads of {cache.head_dim} (a head is even and not"
-        " empty)",
-    )
+    name = f"cache {cache.name}:"
+    _check_range(f"{name} kv_heads", cache.kv_heads, 1, LIMITS.heads)
+    _check_range(f"{name} head_dim", cache.head_dim, 2, LIMITS.head_dim)
+    _require(cache.head_dim % 2 == 0, f"{name} head_dim {cache.head_dim} is odd")
+    _check_range(f"{name} window", cache.window, 0, LIMITS.max_context)
+    _check_range(f"{name} capacity", cache.capacity, 1, LIMITS.max_context)
     needed = plan.max_context
     if cache.window > 0:
         needed = min(needed, cache.window - 1 + plan.max_tokens)
     _require(
-        needed <= cache.capacity < 2**31,
-        f"cache {cache.name}: capacity {cache.capacity} is less than the {needed} positions that"
+        needed <= cache.capacity,
+        f"{name} capacity {cache.capacity} is less than the {needed} positions that"
         f" {plan.max_tokens} tokens with window {cache.window} need",
     )
 
@@ -157,6 +194,8 @@ def _check_indices(plan: p.Plan, step: p.Step) -> None:
         p.Role.WEIGHT: plan.weights,
         p.Role.CACHE: plan.caches,
     }
+    for name, index in p.required_operands(step.operation):
+        _require(index != p.ABSENT, f"step {step.name}: it has no {name}")
     for role, table in tables.items():
         for index in p.operands(step.operation, role):
             _require(
@@ -174,6 +213,18 @@ def _check_cache_order(plan: p.Plan, step: p.Step, prepared: set[int]) -> None:
             prepared.add(index)
         else:
             _require(index in prepared, f"step {step.name}: {name} is read before it is written")
+
+
+def _check_select(plan: p.Plan) -> None:
+    """What follows SelectLast may be skipped: there is one at most, and no cache is written then."""
+    selected = False
+    for step in plan.steps:
+        if isinstance(step.operation, p.SelectLast):
+            _require(plan.method != "score", f"step {step.name}: score has no SelectLast")
+            _require(not selected, f"step {step.name}: it is the second SelectLast")
+            selected = True
+        elif isinstance(step.operation, p.PrepareAttention):
+            _require(not selected, f"step {step.name}: it writes a cache after SelectLast")
 
 
 def _check_all_used(plan: p.Plan) -> None:
@@ -202,6 +253,10 @@ class _Shapes:
     def _(self, operation: p.Embed) -> None:
         weight = self._plan.weights[operation.weight]
         self._same("rows of the embedding", weight.rows, self._plan.vocab_size)
+        _require(
+            math.isfinite(operation.scale),
+            f"step {self._step.name}: scale {operation.scale} is not finite",
+        )
         self._value(operation.out, weight.columns, p.Rows.TOKENS)
 
     @check.register
@@ -223,7 +278,10 @@ class _Shapes:
     def _(self, operation: p.Linear) -> None:
         source = self._plan.values[operation.input]
         self._same("number of outputs", len(operation.outs), len(operation.weights))
-        self._positive("number of weights", len(operation.weights))
+        _check_range(
+            f"step {self._step.name}: number of weights",
+            len(operation.weights), 1, LIMITS.linears,
+        )  # fmt: skip
         for index, out in zip(operation.weights, operation.outs, strict=True):
             weight = self._plan.weights[index]
             self._same(f"columns of {weight.name}", weight.columns, source.columns)
@@ -279,10 +337,10 @@ class _Shapes:
         weight = self._plan.weights[operation.weight]
         self._same("rows of the head", weight.rows, self._plan.vocab_size)
         self._value(operation.input, weight.columns, p.Rows.TOKENS)
-        _require(
-            0 < operation.top <= self._plan.vocab_size,
-            f"step {self._step.name}: top {operation.top} of {self._plan.vocab_size} ids",
-        )
+        _check_range(
+            f"step {self._step.name}: top", operation.top,
+            1, min(LIMITS.score_top, self._plan.vocab_size),
+        )  # fmt: skip
         _require(
             0 <= operation.softcap < float("inf"),
             f"step {self._step.name}: softcap {operation.softcap} is negative or not finite",
@@ -322,7 +380,7 @@ class _Shapes:
 
     def _heads(self, heads: int, cache: p.Cache) -> None:
         _require(
-            heads > 0 and heads % cache.kv_heads == 0,
+            0 < heads <= LIMITS.heads and heads % cache.kv_heads == 0,
             f"step {self._step.name}: {heads} query heads do not divide into {cache.kv_heads}"
-            " key/value heads",
+            f" key/value heads (at most {LIMITS.heads})",
         )

@@ -11,8 +11,8 @@ import dataclasses
 
 import torch
 
-SCORE_TOP = 5  # most likely ids that `score` reports for each token
-SAMPLING_PARAMETERS = 4  # temperature, top_k, top_p, min_p
+from python.model.methods import SCORE_TOP
+from python.model.sampler import Sampling
 
 
 class _GenerateShell(torch.nn.Module):
@@ -23,7 +23,7 @@ class _GenerateShell(torch.nn.Module):
         tokens: torch.Tensor,  # int64 [1, tokens]
         start: torch.Tensor,  # int64 [1]
         emit: torch.Tensor,  # int64 [1]
-        sampling: torch.Tensor,  # float32 [4]
+        sampling: torch.Tensor,  # float32 [fields of Sampling]
         seed: torch.Tensor,  # int64 [1]
     ) -> tuple[torch.Tensor, ...]:
         scalars = start + emit + seed + sampling.sum().to(torch.int64)
@@ -73,7 +73,7 @@ def signature(method: str, max_tokens: int) -> Signature:
             token_inputs=(True, False, True),
             max_tokens=max_tokens,
         )
-    sampling = torch.zeros(SAMPLING_PARAMETERS, dtype=torch.float32)
+    sampling = Sampling().to_tensor()
     return Signature(
         shell=_GenerateShell(),
         inputs=(tokens, start, emit, sampling, seed),

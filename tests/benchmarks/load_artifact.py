@@ -43,7 +43,7 @@ def plan(arguments: argparse.Namespace) -> None:
         export.Options(
             max_seq_len=arguments.max_seq_len,
             max_prefill_chunk=min(export.DEFAULT_PREFILL_CHUNK, arguments.max_seq_len),
-            kv_cache_dtype="bfloat16",
+            kv_cache_dtype="float16",
         ),
         output,
         computed_only=True,

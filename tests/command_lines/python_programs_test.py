@@ -18,7 +18,7 @@ import pytest
 _COMMON = {"quiet", "help", "version"}
 _EXPORT = {
     *("checkpoint", "output", "recipe", "max_seq_len", "max_prefill_chunk", "kv_cache_dtype"),
-    *("overwrite", "dry_run", "format", "timings", "progress"),
+    *("activation_precision", "overwrite", "dry_run", "format", "timings", "progress"),
 }
 # Module -> its flags. An example in its help begins with the target's name.
 PROGRAMS = {
@@ -29,7 +29,7 @@ PROGRAMS = {
         *("model", "recipe", "max_seq_len", "max_prefill_chunk", "output", "overwrite")
     },
     "python.export.testing.make_tiny_checkpoint": {
-        *("output", "num_layers", "window", "dtype", "seed", "overwrite")
+        *("output", "num_layers", "window", "dtype", "seed", "only_token", "overwrite")
     },
     "python.quant.main": {
         *("checkpoint", "recipe", "calibration_text", "calibration_tokens", "output", "resume"),

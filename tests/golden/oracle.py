@@ -68,6 +68,11 @@ def gemma3_270m_from_gguf(path: Path) -> Gemma3ForCausalLM:
         tie_word_embeddings=True,
         attn_implementation="eager",
     )
+    return gemma3_from_gguf(path, config)
+
+
+def gemma3_from_gguf(path: Path, config: Gemma3TextConfig) -> Gemma3ForCausalLM:
+    """transformers' Gemma 3 in float32 with the GGUF's dequantized weights (norms: GGUF stores 1 + w)."""
     weights = {}
     for tensor in gguf.GGUFReader(path).tensors:
         values = np.array(gguf.dequantize(tensor.data, tensor.tensor_type), dtype=np.float32)

@@ -1,7 +1,8 @@
 """Tiny random models, transformers against the exported artifact: log-probabilities of `score` for every chunking.
 
-The weights are float32 and not quantized, so all that is measured is our model, plan, kernels and caches. Chunks of
-window - 1, window, window + 1 and 2 * window + 1 tokens are where ring caches go wrong.
+The weights are float32 and not quantized but for one test, so all that is measured is our model, plan, kernels and
+caches.
+Chunks of window - 1, window, window + 1 and 2 * window + 1 tokens are where ring caches go wrong.
 """
 
 from __future__ import annotations
@@ -13,13 +14,19 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from transformers import PreTrainedModel
+from transformers import Gemma3TextConfig, PreTrainedModel
 
+from python.checkpoint import ggml_types
+from python.checkpoint.ggml_types import GgmlType
 from python.checkpoint.open_checkpoint import open_checkpoint
+from python.checkpoint.testing import gguf_bytes, tiny_gguf
 from python.console.progress import Progress
 from python.export import export
+from python.model.gemma_config import GemmaConfig
+from python.model.named_configs import tiny_gemma3
 from python.quant.recipe import recipe
 from tests.golden import oracle
 
@@ -41,9 +48,14 @@ def prompt(seed: int) -> list[int]:
 def export_model(model: PreTrainedModel, folder: Path, max_prefill_chunk: int) -> Path:
     """The artifact of a transformers model, exported through its Hugging Face folder with recipe `none`."""
     model.save_pretrained(folder / "checkpoint")
+    return export_checkpoint(folder / "checkpoint", folder, max_prefill_chunk)
+
+
+def export_checkpoint(path: Path, folder: Path, max_prefill_chunk: int) -> Path:
+    """The artifact `folder`/artifact of a checkpoint, with recipe `none`."""
     output = folder / "artifact"
     quiet = functools.partial(Progress, mode="none")
-    with open_checkpoint(folder / "checkpoint") as checkpoint:
+    with open_checkpoint(path) as checkpoint:
         config = export.read_config(checkpoint)
         export.export_artifact(
             checkpoint,
@@ -127,3 +139,51 @@ def test_a_smaller_declared_chunk_has_a_smaller_ring_and_the_same_scores(tmp_pat
     artifact = export_model(model, tmp_path, max_prefill_chunk=window + 2)
     for chunk in (1, window, window + 2):
         assert largest_error(score(artifact, tokens, chunk), tokens, expected) <= _TOLERANCE
+
+
+def without_tokenizer(config: GemmaConfig, encode: tiny_gguf.Encode) -> bytes:
+    """A GGUF as `tiny_gguf.build` makes it, but for its tokenizer."""
+    entries = tiny_gguf.metadata(config).items()
+    kept = [entry for key, entry in entries if not key.startswith("tokenizer.")]
+    kept.append(gguf_bytes.number_pair("gemma3.vocab_size", gguf_bytes.U32, config.vocab_size))
+    return gguf_bytes.gguf_file(kept, list(tiny_gguf.tensors(config, encode).values()))
+
+
+def random_levels(name: str, shape: tuple[int, ...]) -> tuple[GgmlType, np.ndarray]:
+    """Matrices whose codes stand for levels, random and of deviation 0.05, for a GGUF."""
+    if len(shape) == 1:
+        return tiny_gguf.random_f32(name, shape)
+    nonlinear = "k_proj" in name or "embed" in name
+    kind = ggml_types.IQ4_NL if nonlinear else ggml_types.IQ4_XS
+    random = np.random.default_rng([11, *name.encode()])
+    count = shape[0] * shape[1] // kind.columns
+    blocks = random.integers(0, 256, (count, kind.bytes), dtype=np.uint8)
+    d = (0.05 / (67 if nonlinear else 1250)) * random.uniform(0.5, 1.5, count)
+    blocks[:, :2] = d.astype("<f2")[:, None].view(np.uint8)
+    return kind, blocks
+
+
+def test_iq4_xs_and_iq4_nl_score_as_the_weights_that_gguf_py_dequantizes(tmp_path: Path) -> None:
+    """Such weights are exact, so the tolerance is that of weights which are not quantized."""
+    path = tmp_path / "levels.gguf"
+    config = tiny_gemma3(num_layers=2)
+    path.write_bytes(without_tokenizer(config, random_levels))
+    kinds = [f"{kind}_attention" for kind in config.layer_kinds]
+    model = oracle.gemma3_from_gguf(
+        path,
+        Gemma3TextConfig(
+            vocab_size=256, hidden_size=256, intermediate_size=512, num_hidden_layers=2,
+            num_attention_heads=4, num_key_value_heads=1, head_dim=64, query_pre_attn_scalar=64,
+            sliding_window=16, max_position_embeddings=512, layer_types=kinds,
+            tie_word_embeddings=True, attn_implementation="eager",
+        ),
+    )  # fmt: skip
+    tokens = prompt(9)
+    expected = oracle.log_probabilities(model, tokens)
+    artifact = export_checkpoint(path, tmp_path, max_prefill_chunk=_PROMPT)
+    for chunk in (1, 3, 17, _PROMPT):
+        worst = largest_error(score(artifact, tokens, chunk), tokens, expected)
+        print(
+            f"IQ4, chunk {chunk}: error {worst:.2e} nats, {worst / _TOLERANCE:.1%} of the tolerance"
+        )
+        assert worst <= _TOLERANCE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -38,7 +39,6 @@ def generate(artifact: Path, *arguments: str, stdin: str = "", tokens: str = "8"
 
 
 def test_notes_come_before_the_text_and_timings_after_it(artifact: Path) -> None:
-    import os
     import subprocess
 
     # One pipe for both streams keeps the order in which they were written.
@@ -195,6 +195,14 @@ def test_suppressed_ids_are_never_drawn(artifact: Path) -> None:
     edit_manifest(artifact, lambda manifest: manifest.update(suppressed_ids=[512]))
     message = refusal(run("generate", "--model", str(artifact), *call), 1)
     assert "suppressed id 512 is not among the model's 512 tokens" in message
+
+
+def test_what_a_checkpoint_suppresses_is_suppressed_in_its_artifact() -> None:
+    """Exported from a checkpoint whose suppress_tokens leave token 300 alone, a "B"."""
+    artifact = Path(os.environ["ONE_TOKEN_ARTIFACT"])
+    for temperature in ("0", "1", "100"):
+        text = generate(artifact, "--prompt", "the capital", "--temperature", temperature)
+        assert text.rstrip("\n") == "B" * 8
 
 
 def test_dry_run_gives_a_verdict_and_needs_no_prompt(artifact: Path) -> None:

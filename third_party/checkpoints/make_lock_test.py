@@ -115,7 +115,8 @@ def test_nobody_at_the_other_end_is_a_sentence() -> None:
 def test_the_command(tmp_path: Path) -> None:
     """The program itself, with HF_ENDPOINT and HF_TOKEN as a user sets them."""
     output = tmp_path / "gemma4_31b.lock.json"
-    command = [sys.executable, "-m", "third_party.checkpoints.make_lock", f"--output={output}"]
+    command = [sys.executable, "-m", "third_party.checkpoints.make_lock"]
+    command += [f"--output={output}", "--progress=none"]
     with FakeHub(_REPOSITORY, _FILES, token="secret") as hub:
         environment = {
             **os.environ,

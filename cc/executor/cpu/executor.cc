@@ -17,7 +17,7 @@
 #include "cc/executor/cpu/profile.h"
 #include "cc/executor/cpu/session.h"
 #include "cc/plan/activation_memory.h"
-#include "cc/plan/plan_read.h"
+#include "cc/plan/limits.h"
 
 namespace gemma {
 namespace {
@@ -57,6 +57,19 @@ struct Region {
   std::array<bool, 2> stop = {false, false};
 };
 
+// A number that does not fit the type of its cache.
+struct CacheOverflow {
+  const PlanCache* cache = nullptr;
+  float magnitude = 0;
+
+  absl::Status ToStatus() const {
+    return absl::InternalError(absl::StrCat(cache->name, ": a key or value of magnitude ",
+                                            magnitude, " is beyond the ", LargestOf(cache->type),
+                                            " of ", CacheTypeName(cache->type),
+                                            " (export the model with --kv_cache_dtype float32)"));
+  }
+};
+
 // One thread's way through the steps.
 class Worker {
  public:
@@ -87,6 +100,9 @@ class Worker {
       if (slice_.index == 0) seconds[i] = std::min(seconds[i], taken.count());
     }
   }
+
+  // The first one that this thread met.
+  const std::optional<CacheOverflow>& overflow() const { return overflow_; }
 
  private:
   float* Value(Index index) const {
@@ -163,6 +179,8 @@ class Worker {
   }
 
   void Step(const PrepareAttentionStep& step) {
+    const PlanCache& cache = region_.resolved.plan->caches[step.cache];
+    float largest = 0;
     region_.kernels.prepare_attention({.q = Value(step.q),
                                        .k = Value(step.k),
                                        .v = step.v == kAbsent ? nullptr : Value(step.v),
@@ -175,8 +193,10 @@ class Worker {
                                        .tokens = tokens_,
                                        .start = region_.call.start,
                                        .cache = Cache(step.cache),
-                                       .out = Value(step.out)},
+                                       .out = Value(step.out),
+                                       .largest = &largest},
                                       slice_);
+    if (largest > LargestOf(cache.type) && !overflow_.has_value()) overflow_ = {&cache, largest};
   }
 
   void Step(const AttentionStep& step) {
@@ -268,6 +288,7 @@ class Worker {
   const Slice slice_;
   const int64_t tokens_;
   int turn_ = 0;
+  std::optional<CacheOverflow> overflow_;
 };
 
 // The workspace that the plan's steps need, for calls of max_tokens.
@@ -317,11 +338,15 @@ class PreparedCpuPlan final : public PreparedPlan {
     if (results.token != nullptr) *results.token = -1;
     Region region = MakeRegion(session, call, results);
     bool finished = false;
+    std::vector<std::optional<CacheOverflow>> overflows(shared_.pool->threads());
     shared_.pool->Run([&](Slice slice) {
-      const bool ran = Worker(region, slice).Run();
+      Worker worker(region, slice);
+      const bool ran = worker.Run();
+      overflows[slice.index] = worker.overflow();
       if (slice.index == 0) finished = ran;
     });
-    return finished ? absl::OkStatus() : absl::CancelledError("the call was cancelled");
+    if (!finished) return absl::CancelledError("the call was cancelled");
+    return CheckOverflows(overflows, results);
   }
 
   absl::StatusOr<std::vector<StepTime>> Profile(SessionState& session, int64_t start,
@@ -341,6 +366,17 @@ class PreparedCpuPlan final : public PreparedPlan {
   }
 
  private:
+  // A call in which a cached number became infinite has no result.
+  static absl::Status CheckOverflows(const std::vector<std::optional<CacheOverflow>>& overflows,
+                                     const CallResults& results) {
+    for (const std::optional<CacheOverflow>& overflow : overflows) {
+      if (!overflow.has_value()) continue;
+      if (results.token != nullptr) *results.token = -1;
+      return overflow->ToStatus();
+    }
+    return absl::OkStatus();
+  }
+
   Region MakeRegion(SessionState& session, const Call& call, const CallResults& results) {
     return {.resolved = resolved_,
             .kernels = *shared_.kernels,

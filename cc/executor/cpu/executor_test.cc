@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <numeric>
 #include <random>
 #include <thread>
@@ -180,11 +181,36 @@ TEST(CpuExecutorTest, EveryLayoutAndInstructionSet) {
   }
 }
 
-TEST(CpuExecutorTest, Bfloat16Caches) {
-  const TinyModel tiny({.cache = CacheType::kBF16});
-  const std::vector<int64_t> tokens = RandomTokens(50, tiny.config.vocab, 1);
-  ExpectClose(ScoreAll(*CpuModel(tiny), tokens, 16), ScoreAll(*ReferenceModel(tiny), tokens, 16),
-              "bfloat16 caches");
+TEST(CpuExecutorTest, EveryCacheType) {
+  for (const CacheType type : kCacheTypes) {
+    const TinyModel tiny({.cache = type});
+    const std::vector<int64_t> tokens = RandomTokens(50, tiny.config.vocab, 1);
+    ExpectClose(ScoreAll(*CpuModel(tiny), tokens, 16), ScoreAll(*ReferenceModel(tiny), tokens, 16),
+                std::string("caches in ") + CacheTypeName(type));
+  }
+}
+
+// Norms of keys that take them beyond float16's range: an error that names the cache, and no token.
+TEST(CpuExecutorTest, WhatDoesNotFitACacheIsAnError) {
+  for (const CacheType type : kCacheTypes) {
+    TinyModel tiny({.cache = type});
+    std::vector<std::byte>& k_norm = tiny.data.at("layers.1.k_norm");
+    const float large = 1e5;
+    std::memcpy(k_norm.data() + sizeof(float), &large, sizeof(large));
+    const auto model = CpuModel(tiny);
+    const auto session = *model->NewSession();
+    const std::vector<int64_t> tokens = RandomTokens(8, tiny.config.vocab, 1);
+    int64_t token = 0;
+    const Call call = {.tokens = tokens, .sampling = {}, .targets = {}};
+    const absl::Status status = model->Run(PlanMethod::kPrefill, *session, call, {.token = &token});
+    EXPECT_EQ(status.ok(), type != CacheType::kF16) << status;
+    if (status.ok()) continue;
+    EXPECT_EQ(token, -1);
+    EXPECT_THAT(std::string(status.message()),
+                ::testing::MatchesRegex("layers.1.kv_cache: a key or value of magnitude [0-9]+ is "
+                                        "beyond the 65504 of F16 \\(export the model with "
+                                        "--kv_cache_dtype float32\\)"));
+  }
 }
 
 TEST(CpuExecutorTest, ThreadsDoNotChangeResults) {

@@ -9,6 +9,7 @@
 #include "absl/strings/str_format.h"
 #include "cc/base/checked_math.h"
 #include "cc/base/status_macros.h"
+#include "cc/executor/cuda/key_range.h"
 #include "cc/executor/cuda/measure.h"
 #include "cc/executor/cuda/session.h"
 #include "cc/executor/cuda/weight_memory.h"
@@ -73,17 +74,22 @@ CudaCallBuffers BuffersAt(std::byte* base, const BufferPlaces& places,
           suppressed};
 }
 
+// The plan's caches, without memory; rotated: by cache, see DeviceCache.
+std::vector<cuda::DeviceCache> CacheShapes(const Plan& plan, const std::vector<int>& rotated) {
+  std::vector<cuda::DeviceCache> shapes;
+  for (size_t i = 0; i < plan.caches.size(); ++i)
+    shapes.push_back(CudaSession::CacheShape(plan.caches[i], rotated[i]));
+  return shapes;
+}
+
 absl::StatusOr<FusedPlans> FusePlans(const Plan& plan, const std::vector<int>& rotated,
                                      const cuda::Device& device) {
-  std::vector<int64_t> queries_columns;
-  for (size_t i = 0; i < plan.caches.size(); ++i)
-    queries_columns.push_back(
-        cuda::ScoreColumns(CudaSession::CacheShape(plan.caches[i], rotated[i])));
+  const std::vector<cuda::DeviceCache> caches = CacheShapes(plan, rotated);
   FusedPlans fused;
-  GEMMA_ASSIGN_OR_RETURN(fused.one_token, FusePlan(plan, true, queries_columns, device));
+  GEMMA_ASSIGN_OR_RETURN(fused.one_token, FusePlan(plan, /*one_token=*/true, caches, device));
   fused.bytes = fused.one_token.bytes;
   if (plan.max_tokens > 1) {
-    GEMMA_ASSIGN_OR_RETURN(fused.many_tokens, FusePlan(plan, false, queries_columns, device));
+    GEMMA_ASSIGN_OR_RETURN(fused.many_tokens, FusePlan(plan, /*one_token=*/false, caches, device));
     fused.bytes = std::max(fused.bytes, fused.many_tokens.bytes);
   }
   fused.buffers = fused.bytes;
@@ -97,14 +103,13 @@ cuda::Regions FindRegions(const Plan& plan, const std::vector<int>& rotated,
                           const cuda::Device& device) {
   cuda::Regions regions = cuda::ProductRegions(device, plan.max_tokens);
   cuda::AddRegions(cuda::SampleRegions(), regions);
+  const std::vector<cuda::DeviceCache> caches = CacheShapes(plan, rotated);
   for (const PlanStep& step : plan.steps) {
     const auto* prepare = std::get_if<PrepareAttentionStep>(&step.operation);
     if (prepare == nullptr) continue;
-    const cuda::DeviceCache cache =
-        CudaSession::CacheShape(plan.caches[prepare->cache], rotated[prepare->cache]);
-    cuda::AddRegions(
-        cuda::AttentionRegions(device, cache, static_cast<int>(prepare->heads), plan.max_tokens),
-        regions);
+    cuda::AddRegions(cuda::AttentionRegions(device, caches[prepare->cache],
+                                            static_cast<int>(prepare->heads), plan.max_tokens),
+                     regions);
   }
   return regions;
 }
@@ -115,6 +120,15 @@ cuda::StepState MakeStep(const Call& call) {
   step.token = call.tokens[0];
   step.request = {call.sampling, DrawnPosition(call)};
   return step;
+}
+
+// The numbers of an F32 weight of one row, which lies in GPU memory.
+absl::StatusOr<std::vector<float>> ToHost(const WeightView& weight) {
+  std::vector<float> numbers(weight.shape.columns);
+  GEMMA_RETURN_IF_ERROR(ToStatus(cudaMemcpy(numbers.data(), weight.data,
+                                            numbers.size() * sizeof(float), cudaMemcpyDeviceToHost),
+                                 "cannot read a weight from the GPU"));
+  return numbers;
 }
 
 }  // namespace
@@ -465,22 +479,22 @@ absl::Status CudaExecutor::LoadWeights(std::span<const PlanWeight> weights, Weig
 }
 
 // Which caches keys and values can share, by cache of the plan: rope's frequencies decide. Keys in
-// pairs have more digits than values, so nothing is shared then.
+// pairs have more digits than values, so they share nothing. FailedPrecondition where keys do not
+// fit a cache.
 absl::StatusOr<std::vector<int>> CudaExecutor::FindRotations(
     const Plan& plan, const std::vector<WeightView>& weights) const {
   std::vector<int> rotated(plan.caches.size(), 0);
-  if (AsksForPairs(plan)) return rotated;
   for (const PlanStep& step : plan.steps) {
     const auto* prepare = std::get_if<PrepareAttentionStep>(&step.operation);
     if (prepare == nullptr) continue;
-    const int64_t head_dim = plan.caches[prepare->cache].head_dim;
-    std::vector<float> frequencies(static_cast<size_t>(head_dim / 2));
-    GEMMA_RETURN_IF_ERROR(
-        ToStatus(cudaMemcpy(frequencies.data(), weights[prepare->frequencies].data,
-                            frequencies.size() * sizeof(float), cudaMemcpyDeviceToHost),
-                 "cannot read rope's frequencies"));
+    const PlanCache& cache = plan.caches[prepare->cache];
+    GEMMA_ASSIGN_OR_RETURN(const std::vector<float> k_norm, ToHost(weights[prepare->k_norm]));
+    GEMMA_RETURN_IF_ERROR(CheckKeyRange(cache, k_norm));
+    if (cache.type == CacheType::kF32) continue;
+    GEMMA_ASSIGN_OR_RETURN(const std::vector<float> frequencies,
+                           ToHost(weights[prepare->frequencies]));
     rotated[prepare->cache] =
-        cuda::SharedCacheRotation(frequencies.data(), static_cast<int>(head_dim),
+        cuda::SharedCacheRotation(frequencies.data(), static_cast<int>(cache.head_dim),
                                   prepare->v != kAbsent, prepare->normalize_v);
   }
   return rotated;

@@ -4,7 +4,8 @@
 //
 // Memory is taken by LoadWeights, Prepare and NewSession alone, each after its size is known, and
 // given back when they fail. Calls take turns. Keys and values are float16; what the plan calls
-// float32 is computed with pairs of them (docs/numerics.md).
+// float32 is kept in pairs of them, and products take float16 or pairs as the plan says
+// (docs/numerics.md).
 #ifndef CC_EXECUTOR_CUDA_EXECUTOR_H_
 #define CC_EXECUTOR_CUDA_EXECUTOR_H_
 

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <random>
 #include <utility>
@@ -24,20 +25,41 @@ namespace {
 // 2^-11 at most, 2e-4 in the mean): 3 layers of 8 such roundings make about 2e-4 * sqrt(24) = 1e-3
 // of a logit, whose spread is about 1 here, and the largest of a thousand is some 4 times that.
 constexpr double kTolerance = 1e-2;
-// Where the plan's caches are float32 only values, softmax weights and, with more rows than a
-// matrix-vector product takes, weights are rounded to float16: at most 3 roundings of 8, or 1.
+// In pairs, and where the plan's caches are float32, only values, softmax weights and, with more
+// rows than a matrix-vector product takes, weights are rounded to float16: at most 3 roundings of
+// 8, or 1.
 constexpr double kPairedTolerance = 6e-3;
 constexpr double kPairedOneTokenTolerance = 4e-3;
 
-double ToleranceFor(CacheType cache, int64_t chunk) {
-  if (cache != CacheType::kF32) return kTolerance;
-  return chunk == 1 ? kPairedOneTokenTolerance : kPairedTolerance;
-}
+// How a plan says that keys, values and activations are stored; the reference computes with float32
+// in any case.
+struct Stored {
+  CacheType cache;
+  ActivationPrecision activations;
 
-std::string Named(CacheType cache) { return cache == CacheType::kF32 ? "pairs, " : "float16, "; }
+  std::string Name() const {
+    const bool pairs = activations == ActivationPrecision::kFloat16Pairs;
+    return std::string(pairs ? "pairs" : "float16") + ", caches " + CacheTypeName(cache) + ", ";
+  }
+  double Tolerance(int64_t chunk) const {
+    if (cache != CacheType::kF32 || activations != ActivationPrecision::kFloat16Pairs)
+      return kTolerance;
+    return chunk == 1 ? kPairedOneTokenTolerance : kPairedTolerance;
+  }
+  TinyModel Apply(TinyModelConfig config) const {
+    config.cache = cache;
+    config.activations = activations;
+    return TinyModel(config);
+  }
+};
 
-// Both ways to store activations; the reference computes with float32 caches in any case.
-constexpr CacheType kCacheTypes[] = {CacheType::kF32, CacheType::kBF16};
+// What export writes unless it is told otherwise.
+constexpr Stored kDefaults[] = {{CacheType::kF32, ActivationPrecision::kFloat16Pairs},
+                                {CacheType::kF16, ActivationPrecision::kFloat16}};
+// And the rest.
+constexpr Stored kOthers[] = {{CacheType::kF32, ActivationPrecision::kFloat16},
+                              {CacheType::kF16, ActivationPrecision::kFloat16Pairs},
+                              {CacheType::kBF16, ActivationPrecision::kFloat16}};
 
 struct Scores {
   std::vector<float> logprobs;
@@ -184,13 +206,27 @@ TEST(CudaExecutorTest, ScoresLikeTheReferenceForEveryChunk) {
   const std::vector<int64_t> tokens = RandomTokens(45, flat.config.vocab, 1);
   // The reference holds everything and takes one token at a time.
   const Scores expected = ScoreAll(*ReferenceModel(flat), tokens, 1);
-  for (const CacheType cache : kCacheTypes) {
-    TinyModelConfig config = Config();
-    config.cache = cache;
-    const auto model = CudaModel(TinyModel(config));
+  for (const Stored& stored : kDefaults) {
+    const auto model = CudaModel(stored.Apply(Config()));
     for (const int64_t chunk : {1, 2, 4, 5, 8, 9, 17}) {
       ExpectClose(ScoreAll(*model, tokens, chunk), expected,
-                  Named(cache) + "chunks of " + std::to_string(chunk), ToleranceFor(cache, chunk));
+                  stored.Name() + "chunks of " + std::to_string(chunk), stored.Tolerance(chunk));
+    }
+  }
+}
+
+// Caches and activations each in every type: head sizes with kernels of their own, and without.
+TEST(CudaExecutorTest, EveryPrecisionWithEveryCacheType) {
+  for (const TinyModelConfig& config : {Config(), TinyModelConfig{.max_tokens = 17}}) {
+    const TinyModel tiny(config);
+    const std::vector<int64_t> tokens = RandomTokens(20, tiny.config.vocab, 1);
+    const Scores expected = ScoreAll(*ReferenceModel(tiny), tokens, 10);
+    for (const Stored& stored : kOthers) {
+      const auto model = CudaModel(stored.Apply(config));
+      for (const int64_t chunk : {1, 3, 10}) {
+        ExpectClose(ScoreAll(*model, tokens, chunk), expected,
+                    stored.Name() + std::to_string(chunk) + " at once", stored.Tolerance(chunk));
+      }
     }
   }
 }
@@ -216,13 +252,12 @@ TEST(CudaExecutorTest, EveryLayout) {
     const TinyModel tiny(config);
     const std::vector<int64_t> tokens = RandomTokens(11, tiny.config.vocab, layout);
     const Scores expected = ScoreAll(*ReferenceModel(tiny), tokens, 11);
-    for (const CacheType cache : kCacheTypes) {
-      config.cache = cache;
-      const auto model = CudaModel(TinyModel(config));
-      const std::string name = Named(cache) + std::string(WeightLayoutName(config.layout));
+    for (const Stored& stored : kDefaults) {
+      const auto model = CudaModel(stored.Apply(config));
+      const std::string name = stored.Name() + std::string(WeightLayoutName(config.layout));
       for (const int64_t chunk : {1, 11}) {
         ExpectClose(ScoreAll(*model, tokens, chunk), expected,
-                    name + ", " + std::to_string(chunk) + " at once", ToleranceFor(cache, chunk));
+                    name + ", " + std::to_string(chunk) + " at once", stored.Tolerance(chunk));
       }
     }
   }
@@ -233,26 +268,27 @@ TEST(CudaExecutorTest, AnyShape) {
   TinyModelConfig config = {.max_tokens = 9, .softcap = 0};
   const std::vector<int64_t> tokens = RandomTokens(18, config.vocab, 1);
   const Scores expected = ScoreAll(*ReferenceModel(TinyModel(config)), tokens, 9);
-  for (const CacheType cache : kCacheTypes) {
-    config.cache = cache;
-    const auto model = CudaModel(TinyModel(config));
+  for (const Stored& stored : kDefaults) {
+    const auto model = CudaModel(stored.Apply(config));
     for (const int64_t chunk : {1, 9}) {
       ExpectClose(ScoreAll(*model, tokens, chunk), expected,
-                  Named(cache) + "any shape, " + std::to_string(chunk), ToleranceFor(cache, chunk));
+                  stored.Name() + "any shape, " + std::to_string(chunk), stored.Tolerance(chunk));
     }
   }
 }
 
-TEST(CudaExecutorTest, RefusesCachesOfDifferentTypes) {
-  const TinyModel tiny(Config());
-  Plan prefill = tiny.MakePlan(PlanMethod::kPrefill);
-  prefill.caches[1].type = CacheType::kBF16;
+TEST(CudaExecutorTest, KeysMustFitFloat16) {
+  TinyModel tiny(Config());
+  std::vector<std::byte>& k_norm = tiny.data.at("layers.1.k_norm");
+  const float large = 1e5;
+  std::memcpy(k_norm.data() + sizeof(float), &large, sizeof(large));
   const cuda::TestContext context;
-  const auto executor = *CudaExecutor::Create({.device = context.get().device});
-  const Plan* plans[] = {&prefill};
-  EXPECT_EQ(executor->EstimateMemory(plans, prefill.caches).status().message(),
-            "the CUDA kernels cannot run caches of different types, layers.0.kv_cache and "
-            "layers.1.kv_cache (use --device cpu)");
+  Model model(*CudaExecutor::Create({.device = context.get().device}));
+  ASSERT_TRUE(model.AddPlan(tiny.MakePlan(PlanMethod::kDecode)).ok());
+  MemoryWeights source(tiny.data);
+  EXPECT_THAT(std::string(model.Load(source).message()),
+              ::testing::HasSubstr("layers.1.kv_cache: its k_norm has 100000, so that keys may be "
+                                   "beyond the 65504"));
 }
 
 // Before any weight is loaded.

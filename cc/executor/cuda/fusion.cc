@@ -8,7 +8,8 @@
 #include "absl/strings/str_cat.h"
 #include "cc/base/checked_math.h"
 #include "cc/base/status_macros.h"
-#include "cc/kernels/cuda/attention/params.h"
+#include "cc/executor/cuda/step_order.h"
+#include "cc/kernels/cuda/attention/attention.h"
 #include "cc/kernels/cuda/product/product.h"
 #include "cc/kernels/cuda/sampling/sample.h"
 
@@ -24,22 +25,19 @@ absl::Status CannotRun(const PlanStep& step, const Parts&... parts) {
 // The last row is a view, not a copy: a value after SelectLast is the operand before it.
 class Fuser {
  public:
-  Fuser(const Plan& plan, bool one_token, const std::vector<int64_t>& queries_columns,
+  Fuser(const Plan& plan, bool one_token, const std::vector<cuda::DeviceCache>& caches,
         const cuda::Device& device)
-      : device_(device), queries_columns_(queries_columns), operands_(plan.values.size()) {
+      : device_(device), caches_(caches), steps_(plan), operands_(plan.values.size()) {
     fused_.plan = &plan;
     fused_.one_token = one_token;
-    fused_.paired = AsksForPairs(plan);
-    for (const PlanStep& step : plan.steps) steps_.push_back(&step);
-    const auto is_select = [](const PlanStep* step) {
-      return std::holds_alternative<SelectLastStep>(step->operation);
-    };
-    select_ = std::find_if(steps_.begin(), steps_.end(), is_select) - steps_.begin();
+    fused_.input_number = plan.activations == ActivationPrecision::kFloat16Pairs
+                              ? cuda::Number::kFloat16Pair
+                              : cuda::Number::kFloat16;
   }
 
   absl::StatusOr<FusedPlan> Fuse() {
     while (at_ < steps_.size()) {
-      const PlanStep& step = *steps_[at_];
+      const PlanStep& step = steps_[at_];
       GEMMA_RETURN_IF_ERROR(
           std::visit([&](const auto& s) { return Add(step, s); }, step.operation));
     }
@@ -49,28 +47,10 @@ class Fuser {
  private:
   const Plan& plan() const { return *fused_.plan; }
 
-  // Step `index` if it is of this kind, else null.
-  template <typename Step>
-  const Step* Get(size_t index) const {
-    return index < steps_.size() ? std::get_if<Step>(&steps_[index]->operation) : nullptr;
-  }
-
   // Whether a SelectLast that takes `value` comes next, and every row is the last one.
   bool LooksThroughSelect(Index value) const {
-    return fused_.one_token && at_ + 1 == select_ && Get<SelectLastStep>(select_)->in == value;
-  }
-
-  // Whether no step from `step` on reads the value before it is written again.
-  bool IsDead(Index value, size_t step) const {
-    for (; step < steps_.size(); ++step) {
-      const StepOperands operands = OperandsOf(steps_[step]->operation);
-      const auto has = [&](const std::vector<Index>& all) {
-        return std::find(all.begin(), all.end(), value) != all.end();
-      };
-      if (has(operands.reads)) return false;
-      if (has(operands.writes)) return true;
-    }
-    return true;
+    const auto* select = steps_.Get<SelectLastStep>(at_ + 1);
+    return fused_.one_token && select != nullptr && select->in == value;
   }
 
   CudaOperand Read(Index value) const {
@@ -83,45 +63,32 @@ class Fuser {
   }
 
   // A value that is written gets a buffer of its own.
-  CudaOperand Write(Index value, bool half, bool one_row) {
-    operands_[value] =
-        NewBuffer({plan().values[value].columns, one_row, half, half && fused_.paired});
+  CudaOperand Write(Index value, cuda::Number number, bool one_row) {
+    operands_[value] = NewBuffer({plan().values[value].columns, one_row, number});
     return operands_[value];
   }
-  CudaOperand Write(Index value, bool half = false) {
-    return Write(value, half, plan().values[value].one_row);
+  CudaOperand Write(Index value, bool one_row) {
+    return Write(value, cuda::Number::kFloat32, one_row);
   }
 
-  bool IsHalf(const CudaOperand& operand) const { return fused_.buffers[operand.buffer].half; }
+  // How a value that step `step` and those after it read is stored: in 16 bits where a product
+  // does.
+  cuda::Number NumberFor(Index value, size_t step) const {
+    return steps_.FeedsProduct(value, step) ? fused_.input_number : cuda::Number::kFloat32;
+  }
+
+  bool IsHalf(const CudaOperand& operand) const {
+    return cuda::IsHalf(fused_.buffers[operand.buffer].number);
+  }
   bool IsOneRow(const CudaOperand& operand) const { return fused_.Rows(operand, 2) == 1; }
 
   void Append(const PlanStep& step, CudaOperation operation, size_t next) {
-    fused_.steps.push_back({step.name, std::move(operation), at_ > select_});
+    fused_.steps.push_back({step.name, std::move(operation), at_ > steps_.select()});
     at_ = next;
   }
 
-  // Whether the next reader of a value, from step `step` on, is a product: then it is in 16 bits.
-  bool FeedsProduct(Index value, size_t step) const {
-    for (; step < steps_.size(); ++step) {
-      const PlanOperation& operation = steps_[step]->operation;
-      if (const auto* select = std::get_if<SelectLastStep>(&operation)) {
-        if (select->in == value) return FeedsProduct(select->out, step + 1);
-      } else if (const auto* linear = std::get_if<LinearStep>(&operation)) {
-        if (linear->in == value) return true;
-      } else if (const auto* score = std::get_if<ScoreStep>(&operation)) {
-        if (score->in == value) return true;
-      }
-      const StepOperands operands = OperandsOf(operation);
-      const auto has = [&](const std::vector<Index>& all) {
-        return std::find(all.begin(), all.end(), value) != all.end();
-      };
-      if (has(operands.reads) || has(operands.writes)) return false;
-    }
-    return false;
-  }
-
   absl::Status Add(const PlanStep& step, const EmbedStep& s) {
-    Append(step, CudaEmbed{s.weight, s.scale, Write(s.out)}, at_ + 1);
+    Append(step, CudaEmbed{s.weight, s.scale, Write(s.out, /*one_row=*/false)}, at_ + 1);
     return absl::OkStatus();
   }
 
@@ -134,7 +101,7 @@ class Fuser {
     if (s.add == kAbsent && s.scalar == kAbsent) {
       norm.x = in;
       norm.weight = s.weight;
-      norm.out = Write(s.out, FeedsProduct(s.out, at_ + 1), IsOneRow(in));
+      norm.out = Write(s.out, NumberFor(s.out, at_ + 1), IsOneRow(in));
       return AddNorm(step, s.out, norm, at_ + 1);
     }
     norm.branch = in;
@@ -147,34 +114,34 @@ class Fuser {
   // The residual sum, and with it the norm of its result if that comes next.
   absl::Status AddSum(const PlanStep& step, const RmsNormStep& s, CudaNorm norm) {
     const bool one_row = IsOneRow(norm.branch);
-    norm.sum = Write(s.out, false, one_row);
+    norm.sum = Write(s.out, one_row);
     size_t following = at_ + 1;
     Index sum = s.out;
     if (LooksThroughSelect(s.out)) {
-      const auto* select = Get<SelectLastStep>(select_);
+      const auto* select = steps_.Get<SelectLastStep>(following);
       Select(*select);
       sum = select->out;
       ++following;
     }
-    const auto* next = Get<RmsNormStep>(following);
+    const auto* next = steps_.Get<RmsNormStep>(following);
     if (next == nullptr || next->in != sum || next->add != kAbsent || next->scalar != kAbsent ||
         next->width != s.width || next->epsilon != s.epsilon ||
         s.width != plan().values[s.out].columns) {
-      if (FeedsProduct(sum, following))
+      if (steps_.FeedsProduct(sum, following))
         return CannotRun(step, "a residual sum is the input of a product");
       Append(step, norm, following);
       return absl::OkStatus();
     }
     norm.weight = next->weight;
-    norm.out = Write(next->out, FeedsProduct(next->out, following + 1), one_row);
-    return AddNorm(*steps_[following], next->out, norm, following + 1);
+    norm.out = Write(next->out, NumberFor(next->out, following + 1), one_row);
+    return AddNorm(steps_[following], next->out, norm, following + 1);
   }
 
   // A norm whose output is value `out`, on its own or within the product at `next`.
   absl::Status AddNorm(const PlanStep& step, Index out, const CudaNorm& norm, size_t next) {
-    const auto* linear = Get<LinearStep>(next);
+    const auto* linear = steps_.Get<LinearStep>(next);
     const bool fuses = fused_.one_token && linear != nullptr && linear->in == out &&
-                       IsDead(out, next + 1) && norm.width == plan().values[out].columns &&
+                       steps_.IsDead(out, next + 1) && norm.width == plan().values[out].columns &&
                        CanFuse(*linear, next) &&
                        (norm.branch.buffer == kAbsent || norm.x.buffer != kAbsent);
     if (!fuses) {
@@ -186,15 +153,15 @@ class Fuser {
     fused.fused_norm = true;
     fused.norm = norm;
     fused.norm.out = {};
-    return AddLinear(*steps_[next], *linear, std::move(fused));
+    return AddLinear(steps_[next], *linear, std::move(fused));
   }
 
   // The product at `step` can compute a norm of its input.
   bool CanFuse(const LinearStep& linear, size_t step) const {
     cuda::Product op;
     op.tokens = 1;
-    op.in_number = fused_.paired ? cuda::Number::kFloat16Pair : cuda::Number::kFloat16;
-    op.gated = linear.weights.size() == 2 && Get<GatedGeluStep>(step + 1) != nullptr;
+    op.in_number = fused_.input_number;
+    op.gated = linear.weights.size() == 2 && steps_.Get<GatedGeluStep>(step + 1) != nullptr;
     for (const Index weight : linear.weights) {
       WeightView view;
       view.shape = plan().weights[weight].shape;
@@ -217,38 +184,33 @@ class Fuser {
     linear.weights = s.weights;
     const bool one_row = IsOneRow(linear.fused_norm ? linear.norm.x : linear.in);
     const size_t following = at_ + 1;
-    if (const auto* gelu = Get<GatedGeluStep>(following);
+    if (const auto* gelu = steps_.Get<GatedGeluStep>(following);
         gelu != nullptr && s.outs.size() == 2 && gelu->gate == s.outs[0] && gelu->up == s.outs[1] &&
-        DeadAfter(s.outs, gelu->out, following + 1)) {
+        steps_.AreDead(s.outs, gelu->out, following + 1)) {
       linear.gated = true;
-      linear.outs = {Write(gelu->out, FeedsProduct(gelu->out, following + 1), one_row)};
-      Append(*steps_[following], std::move(linear), following + 1);
+      linear.outs = {Write(gelu->out, NumberFor(gelu->out, following + 1), one_row)};
+      Append(steps_[following], std::move(linear), following + 1);
       return absl::OkStatus();
     }
-    if (const auto* cap = Get<SoftcapStep>(following); cap != nullptr && s.outs.size() == 1 &&
-                                                       cap->in == s.outs[0] &&
-                                                       DeadAfter(s.outs, cap->out, following + 1)) {
+    if (const auto* cap = steps_.Get<SoftcapStep>(following);
+        cap != nullptr && s.outs.size() == 1 && cap->in == s.outs[0] &&
+        steps_.AreDead(s.outs, cap->out, following + 1)) {
       linear.softcap = cap->cap;
-      linear.outs = {Write(cap->out, false, one_row)};
-      Append(*steps_[following], std::move(linear), following + 1);
+      linear.outs = {Write(cap->out, one_row)};
+      Append(steps_[following], std::move(linear), following + 1);
       return absl::OkStatus();
     }
-    for (const Index out : s.outs) linear.outs.push_back(Write(out, false, one_row));
+    for (const Index out : s.outs) linear.outs.push_back(Write(out, one_row));
     Append(step, std::move(linear), at_ + 1);
     return absl::OkStatus();
   }
 
-  // Whether nothing of `values` is read from `step` on, but for `rewritten`, which holds a result.
-  bool DeadAfter(const std::vector<Index>& values, Index rewritten, size_t step) const {
-    return std::all_of(values.begin(), values.end(),
-                       [&](Index value) { return value == rewritten || IsDead(value, step); });
-  }
-
   absl::Status Add(const PlanStep& step, const PrepareAttentionStep& s) {
     const size_t following = at_ + 1;
-    const auto* attention = Get<AttentionStep>(following);
+    const auto* attention = steps_.Get<AttentionStep>(following);
     if (attention == nullptr || attention->q != s.out || attention->cache != s.cache ||
-        attention->heads != s.heads || (attention->out != s.out && !IsDead(s.out, following + 1)))
+        attention->heads != s.heads ||
+        (attention->out != s.out && !steps_.IsDead(s.out, following + 1)))
       return CannotRun(step, "no attention with its queries and cache follows");
     const int64_t kv_heads = plan().caches[s.cache].kv_heads;
     if (kv_heads > cuda::kMaxKvHeads) {
@@ -261,11 +223,13 @@ class Fuser {
     op.q = Read(s.q);
     op.k = Read(s.k);
     op.v = Read(s.v);
-    op.queries = NewBuffer({.columns = s.heads * queries_columns_[s.cache], .half = true});
-    const bool half = FeedsProduct(attention->out, following + 1);
-    if (!half) return CannotRun(*steps_[following], "its output is not the input of a product");
-    op.out = Write(attention->out, half);
-    Append(*steps_[following], op, following + 1);
+    const cuda::DeviceCache& cache = caches_[s.cache];
+    op.queries = NewBuffer(
+        {.columns = s.heads * cuda::ScoreColumns(cache), .number = cuda::Number::kFloat16});
+    if (!steps_.FeedsProduct(attention->out, following + 1))
+      return CannotRun(steps_[following], "its output is not the input of a product");
+    op.out = Write(attention->out, cuda::AttentionOutput(cache), /*one_row=*/false);
+    Append(steps_[following], op, following + 1);
     return absl::OkStatus();
   }
 
@@ -274,7 +238,7 @@ class Fuser {
   }
 
   absl::Status AddPointwise(const PlanStep& step, CudaPointwise op, Index out) {
-    op.out = Write(out, FeedsProduct(out, at_ + 1), IsOneRow(op.a));
+    op.out = Write(out, NumberFor(out, at_ + 1), IsOneRow(op.a));
     Append(step, op, at_ + 1);
     return absl::OkStatus();
   }
@@ -317,10 +281,9 @@ class Fuser {
   }
 
   const cuda::Device& device_;
-  const std::vector<int64_t>& queries_columns_;
+  const std::vector<cuda::DeviceCache>& caches_;
+  const StepOrder steps_;
   FusedPlan fused_;
-  std::vector<const PlanStep*> steps_;
-  size_t select_ = 0;                  // the SelectLast, or as many as there are steps
   size_t at_ = 0;                      // the step that is looked at
   std::vector<CudaOperand> operands_;  // by value of the plan, as of step at_
 };
@@ -348,16 +311,6 @@ struct OperandVisitor {
   void operator()(const CudaScore& op) { Put({op.in}); }
 };
 
-absl::Status CheckCaches(const Plan& plan) {
-  for (const PlanCache& cache : plan.caches) {
-    if (cache.type == plan.caches[0].type) continue;
-    return absl::UnimplementedError(
-        absl::StrCat("the CUDA kernels cannot run caches of different types, ", plan.caches[0].name,
-                     " and ", cache.name, " (use --device cpu)"));
-  }
-  return absl::OkStatus();
-}
-
 absl::Status PlaceBuffers(FusedPlan& fused) {
   const int64_t tokens = fused.one_token ? 1 : fused.plan->max_tokens;
   std::vector<BufferLifetime> lifetimes(fused.buffers.size());
@@ -381,16 +334,10 @@ absl::Status PlaceBuffers(FusedPlan& fused) {
 
 }  // namespace
 
-bool AsksForPairs(const Plan& plan) {
-  return std::all_of(plan.caches.begin(), plan.caches.end(),
-                     [](const PlanCache& cache) { return cache.type == CacheType::kF32; });
-}
-
 absl::StatusOr<FusedPlan> FusePlan(const Plan& plan, bool one_token,
-                                   const std::vector<int64_t>& queries_columns,
+                                   const std::vector<cuda::DeviceCache>& caches,
                                    const cuda::Device& device) {
-  GEMMA_RETURN_IF_ERROR(CheckCaches(plan));
-  GEMMA_ASSIGN_OR_RETURN(FusedPlan fused, Fuser(plan, one_token, queries_columns, device).Fuse());
+  GEMMA_ASSIGN_OR_RETURN(FusedPlan fused, Fuser(plan, one_token, caches, device).Fuse());
   GEMMA_RETURN_IF_ERROR(PlaceBuffers(fused));
   return fused;
 }

@@ -5,7 +5,8 @@
 // (one token); projections of one input; gelu(gate) * up into gate and up's product;
 // a softcap into the head; the preparation of queries, keys and values into attention.
 // What is stored in 16 bits (activation.h): inputs of products,
-// as pairs where the plan's caches are float32. Everything else is float32.
+// as pairs where the plan asks for that precision (attention's output, where its caches are pairs).
+// Everything else is float32.
 //
 // There are two fused plans for a plan: one for calls of one token, in which the last row is the
 // only one, and one for all others.
@@ -19,6 +20,8 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "cc/kernels/cuda/attention/params.h"
+#include "cc/kernels/cuda/product/product.h"
 #include "cc/kernels/cuda/runtime/device.h"
 #include "cc/plan/activation_memory.h"
 #include "cc/plan/plan.h"
@@ -34,13 +37,12 @@ struct CudaOperand {
 struct CudaBuffer {
   int64_t columns = 0;
   bool one_row = false;  // instead of one a token
-  bool half = false;     // float16 with kActivationScale, else float32
-  bool paired = false;   // where half: two of them a number (activation.h)
+  cuda::Number number = cuda::Number::kFloat32;
 };
 
 // Bytes of one of its numbers.
 inline size_t ElementBytes(const CudaBuffer& buffer) {
-  return buffer.half && !buffer.paired ? sizeof(uint16_t) : sizeof(float);
+  return buffer.number == cuda::Number::kFloat16 ? sizeof(uint16_t) : sizeof(float);
 }
 
 struct CudaEmbed {
@@ -110,7 +112,7 @@ struct FusedStep {
 struct FusedPlan {
   const Plan* plan = nullptr;
   bool one_token = false;
-  bool paired = false;  // inputs of products are pairs (activation.h)
+  cuda::Number input_number = cuda::Number::kFloat16;  // of products, but for attention's output
   std::vector<CudaBuffer> buffers;
   std::vector<FusedStep> steps;
   std::vector<MemoryRange> places;  // by buffer, for max_tokens
@@ -121,15 +123,11 @@ struct FusedPlan {
   }
 };
 
-// Whether the plan asks for float32: all its caches have that type. (On a GPU this takes pairs of
-// float16, CacheForm::kPairs and activation.h.)
-bool AsksForPairs(const Plan& plan);
-
-// `queries_columns`: of prepared queries, by cache of the plan (head_dim, or more for shared caches
-// and for pairs). Unimplemented names a step that the CUDA kernels cannot run. The plan must
-// outlive the fused plan. `device` decides what can be fused.
+// `caches`: their shapes, by cache of the plan, without memory. Unimplemented names a step that the
+// CUDA kernels cannot run. The plan must outlive the fused plan. `device` decides what can be
+// fused.
 absl::StatusOr<FusedPlan> FusePlan(const Plan& plan, bool one_token,
-                                   const std::vector<int64_t>& queries_columns,
+                                   const std::vector<cuda::DeviceCache>& caches,
                                    const cuda::Device& device);
 
 }  // namespace gemma

@@ -28,8 +28,7 @@ void* CudaLauncher::Address(const CudaOperand& operand) const {
 
 cuda::Activations CudaLauncher::Get(const CudaOperand& operand) const {
   if (operand.buffer == kAbsent) return {};
-  const CudaBuffer& buffer = fused_.buffers[operand.buffer];
-  return {Address(operand), NumberOf(buffer)};
+  return {Address(operand), NumberOf(operand)};
 }
 
 const float* CudaLauncher::Vector(Index index) const {
@@ -65,13 +64,13 @@ cuda::Product CudaLauncher::Product(const CudaLinear& op, int64_t rows) const {
   cuda::Product product;
   product.tokens = rows;
   product.in = op.fused_norm ? nullptr : Halves(op.in);
-  product.in_number = InputNumber();
+  product.in_number = op.fused_norm ? fused_.input_number : NumberOf(op.in);
   for (size_t i = 0; i < op.weights.size(); ++i) {
     product.outputs.push_back(
         {Weight(op.weights[i]), i < op.outs.size() ? Address(op.outs[i]) : nullptr});
   }
   product.gated = op.gated;
-  product.out_number = NumberOf(fused_.buffers[op.outs[0].buffer]);
+  product.out_number = NumberOf(op.outs[0]);
   product.softcap = op.softcap;
   return product;
 }
@@ -165,8 +164,8 @@ absl::Status CudaLauncher::Run(const CudaScore& op) const {
     const int64_t rows = std::min(kCudaScoreRows, tokens_ - first);
     cuda::Product head;
     head.tokens = rows;
-    head.in = Halves(op.in) + InputRows(first) * Columns(op.in);
-    head.in_number = InputNumber();
+    head.in_number = NumberOf(op.in);
+    head.in = Halves(op.in) + cuda::RowsOf(head.in_number) * first * Columns(op.in);
     head.outputs = {{Weight(op.weight), buffers.logits}};
     head.softcap = op.softcap;
     GEMMA_RETURN_IF_ERROR(cuda::RunProduct(head, context_));

@@ -73,8 +73,6 @@ class CudaLauncher {
   }
   cuda::Activations Get(const CudaOperand& operand) const;
   int64_t Rows(const CudaOperand& operand) const { return fused_.Rows(operand, tokens_); }
-  // Of a product's input.
-  int64_t InputRows(int64_t tokens) const { return fused_.paired ? 2 * tokens : tokens; }
   int64_t Columns(const CudaOperand& operand) const {
     return fused_.buffers[operand.buffer].columns;
   }
@@ -83,12 +81,8 @@ class CudaLauncher {
 
   // The product of `rows` tokens, without its norm.
   cuda::Product Product(const CudaLinear& op, int64_t rows) const;
-  cuda::Number InputNumber() const {
-    return fused_.paired ? cuda::Number::kFloat16Pair : cuda::Number::kFloat16;
-  }
-  static cuda::Number NumberOf(const CudaBuffer& buffer) {
-    if (!buffer.half) return cuda::Number::kFloat32;
-    return buffer.paired ? cuda::Number::kFloat16Pair : cuda::Number::kFloat16;
+  cuda::Number NumberOf(const CudaOperand& operand) const {
+    return fused_.buffers[operand.buffer].number;
   }
 
   const FusedPlan& fused_;

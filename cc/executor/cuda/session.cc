@@ -47,9 +47,15 @@ cuda::DeviceCache CudaSession::CacheShape(const PlanCache& cache, int rotated) {
   shape.capacity = static_cast<int32_t>(cache.capacity);
   shape.window = static_cast<int32_t>(cache.window);
   shape.rotated = rotated;
-  shape.form = cache.type == CacheType::kF32 ? cuda::CacheForm::kPairs
-               : rotated > 0                 ? cuda::CacheForm::kShared
-                                             : cuda::CacheForm::kSeparate;
+  switch (cache.type) {
+    case CacheType::kF32:
+      shape.form = cuda::CacheForm::kPairs;
+      break;
+    case CacheType::kBF16:  // of older plans, kept in float16
+    case CacheType::kF16:
+      shape.form = rotated > 0 ? cuda::CacheForm::kShared : cuda::CacheForm::kSeparate;
+      break;
+  }
   return shape;
 }
 

@@ -1,5 +1,5 @@
 // A session whose keys and values lie in GPU memory, in float16, keys in pairs where the plan names
-// float32 (DeviceCache::paired), with what a decode step needs from the step before it, and the
+// float32 (CacheForm::kPairs), with what a decode step needs from the step before it, and the
 // graphs of its decode steps.
 #ifndef CC_EXECUTOR_CUDA_SESSION_H_
 #define CC_EXECUTOR_CUDA_SESSION_H_

@@ -16,17 +16,6 @@ constexpr int kKeysAtOnce = kLanes == 16 ? 4 : 2;
 constexpr int kValueVectors = kLanes == 16 ? 4 : 2;
 constexpr int64_t kScoreBlock = 64;  // keys of a block of the few-token path
 
-template <CacheType kType>
-struct CacheElements;
-template <>
-struct CacheElements<CacheType::kF32> : Elements<WeightLayout::kF32> {
-  static constexpr WeightLayout kLayout = WeightLayout::kF32;
-};
-template <>
-struct CacheElements<CacheType::kBF16> : Elements<WeightLayout::kBF16> {
-  static constexpr WeightLayout kLayout = WeightLayout::kBF16;
-};
-
 inline int64_t FirstVisible(const KvCache& cache, int64_t position) {
   return cache.window == 0 ? 0 : std::max<int64_t>(0, position - cache.window + 1);
 }

@@ -137,14 +137,15 @@ inline const float* FloatValues(const Attention& op, const KeyBlock& block, floa
   if constexpr (kType == CacheType::kF32) {
     return static_cast<const float*>(op.cache.values) + block.offset;
   } else {
-    const auto* values = static_cast<const uint16_t*>(op.cache.values) + block.offset;
+    using Value = CacheElements<kType>;
+    const auto* values = static_cast<const typename Value::Type*>(op.cache.values) + block.offset;
     const int64_t size = (block.end - block.begin) * op.cache.head_dim;
     for (int64_t i = 0; i < size; i += kLanes) {
       const int64_t count = std::min<int64_t>(kLanes, size - i);
-      StoreUpTo(buffer + i,
-                count == kLanes ? LoadBfloat16(values + i)
-                                : PartOf<WeightLayout::kBF16>(values + i, count),
-                count);
+      StoreUpTo(
+          buffer + i,
+          count == kLanes ? Value::Vector(values + i) : PartOf<Value::kLayout>(values + i, count),
+          count);
     }
     return buffer;
   }
@@ -214,9 +215,5 @@ inline void Attend(const Attention& op, const Workspace& workspace, Slice slice)
 }
 
 inline void ComputeAttention(const Attention& op, const Workspace& workspace, Slice slice) {
-  if (op.cache.type == CacheType::kF32) {
-    Attend<CacheType::kF32>(op, workspace, slice);
-  } else {
-    Attend<CacheType::kBF16>(op, workspace, slice);
-  }
+  WithCacheType(op.cache.type, [&]<CacheType kType>() { Attend<kType>(op, workspace, slice); });
 }

@@ -1,5 +1,6 @@
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -19,8 +20,8 @@ struct Shape {
 std::string Describe(const Shape& s, int64_t start, int64_t tokens) {
   return std::to_string(s.heads) + "/" + std::to_string(s.kv_heads) + " heads of " +
          std::to_string(s.head_dim) + ", window " + std::to_string(s.window) + ", capacity " +
-         std::to_string(s.capacity) + (s.type == CacheType::kF32 ? ", F32" : ", BF16") +
-         ", tokens [" + std::to_string(start) + ", " + std::to_string(start + tokens) + ")";
+         std::to_string(s.capacity) + ", " + CacheTypeName(s.type) + ", tokens [" +
+         std::to_string(start) + ", " + std::to_string(start + tokens) + ")";
 }
 
 // A cache with memory. Slots that were never written hold NaN, so reading one shows.
@@ -126,23 +127,94 @@ TEST_P(PrepareAttentionTest, MatchesReference) {
   }
 }
 
-// In a BF16 cache lies the rounded value; the F32 kernel's result says which.
-TEST_P(PrepareAttentionTest, Bfloat16CacheHoldsTheRoundedValue) {
+float Number(const KvCache& cache, const void* plane, int64_t index) {
+  return reference::ReadNumber(NumbersOf(cache.type), static_cast<const std::byte*>(plane), index);
+}
+
+float Rounded(float value, CacheType type) {
+  std::byte bytes[4];
+  reference::WriteNumber(NumbersOf(type), value, bytes, 0);
+  return reference::ReadNumber(NumbersOf(type), bytes, 0);
+}
+
+// In a cache of 16 bits lies the rounded value; the F32 kernel's result says which.
+TEST_P(PrepareAttentionTest, NarrowCachesHoldTheRoundedValue) {
   const Shape wide{2, 2, 22, 0, 8, CacheType::kF32};
-  Shape narrow = wide;
-  narrow.type = CacheType::kBF16;
-  const PrepareInputs inputs(wide, 5, 3);
-  TestCache wide_cache(wide), narrow_cache(narrow);
-  std::vector<float> out(inputs.q.size());
-  kernels().prepare_attention(inputs.Op(wide, wide_cache.cache, 0, 5, out.data()), {});
-  kernels().prepare_attention(inputs.Op(narrow, narrow_cache.cache, 0, 5, out.data()), {});
-  for (int64_t i = 0; i < 2 * 8 * 22; ++i) {
-    if (i / 22 % 8 >= 5) continue;
-    EXPECT_EQ(static_cast<uint16_t*>(narrow_cache.cache.keys)[i],
-              reference::FloatToBfloat16(static_cast<float*>(wide_cache.cache.keys)[i]));
-    EXPECT_EQ(static_cast<uint16_t*>(narrow_cache.cache.values)[i],
-              reference::FloatToBfloat16(static_cast<float*>(wide_cache.cache.values)[i]));
+  for (const CacheType type : kCacheTypes) {
+    Shape narrow = wide;
+    narrow.type = type;
+    const PrepareInputs inputs(wide, 5, 3);
+    TestCache wide_cache(wide), narrow_cache(narrow);
+    std::vector<float> out(inputs.q.size());
+    kernels().prepare_attention(inputs.Op(wide, wide_cache.cache, 0, 5, out.data()), {});
+    kernels().prepare_attention(inputs.Op(narrow, narrow_cache.cache, 0, 5, out.data()), {});
+    for (int64_t i = 0; i < 2 * 8 * 22; ++i) {
+      if (i / 22 % 8 >= 5) continue;
+      const KvCache &w = wide_cache.cache, &n = narrow_cache.cache;
+      EXPECT_EQ(Number(n, n.keys, i), Rounded(Number(w, w.keys, i), type));
+      EXPECT_EQ(Number(n, n.values, i), Rounded(Number(w, w.values, i), type));
+    }
   }
+}
+
+// Numbers of every size: ties, the largest, those that become infinite, subnormals, NaN. Values
+// that are not normalized are stored as they come.
+TEST_P(PrepareAttentionTest, StoresNumbersOfEverySize) {
+  const std::vector<float> numbers = {0,
+                                      -0.0f,
+                                      1 + 0x1p-11f,
+                                      1 + 0x3p-11f,
+                                      65504,
+                                      65519.996f,
+                                      65520,
+                                      -65520,
+                                      1e6f,
+                                      -1e38f,
+                                      0x1p-14f,
+                                      0x1.ffcp-15f,
+                                      0x1p-24f,
+                                      0x1p-25f,
+                                      0x1.8p-25f,
+                                      0x1.8p-24f,
+                                      -0x1.4p-23f,
+                                      3e-8f,
+                                      1e-30f,
+                                      -3.14159f,
+                                      std::numeric_limits<float>::infinity(),
+                                      std::nanf("")};
+  const auto size = static_cast<int64_t>(numbers.size());
+  for (const CacheType type : kCacheTypes) {
+    const Shape s{1, 1, size, 0, 1, type};
+    PrepareInputs inputs(s, 1, 3);
+    inputs.v = numbers;
+    TestCache cache(s);
+    std::vector<float> out(inputs.q.size());
+    kernels().prepare_attention(inputs.Op(s, cache.cache, 0, 1, out.data()), {});
+    for (int64_t i = 0; i < size; ++i) {
+      const float expected = Rounded(numbers[i], type);
+      const float actual = Number(cache.cache, cache.cache.values, i);
+      EXPECT_EQ(std::isnan(actual), std::isnan(expected)) << numbers[i];
+      if (std::isnan(expected)) continue;
+      EXPECT_EQ(actual, expected) << numbers[i];
+      EXPECT_EQ(std::signbit(actual), std::signbit(expected)) << numbers[i];
+    }
+  }
+}
+
+TEST_P(PrepareAttentionTest, ReportsTheLargestMagnitude) {
+  const Shape s{2, 1, 22, 0, 8, CacheType::kF16};
+  PrepareInputs inputs(s, 3, 3);
+  inputs.v[2 * 22 + 21] = -70000;  // in the last vector's rest
+  TestCache cache(s);
+  std::vector<float> out(inputs.q.size());
+  PrepareAttention op = inputs.Op(s, cache.cache, 0, 3, out.data());
+  float largest[2] = {};
+  for (int index = 0; index < 2; ++index) {
+    op.largest = &largest[index];
+    kernels().prepare_attention(op, {index, 2});
+  }
+  EXPECT_LT(largest[0], 100);
+  EXPECT_EQ(largest[1], 70000);
 }
 
 GEMMA_TEST_ALL_ISAS(PrepareAttentionTest);
@@ -164,11 +236,8 @@ class AttentionTest : public KernelTest {
                   const std::vector<float>& z) {
     const int64_t offset = (head * cache.capacity + position % cache.capacity) * cache.head_dim;
     for (int64_t i = 0; i < cache.head_dim; ++i) {
-      if (cache.type == CacheType::kF32) {
-        static_cast<float*>(plane)[offset + i] = z[i];
-      } else {
-        static_cast<uint16_t*>(plane)[offset + i] = reference::FloatToBfloat16(z[i]);
-      }
+      reference::WriteNumber(NumbersOf(cache.type), z[i], static_cast<std::byte*>(plane),
+                             offset + i);
     }
   }
 
@@ -212,7 +281,7 @@ TEST_P(AttentionTest, MatchesReferenceAtWindowBorders) {
   ErrorReport report(Named("attention, window borders"));
   constexpr int64_t kWindow = 16;
   for (int64_t tokens : {1, 2, 8, 9, 15, 16, 17, 33}) {
-    for (CacheType type : {CacheType::kF32, CacheType::kBF16}) {
+    for (const CacheType type : kCacheTypes) {
       const Shape s{4, 2, 32, kWindow, kWindow - 1 + tokens, type};
       TestCache cache(s);
       for (int64_t start = 0; start < 5 * kWindow; start += tokens) {
@@ -228,7 +297,9 @@ TEST_P(AttentionTest, MatchesReferenceForModelShapes) {
   ErrorReport report(Named("attention, model shapes"));
   for (const Shape& s : std::vector<Shape>{{4, 1, 256, 300, 340, CacheType::kF32},
                                            {4, 2, 256, 128, 192, CacheType::kBF16},
+                                           {4, 2, 256, 128, 192, CacheType::kF16},
                                            {8, 1, 512, 0, 400, CacheType::kBF16},
+                                           {8, 1, 512, 0, 400, CacheType::kF16},
                                            {5, 1, 512, 0, 400, CacheType::kF32},
                                            {3, 3, 66, 0, 400, CacheType::kF32}}) {
     TestCache cache(s);
@@ -244,7 +315,7 @@ TEST_P(AttentionTest, MatchesReferenceForModelShapes) {
 TEST_P(AttentionTest, OddHeadSizesMatchReference) {
   ErrorReport report(Named("attention, odd head sizes"));
   for (int64_t head_dim : {2, 4, 14, 18, 30, 34, 62, 130, 510}) {
-    for (CacheType type : {CacheType::kF32, CacheType::kBF16}) {
+    for (const CacheType type : kCacheTypes) {
       const Shape s{3, 1, head_dim, 0, 90, type};
       TestCache cache(s);
       FillCache(s, cache.cache, 0, 90);

@@ -5,19 +5,16 @@
 // gives two vectors of codes, `low` (columns 0-15 of each block) and `high` (columns 16-31). A byte
 // becomes a float where it stands: masked out of its word and converted, byte k is code * 256^k. So
 // hardly anything is shuffled; instead the input is arranged once per call as the words lie, and
-// what byte k is multiplied with is divided by 256^k (exactly; codes are below 64, so the sign bit
-// of a word stays clear). The layouts' fixed offsets (code - 8, - 16, - 32) are sums of inputs
-// times a constant: each chunk's sum starts with them.
+// what byte k is multiplied with is divided by 256^k (exactly; codes are below 64, or byte 3 is
+// shifted down, so the sign bit of a word stays clear). The layouts' fixed offsets (code - 8, - 16,
+// - 32) are sums of inputs times a constant: each chunk's sum starts with them. Where nibbles stand
+// for levels, a code is the level's unsigned byte.
 
 constexpr int kChunkColumns = 8 * kLanes;
 constexpr int kChunkBlocks = kChunkColumns / kBlockColumns;
 
 constexpr int64_t ChunksOf(int64_t columns) {
   return (columns + kChunkColumns - 1) / kChunkColumns;
-}
-
-constexpr int CodeBits(WeightLayout layout) {
-  return TraitsOf(layout).value_bits + TraitsOf(layout).extra_bits;
 }
 
 // A code a byte. Of four-bit codes, the upper half of the byte is arbitrary.
@@ -37,6 +34,10 @@ template <WeightLayout kLayout>
 inline ChunkCodes LoadChunk(const ChunkPointers& at) {
   const I nibbles = LoadWords(at.nibbles);
   const I turned = ShiftRight<4>(nibbles);
+  if constexpr (HasLevels(kLayout)) {
+    constexpr LevelTable kTable = LevelsOf(TraitsOf(kLayout).levels);
+    return {LookUpBytes(nibbles, kTable.of), LookUpBytes(turned, kTable.of)};
+  }
   if constexpr (CodeBits(kLayout) == 4) return {nibbles, turned};
   const ChunkCodes codes{And(nibbles, SetBytes(15)), And(turned, SetBytes(15))};
   if constexpr (CodeBits(kLayout) == 5) return AddFifthBits(codes, at.bits);
@@ -48,8 +49,8 @@ inline ChunkCodes LoadChunk(const ChunkPointers& at) {
 struct ChunkInput {
   float low[4][kLanes];
   float high[4][kLanes];
-  float start_low[kLanes];   // for Q6_K of the low codes' sum, else of the sum of both
-  float start_high[kLanes];  // for Q6_K
+  float start_low[kLanes];   // of the sum of both; of the low codes' sum where HasHalfScales
+  float start_high[kLanes];  // where HasHalfScales
 };
 
 // Arranges the 16 inputs of half a block; out: byte k's input of its four words at out[k * kLanes].

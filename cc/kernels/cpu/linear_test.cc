@@ -23,8 +23,9 @@ std::vector<WeightShape> Shapes(WeightLayout layout) {
             {layout, 33, 640, 640}, {layout, 5, 5376, 32}, {layout, 3, 4352, 4352},
             {layout, 14, 384, 128}};
   }
-  if (layout >= WeightLayout::kQ4_K)
-    return {{layout, 1, 256, 0}, {layout, 33, 768, 0}, {layout, 7, 5376, 0}};
+  if (HasBlocks(layout)) return {{layout, 1, 256, 0}, {layout, 33, 768, 0}, {layout, 7, 5376, 0}};
+  if (!IsFloat(layout))
+    return {{layout, 1, 32, 0}, {layout, 33, 672, 0}, {layout, 14, 352, 0}, {layout, 7, 5376, 0}};
   return {{layout, 1, 1, 0}, {layout, 7, 37, 0}, {layout, 33, 640, 0}, {layout, 5, 5376, 0}};
 }
 
@@ -67,8 +68,7 @@ class LinearTest : public KernelTest {
 };
 
 TEST_P(LinearTest, MatchesReferenceForEveryLayout) {
-  for (int layout = 0; layout < kWeightLayouts; ++layout) {
-    const auto kind = static_cast<WeightLayout>(layout);
+  for (const WeightLayout kind : kAllWeightLayouts) {
     ErrorReport report(Named("linear " + std::string(WeightLayoutName(kind))));
     for (const WeightShape& shape : Shapes(kind)) {
       const RandomWeight weight(shape, 1);
@@ -113,8 +113,8 @@ class EmbedTest : public KernelTest {};
 
 // Values equal the reference's to the last bit.
 TEST_P(EmbedTest, IsExact) {
-  for (int layout = 0; layout < kWeightLayouts; ++layout) {
-    for (const WeightShape& shape : Shapes(static_cast<WeightLayout>(layout))) {
+  for (const WeightLayout layout : kAllWeightLayouts) {
+    for (const WeightShape& shape : Shapes(layout)) {
       const RandomWeight weight(shape, 6);
       const int64_t last = shape.rows - 1;
       const std::vector<int64_t> ids = {last, 0, last / 2, last};

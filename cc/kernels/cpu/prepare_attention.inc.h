@@ -40,18 +40,41 @@ inline int64_t CacheOffset(const KvCache& cache, int64_t kv_head, int64_t positi
   return (kv_head * cache.capacity + position % cache.capacity) * cache.head_dim;
 }
 
-inline void WriteCache(const KvCache& cache, void* plane, int64_t offset, const float* head) {
-  if (cache.type == CacheType::kF32) {
-    std::memcpy(static_cast<float*>(plane) + offset, head, cache.head_dim * sizeof(float));
-    return;
+// The numbers of a cache.
+template <CacheType kType>
+struct CacheElements : Elements<NumbersOf(kType)> {
+  static constexpr WeightLayout kLayout = NumbersOf(kType);
+};
+
+// Calls function.template operator()<type>() for the cache's type.
+template <size_t kIndex = 0, typename Function>
+inline void WithCacheType(CacheType type, Function function) {
+  if constexpr (kIndex < kCacheTypes.size()) {
+    if (type == kCacheTypes[kIndex]) return function.template operator()<kCacheTypes[kIndex]>();
+    WithCacheType<kIndex + 1>(type, function);
   }
-  uint16_t* out = static_cast<uint16_t*>(plane) + offset;
-  int64_t i = 0;
-  for (; i + kLanes <= cache.head_dim; i += kLanes) StoreBfloat16(out + i, Load(head + i));
-  if (i == cache.head_dim) return;
-  uint16_t rest[kLanes];
-  StoreBfloat16(rest, LoadPart(head + i, cache.head_dim - i));
-  std::memcpy(out + i, rest, (cache.head_dim - i) * sizeof(rest[0]));
+}
+
+// Writes head [head_dim] to a plane of the cache; returns its largest magnitude.
+inline float WriteCache(const KvCache& cache, void* plane, int64_t offset, const float* head) {
+  F largest = Set(0);
+  WithCacheType(cache.type, [&]<CacheType kType>() {
+    using Number = CacheElements<kType>;
+    auto* const out = static_cast<typename Number::Type*>(plane) + offset;
+    for (int64_t i = 0; i < cache.head_dim; i += kLanes) {
+      const int64_t count = std::min<int64_t>(kLanes, cache.head_dim - i);
+      const F v = LoadUpTo(head + i, count);
+      largest = Max(largest, Max(v, -v));
+      if (count == kLanes) {
+        Number::Write(out + i, v);
+      } else {
+        typename Number::Type rest[kLanes];
+        Number::Write(rest, v);
+        std::memcpy(out + i, rest, count * sizeof(rest[0]));
+      }
+    }
+  });
+  return Largest(largest);
 }
 
 inline void PrepareQuery(const PrepareAttention& op, const Rotation& rotation, int64_t token,
@@ -69,13 +92,14 @@ inline void PrepareKeyAndValue(const PrepareAttention& op, const Rotation& rotat
   float head[kMaxHeadDim];
   NormalizeHead(op.k + offset, op.k_norm, head_dim, op.epsilon, head);
   RotateHead(rotation, head_dim / 2, head);
-  WriteCache(op.cache, op.cache.keys, slot, head);
+  const float largest_key = WriteCache(op.cache, op.cache.keys, slot, head);
   const float* v = (op.v == nullptr ? op.k : op.v) + offset;
   if (op.normalize_v) {
     NormalizeHead(v, nullptr, head_dim, op.epsilon, head);
     v = head;
   }
-  WriteCache(op.cache, op.cache.values, slot, v);
+  const float largest_value = WriteCache(op.cache, op.cache.values, slot, v);
+  if (op.largest != nullptr) *op.largest = std::max({*op.largest, largest_key, largest_value});
 }
 
 inline void ComputePrepareAttention(const PrepareAttention& op, Slice slice) {

@@ -54,9 +54,18 @@ inline float Largest(F v) {
 inline F LoadHalf(const uint16_t* p) {
   return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
 }
+inline void StoreHalf(uint16_t* p, F v) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
+}
 inline F LoadBfloat16(const uint16_t* p) {
   const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
   return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
+}
+inline F LoadE4m3(const uint8_t* p) {
+  const __m128i codes = _mm_cvtepu8_epi16(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+  const __m128i sign = _mm_and_si128(_mm_slli_epi16(codes, 8), _mm_set1_epi16(-0x8000));
+  const __m128i size = _mm_and_si128(_mm_slli_epi16(codes, 7), _mm_set1_epi16(0x3f80));
+  return _mm256_cvtph_ps(_mm_or_si128(sign, size)) * Set(256);
 }
 inline void StoreBfloat16(uint16_t* p, F v) {
   const I bits = _mm256_castps_si256(v);
@@ -92,13 +101,19 @@ inline I ShiftRight(I v) {
 }
 inline F ToFloat(I v) { return _mm256_cvtepi32_ps(v); }
 
+inline I LookUpBytes(I indices, const uint8_t* table) {
+  const __m128i levels = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
+  return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(levels), And(indices, SetBytes(15)));
+}
+
 // The lowest kBits bits of byte kByte of every word, times ByteFactor.
 template <int kByte, int kBits>
 constexpr float ByteFactor() {
-  return static_cast<float>(1 << (8 * kByte));
+  return kByte == 3 && kBits == 8 ? 1.0f : static_cast<float>(1 << (8 * kByte));
 }
 template <int kByte, int kBits>
 inline F ByteToFloat(I words) {
+  if constexpr (kByte == 3 && kBits == 8) return ToFloat(ShiftRight<24>(words));
   return ToFloat(And(words, SetWords(((1u << kBits) - 1) << (8 * kByte))));
 }
 

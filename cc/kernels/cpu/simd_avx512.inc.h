@@ -45,9 +45,19 @@ inline float Largest(F v) { return _mm512_reduce_max_ps(v); }
 inline F LoadHalf(const uint16_t* p) {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }
+inline void StoreHalf(uint16_t* p, F v) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
+                      _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
 inline F LoadBfloat16(const uint16_t* p) {
   const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
+}
+inline F LoadE4m3(const uint8_t* p) {
+  const __m256i codes = _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  const __m256i sign = _mm256_and_si256(_mm256_slli_epi16(codes, 8), _mm256_set1_epi16(-0x8000));
+  const __m256i size = _mm256_and_si256(_mm256_slli_epi16(codes, 7), _mm256_set1_epi16(0x3f80));
+  return _mm512_cvtph_ps(_mm256_or_si256(sign, size)) * Set(256);
 }
 inline void StoreBfloat16(uint16_t* p, F v) {
   const I bits = _mm512_castps_si512(v);
@@ -99,13 +109,19 @@ inline I ShiftRight(I v) {
 }
 inline F ToFloat(I v) { return _mm512_cvtepi32_ps(v); }
 
+inline I LookUpBytes(I indices, const uint8_t* table) {
+  const __m128i levels = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
+  return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(levels), And(indices, SetBytes(15)));
+}
+
 // The lowest kBits bits of byte kByte of every word, times ByteFactor. Bytes 0 and 2 can also be
 // looked up in a table by a permutation, which ignores the bits above its index: one instruction on
 // other units than the two it replaces. Byte 2 is the index of a word's upper half, and bfloat16,
 // the upper half of a float, holds any code.
 template <int kByte, int kBits>
 constexpr float ByteFactor() {
-  return kByte == 2 && kBits <= 5 ? 1.0f : static_cast<float>(1 << (8 * kByte));
+  const bool alone = (kByte == 2 && kBits <= 5) || (kByte == 3 && kBits == 8);
+  return alone ? 1.0f : static_cast<float>(1 << (8 * kByte));
 }
 template <int kByte, int kBits>
 inline F ByteToFloat(I words) {
@@ -114,6 +130,7 @@ inline F ByteToFloat(I words) {
     const I table = kBits == 4 ? Bfloat16Ramp(0, 0) : Bfloat16Ramp(0, 16);
     return _mm512_castsi512_ps(_mm512_maskz_permutexvar_epi16(0xaaaaaaaa, words, table));
   }
+  if constexpr (kByte == 3 && kBits == 8) return ToFloat(ShiftRight<24>(words));
   return ToFloat(And(words, SetWords(((1u << kBits) - 1) << (8 * kByte))));
 }
 

@@ -54,8 +54,34 @@ inline float HalfToFloat(uint16_t half) {
 inline F LoadHalf(const uint16_t* p) {
   return F{HalfToFloat(p[0]), HalfToFloat(p[1]), HalfToFloat(p[2]), HalfToFloat(p[3])};
 }
+// Rounded to nearest, ties to even; from 65520 on infinite.
+inline uint16_t FloatToHalf(float value) {
+  const uint32_t bits = std::bit_cast<uint32_t>(value);
+  const uint32_t sign = bits >> 16 & 0x8000u, magnitude = bits & 0x7fffffffu;
+  if (magnitude > 0x7f800000u) return static_cast<uint16_t>(sign | 0x7e00u);  // NaN
+  if (magnitude >= std::bit_cast<uint32_t>(65520.0f)) return static_cast<uint16_t>(sign | 0x7c00u);
+  if (magnitude < std::bit_cast<uint32_t>(0x1p-14f)) {
+    // Subnormal: the sum with 1/2 has steps of 2^-24, those of subnormal halves.
+    const float sum = std::bit_cast<float>(magnitude) + 0.5f;
+    return static_cast<uint16_t>(sign | (std::bit_cast<uint32_t>(sum) - 0x3f000000u));
+  }
+  // The exponent's bias goes from 127 to 15, and 13 bits of the mantissa go.
+  const uint32_t odd = magnitude >> 13 & 1;
+  const uint32_t rounded = magnitude - (112u << 23) + 0xfffu + odd;
+  return static_cast<uint16_t>(sign | rounded >> 13);
+}
+inline void StoreHalf(uint16_t* p, F v) {
+  for (int i = 0; i < kLanes; ++i) p[i] = FloatToHalf(v[i]);
+}
 inline F LoadBfloat16(const uint16_t* p) {
   return reinterpret_cast<F>(I{p[0] << 16, p[1] << 16, p[2] << 16, p[3] << 16});
+}
+// E4M3 numbers, a byte each. Their bits, moved into a float16, are the number times 2^-8.
+inline F LoadE4m3(const uint8_t* p) {
+  uint16_t halves[kLanes];
+  for (int i = 0; i < kLanes; ++i)
+    halves[i] = static_cast<uint16_t>((p[i] & 0x80) << 8 | (p[i] & 0x7f) << 7);
+  return LoadHalf(halves) * Set(256);
 }
 // Rounded to nearest, ties to even.
 inline void StoreBfloat16(uint16_t* p, F v) {
@@ -88,13 +114,22 @@ inline I ShiftRight(I v) {
 }
 inline F ToFloat(I v) { return __builtin_convertvector(v, F); }
 
+// table[low half of the byte], for every byte. table: 16 bytes
+inline I LookUpBytes(I indices, const uint8_t* table) {
+  uint8_t bytes[sizeof(I)];
+  std::memcpy(bytes, &indices, sizeof(bytes));
+  for (uint8_t& byte : bytes) byte = table[byte & 15];
+  return LoadWords(bytes);
+}
+
 // The lowest kBits bits of byte kByte of every word, times ByteFactor.
 template <int kByte, int kBits>
 constexpr float ByteFactor() {
-  return static_cast<float>(1 << (8 * kByte));
+  return kByte == 3 && kBits == 8 ? 1.0f : static_cast<float>(1 << (8 * kByte));
 }
 template <int kByte, int kBits>
 inline F ByteToFloat(I words) {
+  if constexpr (kByte == 3 && kBits == 8) return ToFloat(ShiftRight<24>(words));
   return ToFloat(And(words, SetWords(((1u << kBits) - 1) << (8 * kByte))));
 }
 

@@ -2,7 +2,7 @@
 // fixed offset) and the factors that turn them into values. A row is read in blocks of 32 columns,
 // kVectors vectors each:
 //
-//   value = scale[block] * code + min[block]        (Q6_K: scale[2 * block + half])
+//   value = scale[block] * code + min[block]        (HasHalfScales: scale[2 * block + half])
 //
 // which is exactly docs/formats.md, rounding included, when the product is rounded before the sum.
 // F32, F16 and BF16 rows have no codes; they are read with LoadElements.
@@ -13,9 +13,23 @@ constexpr int kVectors = kBlockColumns / kLanes;
 // Whether a number has a min beside its scale.
 constexpr bool AddsMins(WeightLayout layout) { return HasMins(layout) || HasPackedScales(layout); }
 // Scales of a block of 32 columns.
-constexpr int ScalesPerBlock(WeightLayout layout) {
-  return TraitsOf(layout).scales == Scales::kInt8 ? 2 : 1;
-}
+constexpr int ScalesPerBlock(WeightLayout layout) { return HasHalfScales(layout) ? 2 : 1; }
+
+// The integers that the nibbles of a layout stand for, as signed bytes and as floats.
+template <WeightLayout kLayout>
+struct LevelTables {
+  alignas(16) int8_t bytes[16];
+  alignas(64) float floats[16];
+
+  constexpr LevelTables() : bytes(), floats() {
+    for (int q = 0; q < 16; ++q) {
+      bytes[q] = static_cast<int8_t>(LevelsOf(TraitsOf(kLayout).levels).of[q] - ZeroPoint(kLayout));
+      floats[q] = bytes[q];
+    }
+  }
+};
+template <WeightLayout kLayout>
+constexpr LevelTables<kLayout> kLevels;
 
 template <WeightLayout kLayout>
 struct Elements;
@@ -23,16 +37,19 @@ template <>
 struct Elements<WeightLayout::kF32> {
   using Type = float;
   static F Vector(const float* p) { return Load(p); }
+  static void Write(float* p, F v) { Store(p, v); }
 };
 template <>
 struct Elements<WeightLayout::kF16> {
   using Type = uint16_t;
   static F Vector(const uint16_t* p) { return LoadHalf(p); }
+  static void Write(uint16_t* p, F v) { StoreHalf(p, v); }
 };
 template <>
 struct Elements<WeightLayout::kBF16> {
   using Type = uint16_t;
   static F Vector(const uint16_t* p) { return LoadBfloat16(p); }
+  static void Write(uint16_t* p, F v) { StoreBfloat16(p, v); }
 };
 
 // The last `count` < kLanes elements of a row, zeros after them.
@@ -100,6 +117,10 @@ inline __m256i CodeBytes(const CodeRow& row, int64_t block) {
     return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(row.values + block * 32));
   } else {
     __m256i codes = NibbleBytes(row.values + block * 16);
+    if constexpr (HasLevels(kLayout)) {
+      const auto* table = reinterpret_cast<const __m128i*>(kLevels<kLayout>.bytes);
+      return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(_mm_load_si128(table)), codes);
+    }
     if constexpr (HasBitPlane(kLayout) && kZero == 16) {
       // Where bit 4 is clear the code is low - 16: the nibble with its upper half set.
       return _mm256_or_si256(
@@ -119,7 +140,7 @@ template <WeightLayout kLayout>
 inline void Codes(const CodeRow& row, int64_t block, F (&out)[kVectors]) {
 #if defined(GEMMA_SIMD_LOOKS_UP_NIBBLES)
   if constexpr (HasNibbles(kLayout) && TraitsOf(kLayout).extra_bits == 0)
-    return LookUpNibbles(row.values + block * 16, Ramp(-ZeroPoint(kLayout)), out);
+    return LookUpNibbles(row.values + block * 16, Load(kLevels<kLayout>.floats), out);
 #endif
   Widen(CodeBytes<kLayout>(row, block), out);
 }
@@ -133,6 +154,7 @@ inline int Code(const CodeRow& row, int64_t block, int column) {
   } else {
     const int byte = row.values[block * 16 + column % 16];
     int code = column < 16 ? byte & 15 : byte >> 4;
+    if constexpr (HasLevels(kLayout)) return kLevels<kLayout>.bytes[code];
     if constexpr (HasBitPlane(kLayout))
       code |= (row.bits[block * 4 + column / 8] >> (column % 8) & 1) << 4;
     if constexpr (HasPairPlane(kLayout))
@@ -160,8 +182,8 @@ inline void HalvesToFloats(const std::byte* halves, int64_t count, float* out) {
   if (i < count) StorePart(out + i, PartOf<WeightLayout::kF16>(p + i, count - i), count - i);
 }
 
-// The factors of some rows that follow one another: [rows][columns / 32] scales (Q6_K: columns /
-// 16) and, for layouts where AddsMins, as many mins. Planes have no gaps between rows, so several
+// The factors of some rows that follow one another: [rows][columns / 32] scales (HasHalfScales:
+// columns / 16) and, for layouts where AddsMins, as many mins. Planes have no gaps between rows, so several
 // rows are read as one.
 template <WeightLayout kLayout>
 struct Factors {
@@ -169,7 +191,7 @@ struct Factors {
 
   float* scales;
   float* mins;
-  float* halves;  // d and dmin of the K layouts
+  float* halves;  // d and dmin of layouts with blocks
 
   Factors(float* memory, int64_t columns, int64_t rows) {
     const int64_t blocks = rows * (columns / kBlockColumns);
@@ -206,6 +228,8 @@ inline void ReadScalePlane(const WeightView& weight, uint64_t plane, int64_t row
 
 #if defined(GEMMA_SIMD_X86)
 
+inline float OneHalf(uint16_t bits) { return _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(bits))); }
+
 // out[i] = factor * bytes[i], for eight bytes.
 inline void ScaleUnsigned(const uint8_t* bytes, float factor, float* out) {
   const __m256i words =
@@ -236,6 +260,8 @@ inline void UnpackSixBits(const std::byte* packed, uint8_t (&out)[16]) {
 }
 
 #else
+
+inline float OneHalf(uint16_t bits) { return HalfToFloat(bits); }
 
 inline void ScaleUnsigned(const uint8_t* bytes, float factor, float* out) {
   for (int i = 0; i < 8; ++i) out[i] = factor * static_cast<float>(bytes[i]);
@@ -291,6 +317,50 @@ inline void ReadSignedScales(const WeightView& weight, int64_t row, int64_t rows
   }
 }
 
+// d * (sc - 32), from the 8 bytes of a block (docs/formats.md, IQ4_XS).
+template <WeightLayout kLayout>
+inline void ReadSignedSixBits(const WeightView& weight, int64_t row, int64_t rows,
+                              const Factors<kLayout>& out) {
+  const int64_t row_blocks = weight.shape.columns / 256, count = rows * row_blocks;
+  const std::byte* packed = weight.plane(weight.planes.scales) + row * row_blocks * 8;
+  for (int64_t i = 0; i < count; ++i, packed += 8) {
+    uint64_t word;
+    std::memcpy(&word, packed, sizeof(word));
+    const float d = OneHalf(static_cast<uint16_t>(word));
+    uint64_t high = word >> 16 & 0xffff, low = word >> 32;
+    // Every byte gets its group's bits: halves of what is left are moved apart, three times.
+    low = (low | low << 16) & 0x0000ffff0000ffff;
+    low = (low | low << 8) & 0x00ff00ff00ff00ff;
+    low = (low | low << 4) & 0x0f0f0f0f0f0f0f0f;
+    high = (high | high << 24) & 0x000000ff000000ff;
+    high = (high | high << 12) & 0x000f000f000f000f;
+    high = (high | high << 6) & 0x0303030303030303;
+    const uint64_t offset = (low | high << 4 | 0x8080808080808080) - 0x2020202020202020;
+    const uint64_t codes = offset ^ 0x8080808080808080;  // minus 32, without borrows
+    ScaleSigned(reinterpret_cast<const int8_t*>(&codes), d, out.scales + i * 8);
+  }
+}
+
+// d * scale, two per block of 32 columns.
+template <WeightLayout kLayout>
+inline void ReadE4m3Scales(const WeightView& weight, int64_t row, int64_t rows,
+                           const Factors<kLayout>& out) {
+  const int64_t row_scales = weight.shape.columns / 16;
+  const auto* codes =
+      reinterpret_cast<const uint8_t*>(weight.plane(weight.planes.scales)) + row * row_scales;
+  float* scales = out.scales;
+  for (int64_t r = 0; r < rows; ++r, codes += row_scales, scales += row_scales) {
+    float d;
+    std::memcpy(&d, weight.plane(weight.planes.blocks) + (row + r) * sizeof(d), sizeof(d));
+    int64_t i = 0;
+    for (; i + kLanes <= row_scales; i += kLanes) Store(scales + i, Set(d) * LoadE4m3(codes + i));
+    if (i == row_scales) continue;
+    uint8_t rest[kLanes] = {};
+    std::memcpy(rest, codes + i, row_scales - i);
+    StorePart(scales + i, Set(d) * LoadE4m3(rest), row_scales - i);
+  }
+}
+
 template <WeightLayout kLayout>
 inline void ReadFactors(const WeightView& weight, int64_t row, int64_t rows,
                         const Factors<kLayout>& out) {
@@ -298,6 +368,10 @@ inline void ReadFactors(const WeightView& weight, int64_t row, int64_t rows,
     ReadSignedScales(weight, row, rows, out);
   } else if constexpr (HasPackedScales(kLayout)) {
     ReadPackedScales(weight, row, rows, out);
+  } else if constexpr (TraitsOf(kLayout).scales == Scales::kSigned6) {
+    ReadSignedSixBits(weight, row, rows, out);
+  } else if constexpr (TraitsOf(kLayout).scales == Scales::kE4m3) {
+    ReadE4m3Scales(weight, row, rows, out);
   } else {
     ReadScalePlane(weight, weight.planes.scales, row, rows, out.scales);
     if constexpr (AddsMins(kLayout))

@@ -18,6 +18,13 @@ class Filler {
   void Bytes(uint64_t begin, uint64_t end) {
     for (uint64_t i = begin; i < end; ++i) blob_[i] = static_cast<std::byte>(random_() & 255);
   }
+  void Numbers(const ScaleNumbers& numbers) {
+    for (uint64_t i = 0; i < numbers.count; ++i) {
+      const uint64_t offset = numbers.offset + i * numbers.stride;
+      if (numbers.floats) Write(offset, Scale());
+      if (!numbers.floats) Write(offset, reference::FloatToHalf(Scale()));
+    }
+  }
   void Floats(uint64_t begin, uint64_t end) {
     for (uint64_t i = begin; i < end; i += 4) Write(i, Scale());
   }
@@ -42,26 +49,6 @@ class Filler {
   std::minstd_rand random_;
 };
 
-// Where the plane that starts at `begin` ends: at the next plane's start or the blob's end. Padding
-// is filled too.
-uint64_t PlaneEnd(const WeightPlanes& planes, uint64_t begin) {
-  uint64_t end = planes.bytes;
-  for (uint64_t start :
-       {planes.values, planes.bits, planes.pairs, planes.scales, planes.mins, planes.blocks}) {
-    if (start != WeightPlanes::kAbsent && start > begin && start < end) end = start;
-  }
-  return end;
-}
-
-void FillScales(const WeightPlanes& planes, uint64_t begin, Filler& filler) {
-  if (begin == WeightPlanes::kAbsent) return;
-  if (planes.float_scales) {
-    filler.Floats(begin, PlaneEnd(planes, begin));
-  } else {
-    filler.Halves(begin, PlaneEnd(planes, begin));
-  }
-}
-
 void Fill(const WeightShape& shape, const WeightPlanes& planes, std::byte* blob, uint32_t seed) {
   Filler filler(blob, seed);
   switch (shape.layout) {
@@ -75,12 +62,7 @@ void Fill(const WeightShape& shape, const WeightPlanes& planes, std::byte* blob,
       break;
   }
   filler.Bytes(0, planes.bytes);
-  if (HasGroups(shape.layout)) {
-    FillScales(planes, planes.scales, filler);
-    FillScales(planes, planes.mins, filler);
-  } else {
-    filler.Halves(planes.blocks, planes.bytes);
-  }
+  for (const ScaleNumbers& numbers : ScaleNumbersOf(shape, planes)) filler.Numbers(numbers);
 }
 
 }  // namespace

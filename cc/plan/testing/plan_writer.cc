@@ -108,7 +108,8 @@ std::string WritePlan(const Plan& plan, uint32_t version) {
       builder, plan::CreatePlanDirect(
                    builder, version, plan.model.c_str(), method.c_str(),
                    static_cast<uint32_t>(plan.vocab_size), static_cast<uint32_t>(plan.max_tokens),
-                   static_cast<uint32_t>(plan.max_context), &weights, &caches, &values, &steps));
+                   static_cast<uint32_t>(plan.max_context), &weights, &caches, &values, &steps,
+                   static_cast<plan::ActivationPrecision>(plan.activations)));
   return std::string(reinterpret_cast<const char*>(builder.GetBufferPointer()), builder.GetSize());
 }
 

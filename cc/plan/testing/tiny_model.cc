@@ -15,45 +15,21 @@ namespace {
 
 using Bytes = std::vector<std::byte>;
 
-// What random bits spread over, next to 4-bit ones: levels, and for Q6_K its 8-bit scales too.
-float Spread(WeightLayout layout) {
-  switch (layout) {
-    case WeightLayout::kInt8:
-      return 16;
-    case WeightLayout::kInt5:
-    case WeightLayout::kInt5Min:
-    case WeightLayout::kQ5_K:
-      return 2;
-    case WeightLayout::kQ6_K:
-      return 9;
-    default:
-      return 1;
-  }
-}
-
 // Scales that make a row's values about 1 / sqrt(columns),
 // so that activations neither vanish nor explode.
 void FillScales(const WeightView& view, std::mt19937& random, Bytes& bytes) {
   std::uniform_real_distribution<float> factor(0.5f, 1.5f);
   const float scale =
-      0.25f / std::sqrt(static_cast<float>(view.shape.columns)) / Spread(view.shape.layout);
-  const auto fill = [&](uint64_t plane, uint64_t numbers, float middle) {
-    if (plane == WeightPlanes::kAbsent) return;
-    for (uint64_t i = 0; i < numbers; ++i) {
-      const float value = middle * factor(random);
+      1 / std::sqrt(static_cast<float>(view.shape.columns)) / TraitsOf(view.shape.layout).spread;
+  const float middle = HasBitPlane(view.shape.layout) ? 16 : 8;
+  for (const ScaleNumbers& numbers : ScaleNumbersOf(view.shape, view.planes)) {
+    for (uint64_t i = 0; i < numbers.count; ++i) {
+      const float value = (numbers.mins ? -middle : 1) * scale * factor(random);
       const uint16_t half = reference::FloatToHalf(value);
-      if (view.planes.float_scales) std::memcpy(&bytes[plane + 4 * i], &value, 4);
-      if (!view.planes.float_scales) std::memcpy(&bytes[plane + 2 * i], &half, 2);
+      std::byte* const to = &bytes[numbers.offset + i * numbers.stride];
+      if (numbers.floats) std::memcpy(to, &value, 4);
+      if (!numbers.floats) std::memcpy(to, &half, 2);
     }
-  };
-  if (HasGroups(view.shape.layout)) {
-    const uint64_t groups = view.shape.rows * (view.shape.columns / view.shape.group);
-    fill(view.planes.scales, groups, scale);
-    fill(view.planes.mins, groups, -8 * Spread(view.shape.layout) * scale);
-  } else if (view.planes.blocks != WeightPlanes::kAbsent) {
-    const bool pairs = view.shape.layout != WeightLayout::kQ6_K;
-    fill(view.planes.blocks, view.shape.rows * (view.shape.columns / 256) * (pairs ? 2 : 1),
-         scale / 32);
   }
 }
 
@@ -72,7 +48,7 @@ void FillFloats(const WeightShape& shape, std::mt19937& random, Bytes& bytes) {
 Bytes RandomMatrix(const PlanWeight& weight, std::mt19937& random) {
   Bytes bytes(weight.bytes);
   const WeightView view = *WeightView::Create(weight.shape, bytes);
-  if (weight.shape.layout <= WeightLayout::kBF16) {
+  if (IsFloat(weight.shape.layout)) {
     FillFloats(weight.shape, random, bytes);
     return bytes;
   }
@@ -164,6 +140,7 @@ class PlanMaker {
     } else {
       Head(x);
     }
+    plan_.activations = config_.activations.value_or(PrecisionOf(plan_.caches));
     return std::move(plan_);
   }
 

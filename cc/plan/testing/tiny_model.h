@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,8 @@ struct TinyModelConfig {
   float attention_scale = 0.7f;
   WeightLayout layout = WeightLayout::kF32;  // of the matrices
   CacheType cache = CacheType::kF32;
+  // Absent: what the caches' type means in a plan that states none.
+  std::optional<ActivationPrecision> activations = {};
   // Sliding caches hold the whole context instead of as little as they may.
   bool flat_caches = false;
   uint32_t seed = 1;

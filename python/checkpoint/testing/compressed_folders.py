@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from compressed_tensors.compressors import BaseCompressor, ModelCompressor
+from compressed_tensors.compressors.nvfp4.helpers import unpack_fp4_from_uint8
 from compressed_tensors.quantization import (
     QuantizationArgs,
     QuantizationConfig,
@@ -20,6 +21,7 @@ from compressed_tensors.quantization import (
     QuantizationStatus,
     apply_quantization_config,
 )
+from compressed_tensors.quantization.lifecycle.forward import dequantize
 from compressed_tensors.quantization.quant_scheme import preset_name_to_scheme
 from compressed_tensors.quantization.utils import calculate_qparams, generate_gparam
 from safetensors.torch import load_file
@@ -109,10 +111,28 @@ def dequantized(folder: Path, dtype: torch.dtype) -> Iterator[tuple[str, torch.T
         if "weight_scale" not in parts:
             continue
         scheme = _scheme_of(module, schemes)
-        if parts["weight_scale"].dtype != torch.float8_e4m3fn:
-            parts["weight_scale"] = parts["weight_scale"].to(dtype)
+        if scheme.format == "nvfp4-pack-quantized":
+            yield f"{module}.weight", _nvfp4(parts, scheme.weights, dtype)
+            continue
+        parts["weight_scale"] = parts["weight_scale"].to(dtype)
         compressor = BaseCompressor.get_value_from_registry(scheme.format)
         yield f"{module}.weight", compressor.decompress(parts, scheme)["weight"]
+
+
+def _nvfp4(
+    parts: Mapping[str, torch.Tensor], args: QuantizationArgs, dtype: torch.dtype
+) -> torch.Tensor:
+    """What the library's decompressor does, which itself knows bfloat16 alone."""
+    packed = parts["weight_packed"]
+    rows, pairs = packed.shape
+    values: torch.Tensor = dequantize(
+        x_q=unpack_fp4_from_uint8(packed, rows, 2 * pairs, dtype=dtype),
+        scale=parts["weight_scale"].to(dtype),
+        args=args,
+        global_scale=parts["weight_global_scale"],
+        dtype=dtype,
+    )
+    return values
 
 
 def _scheme_of(module: str, schemes: Mapping[str, Any]) -> QuantizationScheme:

@@ -11,6 +11,7 @@ the same bytes.
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -115,9 +116,18 @@ def _make_checkpoint() -> None:
     synthetic.write_checkpoint(
         output, config, seed=FLAGS.seed, dtype=_DTYPES[FLAGS.dtype], overwrite=FLAGS.overwrite
     )
+    if FLAGS.only_token is not None:
+        _suppress_all_but(FLAGS.only_token, config.vocab_size, output / "generation_config.json")
     tokenizer = json.dumps(tokenizer_json(config.vocab_size), indent=2, ensure_ascii=False) + "\n"
     atomic_write.write_file(output / "tokenizer.json", tokenizer.encode())
     atomic_write.write_file(output / "chat_template.jinja", CHAT_TEMPLATE.encode())
+
+
+def _suppress_all_but(token: int, vocabulary: int, path: Path) -> None:
+    generation = json.loads(path.read_text())
+    generation["suppress_tokens"] = [other for other in range(vocabulary) if other != token]
+    data = json.dumps(generation, indent=2).encode() + b"\n"
+    atomic_write.write_file(path, data, overwrite=True)
 
 
 if __name__ == "__main__":
@@ -126,5 +136,6 @@ if __name__ == "__main__":
     flags.DEFINE_integer("window", 16, "Window of the sliding layers.", lower_bound=1)
     flags.DEFINE_enum("dtype", "float32", sorted(_DTYPES), "Type of the weights.")
     flags.DEFINE_integer("seed", 0, "Seed of the weights.")
+    flags.DEFINE_integer("only_token", None, "Suppress all ids but this one.", lower_bound=0)
     flags.DEFINE_bool("overwrite", False, "Replace the folder, if there is one.")
     main.run(_make_checkpoint)

@@ -15,8 +15,6 @@ import torch
 
 from python.plan import plan as p
 
-_DTYPES = {p.DType.F32: torch.float32, p.DType.BF16: torch.bfloat16}
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Result:
@@ -45,7 +43,7 @@ class Session:
 
 def _empty_cache(cache: p.Cache) -> torch.Tensor:
     shape = (cache.capacity, cache.kv_heads, cache.head_dim)
-    return torch.full(shape, float("nan"), dtype=_DTYPES[cache.dtype])
+    return torch.full(shape, float("nan"), dtype=getattr(torch, cache.dtype.text))
 
 
 class ReferencePlan:

@@ -112,9 +112,8 @@ class Benchmark {
         "(%.0f %%) %6.1f GB/s (%.0f %%)\n",
         static_cast<long long>(tokens), static_cast<long long>(context),
         static_cast<long long>(heads), static_cast<long long>(kv_heads),
-        static_cast<long long>(head_dim), type == CacheType::kF32 ? "F32" : "BF16", seconds * 1e6,
-        flops / seconds / 1e9, 100 * flops / seconds / peak_,
-        2.0 * static_cast<double>(keys.size()) / seconds / 1e9,
+        static_cast<long long>(head_dim), CacheTypeName(type), seconds * 1e6, flops / seconds / 1e9,
+        100 * flops / seconds / peak_, 2.0 * static_cast<double>(keys.size()) / seconds / 1e9,
         200.0 * static_cast<double>(keys.size()) / seconds / bandwidth_);
   }
 
@@ -249,7 +248,7 @@ void RunAll(Benchmark& benchmark) {
     benchmark.Tokens(WeightLayout::kInt8, 5376, 8192, 512);
   }
   if (benchmark.Wants("attention")) {
-    for (CacheType type : {CacheType::kF32, CacheType::kBF16}) {
+    for (const CacheType type : kCacheTypes) {
       benchmark.AttentionOf(1, 512, 4, 1, 256, type);
       benchmark.AttentionOf(1, 16384, 32, 4, 512, type);
       benchmark.AttentionOf(512, 1024, 4, 1, 256, type);

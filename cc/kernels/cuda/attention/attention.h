@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "cc/kernels/cuda/attention/params.h"
+#include "cc/kernels/cuda/device/number.h"
 #include "cc/kernels/cuda/runtime/context.h"
 
 namespace gemma::cuda {
@@ -18,6 +19,11 @@ namespace gemma::cuda {
 // frequencies zero past those dimensions, and a kernel for the sizes.
 int SharedCacheRotation(const float* frequencies, int head_dim, bool has_v, bool normalize_v);
 
+// How attention's output is stored: as pairs where the cache's keys are.
+constexpr Number AttentionOutput(const DeviceCache& cache) {
+  return cache.form == CacheForm::kPairs ? Number::kFloat16Pair : Number::kFloat16;
+}
+
 // Bytes of one layer's cache: of keys and values together.
 absl::StatusOr<uint64_t> CacheBytes(const DeviceCache& cache);
 
@@ -27,7 +33,7 @@ Regions AttentionRegions(const Device& device, const DeviceCache& cache, int hea
 struct Attention {
   PrepareParams prepare;  // projections, norms, cache, start; everything but `out` in device memory
   float scale = 1;
-  // float16 with kActivationScale [tokens, heads * head_dim], pairs where the cache has pairs
+  // [tokens, heads * head_dim] of AttentionOutput(cache)
   uint16_t* out = nullptr;
   // Prepared queries [tokens, heads, ScoreColumns(cache)], where AttentionNeedsQueries.
   uint16_t* queries = nullptr;

@@ -20,14 +20,15 @@ __global__ void FillBytesKernel(uint32_t* to, size_t words, uint32_t seed) {
   }
 }
 
-__global__ void FillNumbersKernel(void* to, size_t count, Stored type, float low, float high,
-                                  uint32_t seed) {
+__global__ void FillNumbersKernel(std::byte* to, size_t count, size_t stride, Stored type,
+                                  float low, float high, uint32_t seed) {
   for (size_t i = static_cast<size_t>(blockIdx.x) * kThreads + threadIdx.x; i < count;
        i += static_cast<size_t>(gridDim.x) * kThreads) {
     const float value = low + (high - low) * (static_cast<float>(Hash(i, seed) >> 8) * 0x1p-24f);
-    if (type == Stored::kF32) static_cast<float*>(to)[i] = value;
-    if (type == Stored::kF16) static_cast<__half*>(to)[i] = __float2half(value);
-    if (type == Stored::kBF16) static_cast<__nv_bfloat16*>(to)[i] = __float2bfloat16(value);
+    std::byte* const at = to + i * stride;
+    if (type == Stored::kF32) *reinterpret_cast<float*>(at) = value;
+    if (type == Stored::kF16) *reinterpret_cast<__half*>(at) = __float2half(value);
+    if (type == Stored::kBF16) *reinterpret_cast<__nv_bfloat16*>(at) = __float2bfloat16(value);
   }
 }
 
@@ -55,9 +56,10 @@ cudaError_t FillBytes(void* to, size_t bytes, uint32_t seed, cudaStream_t stream
 }
 
 cudaError_t FillNumbers(void* to, size_t count, Stored type, float low, float high, uint32_t seed,
-                        cudaStream_t stream) {
-  return Launch(FillNumbersKernel, {dim3(2048), kThreads, 0, false, stream}, to, count, type, low,
-                high, seed);
+                        cudaStream_t stream, size_t stride) {
+  if (stride == 0) stride = type == Stored::kF32 ? 4 : 2;
+  return Launch(FillNumbersKernel, {dim3(2048), kThreads, 0, false, stream},
+                static_cast<std::byte*>(to), count, stride, type, low, high, seed);
 }
 
 cudaError_t ReadAll(const void* from, size_t bytes, int multiprocessors, uint32_t* checksum,

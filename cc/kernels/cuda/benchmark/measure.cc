@@ -47,36 +47,26 @@ absl::StatusOr<Timing> Time(const std::function<cudaError_t()>& launch, Stream s
   return Timing{median, (times.back() - times.front()) / median};
 }
 
-absl::Status FillPlane(const WeightView& weight, uint64_t plane, Stored type, size_t count,
-                       float low, float high, uint32_t seed, Stream stream) {
-  if (plane == WeightPlanes::kAbsent) return absl::OkStatus();
-  void* to = const_cast<std::byte*>(weight.plane(plane));
-  return ToStatus(FillNumbers(to, count, type, low, high, seed, stream), "random weights");
-}
-
 absl::Status FillScales(const WeightView& weight, uint32_t seed, Stream stream) {
   const WeightShape& shape = weight.shape;
-  const WeightPlanes& planes = weight.planes;
-  if (HasGroups(shape.layout)) {
-    const float scale = shape.layout == WeightLayout::kInt8 ? 2e-4f : 4e-3f;
-    const size_t count =
-        planes.float_scales ? shape.rows : size_t{shape.rows} * (shape.columns / shape.group);
-    const Stored type = planes.float_scales ? Stored::kF32 : Stored::kF16;
-    GEMMA_RETURN_IF_ERROR(
-        FillPlane(weight, planes.scales, type, count, 0.5f * scale, 1.5f * scale, seed, stream));
-    return FillPlane(weight, planes.mins, type, count, -9 * scale, -7 * scale, seed, stream);
-  }
-  if (planes.blocks != WeightPlanes::kAbsent) {
-    const size_t numbers = shape.layout == WeightLayout::kQ6_K ? 1 : 2;
-    return FillPlane(weight, planes.blocks, Stored::kF16,
-                     size_t{shape.rows} * (shape.columns / 256) * numbers, 5e-5f, 1.5e-4f, seed,
-                     stream);
+  std::byte* const data = const_cast<std::byte*>(weight.data);
+  if (!IsFloat(shape.layout)) {
+    const float scale = 0.02f / TraitsOf(shape.layout).spread;
+    for (const ScaleNumbers& n : ScaleNumbersOf(shape, weight.planes)) {
+      const float low = (n.mins ? -9 : 0.5f) * scale, high = (n.mins ? -7 : 1.5f) * scale;
+      const Stored type = n.floats ? Stored::kF32 : Stored::kF16;
+      GEMMA_RETURN_IF_ERROR(
+          ToStatus(FillNumbers(data + n.offset, n.count, type, low, high, seed, stream, n.stride),
+                   "random weights"));
+    }
+    return absl::OkStatus();
   }
   const Stored type = shape.layout == WeightLayout::kF32   ? Stored::kF32
                       : shape.layout == WeightLayout::kF16 ? Stored::kF16
                                                            : Stored::kBF16;
-  return FillPlane(weight, planes.values, type, size_t{shape.rows} * shape.columns, -0.03f, 0.03f,
-                   seed, stream);
+  return ToStatus(FillNumbers(data + weight.planes.values, size_t{shape.rows} * shape.columns, type,
+                              -0.03f, 0.03f, seed, stream),
+                  "random weights");
 }
 
 }  // namespace

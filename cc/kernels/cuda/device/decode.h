@@ -5,6 +5,7 @@
 // subnormal float16 q * kQuantum, which the tensor cores multiply exactly, so a nibble becomes an
 // operand by masking alone; columns 16 to 31 of a block stay four bits higher,
 // as 16 q, and the input has 16 x in columns 0 to 15.
+// Nibbles that stand for levels are looked up: a fragment holds the unsigned bytes of LevelsOf.
 // The caller starts its sums at -zero point * sum(x), in the same units,
 // and multiplies by the float32 scale of the group afterwards, so a weight is never rounded.
 #ifndef CC_KERNELS_CUDA_DEVICE_DECODE_H_
@@ -16,7 +17,11 @@
 namespace gemma::cuda {
 
 inline constexpr float kQuantum = 1.0f / (1 << 24);  // the smallest float16
-inline constexpr float kHighNibble = 16;
+// An E4M3's bits, moved into a float16, are that number divided by this.
+inline constexpr float kE4m3Unit = 256;
+
+// What the integers of columns 16 to 31 are multiplied with where they stand.
+constexpr float HighNibble(WeightLayout l) { return HasNibbles(l) && !HasLevels(l) ? 16 : 1; }
 
 // A float32 weight is the exact sum of three bfloat16.
 constexpr int FragmentParts(WeightLayout l) { return l == WeightLayout::kF32 ? 3 : 1; }
@@ -36,6 +41,46 @@ GEMMA_DEVICE SixBitPair UnpackSixBits(uint32_t low, uint32_t middle, uint32_t hi
           static_cast<int>((c >> 4 & 15) | (b >> 2 & 48))};
 }
 
+// Scale of group `g` (0 to 7) of an IQ4_XS block, of which `high` has the upper two bits of each
+// and `low` the lower four.
+GEMMA_DEVICE int UnpackSignedSixBits(uint32_t high, uint32_t low, int g) {
+  return static_cast<int>((low >> (4 * g) & 15) | (high >> (2 * g) & 3) << 4) - 32;
+}
+
+// Two E4M3 numbers, in the upper halves of 16 bits each, as float16, over kE4m3Unit.
+GEMMA_DEVICE uint32_t E4m3ToHalves(uint32_t pair) {
+  return (pair & 0x80008000) | (pair >> 1 & 0x3f803f80);
+}
+GEMMA_DEVICE float E4m3ToFloat(uint8_t code) {
+  return kE4m3Unit * HalfLowToFloat(E4m3ToHalves(uint32_t{code} << 8));
+}
+
+// Four entries of a table of levels, the first in the lowest byte.
+constexpr uint32_t LevelWord(WeightLayout l, int i) {
+  const LevelTable table = LevelsOf(TraitsOf(l).levels);
+  uint32_t word = 0;
+  for (int j = 0; j < 4; ++j) word |= uint32_t{table.of[4 * i + j]} << (8 * j);
+  return word;
+}
+// The levels of four nibbles, a byte each. `index`: the nibbles without their highest bits;
+// `upper`: 0x3210, and 4 for every nibble whose highest bit is set.
+template <WeightLayout kLayout>
+GEMMA_DEVICE uint32_t LookUpLevels(uint32_t index, uint32_t upper) {
+  constexpr uint32_t kWords[4] = {LevelWord(kLayout, 0), LevelWord(kLayout, 1),
+                                  LevelWord(kLayout, 2), LevelWord(kLayout, 3)};
+  const uint32_t first = __byte_perm(kWords[0], kWords[1], index);
+  const uint32_t second = __byte_perm(kWords[2], kWords[3], index);
+  return __byte_perm(first, second, upper);
+}
+// What LookUpLevels takes, for eight nibbles: the first four lie in the lower halves.
+struct LevelIndices {
+  uint32_t index;
+  uint32_t upper;
+};
+GEMMA_DEVICE LevelIndices LevelIndicesOf(uint32_t nibbles) {
+  return {nibbles & 0x77777777, (nibbles >> 1 & 0x44444444) | 0x32103210};
+}
+
 // ---- fragments ----
 
 // Lane l = 4 g + t holds columns 4t to 4t + 3 (first half) and 16 + 4t to 16 + 4t + 3 (second half)
@@ -51,6 +96,19 @@ GEMMA_DEVICE void SpreadNibbles(uint32_t word, int r, Fragments& a) {
   a[0][r + 2] = odd & 0x000f000f;
   a[1][r] = word & 0x00f000f0;
   a[1][r + 2] = odd & 0x00f000f0;
+}
+
+// The same, of the levels that nibbles stand for.
+template <WeightLayout kLayout>
+GEMMA_DEVICE void SpreadLevels(uint32_t word, int r, Fragments& a) {
+  // Bytes 0 and 2, then 1 and 3, so that a lookup gives the even columns of both halves.
+  const LevelIndices of = LevelIndicesOf(__byte_perm(word, 0, 0x3120));
+  const uint32_t even = LookUpLevels<kLayout>(of.index, of.upper);
+  const uint32_t odd = LookUpLevels<kLayout>(of.index >> 16, of.upper >> 16);
+  a[0][r] = even & 0x00ff00ff;
+  a[0][r + 2] = odd & 0x00ff00ff;
+  a[1][r] = __byte_perm(even, 0, 0x4341);
+  a[1][r + 2] = __byte_perm(odd, 0, 0x4341);
 }
 
 // Adds bit 4 of q. `bits`: the block's word of the bit plane.
@@ -143,6 +201,7 @@ GEMMA_DEVICE int LoadQuantized(const Matrix& m, int64_t row, int column) {
     q |= static_cast<int>(LoadElement<uint32_t>(m.extra, block) >> j & 1) << 4;
   if (HasPairPlane(m.layout))
     q |= (LoadElement<uint8_t>(m.extra, block * 8 + j % 8) >> (j / 8 * 2) & 3) << 4;
+  if (HasLevels(m.layout)) return LevelsOf(TraitsOf(m.layout).levels).of[q];
   return q;
 }
 
@@ -198,6 +257,24 @@ GEMMA_DEVICE float LoadGroupedValue(const Matrix& m, int64_t row, int column) {
 #endif
 }
 
+// The scale of a column whose scale is a product. `index`: of the column in the matrix
+GEMMA_DEVICE float LoadScaleProduct(const Matrix& m, int64_t row, int64_t index) {
+  switch (TraitsOf(m.layout).scales) {
+    case Scales::kSigned6: {
+      const uint32_t first = LoadElement<uint32_t>(m.scales, index / 256 * 2);
+      const uint32_t low = LoadElement<uint32_t>(m.scales, index / 256 * 2 + 1);
+      return HalfLowToFloat(first) *
+             static_cast<float>(UnpackSignedSixBits(first >> 16, low, index % 256 / 32));
+    }
+    case Scales::kE4m3:
+      return LoadElement<float>(m.blocks, row) *
+             E4m3ToFloat(LoadElement<uint8_t>(m.scales, index / 16));
+    default:
+      return HalfBitsToFloat(LoadElement<uint16_t>(m.blocks, index / 256)) *
+             static_cast<float>(LoadElement<int8_t>(m.scales, index / 16));
+  }
+}
+
 // The weight at [row, column], to the last bit what docs/formats.md defines.
 GEMMA_DEVICE float LoadValue(const Matrix& m, int64_t row, int column) {
   const int64_t index = row * m.columns + column;
@@ -209,11 +286,12 @@ GEMMA_DEVICE float LoadValue(const Matrix& m, int64_t row, int column) {
     case Scales::kPacked:
       return LoadPackedValue(m, row, column);
     case Scales::kInt8:
+    case Scales::kSigned6:
+    case Scales::kE4m3:
       break;
   }
-  const float d = HalfBitsToFloat(LoadElement<uint16_t>(m.blocks, index / 256));
-  const float scale = static_cast<float>(LoadElement<int8_t>(m.scales, index / 16));
-  return (d * scale) * static_cast<float>(LoadQuantized(m, row, column) - ZeroPoint(m.layout));
+  return LoadScaleProduct(m, row, index) *
+         static_cast<float>(LoadQuantized(m, row, column) - ZeroPoint(m.layout));
 }
 
 }  // namespace gemma::cuda

@@ -15,11 +15,10 @@ namespace gemma::cuda {
 // bytes past the last one.
 struct Matrix {
   const std::byte* values = nullptr;
-  const std::byte* extra = nullptr;  // the bit plane or the pair plane
-  // float16, float32 (float_scales), 12 packed bytes (Q4_K, Q5_K) or int8 (Q6_K)
-  const std::byte* scales = nullptr;
+  const std::byte* extra = nullptr;   // the bit plane or the pair plane
+  const std::byte* scales = nullptr;  // as in WeightPlanes, like the next two
   const std::byte* mins = nullptr;
-  const std::byte* blocks = nullptr;  // float16 d, dmin (Q4_K, Q5_K) or d (Q6_K)
+  const std::byte* blocks = nullptr;
   int32_t rows = 0;
   int32_t columns = 0;
   int32_t group = 0;          // columns that share a scale; 0 for layouts without groups

@@ -25,7 +25,8 @@ bool HasSm90(const Device& device) {
 // The Hopper kernel copies 16 bytes of values and 4 of scales at a time.
 bool FitsSm90(const WeightShape& shape, uint64_t input_address) {
   if (!HasSm90Kernel(shape.layout) || input_address % 16 != 0) return false;
-  if (shape.columns % (IsFloat(shape.layout) ? 8 : 32) != 0) return false;
+  const uint32_t step = IsFloat(shape.layout) ? 8 : HasHalfScales(shape.layout) ? 64 : 32;
+  if (shape.columns % step != 0) return false;
   if (!HasGroups(shape.layout)) return true;
   if (shape.group == shape.columns) return !HasMins(shape.layout);
   const bool group_fits = shape.group == 32 || shape.group == 64 || shape.group == 128;

@@ -58,25 +58,23 @@ void CheckPlain(const WeightShape& shape, int64_t tokens, int compute_major = kH
   op.outputs = {{weight.on_device(), out.get()}};
   RequireOk(RunGemm(op, context.get()));
   const std::string kernel(PlanGemm(op, context->device)[0].kernel);
-  // With weights that are float16 themselves nothing but sums is rounded, pairs or not.
-  const bool exact = shape.layout == WeightLayout::kF16;
+  // With weights that are float16 themselves nothing but sums is rounded, pairs or not. NVFP4 without
+  // the scale of its row is float16.
+  const bool exact = shape.layout == WeightLayout::kF16 ||
+                     (shape.layout == WeightLayout::kNvfp4 && kernel == "gemm Hopper");
   ExpectClose(absl::StrCat(kernel, ": ", Name(shape, tokens), paired ? " in pairs" : ""),
               out.Read(), Reference(weight, in.values, tokens), exact ? kExact : kRelative,
               exact ? 10 * kExact : kEach);
 }
 
-const WeightLayout kLayouts[] = {
-    WeightLayout::kF32,  WeightLayout::kF16,     WeightLayout::kBF16, WeightLayout::kInt8,
-    WeightLayout::kInt4, WeightLayout::kInt4Min, WeightLayout::kInt5, WeightLayout::kInt5Min,
-    WeightLayout::kQ4_K, WeightLayout::kQ5_K,    WeightLayout::kQ6_K};
-
 TEST(GemmTest, EveryLayout) {
-  for (const WeightLayout layout : kLayouts) CheckPlain({layout, 300, 512, GroupOf(layout)}, 9);
+  for (const WeightLayout layout : kAllWeightLayouts)
+    CheckPlain({layout, 300, 512, GroupOf(layout)}, 9);
 }
 
 // Tiles of 64 and 128 rows of the input, which are half as many tokens, and borders within them.
 TEST(GemmTest, Pairs) {
-  for (const WeightLayout layout : kLayouts) {
+  for (const WeightLayout layout : kAllWeightLayouts) {
     CheckPlain({layout, 300, 512, GroupOf(layout)}, 9, kHopper, true);
     CheckPlain({layout, 72, 256, GroupOf(layout)}, 33, kAmpere, true);
   }
@@ -102,9 +100,25 @@ TEST(GemmTest, OddSizes) {
     for (const uint32_t rows : {1u, 257u}) CheckPlain({layout, rows, 256, GroupOf(layout)}, 9);
   }
   CheckPlain({WeightLayout::kBF16, 33, 72, 0}, 9);
-  for (const WeightLayout layout : kLayouts) CheckPlain({layout, 256, 768, GroupOf(layout)}, 9);
+  for (const WeightLayout layout : kAllWeightLayouts)
+    CheckPlain({layout, 256, 768, GroupOf(layout)}, 9);
   CheckPlain({WeightLayout::kQ6_K, 33, 768, 0}, 9);
   CheckPlain({WeightLayout::kQ4_K, 33, 1280, 0}, 9);
+}
+
+// Nibbles that stand for levels: whole tiles and units, and matrices that end within them.
+TEST(GemmTest, Levels) {
+  for (const WeightLayout layout :
+       {WeightLayout::kIq4Nl, WeightLayout::kIq4Xs, WeightLayout::kNvfp4}) {
+    CheckPlain({layout, 256, 768, GroupOf(layout)}, 9);
+    CheckPlain({layout, 300, 1280, GroupOf(layout)}, 66);
+    CheckPlain({layout, 72, 256, GroupOf(layout)}, 33, kHopper, true);
+    CheckPlain({layout, 72, 256, GroupOf(layout)}, 9, kAmpere);
+  }
+  CheckPlain({WeightLayout::kIq4Nl, 33, 1088, 32}, 9);
+  CheckPlain({WeightLayout::kIq4Nl, 48, 768, 768}, 10);
+  for (const uint32_t columns : {64u, 96u, 1088u})
+    CheckPlain({WeightLayout::kNvfp4, 33, columns, 0}, 9);
 }
 
 TEST(GemmTest, Groups) {
@@ -121,7 +135,7 @@ TEST(GemmTest, BlocksShareTiles) {
 }
 
 TEST(GemmTest, AnyShape) {
-  for (const WeightLayout layout : kLayouts)
+  for (const WeightLayout layout : kAllWeightLayouts)
     CheckPlain({layout, 72, 256, GroupOf(layout)}, 9, kAmpere);
   CheckPlain({WeightLayout::kF32, 9, 50, 0}, 3);
   CheckPlain({WeightLayout::kBF16, 65, 33, 0}, 66);
@@ -230,6 +244,7 @@ TEST(GemmTest, GatedPairs) {
 TEST(GemmTest, Gated) {
   CheckGated(WeightLayout::kInt4, WeightLayout::kInt4, 9);
   CheckGated(WeightLayout::kQ4_K, WeightLayout::kQ4_K, 65);
+  CheckGated(WeightLayout::kNvfp4, WeightLayout::kNvfp4, 65);
   CheckGated(WeightLayout::kBF16, WeightLayout::kBF16, 9);
   CheckGated(WeightLayout::kInt4, WeightLayout::kInt4, 65, 256);  // whole tiles
   CheckGated(WeightLayout::kQ4_K, WeightLayout::kQ6_K, 10);       // of different layouts

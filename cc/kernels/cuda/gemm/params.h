@@ -73,7 +73,7 @@ struct GemmSm90Params {
 // Shared memory of a block: rings of weights as they are stored, and of tiles of activations.
 struct GemmStage {
   int columns = 0;  // of a unit
-  int scales = 0;   // [kGemmRows][16 bytes]; Q4_K, Q5_K: 12 packed bytes, d, dmin
+  int scales = 0;   // [kGemmRows][16 bytes]; kPacked: 12 packed bytes, d, dmin
   int mins = 0;     // as scales
   int extra = 0;    // [kGemmRows][extra_row]
   int extra_row = 0;
@@ -93,9 +93,9 @@ constexpr GemmStage GemmStageOf(WeightLayout l) {
   s.scales = kGemmRows * kValueRow;
   s.mins = s.scales + (IsFloat(l) ? 0 : kGemmRows * 16);
   s.extra = s.mins + (HasMins(l) ? kGemmRows * 16 : 0);
-  s.extra_row = HasBitPlane(l) ? 48 : l == WeightLayout::kQ6_K ? 80 : 0;
+  s.extra_row = HasBitPlane(l) ? 48 : HasPairPlane(l) ? 80 : 0;
   s.blocks = s.extra + kGemmRows * s.extra_row;
-  s.bytes = s.blocks + (l == WeightLayout::kQ6_K ? kGemmRows * 4 : 0);
+  s.bytes = s.blocks + (HasInt8Scales(l) ? kGemmRows * 4 : 0);
   s.count = s.columns == 256 ? 2 : s.columns == 128 ? 3 : 4;
   return s;
 }

@@ -363,8 +363,10 @@ class GemmBlock {
   // ---- results ----
 
   GEMMA_DEVICE float UnitOf(const Matrix& m, int row) const {
-    if (!m.float_scales) return kActivationUnit / kWeightScale;
-    return kActivationUnit * (row < m.rows ? LoadElement<float>(m.scales, row) : 0);
+    if (!m.float_scales && !HasRowScales(kLayout)) return kActivationUnit / kWeightScale;
+    const std::byte* const scales = HasRowScales(kLayout) ? m.blocks : m.scales;
+    constexpr float kUnit = HasRowScales(kLayout) ? kE4m3Unit * kActivationUnit : kActivationUnit;
+    return kUnit * (row < m.rows ? LoadElement<float>(scales, row) : 0);
   }
 
   // A lane has both results of a pair, side by side.

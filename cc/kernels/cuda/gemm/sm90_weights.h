@@ -88,7 +88,11 @@ GEMMA_DEVICE void CopyScalesOfRow(const TileRows& tile, int unit, std::byte* sta
     const int64_t blocks = m.columns / 256;
     CopyRowBytes<4>(scales, m.scales, blocks * 12, row, m.rows, unit * 12, 12);
     CopyRowBytes<4>(scales + 12, m.blocks, blocks * 4, row, m.rows, unit * 4, 4);
-  } else if constexpr (kLayout == WeightLayout::kQ6_K) {
+  } else if constexpr (HasSignedScales(kLayout)) {
+    CopyRowBytes<8>(scales, m.scales, m.columns / 256 * 8, row, m.rows, unit * 8, 8);
+  } else if constexpr (HasRowScales(kLayout)) {
+    CopyScales(scales, m.scales, m.columns / 16, row, m.rows, unit * 16, 16);
+  } else if constexpr (HasInt8Scales(kLayout)) {
     CopyRowBytes<16>(scales, m.scales, m.columns / 16, row, m.rows, unit * 16, 16);
     CopyRowBytes<16>(stage + kStage.extra + r * kStage.extra_row, m.extra, m.columns / 4, row,
                      m.rows, unit * 64, 64);
@@ -120,7 +124,7 @@ GEMMA_DEVICE bool IsWhole(const TileRows& tile) {
   const Matrix& m = tile.part->first;
   const int rows = tile.gated ? kGemmRows / 2 : kGemmRows;
   if (tile.first_row + rows > m.rows || m.columns % GemmStageOf(kLayout).columns != 0) return false;
-  if constexpr (IsFloat(kLayout) || HasBlocks(kLayout)) return true;
+  if constexpr (!HasGroups(kLayout)) return true;
   return m.float_scales || (m.group == 32 && m.columns % 256 == 0);
 }
 
@@ -164,12 +168,9 @@ class WholeScales {
  public:
   static constexpr GemmStage kStage = GemmStageOf(kLayout);
   // Bytes of a unit.
-  static constexpr int kScaleBytes = HasPackedScales(kLayout)         ? 12
-                                     : kLayout == WeightLayout::kInt8 ? 8
-                                                                      : 16;
-  static constexpr int kExtraBytes = HasBitPlane(kLayout)             ? 32
-                                     : kLayout == WeightLayout::kQ6_K ? 64
-                                                                      : 0;
+  static constexpr bool kEight = HasSignedScales(kLayout) || kLayout == WeightLayout::kInt8;
+  static constexpr int kScaleBytes = HasPackedScales(kLayout) ? 12 : kEight ? 8 : 16;
+  static constexpr int kExtraBytes = HasBitPlane(kLayout) ? 32 : HasPairPlane(kLayout) ? 64 : 0;
 
   GEMMA_DEVICE explicit WholeScales(const TileRows& tile)
       : absent_(tile.part->first.float_scales), units_(tile.part->first.columns / kStage.columns) {
@@ -181,7 +182,7 @@ class WholeScales {
       extra_[b] = m.extra + unit * kExtraBytes;
       if constexpr (HasMins(kLayout)) others_[b] = m.mins + unit * kScaleBytes;
       if constexpr (HasPackedScales(kLayout)) others_[b] = m.blocks + unit * 4;
-      if constexpr (kLayout == WeightLayout::kQ6_K) {
+      if constexpr (HasInt8Scales(kLayout)) {
         others_[b] = m.blocks;
         first_unit_[b] = unit;
       }
@@ -212,7 +213,7 @@ class WholeScales {
     if constexpr (HasMins(kLayout)) {
       CopyAsync<kScaleBytes>(stage + kStage.mins + row * 16, others_[b] + at * kScaleBytes);
     }
-    if constexpr (kLayout == WeightLayout::kQ6_K) {
+    if constexpr (HasInt8Scales(kLayout)) {
       CopyAsync<4>(stage + kStage.blocks + row * 4, others_[b] + (first_unit_[b] + at) / 2 * 4);
     }
 #pragma unroll
@@ -232,8 +233,9 @@ class WholeScales {
 
 // ---- from shared memory ----
 
-// Factors of one row of block scales as pairs of float32. Q4_K, Q5_K: scale and -min of each 32
-// columns; Q6_K: the scales of each 16 columns, two and two. Times kWeightScale.
+// Factors of one row of block scales as pairs of float32, times kWeightScale. kPacked: scale and
+// -min of each 32 columns; kSigned6: the scale of each 32 columns, and 0; kInt8: the scales of each
+// 16 columns, two and two.
 template <WeightLayout kLayout>
 GEMMA_DEVICE void DecodeFactors(const std::byte* stage, int r, bool odd_block, float2* factors) {
   constexpr GemmStage kStage = GemmStageOf(kLayout);
@@ -246,6 +248,13 @@ GEMMA_DEVICE void DecodeFactors(const std::byte* stage, int r, bool odd_block, f
       const SixBitPair pair = UnpackSixBits(words.x, words.y, words.z, g);
       factors[g] =
           make_float2(d * static_cast<float>(pair.scale), dmin * static_cast<float>(pair.min));
+    }
+  } else if constexpr (HasSignedScales(kLayout)) {
+    const float d = kWeightScale * HalfLowToFloat(words.x);
+#pragma unroll
+    for (int g = 0; g < 8; ++g) {
+      const int scale = UnpackSignedSixBits(words.x >> 16, words.y, g);
+      factors[g] = make_float2(d * static_cast<float>(scale), 0);
     }
   } else {
     const uint32_t word = *reinterpret_cast<const uint32_t*>(stage + kStage.blocks + r * 4);
@@ -313,9 +322,11 @@ GEMMA_DEVICE void LoadRow(const std::byte* stage, const float2* factors, const S
   const std::byte* const extra = stage + kStage.extra + r * kStage.extra_row;
   if constexpr (HasBitPlane(kLayout))
     raw.extra[i] = *reinterpret_cast<const uint32_t*>(extra + step * 4);
-  if constexpr (kLayout == WeightLayout::kQ6_K) raw.extra[i] = LoadShort(extra + step * 8 + 2 * t);
+  if constexpr (HasPairPlane(kLayout)) raw.extra[i] = LoadShort(extra + step * 8 + 2 * t);
   if constexpr (HasBlocks(kLayout)) {
     raw.factors[i] = factors[r * (kFactorRow / 8) + step];
+  } else if constexpr (HasRowScales(kLayout)) {
+    raw.scale[i] = LoadShort(stage + kStage.scales + r * 16 + step * 2);
   } else {
     if (step % 2 != 0 || places.absent) return;
     const int at = r * 16 + (places.At(step) & ~3);
@@ -352,11 +363,17 @@ GEMMA_DEVICE void QuantizedRow(const RawWeights<kLayout>& raw, int i, uint32_t (
       const uint32_t biased = __byte_perm(raw.values[i][k] ^ 0x8080, kMagic, 0x5150);
       q[k] = AddHalf(biased, HalfPairOf(-(1024 + 128)));
     }
+  } else if constexpr (HasLevels(kLayout)) {
+    constexpr uint32_t kMiddle = HalfPairOf(-(1024 + ZeroPoint(kLayout)));
+#pragma unroll
+    for (int k = 0; k < 2; ++k) {
+      const LevelIndices of = LevelIndicesOf(raw.values[i][k]);
+      const uint32_t levels = LookUpLevels<kLayout>(of.index, of.upper);
+      q[k] = AddHalf(__byte_perm(levels, kMagic, 0x5250), kMiddle);
+      q[2 + k] = AddHalf(__byte_perm(levels, kMagic, 0x5351), kMiddle);
+    }
   } else {
-    constexpr int kMiddle = HasMins(kLayout) || HasPackedScales(kLayout) ? 0
-                            : kLayout == WeightLayout::kInt4             ? 8
-                            : kLayout == WeightLayout::kInt5             ? 16
-                                                                         : 32;
+    constexpr int kMiddle = ZeroPoint(kLayout);
     const uint32_t a = SpreadBytes(raw.values[i][0]), b = SpreadBytes(raw.values[i][1]);
     uint32_t low[2] = {MaskOr<0x000f000f>(a, kMagic), MaskOr<0x000f000f>(b, kMagic)};
     uint32_t high[2] = {MaskOr<0x00f000f0>(a, kMagic), MaskOr<0x00f000f0>(b, kMagic)};
@@ -366,7 +383,7 @@ GEMMA_DEVICE void QuantizedRow(const RawWeights<kLayout>& raw, int i, uint32_t (
       low[1] |= (h >> 4 & 0x10) | (h << 11 & 0x100000);
       high[0] |= (h >> 8 & 0x100) | (h << 7 & 0x1000000);
       high[1] |= (h >> 16 & 0x100) | (h >> 1 & 0x1000000);
-    } else if constexpr (kLayout == WeightLayout::kQ6_K) {
+    } else if constexpr (HasPairPlane(kLayout)) {
       const uint32_t y = SpreadBytes(raw.extra[i]);
       low[0] = MaskOr<0x00300030>(y << 4, low[0]);
       low[1] = MaskOr<0x00300030>(y << 2, low[1]);
@@ -408,10 +425,16 @@ GEMMA_DEVICE void DecodeFragments(const RawWeights<kLayout>& raw, const ScalePla
       QuantizedRow<kLayout>(raw, i, q);
       if constexpr (HasBlocks(kLayout)) {
         const float2 f = raw.factors[i];
-        constexpr bool kTwoScales = kLayout == WeightLayout::kQ6_K;
+        constexpr bool kTwoScales = HasHalfScales(kLayout);
 #pragma unroll
         for (int k = 0; k < 4; ++k)
           w[k] = ScaleFloat(q[k], kTwoScales && k >= 2 ? f.y : f.x, kTwoScales ? 0 : f.y);
+      } else if constexpr (HasRowScales(kLayout)) {
+        // Levels times E4M3 numbers fit float16 exactly. The row's scale multiplies the sums.
+        const uint32_t pair = E4m3ToHalves(__byte_perm(raw.scale[i], 0, 0x1404));
+#pragma unroll
+        for (int k = 0; k < 4; ++k)
+          w[k] = MultiplyHalf(q[k], __byte_perm(pair, 0, k < 2 ? 0x1010 : 0x3232));
       } else {
         // Without scales of groups the row's scale multiplies the sums.
         const uint32_t scale =

@@ -122,10 +122,13 @@ GEMMA_DEVICE void CopyAnyUnit(const MatvecParams& p, const UnitCursor& at, int h
     CopyRowWords(rows, &Matrix::extra, p.columns / 8, column / 8, 8, kStage.extra_row,
                  stage + kStage.extra);
   }
-  if constexpr (kLayout == WeightLayout::kQ6_K) {
+  if constexpr (HasPairPlane(kLayout)) {
     CopyRowWords(rows, &Matrix::extra, p.columns / 4, column / 4, 16, kStage.extra_row,
                  stage + kStage.extra);
+  }
+  if constexpr (HasHalfScales(kLayout))
     CopyRowWords(rows, &Matrix::scales, p.columns / 16, column / 16, 4, 16, scales);
+  if constexpr (HasInt8Scales(kLayout)) {
     // The float16 d, with the other half of its aligned word.
     if (Lane() < kHalfRows) {
       const TileRow source = RowOfHalf(rows, Lane());
@@ -136,7 +139,9 @@ GEMMA_DEVICE void CopyAnyUnit(const MatvecParams& p, const UnitCursor& at, int h
     const int block = column / 256;
     CopyRowWords(rows, &Matrix::scales, p.columns / 256 * 12, block * 12, 3, 16, scales);
     CopyRowWords(rows, &Matrix::blocks, p.columns / 256 * 4, block * 4, 1, 16, scales + 12);
-  } else if constexpr (!IsFloat(kLayout)) {
+  } else if constexpr (HasSignedScales(kLayout)) {
+    CopyRowWords(rows, &Matrix::scales, p.columns / 256 * 8, column / 256 * 8, 2, 16, scales);
+  } else if constexpr (HasGroups(kLayout)) {
     if (p.float_scales) return;
     const int row_bytes = p.columns / p.group * 2, start = column / p.group * 2,
               words = 128 / p.group;
@@ -180,6 +185,7 @@ class WholeCopier {
   static constexpr int kRowsAtOnce = kWarp / kChunks;
   static constexpr int kCopies = 8 / kRowsAtOnce;  // of the 8 rows of each matrix
   static constexpr bool kHasScales = !IsFloat(kLayout) && !HasPackedScales(kLayout);
+  static constexpr int kScaleBytes = HasSignedScales(kLayout) ? 8 : 16;  // of a row of a unit
 
   GEMMA_DEVICE WholeCopier(const MatvecParams& p, int first, int end)
       : p_(p),
@@ -220,14 +226,14 @@ class WholeCopier {
     const Matrix& mine = is_high ? part.second : part.first;
     const int64_t row = (is_high ? second : first) + Lane() % 8;
     if constexpr (kHasScales) {
-      if (kLayout == WeightLayout::kQ6_K || !p_.float_scales)
-        scales_ = mine.scales + row * (p_.columns / 16) + column / 16;
+      if (!p_.float_scales) scales_ = mine.scales + row * ScaleRow() + column / 256 * kScaleBytes;
     }
     if constexpr (HasMins(kLayout)) {
       if (!p_.float_scales) mins_ = mine.mins + row * (p_.columns / 16) + column / 16;
     }
-    if constexpr (kLayout == WeightLayout::kQ6_K) {
+    if constexpr (HasInt8Scales(kLayout))
       blocks_ = mine.blocks + (row * (p_.columns / 256) + column / 256) * 2;
+    if constexpr (HasPairPlane(kLayout)) {
       const int64_t offset = column / 4 + Lane() % 4 * 16;
       extra_ = part.first.extra + (first + Lane() / 4) * (p_.columns / 4) + offset;
       extra_high_ = part.second.extra + (second + Lane() / 4) * (p_.columns / 4) + offset;
@@ -239,6 +245,9 @@ class WholeCopier {
                Lane() % 2 * 16;
     }
   }
+
+  // Bytes of a row of scales.
+  GEMMA_DEVICE int ScaleRow() const { return p_.columns / 256 * kScaleBytes; }
 
   // Words 0-2 of 12 packed bytes, and d with dmin.
   GEMMA_DEVICE const std::byte* Packed(const Matrix& m, int64_t row, int column) const {
@@ -267,8 +276,8 @@ class WholeCopier {
       CopyAsync<4>(word + 8 * 16, packed_high_ + below);
     }
     if constexpr (kHasScales) {
-      if (Lane() < kHalfRows && (kLayout == WeightLayout::kQ6_K || !p_.float_scales)) {
-        CopyAsync<16>(stage + kStage.scales + Lane() * 16, scales_ + kRows * (p_.columns / 16));
+      if (Lane() < kHalfRows && !p_.float_scales) {
+        CopyAsync<kScaleBytes>(stage + kStage.scales + Lane() * 16, scales_ + kRows * ScaleRow());
         if constexpr (HasMins(kLayout))
           CopyAsync<16>(stage + kStage.mins + Lane() * 16, mins_ + kRows * (p_.columns / 16));
       }
@@ -277,11 +286,13 @@ class WholeCopier {
       CopyAsync<16>(stage + kStage.extra + Lane() / 2 * kStage.extra_row + Lane() % 2 * 16,
                     extra_ + kRows * (p_.columns / 8));
     }
-    if constexpr (kLayout == WeightLayout::kQ6_K) {
+    if constexpr (HasPairPlane(kLayout)) {
       std::byte* const pairs =
           stage + kStage.extra + Lane() / 4 * kStage.extra_row + Lane() % 4 * 16;
       CopyAsync<16>(pairs, extra_ + kRows * (p_.columns / 4));
       CopyAsync<16>(pairs + 8 * kStage.extra_row, extra_high_ + kRows * (p_.columns / 4));
+    }
+    if constexpr (HasInt8Scales(kLayout)) {
       if (Lane() < kHalfRows) {
         // The aligned word that holds the row's float16 d.
         const uintptr_t word =
@@ -311,16 +322,16 @@ class WholeCopier {
       packed_low_ += packed_move;
       packed_high_ += packed_move;
     }
-    const int64_t scale_move = rows * (p_.columns / 16) + kMatvecWarps * 16;
+    const int64_t scale_move = rows * ScaleRow() + kMatvecWarps * kScaleBytes;
     if constexpr (kHasScales) scales_ += scale_move;
     if constexpr (HasMins(kLayout)) mins_ += scale_move;
     if constexpr (HasBitPlane(kLayout)) extra_ += rows * (p_.columns / 8) + kMatvecWarps * 32;
-    if constexpr (kLayout == WeightLayout::kQ6_K) {
+    if constexpr (HasPairPlane(kLayout)) {
       const int64_t pair_move = rows * (p_.columns / 4) + kMatvecWarps * 64;
       extra_ += pair_move;
       extra_high_ += pair_move;
-      blocks_ += (rows * (p_.columns / 256) + kMatvecWarps) * 2;
     }
+    if constexpr (HasInt8Scales(kLayout)) blocks_ += (rows * (p_.columns / 256) + kMatvecWarps) * 2;
   }
 
   const MatvecParams& p_;

@@ -159,6 +159,7 @@ class TileSums {
     const bool inside = token < p_.tokens && row < m.rows;
     sum *= Multiplier::kResultUnit;
     if (m.float_scales && inside) sum = ScaleRow(m, row, token, sum);
+    if (Multiplier::kHasRowScales && inside) sum *= reinterpret_cast<const float*>(m.blocks)[row];
     if constexpr (kTokens > 1) {
       if (IsPair(p_.in_number)) {
         if (token % 2 == 0) {

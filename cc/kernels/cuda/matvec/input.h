@@ -100,7 +100,7 @@ class MatvecInput {
 
   // All lanes of a warp call this together; neighbouring lanes have neighbouring pieces.
   GEMMA_DEVICE void StorePiece(int token, int piece, const float (&v)[8]) const {
-    constexpr float kLow = HasNibbles(kLayout) ? kHighNibble : 1;  // decode.h
+    constexpr float kLow = HighNibble(kLayout);  // decode.h
     const uint4 packed =
         make_uint4(PackHalf(v[0] * kLow, v[2] * kLow), PackHalf(v[1] * kLow, v[3] * kLow),
                    PackHalf(v[4], v[6]), PackHalf(v[5], v[7]));
@@ -109,8 +109,8 @@ class MatvecInput {
     if constexpr (!IsFloat(kLayout)) {
       float low = (HalfLowToFloat(packed.x) + HalfHighToFloat(packed.x)) +
                   (HalfLowToFloat(packed.y) + HalfHighToFloat(packed.y));
-      float high = kHighNibble * ((HalfLowToFloat(packed.z) + HalfHighToFloat(packed.z)) +
-                                  (HalfLowToFloat(packed.w) + HalfHighToFloat(packed.w)));
+      float high = kLow * ((HalfLowToFloat(packed.z) + HalfHighToFloat(packed.z)) +
+                           (HalfLowToFloat(packed.w) + HalfHighToFloat(packed.w)));
       if constexpr (SumColumns(kLayout) == 32) low += high;
       low = QuadSum(low);
       if constexpr (SumColumns(kLayout) == 16) high = QuadSum(high);
@@ -121,7 +121,7 @@ class MatvecInput {
     }
   }
 
-  // The sum over a group of 32 columns, or over half `half` of it (Q6_K).
+  // The sum over a group of 32 columns, or over half `half` of it (HasHalfScales).
   GEMMA_DEVICE void StoreSum(int group, int half, int token, float sum) const {
     constexpr int kHalves = 32 / SumColumns(kLayout);
     constexpr float kFactor = ZeroPoint(kLayout) > 0 ? -ZeroPoint(kLayout) : 1;

@@ -28,7 +28,7 @@
 
 namespace gemma::cuda {
 
-// Q6_K: whether d of this lane's row of a unit is in the upper half of its aligned word. Rows of a
+// HasInt8Scales: whether d of this lane's row of a unit is in the upper half of its aligned word. Rows of a
 // tile begin at even numbers.
 GEMMA_DEVICE int IsOddBlock(const MatvecParams& p, int in_tile) {
   return ((Lane() / 4 & p.columns / 256) + p.first_column / 256 + in_tile) & 1;
@@ -84,7 +84,7 @@ __global__ void __launch_bounds__(kMatvecThreads, 1)
 #pragma unroll 1
     while (at.tile == tile && at.unit < range.end) {
       context.in_tile = at.in_tile;
-      if (kLayout == WeightLayout::kQ6_K) context.odd = IsOddBlock(p, at.in_tile);
+      if (HasInt8Scales(kLayout)) context.odd = IsOddBlock(p, at.in_tile);
       multiplier.LoadInput(context);
       WaitCopies<kStages - 1>();
       __syncwarp();

@@ -31,7 +31,7 @@ struct MatvecPlan {
 
 // The tensor core kernel copies 4 bytes of scales at a time and multiplies blocks of 32 columns.
 bool HasTiles(const WeightShape& shape) {
-  if (shape.columns % 32 != 0) return false;
+  if (shape.columns % (HasHalfScales(shape.layout) ? 64 : 32) != 0) return false;
   if (!HasGroups(shape.layout) || shape.group == shape.columns) return true;
   const bool group_fits = shape.group == 32 || shape.group == 64 || shape.group == 128;
   return group_fits && shape.columns / shape.group % 2 == 0;

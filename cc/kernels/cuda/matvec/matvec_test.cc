@@ -56,15 +56,10 @@ void CheckPlain(const WeightShape& shape, int64_t tokens, bool paired = false) {
               Reference(weight, in.values, tokens), kRelative, kEach);
 }
 
-const WeightLayout kLayouts[] = {
-    WeightLayout::kF32,  WeightLayout::kF16,     WeightLayout::kBF16, WeightLayout::kInt8,
-    WeightLayout::kInt4, WeightLayout::kInt4Min, WeightLayout::kInt5, WeightLayout::kInt5Min,
-    WeightLayout::kQ4_K, WeightLayout::kQ5_K,    WeightLayout::kQ6_K};
-
 uint32_t GroupOf(WeightLayout layout) { return HasGroups(layout) ? 32 : 0; }
 
 TEST(MatvecTest, EveryLayout) {
-  for (const WeightLayout layout : kLayouts) {
+  for (const WeightLayout layout : kAllWeightLayouts) {
     for (const int64_t tokens : {1, 2, 3, 5, 8})
       CheckPlain({layout, 72, 768, GroupOf(layout)}, tokens);
   }
@@ -73,7 +68,7 @@ TEST(MatvecTest, EveryLayout) {
 // The same tolerance: the sums of pairs are as exact as those of float16. All kernels, matrices
 // that end within a unit, rows with one scale each, and inputs that are cut into slices.
 TEST(MatvecTest, Pairs) {
-  for (const WeightLayout layout : kLayouts) {
+  for (const WeightLayout layout : kAllWeightLayouts) {
     for (const int64_t tokens : {1, 2, 4}) {
       CheckPlain({layout, 72, 768, GroupOf(layout)}, tokens, true);
       CheckPlain({layout, 21, 1280, GroupOf(layout)}, tokens, true);
@@ -102,6 +97,24 @@ TEST(MatvecTest, OddSizes) {
   CheckPlain({WeightLayout::kQ4_K, 19, 2560, 0}, 1);
   CheckPlain({WeightLayout::kQ6_K, 19, 2560, 0}, 1);
   CheckPlain({WeightLayout::kQ6_K, 21, 1280, 0}, 3);
+}
+
+// Nibbles that stand for levels: rows and columns that end within a tile and a unit, and the input
+// cut into slices.
+TEST(MatvecTest, Levels) {
+  for (const int64_t tokens : {1, 2, 7}) {
+    CheckPlain({WeightLayout::kIq4Nl, 19, 2112, 32}, tokens);
+    CheckPlain({WeightLayout::kIq4Nl, 40, 640, 640}, tokens);
+    CheckPlain({WeightLayout::kIq4Xs, 19, 2560, 0}, tokens);
+    CheckPlain({WeightLayout::kNvfp4, 19, 2112, 0}, tokens);
+    CheckPlain({WeightLayout::kNvfp4, 7, 96, 0}, tokens);  // any shape
+    CheckPlain({WeightLayout::kNvfp4, 65, 5376, 0}, tokens);
+    for (const WeightLayout layout :  // whole units, rows that follow one another
+         {WeightLayout::kIq4Nl, WeightLayout::kIq4Xs, WeightLayout::kNvfp4})
+      CheckPlain({layout, 64, 4352, GroupOf(layout)}, tokens);
+  }
+  for (const WeightLayout layout : {WeightLayout::kIq4Xs, WeightLayout::kNvfp4})
+    CheckPlain({layout, 32, 21504, 0}, 8);
 }
 
 TEST(MatvecTest, Groups) {
@@ -207,6 +220,8 @@ TEST(MatvecTest, Gated) {
   CheckGated(WeightLayout::kInt4, WeightLayout::kInt4, 1, 200);  // streamed
   CheckGated(WeightLayout::kInt4Min, WeightLayout::kInt4Min, 2, 200);
   CheckGated(WeightLayout::kQ4_K, WeightLayout::kQ4_K, 4);
+  for (const WeightLayout layout : {WeightLayout::kIq4Xs, WeightLayout::kNvfp4})
+    CheckGated(layout, layout, 2);
   CheckGated(WeightLayout::kQ4_K, WeightLayout::kQ6_K, 2);  // of different layouts
 }
 

@@ -49,6 +49,10 @@ GEMMA_DEVICE Factors LoadFactors(const MatvecParams& p, const std::byte* stage, 
   constexpr StageLayout kStage = StageOf(kLayout);
   if constexpr (HasPackedScales(kLayout)) {
     return UnpackFactors(LoadFourWords(stage + kStage.scales + row * 16), group);
+  } else if constexpr (HasSignedScales(kLayout)) {
+    const uint2 packed = *reinterpret_cast<const uint2*>(stage + kStage.scales + row * 16);
+    const int scale = UnpackSignedSixBits(packed.x >> 16, packed.y, group);
+    return {HalfLowToFloat(packed.x) * static_cast<float>(scale), 0};
   } else {
     // One scale a row comes in the epilogue.
     if (kAnyGroup && p.float_scales) return {1, 0};
@@ -60,15 +64,34 @@ GEMMA_DEVICE Factors LoadFactors(const MatvecParams& p, const std::byte* stage, 
   }
 }
 
-// Q6_K: d of a row, whose word also holds that of a neighbouring unit.
+// The scales of two halves of a group, in the low bytes of `scales`, where HasHalfScales; those of
+// kE4m3 over kE4m3Unit, and without the row's, which comes in the epilogue.
+struct HalfScales {
+  float low;
+  float high;
+};
+template <WeightLayout kLayout>
+GEMMA_DEVICE HalfScales HalfScalesOf(uint32_t scales, float d) {
+  if constexpr (HasInt8Scales(kLayout)) {
+    return {d * static_cast<float>(static_cast<int8_t>(scales)),
+            d * static_cast<float>(static_cast<int8_t>(scales >> 8))};
+  } else {
+    const uint32_t halves = E4m3ToHalves(__byte_perm(scales, 0, 0x1404));
+    return {HalfLowToFloat(halves), HalfHighToFloat(halves)};
+  }
+}
+// kInt8: d of a row, whose word also holds that of a neighbouring unit.
+template <WeightLayout kLayout>
 GEMMA_DEVICE float LoadD(const std::byte* stage, int row, int odd) {
-  const uint32_t pair = LoadWord(stage + StageOf(WeightLayout::kQ6_K).blocks + row * 4);
+  if constexpr (!HasInt8Scales(kLayout)) return 1;
+  const uint32_t pair = LoadWord(stage + StageOf(kLayout).blocks + row * 4);
   return odd != 0 ? HalfHighToFloat(pair) : HalfLowToFloat(pair);
 }
 
 // A sum times this is the product, or, where scales come in the epilogue, what they multiply.
 constexpr float ResultUnit(WeightLayout l) {
-  return HasNibbles(l) ? kActivationUnit / kQuantum / kHighNibble : kActivationUnit;
+  const float scale_unit = HasRowScales(l) ? kE4m3Unit : 1;
+  return HasNibbles(l) ? scale_unit * kActivationUnit / kQuantum / HighNibble(l) : kActivationUnit;
 }
 
 // What a unit is multiplied with, and where its results go.
@@ -76,7 +99,7 @@ struct UnitContext {
   const MatvecParams& p;
   InputView in;
   int in_tile;
-  int odd;  // Q6_K: whether the unit's d is in the upper half of its word
+  int odd;  // kInt8: whether the unit's d is in the upper half of its word
 };
 
 // ---- lanes take groups: 1 or 2 tokens ----
@@ -92,6 +115,7 @@ class GroupMultiplier {
  public:
   static constexpr StageLayout kStage = StageOf(kLayout);
   static constexpr float kResultUnit = ResultUnit(kLayout);
+  static constexpr bool kHasRowScales = HasRowScales(kLayout);
 
   GEMMA_DEVICE explicit GroupMultiplier(const InputView& in)
       : active_(Lane() / 4 % 4 == Lane() % 4 && Lane() / 16 < kTokens),
@@ -137,7 +161,7 @@ class GroupMultiplier {
 #pragma unroll
     for (int r = 0; r < 2; ++r) LoadRow(stage, g + 8 * r, i, words[r], more[r], extra[r]);
     float low[4] = {0, 0, 0, 0}, high[4] = {0, 0, 0, 0};
-    if constexpr (kLayout == WeightLayout::kQ6_K) {
+    if constexpr (HasHalfScales(kLayout)) {
       SetStart(c.in.starts[(2 * set) * 4 + t], low);
       SetStart(c.in.starts[(2 * set + 1) * 4 + t], high);
     } else if constexpr (ZeroPoint(kLayout) > 0) {
@@ -177,7 +201,7 @@ class GroupMultiplier {
     }
     const std::byte* const plane = stage + kStage.extra + row * kStage.extra_row;
     if constexpr (HasBitPlane(kLayout)) extra.x = LoadWord(plane + (4 * i + t) * 4);
-    if constexpr (kLayout == WeightLayout::kQ6_K) {
+    if constexpr (HasPairPlane(kLayout)) {
       const uint2 pair = *reinterpret_cast<const uint2*>(plane + (4 * i + t) * 8);
       extra.x = pair.x, extra.y = pair.y;
     }
@@ -192,12 +216,13 @@ class GroupMultiplier {
     if constexpr (kLayout == WeightLayout::kInt8) {
       // Columns 4w to 4w + 3 and 16 + 4w to 16 + 4w + 3.
       SpreadInt8(Word(words, w), Word(more, w), r, a);
+    } else if constexpr (HasLevels(kLayout)) {
+      SpreadLevels<kLayout>(Word(words, w), r, a);
     } else {
       SpreadNibbles(Word(words, w), r, a);
     }
     if constexpr (HasBitPlane(kLayout)) SpreadBits(extra.x, w, r, a);
-    if constexpr (kLayout == WeightLayout::kQ6_K)
-      SpreadPairs(w % 2 == 0 ? extra.x : extra.y, w, r, a);
+    if constexpr (HasPairPlane(kLayout)) SpreadPairs(w % 2 == 0 ? extra.x : extra.y, w, r, a);
   }
 
   // Row r (g or g + 8): the two groups of this lane's result.
@@ -205,18 +230,17 @@ class GroupMultiplier {
                                      int r, const float (&low)[4], const float (&high)[4],
                                      const float (&totals)[2], float (&sums)[4]) {
     const int first = 4 * i + Lane() % 2 * 2;
-    if constexpr (kLayout == WeightLayout::kQ6_K) {
+    if constexpr (HasHalfScales(kLayout)) {
       // Two scales a group, four for the lane: one word.
       const uint32_t scales = LoadWord(stage + kStage.scales + row * 16 + first * 2);
-      const float d = LoadD(stage, row, c.odd);
+      const float d = LoadD<kLayout>(stage, row, c.odd);
 #pragma unroll
       for (int j = 0; j < 2; ++j) {
-        sums[2 * r + j] +=
-            d * static_cast<float>(static_cast<int8_t>(scales >> (16 * j))) * low[2 * r + j];
-        sums[2 * r + j] +=
-            d * static_cast<float>(static_cast<int8_t>(scales >> (16 * j + 8))) * high[2 * r + j];
+        const HalfScales of = HalfScalesOf<kLayout>(scales >> (16 * j), d);
+        sums[2 * r + j] += of.low * low[2 * r + j];
+        sums[2 * r + j] += of.high * high[2 * r + j];
       }
-    } else if constexpr (!kAnyGroup && !HasPackedScales(kLayout)) {
+    } else if constexpr (!kAnyGroup && HasGroups(kLayout)) {
       // Two float16 side by side.
       const uint32_t scales = LoadWord(stage + kStage.scales + row * 16 + first * 2);
       sums[2 * r] += HalfLowToFloat(scales) * (low[2 * r] + high[2 * r]);
@@ -252,6 +276,7 @@ class TokenMultiplier {
   static constexpr StageLayout kStage = StageOf(kLayout);
   static constexpr int kBlocks = UnitColumns(kLayout) / 32;
   static constexpr float kResultUnit = ResultUnit(kLayout);
+  static constexpr bool kHasRowScales = HasRowScales(kLayout);
 
   GEMMA_DEVICE explicit TokenMultiplier(const InputView& in)
       : active_(kTokens == 8 || Lane() / 4 < kTokens),
@@ -328,12 +353,14 @@ class TokenMultiplier {
       if constexpr (kLayout == WeightLayout::kInt8) {
         SpreadInt8(LoadWord(values + SwizzledChunk<kLayout, false>(row, 2 * b) * 16),
                    LoadWord(values + SwizzledChunk<kLayout, false>(row, 2 * b + 1) * 16), r, a);
+      } else if constexpr (HasLevels(kLayout)) {
+        SpreadLevels<kLayout>(LoadWord(values + SwizzledChunk<kLayout, false>(row, b) * 16), r, a);
       } else {
         SpreadNibbles(LoadWord(values + SwizzledChunk<kLayout, false>(row, b) * 16), r, a);
       }
       const std::byte* const extra = stage + kStage.extra + row * kStage.extra_row;
       if constexpr (HasBitPlane(kLayout)) SpreadBits(LoadWord(extra + b * 4), t, r, a);
-      if constexpr (kLayout == WeightLayout::kQ6_K)
+      if constexpr (HasPairPlane(kLayout))
         SpreadPairs(LoadWord(extra + t % 2 * 4 + b * 8), t, r, a);
     }
   }
@@ -357,7 +384,7 @@ class TokenMultiplier {
     const int g = Lane() / 4;
     Fragments a;
     LoadFragments(stage, b, a);
-    if constexpr (kLayout == WeightLayout::kQ6_K) {
+    if constexpr (HasHalfScales(kLayout)) {
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
         const float4 start = Start(c, b, half);
@@ -366,9 +393,10 @@ class TokenMultiplier {
 #pragma unroll
         for (int r = 0; r < 2; ++r) {
           const int row = g + 8 * r;
-          const int8_t scale =
-              *reinterpret_cast<const int8_t*>(stage + kStage.scales + row * 16 + 2 * b + half);
-          Add(product, r, LoadD(stage, row, c.odd) * static_cast<float>(scale), sums);
+          const uint32_t scales =
+              *reinterpret_cast<const uint16_t*>(stage + kStage.scales + row * 16 + 2 * b);
+          const HalfScales of = HalfScalesOf<kLayout>(scales, LoadD<kLayout>(stage, row, c.odd));
+          Add(product, r, half == 0 ? of.low : of.high, sums);
         }
       }
     } else {

@@ -102,7 +102,7 @@ constexpr bool LanesTakeGroups(WeightLayout l, int slots) { return !IsFloat(l) &
 struct StageLayout {
   int value_bytes = 0;  // of a row
   int row = 0;          // bytes from one row to the next
-  int scales = 0;       // [16][16 bytes]; Q4_K, Q5_K: 12 packed bytes, d, dmin
+  int scales = 0;       // [16][16 bytes]; kPacked: 12 packed bytes, d, dmin
   int mins = 0;         // [16][16 bytes]
   int extra = 0;        // [16][extra_row bytes]
   int extra_row = 0;
@@ -119,9 +119,9 @@ constexpr StageLayout StageOf(WeightLayout l) {
   s.scales = kHalfRows * s.row;
   s.mins = s.scales + (IsFloat(l) ? 0 : kHalfRows * 16);
   s.extra = s.mins + (HasMins(l) ? kHalfRows * 16 : 0);
-  s.extra_row = HasBitPlane(l) ? 48 : l == WeightLayout::kQ6_K ? 80 : 0;
+  s.extra_row = HasBitPlane(l) ? 48 : HasPairPlane(l) ? 80 : 0;
   s.blocks = s.extra + kHalfRows * s.extra_row;
-  s.bytes = s.blocks + (l == WeightLayout::kQ6_K ? kHalfRows * 4 : 0);
+  s.bytes = s.blocks + (HasInt8Scales(l) ? kHalfRows * 4 : 0);
   return s;
 }
 
@@ -155,10 +155,10 @@ constexpr int PartialSlots(int tokens) { return tokens <= 2 ? 4 : 2; }
 constexpr int TokenSlots(const MatvecParams& p) {
   return p.tokens <= 2 ? p.tokens : kMaxDecodeTokens;
 }
-constexpr int SumColumns(WeightLayout l) { return l == WeightLayout::kQ6_K ? 16 : 32; }
+constexpr int SumColumns(WeightLayout l) { return HasHalfScales(l) ? 16 : 32; }
 
 // What sums start from: a float4 as the four registers of a lane hold it. Where lanes take groups:
-// [4 groups][half, Q6_K only][token, pair of groups]; else [group or half][pair of tokens].
+// [4 groups][half, where HasHalfScales][token, pair of groups]; else [group or half][pair of tokens].
 constexpr int StartsPerGroup(int slots) { return slots <= 2 ? 1 : slots / 2; }
 
 constexpr MatvecShared MatvecSharedOf(WeightLayout layout, int slots, int units_per_tile) {

@@ -15,15 +15,10 @@
 namespace gemma::cuda {
 namespace {
 
-const WeightLayout kLayouts[] = {
-    WeightLayout::kF32,  WeightLayout::kF16,     WeightLayout::kBF16, WeightLayout::kInt8,
-    WeightLayout::kInt4, WeightLayout::kInt4Min, WeightLayout::kInt5, WeightLayout::kInt5Min,
-    WeightLayout::kQ4_K, WeightLayout::kQ5_K,    WeightLayout::kQ6_K};
-
 TEST(DequantizeTest, EqualsTheReferenceToTheLastBit) {
   std::mt19937 random(3);
   TestContext context;
-  for (const WeightLayout layout : kLayouts) {
+  for (const WeightLayout layout : kAllWeightLayouts) {
     for (const uint32_t group : {32u, 64u, 512u}) {
       if (!HasGroups(layout) && group != 32) continue;
       const RandomWeight weight({layout, 5, 512, HasGroups(layout) ? group : 0}, random);

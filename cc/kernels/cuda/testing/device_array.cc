@@ -46,19 +46,17 @@ void PutHalf(std::vector<std::byte>& bytes, uint64_t offset, float value) {
   std::memcpy(bytes.data() + offset, &half, sizeof(half));
 }
 
-// Fills the float16 or float32 numbers of a plane.
-void FillScales(const WeightShape& shape, const WeightPlanes& planes, uint64_t plane, float scale,
-                std::mt19937& random, std::vector<std::byte>& bytes) {
-  if (plane == WeightPlanes::kAbsent) return;
+// Fills the floating-point numbers of a quantized weight, so that its values are about 0.02.
+void FillScales(const WeightShape& shape, const WeightPlanes& planes, std::mt19937& random,
+                std::vector<std::byte>& bytes) {
   std::normal_distribution<float> normal;
-  const uint64_t count =
-      planes.float_scales ? shape.rows : uint64_t{shape.rows} * (shape.columns / shape.group);
-  for (uint64_t i = 0; i < count; ++i) {
-    const float value = scale * (1 + 0.3f * normal(random));
-    if (planes.float_scales) {
-      std::memcpy(bytes.data() + plane + 4 * i, &value, sizeof(value));
-    } else {
-      PutHalf(bytes, plane + 2 * i, value);
+  const float scale = 0.02f / TraitsOf(shape.layout).spread;
+  for (const ScaleNumbers& numbers : ScaleNumbersOf(shape, planes)) {
+    for (uint64_t i = 0; i < numbers.count; ++i) {
+      const float value = (numbers.mins ? -8 : 1) * scale * (1 + 0.3f * normal(random));
+      const uint64_t at = numbers.offset + i * numbers.stride;
+      if (numbers.floats) std::memcpy(bytes.data() + at, &value, sizeof(value));
+      if (!numbers.floats) PutHalf(bytes, at, value);
     }
   }
 }
@@ -77,17 +75,6 @@ void FillNumbers(const WeightShape& shape, const WeightPlanes& planes, std::mt19
       std::memcpy(bytes.data() + planes.values + 2 * i, &bits, 2);
     }
   }
-}
-
-// Q4_K, Q5_K, Q6_K: one or two float16 for each block of 256 columns.
-void FillBlocks(const WeightShape& shape, const WeightPlanes& planes, std::mt19937& random,
-                std::vector<std::byte>& bytes) {
-  const int numbers = shape.layout == WeightLayout::kQ6_K ? 1 : 2;
-  std::uniform_real_distribution<float> uniform(0.5f, 1.5f);
-  const uint64_t count =
-      uint64_t{shape.rows} * (shape.columns / 256) * static_cast<uint64_t>(numbers);
-  for (uint64_t i = 0; i < count; ++i)
-    PutHalf(bytes, planes.blocks + 2 * i, 1e-4f * uniform(random));
 }
 
 // What any operation needs, of any shape that a test has.
@@ -126,14 +113,10 @@ RandomWeight::RandomWeight(const WeightShape& shape, std::mt19937& random)
     const uint32_t word = static_cast<uint32_t>(random());
     std::memcpy(&bytes[i], &word, std::min<size_t>(4, bytes.size() - i));
   }
-  if (HasGroups(shape.layout)) {
-    const float scale = shape.layout == WeightLayout::kInt8 ? 2e-4f : 4e-3f;
-    FillScales(shape, planes, planes.scales, scale, random, bytes);
-    FillScales(shape, planes, planes.mins, -8 * scale, random, bytes);
-  } else if (planes.blocks != WeightPlanes::kAbsent) {
-    FillBlocks(shape, planes, random, bytes);
-  } else {
+  if (IsFloat(shape.layout)) {
     FillNumbers(shape, planes, random, bytes);
+  } else {
+    FillScales(shape, planes, random, bytes);
   }
   device = DeviceArray<std::byte>(bytes);
 }
