@@ -1,5 +1,5 @@
-// The C++ checker against the plans that both checkers refuse, and those that both accept
-// (python/plan/testing/border_plans.py).
+// The C++ checker against the plans that both checkers refuse,
+// and those that both accept (python/plan/testing/border_plans.py).
 #include <gtest/gtest.h>
 
 #include <cstdlib>

@@ -24,8 +24,8 @@ inline constexpr int kPlanMethods = 3;
 // "prefill", "decode", "score": also the names of the program's methods.
 absl::string_view PlanMethodName(PlanMethod method);
 
-// How a device that multiplies in float16 holds the inputs of products. The numbers are those of
-// the schema.
+// How a device that multiplies in float16 holds the inputs of products.
+// The numbers are those of the schema.
 enum class ActivationPrecision : uint8_t { kFloat16 = 1, kFloat16Pairs = 2 };
 
 struct PlanWeight {

@@ -1,5 +1,5 @@
 // bench: tokens per second of prefill and decode at given lengths and depths. Sampling is the
-// argmax; the tokens are pseudo-random and the same in every run. What was measured is printed
+// argmax or the model's own; the tokens are pseudo-random and the same in every run. What was measured is printed
 // whatever happens after it.
 
 #include <algorithm>
@@ -28,11 +28,18 @@ struct Flags {
   ModelFlags model;
   int repetitions = 5;
   std::string format = "table";
+  std::string sampling = "greedy";
   bool profile = false;
   bool dry_run = false;
 };
 
-constexpr SamplingParams kGreedy = {};
+// The argmax, or what a user of the model gets who asks for nothing else.
+SamplingParams Sampling(const Flags& flags, const Engine& engine) {
+  SamplingParams sampling;
+  if (flags.sampling == "model") sampling = engine.manifest().sampling;
+  sampling.seed = 1;  // the same draws in every run
+  return sampling;
+}
 
 // Ids spread over the vocabulary: equal ones would read
 // the same rows of the embedding again and again.
@@ -46,14 +53,15 @@ std::vector<int32_t> Tokens(int64_t count, int64_t vocab_size) {
 // One engine with one session that every repetition starts from empty.
 class Bench {
  public:
-  Bench(Session& session, int64_t vocab_size) : session_(session), vocab_size_(vocab_size) {}
+  Bench(Session& session, int64_t vocab_size, const SamplingParams& sampling)
+      : session_(session), vocab_size_(vocab_size), sampling_(sampling) {}
 
   // Both leave the session at depth + tokens. Tokens per second.
   absl::StatusOr<double> Prefill(int64_t depth, int64_t tokens) {
     GEMMA_RETURN_IF_ERROR(Fill(depth));
     const std::vector<int32_t> prompt = Tokens(tokens, vocab_size_);
     const Stopwatch watch;
-    GEMMA_RETURN_IF_ERROR(session_.Prefill(prompt, kGreedy).status());
+    GEMMA_RETURN_IF_ERROR(session_.Prefill(prompt, sampling_).status());
     return tokens / watch.Seconds();
   }
 
@@ -62,7 +70,7 @@ class Bench {
     const std::vector<int32_t> inputs = Tokens(tokens, vocab_size_);
     const Stopwatch watch;
     for (const int32_t token : inputs)
-      GEMMA_RETURN_IF_ERROR(session_.Decode(token, kGreedy).status());
+      GEMMA_RETURN_IF_ERROR(session_.Decode(token, sampling_).status());
     return tokens / watch.Seconds();
   }
 
@@ -70,11 +78,12 @@ class Bench {
   absl::Status Fill(int64_t depth) {
     GEMMA_RETURN_IF_ERROR(session_.Rewind(0));
     if (depth == 0) return absl::OkStatus();
-    return session_.Prefill(Tokens(depth, vocab_size_), kGreedy).status();
+    return session_.Prefill(Tokens(depth, vocab_size_), sampling_).status();
   }
 
   Session& session_;
   const int64_t vocab_size_;
+  const SamplingParams sampling_;
 };
 
 // One warm-up, then the repetitions.
@@ -157,9 +166,10 @@ absl::StatusOr<DeviceFigures> Figures(Engine& engine) {
   return figures;
 }
 
-BenchConditions Conditions(const Engine& engine, const DeviceFigures& figures) {
+BenchConditions Conditions(const Flags& flags, const Engine& engine, const DeviceFigures& figures) {
   return {.model = engine.manifest().model_name,
           .device = engine.device(),
+          .sampling = flags.sampling,
           .load_seconds = engine.load_info().total_seconds(),
           .weights_seconds = engine.load_info().seconds("weights"),
           .weight_bytes = engine.memory().weights,
@@ -170,11 +180,12 @@ BenchConditions Conditions(const Engine& engine, const DeviceFigures& figures) {
 absl::Status Measure(const Flags& flags, Engine& engine) {
   GEMMA_ASSIGN_OR_RETURN(const std::unique_ptr<Session> session, OpenSession(engine, flags.model));
   GEMMA_ASSIGN_OR_RETURN(const DeviceFigures figures, Figures(engine));
-  BenchReport report(FindFormat(flags.format), Conditions(engine, figures), [](const auto& text) {
-    std::fputs(text.c_str(), stdout);
-    std::fflush(stdout);
-  });
-  Bench bench(*session, engine.limits().vocab_size);
+  BenchReport report(FindFormat(flags.format), Conditions(flags, engine, figures),
+                     [](const auto& text) {
+                       std::fputs(text.c_str(), stdout);
+                       std::fflush(stdout);
+                     });
+  Bench bench(*session, engine.limits().vocab_size, Sampling(flags, engine));
   absl::Status status = MeasureAll(flags, bench, *session, report);
   if (status.ok()) status = ProfileAll(flags, engine.limits().max_prefill_chunk, *session, report);
   const absl::StatusOr<DeviceFigures> after = Figures(engine);
@@ -216,6 +227,9 @@ Command BenchCommand(CLI::App& root) {
       ->group(group);
   AddChoice(*parser, "--format", flags->format, {"table", "markdown", "json"},
             "How results are printed; json at the end, the others row by row.")
+      ->group(group);
+  AddChoice(*parser, "--sampling", flags->sampling, {"greedy", "model"},
+            "greedy: the argmax; model: as the model's manifest says (top_k, top_p).")
       ->group(group);
   parser->add_flag("--profile", flags->profile, "Also the time of every kind of step.")
       ->group(group);

@@ -17,6 +17,7 @@ std::string Conditions(const BenchConditions& conditions) {
       "%s on %s; load %.2f s (weights %.2f s), weights %s, session %s", conditions.model,
       conditions.device, conditions.load_seconds, conditions.weights_seconds,
       FormatBytes(conditions.weight_bytes), FormatBytes(conditions.session_bytes));
+  absl::StrAppend(&text, ", sampling ", conditions.sampling);
   if (conditions.read_bandwidth > 0) {
     absl::StrAppendFormat(&text, ", read bandwidth %.0f GB/s", conditions.read_bandwidth / 1e9);
   }
@@ -143,6 +144,7 @@ std::string Json(const BenchConditions& conditions, const BenchMemory& memory,
                  const std::vector<StepProfile>& profiles) {
   nlohmann::ordered_json root = {{"model", conditions.model},
                                  {"device", conditions.device},
+                                 {"sampling", conditions.sampling},
                                  {"load_seconds", conditions.load_seconds},
                                  {"weights_seconds", conditions.weights_seconds},
                                  {"weight_bytes", conditions.weight_bytes},

@@ -33,6 +33,7 @@ struct Measurement {
 struct BenchConditions {
   std::string model;
   std::string device;
+  std::string sampling = "greedy";
   double load_seconds = 0;
   double weights_seconds = 0;  // of load_seconds: allocating, reading and copying them
   uint64_t weight_bytes = 0;

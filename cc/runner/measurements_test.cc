@@ -15,6 +15,7 @@ const std::vector<Measurement> kMeasurements = {
      .bytes_per_token = 20e9}};
 const BenchConditions kConditions = {.model = "tiny",
                                      .device = "CPU",
+                                     .sampling = "model",
                                      .load_seconds = 0.5,
                                      .weights_seconds = 0.25,
                                      .read_bandwidth = 2e12};
@@ -40,6 +41,7 @@ TEST(Summarize, IsMeanAndSampleDeviation) {
 
 TEST(BenchReport, TableAndMarkdownHaveARowForEachMeasurement) {
   const std::string table = Report(BenchFormat::kTable);
+  EXPECT_NE(table.find(", sampling model, read bandwidth 2000 GB/s"), std::string::npos) << table;
   EXPECT_NE(table.find("110.00 ± 10.00"), std::string::npos) << table;
   const std::string markdown = Report(BenchFormat::kMarkdown);
   EXPECT_NE(markdown.find("| decode | 64 | 512 | 1 | 50.00 ± 0.00 | 1000 GB/s, 50 % of the "

@@ -41,8 +41,8 @@ class AnswerParser {
   // The events that these tokens make certain. InvalidArgument when an id is not in the vocabulary.
   virtual absl::StatusOr<std::vector<AnswerEvent>> Add(std::span<const int32_t> ids) = 0;
 
-  // Ends the answer: what was held back. A tool call that is not complete ends without
-  // kToolCallEnd.
+  // Ends the answer: what was held back.
+  // A tool call that is not complete ends without kToolCallEnd.
   virtual std::vector<AnswerEvent> Finish() = 0;
 
   // Whether what comes next is text of the answer: not a thought, not a tool call.

@@ -42,8 +42,8 @@ class ChatTemplate {
   // must outlive this.
   static absl::StatusOr<ChatTemplate> Create(std::string_view name, const Tokenizer& tokenizer);
 
-  // InvalidArgument when the template has no words for the conversation. No two pieces of text are
-  // neighbours.
+  // InvalidArgument when the template has no words for the conversation.
+  // No two pieces of text are neighbours.
   absl::StatusOr<std::vector<PromptPiece>> Render(const std::vector<Message>& messages,
                                                   const ChatOptions& options) const;
 

@@ -1,5 +1,5 @@
-// What is said in a chat, as every template of it takes it: messages, tools, and how the model
-// shall answer.
+// What is said in a chat, as every template of it takes it:
+// messages, tools, and how the model shall answer.
 #ifndef CC_TEXT_CONVERSATION_H_
 #define CC_TEXT_CONVERSATION_H_
 

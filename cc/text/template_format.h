@@ -15,9 +15,9 @@ class TemplateFormat {
  public:
   virtual ~TemplateFormat() = default;
 
-  // InvalidArgument when the template has no words for the conversation, which has at least one
-  // message. What the messages say is text, whatever they spell. No two pieces of text are
-  // neighbours.
+  // InvalidArgument when the template has no words for the conversation,
+  // which has at least one message. What the messages say is text,
+  // whatever they spell. No two pieces of text are neighbours.
   virtual absl::StatusOr<std::vector<PromptPiece>> Render(const std::vector<Message>& messages,
                                                           const ChatOptions& options) const = 0;
 

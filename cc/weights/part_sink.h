@@ -1,5 +1,5 @@
-// Adapter for a source that delegates to others: maps a sub-source's request indices to the
-// caller's.
+// Adapter for a source that delegates to others:
+// maps a sub-source's request indices to the caller's.
 #ifndef CC_WEIGHTS_PART_SINK_H_
 #define CC_WEIGHTS_PART_SINK_H_
 

@@ -23,7 +23,7 @@ def _prefill(artifact: Path) -> p.Plan:
     return plan_bytes.from_bytes(bytes(program.backend_delegate_data[index].data))
 
 
-@pytest.mark.parametrize("name", ["PLAIN", "INT4"])
+@pytest.mark.parametrize("name", ["PLAIN", "INT4", "CALIBRATED"])
 def test_it_is_whole(name: str) -> None:
     artifact = _artifact(name)
     described = manifest.read(artifact)
@@ -44,6 +44,16 @@ def test_layouts_and_cache_types() -> None:
     assert {cache.dtype for cache in int4.caches} == {p.DType.F16}
     assert plain.activations is p.ActivationPrecision.FLOAT16_PAIRS
     assert int4.activations is p.ActivationPrecision.FLOAT16
+
+
+def test_calibration_inside_the_build_chooses_other_numbers() -> None:
+    """The same layouts as `default`, and other weights in them."""
+    int4, calibrated = _prefill(_artifact("INT4")), _prefill(_artifact("CALIBRATED"))
+    assert [(w.name, w.layout) for w in calibrated.weights] == [
+        (w.name, w.layout) for w in int4.weights
+    ]
+    weights = [(_artifact(name) / "model.ptd").read_bytes() for name in ("INT4", "CALIBRATED")]
+    assert len(weights[0]) == len(weights[1]) and weights[0] != weights[1]
 
 
 def test_the_stages_timings() -> None:

@@ -100,8 +100,8 @@ def test_nvfp4_keeps_every_bit(rows: int, columns: int) -> None:
 def test_nvfp4_has_the_values_of_gguf_py() -> None:
     """The judge of the levels, of E4M3 and of who lies where: the same codes in GGUF's blocks.
 
-    A block of 64 columns holds 4 scales, then the first 8 columns of each 16 in the low halves of 8
-    bytes.
+    A block of 64 columns holds 4 scales,
+    then the first 8 columns of each 16 in the low halves of 8 bytes.
     """
     tensor = random_fp4(5, 64, seed=1)
     scale = tensor.scale.view(torch.uint8).numpy() & 0x7F  # those of GGUF have no sign

@@ -56,10 +56,10 @@ def is_quantizable(name: str) -> bool:
 class QuantConfig:
     """How a matrix is quantized. `group`: columns that share a scale, or None for one scale a row.
 
-    `method`: min_max; hqq_scale (symmetric, the scale optimised);
-    hqq (scale and zero optimised); lattice (symmetric 4 bits, the scales of training found again);
-    least_squares (clip ratios by the size of the inputs); gptq. The last two need a calibration
-    text.
+    `method`: min_max; hqq_scale (symmetric, the scale optimised); hqq (scale and zero optimised);
+    lattice (symmetric 4 bits, the scales of training found again);
+    least_squares (clip ratios by the size of the inputs); gptq.
+    The last two need a calibration text.
     """
 
     bits: int

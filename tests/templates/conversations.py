@@ -30,7 +30,7 @@ class Generator:
     """Draws conversations, one after another."""
 
     def __init__(self, seed: int) -> None:
-        self._random = random.Random(seed)  # noqa: S311 (not for secrets)
+        self._random = random.Random(seed)  # noqa: S311 (seeded, for tests)
 
     def conversation(self) -> Json:
         """One line for render_conversations, and for the template's variables."""

@@ -1,8 +1,8 @@
 """Our renderers of chat templates against transformers' own Jinja, on random conversations.
 
-The template of April 2026 is the one that llama.cpp ships as google-gemma-4-31B-it.jinja. The
-template of July 2026 is that one with the changes below, in our words: its bytes come with the
-checkpoint alone.
+The template of April 2026 is the one that llama.cpp ships as google-gemma-4-31B-it.jinja.
+The template of July 2026 is that one with the changes below, in our words:
+its bytes come with the checkpoint alone.
 """
 
 import json

@@ -17,6 +17,7 @@
 #include "cc/kernels/cuda/product/product.h"
 #include "cc/kernels/cuda/runtime/graph.h"
 #include "cc/kernels/cuda/runtime/machine_code.h"
+#include "cc/kernels/cuda/runtime/wait.h"
 #include "cc/kernels/cuda/sampling/sample.h"
 #include "cc/kernels/cuda/sampling/step.h"
 
@@ -178,14 +179,14 @@ class PreparedCudaPlan final : public PreparedPlan {
   // GPU. A GPU that has failed is marked lost; every later call returns that error.
   void Recover(CudaSession& session) {
     session.SetStepKnown(false);
-    cudaStreamSynchronize(stream());
+    absl::Status status = Synchronize();  // may tell the same error once more
     cudaGetLastError();
-    const cudaError_t error = cudaStreamSynchronize(stream());
+    if (!cuda::GpuIsLost()) status = Synchronize();
     // A call that ended early may have left counters that the next one needs to be zero.
-    if (error == cudaSuccess && shared_.workspace->Clear(stream()).ok()) return;
-    shared_.lost = absl::UnavailableError(
-        absl::StrCat("the GPU failed (", cudaGetErrorString(error),
-                     "), and this process cannot use it any more (start the program again)"));
+    if (status.ok()) status = shared_.workspace->Clear(stream());
+    if (status.ok()) return;
+    shared_.lost =
+        cuda::GpuIsLost() ? status : cuda::LostGpu(absl::StrCat("failed (", status.message(), ")"));
   }
 
   absl::Status RunCall(CudaSession& session, const Call& call, const CallResults& results) {
@@ -198,12 +199,14 @@ class PreparedCudaPlan final : public PreparedPlan {
       GEMMA_RETURN_IF_ERROR(RunSteps(session, call));
       if (call.emit) GEMMA_RETURN_IF_ERROR(session.CopyStepToHost(stream()));
     }
+    if (call.emit && !results.logits.empty())
+      GEMMA_RETURN_IF_ERROR(CopyLogits(session, call, results.logits));
     GEMMA_RETURN_IF_ERROR(Synchronize());
     return call.emit ? TakeToken(session, results) : absl::OkStatus();
   }
 
   absl::Status Synchronize() const {
-    return ToStatus(cudaStreamSynchronize(stream()), "the GPU could not run a call");
+    return cuda::WaitForStream(stream(), "the GPU could not run a call", shared_.longest_wait);
   }
 
   static absl::Status CheckCancelled(const Call& call) {
@@ -237,13 +240,20 @@ class PreparedCudaPlan final : public PreparedPlan {
       const CudaLauncher::Model model = LauncherModel();
       const CudaLauncher launcher(fused_.one_token, model, session, shared_.context, 0, 1);
       GEMMA_ASSIGN_OR_RETURN(cuda::Graph captured, cuda::Graph::Capture(stream(), [&] {
-                               for (const FusedStep& step : fused_.one_token.steps)
-                                 GEMMA_RETURN_IF_ERROR(launcher.Launch(step));
+                               GEMMA_RETURN_IF_ERROR(LaunchAll(launcher, fused_.one_token.steps));
                                return session.CopyStepToHost(stream());
                              }));
       graph = &session.AddGraph(this, std::move(captured));
     }
     return graph->Launch(stream());
+  }
+
+  static absl::Status LaunchAll(const CudaLauncher& launcher, const std::vector<FusedStep>& steps) {
+    for (size_t i = 0; i < steps.size(); ++i) {
+      const FusedStep* const next = i + 1 < steps.size() ? &steps[i + 1] : nullptr;
+      GEMMA_RETURN_IF_ERROR(launcher.Launch(steps[i], next));
+    }
+    return absl::OkStatus();
   }
 
   absl::Status RunSteps(const CudaSession& session, const Call& call) {
@@ -255,7 +265,8 @@ class PreparedCudaPlan final : public PreparedPlan {
     for (const FusedStep& step : fused.steps) {
       if (step.emits && !call.emit) break;
       GEMMA_RETURN_IF_ERROR(CheckCancelled(call));
-      GEMMA_RETURN_IF_ERROR(launcher.Launch(step));
+      const bool last = &step == &fused.steps.back();
+      GEMMA_RETURN_IF_ERROR(launcher.Launch(step, last ? nullptr : &step + 1));
     }
     return absl::OkStatus();
   }
@@ -268,11 +279,20 @@ class PreparedCudaPlan final : public PreparedPlan {
                     "cannot copy a call's tokens to the GPU");
   }
 
+  absl::Status CopyLogits(const CudaSession& session, const Call& call,
+                          std::span<float> logits) const {
+    const auto tokens = static_cast<int64_t>(call.tokens.size());
+    const CudaLauncher::Model model = LauncherModel();
+    const CudaLauncher launcher(fused_.ForTokens(tokens), model, session, shared_.context,
+                                call.start, tokens);
+    return CopyToHost(launcher.DrawnLogits(), logits);
+  }
+
   template <typename T>
   absl::Status CopyToHost(const T* from, std::span<T> to) const {
     return ToStatus(
         cudaMemcpyAsync(to.data(), from, to.size_bytes(), cudaMemcpyDeviceToHost, stream()),
-        "cannot copy scores from the GPU");
+        "cannot copy results from the GPU");
   }
 
   absl::Status RunScore(const CudaSession& session, const Call& call, const CallResults& results) {
@@ -378,8 +398,11 @@ class PreparedCudaPlan final : public PreparedPlan {
       GEMMA_RETURN_IF_ERROR(session.SetStep(step, stream()));
       session.SetStepKnown(false);  // the last kind's steps move it on
       GEMMA_ASSIGN_OR_RETURN(const cuda::Graph graph, cuda::Graph::Capture(stream(), [&] {
-                               for (const FusedStep* each : steps)
-                                 GEMMA_RETURN_IF_ERROR(launcher.Launch(*each));
+                               // The last one is followed by the first of the next run.
+                               for (size_t i = 0; i < steps.size(); ++i) {
+                                 const FusedStep* const next = steps[(i + 1) % steps.size()];
+                                 GEMMA_RETURN_IF_ERROR(launcher.Launch(*steps[i], next));
+                               }
                                return absl::OkStatus();
                              }));
       StepTime time = {kind, static_cast<int64_t>(steps.size())};
@@ -413,6 +436,7 @@ absl::StatusOr<std::unique_ptr<CudaExecutor>> CudaExecutor::Create(const Options
         " (build it with --config=cuda_ampere or --config=cuda_all)"));
   }
   GEMMA_ASSIGN_OR_RETURN(shared.stream, cuda::OwnedStream::Create());
+  shared.longest_wait = options.longest_wait;
   shared.context.device = options.device;
   shared.context.stream = shared.stream.get();
   shared.context.overlap = options.device.features().overlap;
@@ -439,7 +463,9 @@ cuda::SuppressedIds CudaExecutor::Shared::Suppressed() const {
 }
 
 CudaExecutor::~CudaExecutor() {
-  if (shared_.context.stream != nullptr) cudaStreamSynchronize(shared_.context.stream);
+  if (shared_.context.stream == nullptr || cuda::GpuIsLost()) return;
+  cuda::WaitForStream(shared_.context.stream, "the GPU could not end", shared_.longest_wait)
+      .IgnoreError();
 }
 
 std::string CudaExecutor::Description() const {
@@ -511,7 +537,7 @@ absl::Status CudaExecutor::GrowWorkspace(const cuda::Regions& regions) {
                          cuda::Workspace::Create(larger, shared_.context.stream));
   shared_.workspace.emplace(std::move(workspace));
   shared_.context.workspace = &*shared_.workspace;
-  return ToStatus(cudaStreamSynchronize(shared_.context.stream), "cannot clear scratch memory");
+  return cuda::WaitForStream(shared_.context.stream, "cannot clear scratch memory");
 }
 
 absl::Status CudaExecutor::GrowActivations(uint64_t bytes) {

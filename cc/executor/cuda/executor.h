@@ -2,13 +2,14 @@
 // position, token and sampling lie in GPU memory, so that the host waits for nothing but the token;
 // 2 to 8 tokens run the same products (matvec), more run GEMMs.
 //
-// Memory is taken by LoadWeights, Prepare and NewSession alone, each after its size is known, and
-// given back when they fail. Calls take turns. Keys and values are float16; what the plan calls
-// float32 is kept in pairs of them, and products take float16 or pairs as the plan says
-// (docs/numerics.md).
+// Memory is taken by LoadWeights, Prepare and NewSession alone,
+// each after its size is known, and given back when they fail. Calls take turns.
+// Keys and values are float16; what the plan calls float32 is kept in pairs of them,
+// and products take float16 or pairs as the plan says (docs/numerics.md).
 #ifndef CC_EXECUTOR_CUDA_EXECUTOR_H_
 #define CC_EXECUTOR_CUDA_EXECUTOR_H_
 
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -26,6 +27,7 @@
 #include "cc/kernels/cuda/runtime/context.h"
 #include "cc/kernels/cuda/runtime/device.h"
 #include "cc/kernels/cuda/runtime/host_buffer.h"
+#include "cc/kernels/cuda/runtime/wait.h"
 #include "cc/weights/loaded_weights.h"
 
 namespace gemma {
@@ -34,7 +36,8 @@ class CudaExecutor final : public Executor {
  public:
   struct Options {
     cuda::Device device;
-    std::vector<int32_t> suppressed_ids = {};  // never drawn
+    std::vector<int32_t> suppressed_ids = {};                     // never drawn
+    std::chrono::milliseconds longest_wait = cuda::kLongestWait;  // for a call
   };
   static absl::StatusOr<std::unique_ptr<CudaExecutor>> Create(const Options& options);
   ~CudaExecutor() override;
@@ -67,6 +70,7 @@ class CudaExecutor final : public Executor {
     cuda::DeviceBuffer suppressed_memory;      // the same on the GPU
     std::optional<cuda::Workspace> workspace;  // the largest of all plans
     std::map<size_t, int> rotated;             // by cache slot: DeviceCache::rotated
+    std::chrono::milliseconds longest_wait = cuda::kLongestWait;
     bool has_sessions = false;
     absl::Status lost;  // why the GPU cannot be used any more
 

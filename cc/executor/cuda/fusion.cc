@@ -71,8 +71,8 @@ class Fuser {
     return Write(value, cuda::Number::kFloat32, one_row);
   }
 
-  // How a value that step `step` and those after it read is stored: in 16 bits where a product
-  // does.
+  // How a value that step `step` and those after it read is stored:
+  // in 16 bits where a product does.
   cuda::Number NumberFor(Index value, size_t step) const {
     return steps_.FeedsProduct(value, step) ? fused_.input_number : cuda::Number::kFloat32;
   }

@@ -124,8 +124,8 @@ struct FusedPlan {
 };
 
 // `caches`: their shapes, by cache of the plan, without memory. Unimplemented names a step that the
-// CUDA kernels cannot run. The plan must outlive the fused plan. `device` decides what can be
-// fused.
+// CUDA kernels cannot run. The plan must outlive the fused plan.
+// `device` decides what can be fused.
 absl::StatusOr<FusedPlan> FusePlan(const Plan& plan, bool one_token,
                                    const std::vector<cuda::DeviceCache>& caches,
                                    const cuda::Device& device);

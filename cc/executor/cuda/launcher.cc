@@ -9,11 +9,10 @@
 #include "cc/kernels/cuda/sampling/sample.h"
 
 namespace gemma {
-absl::Status CudaLauncher::Launch(const FusedStep& step) const {
-  const auto* linear = std::get_if<CudaLinear>(&step.operation);
+absl::Status CudaLauncher::Launch(const FusedStep& step, const FusedStep* next) const {
+  const cuda::Prefetch prefetch = next == nullptr ? cuda::Prefetch{} : PrefetchFor(*next);
   const absl::Status status =
-      linear != nullptr ? RunLinear(*linear, NextLinear(step))
-                        : std::visit([this](const auto& op) { return Run(op); }, step.operation);
+      std::visit([&](const auto& op) { return Run(op, prefetch); }, step.operation);
   if (status.ok()) return status;
   return absl::Status(status.code(), absl::StrCat("step ", step.name, ": ", status.message()));
 }
@@ -35,7 +34,7 @@ const float* CudaLauncher::Vector(Index index) const {
   return index == kAbsent ? nullptr : reinterpret_cast<const float*>(Weight(index).data);
 }
 
-absl::Status CudaLauncher::Run(const CudaEmbed& op) const {
+absl::Status CudaLauncher::Run(const CudaEmbed& op, const cuda::Prefetch&) const {
   cuda::EmbedParams params;
   params.ids = fused_.one_token ? &session_.step()->token : model_.buffers.ids;
   params.tokens = tokens_;
@@ -44,7 +43,7 @@ absl::Status CudaLauncher::Run(const CudaEmbed& op) const {
   return cuda::RunEmbed(Weight(op.weight), params, context_);
 }
 
-absl::Status CudaLauncher::Run(const CudaNorm& op) const {
+absl::Status CudaLauncher::Run(const CudaNorm& op, const cuda::Prefetch&) const {
   const CudaOperand& in = op.branch.buffer != kAbsent ? op.branch : op.x;
   cuda::NormParams params;
   params.x = Floats(op.x);
@@ -75,16 +74,18 @@ cuda::Product CudaLauncher::Product(const CudaLinear& op, int64_t rows) const {
   return product;
 }
 
-const CudaLinear* CudaLauncher::NextLinear(const FusedStep& step) const {
-  const auto is_linear = [](const FusedStep& s) {
-    return std::holds_alternative<CudaLinear>(s.operation);
-  };
-  const auto after = fused_.steps.begin() + (&step - fused_.steps.data()) + 1;
-  const auto next = std::find_if(after, fused_.steps.end(), is_linear);
-  return next == fused_.steps.end() ? nullptr : &std::get<CudaLinear>(next->operation);
+cuda::Prefetch CudaLauncher::PrefetchFor(const FusedStep& next) const {
+  if (const auto* linear = std::get_if<CudaLinear>(&next.operation))
+    return cuda::FirstWeightsOf(Product(*linear, 1));
+  cuda::Prefetch prefetch;
+  const auto* attention = std::get_if<CudaAttention>(&next.operation);
+  const bool looks_on = attention != nullptr || std::holds_alternative<CudaNorm>(next.operation);
+  if (looks_on && &next != &fused_.steps.back()) prefetch = PrefetchFor((&next)[1]);
+  if (attention != nullptr) prefetch.cache = cuda::VisibleCacheOf(Attention(*attention).prepare);
+  return prefetch;
 }
 
-absl::Status CudaLauncher::RunLinear(const CudaLinear& op, const CudaLinear* next) const {
+absl::Status CudaLauncher::Run(const CudaLinear& op, const cuda::Prefetch& prefetch) const {
   const int64_t rows = Rows(op.fused_norm ? op.norm.x : op.in);
   cuda::Product product = Product(op, rows);
   if (op.fused_norm) {
@@ -92,15 +93,11 @@ absl::Status CudaLauncher::RunLinear(const CudaLinear& op, const CudaLinear* nex
                     Vector(op.norm.scalar), Vector(op.norm.weight), Floats(op.norm.sum),
                     op.norm.epsilon};
   }
-  cuda::Product following;
-  if (next != nullptr) {
-    following = Product(*next, rows);
-    product.next = &following;
-  }
+  product.prefetch = prefetch;
   return cuda::RunProduct(product, context_);
 }
 
-absl::Status CudaLauncher::Run(const CudaAttention& op) const {
+cuda::Attention CudaLauncher::Attention(const CudaAttention& op) const {
   cuda::Attention attention;
   cuda::PrepareParams& prepare = attention.prepare;
   prepare.q = Floats(op.q);
@@ -120,10 +117,16 @@ absl::Status CudaLauncher::Run(const CudaAttention& op) const {
   attention.queries = Halves(op.queries);
   attention.max_context = fused_.plan->max_context;
   attention.start = start_;
+  return attention;
+}
+
+absl::Status CudaLauncher::Run(const CudaAttention& op, const cuda::Prefetch& prefetch) const {
+  cuda::Attention attention = Attention(op);
+  attention.prefetch = prefetch;
   return cuda::RunAttention(attention, context_);
 }
 
-absl::Status CudaLauncher::Run(const CudaPointwise& op) const {
+absl::Status CudaLauncher::Run(const CudaPointwise& op, const cuda::Prefetch&) const {
   cuda::PointwiseParams params;
   switch (op.kind) {
     case CudaPointwise::Kind::kGatedGelu:
@@ -145,7 +148,12 @@ absl::Status CudaLauncher::Run(const CudaPointwise& op) const {
   return cuda::RunPointwise(params, context_);
 }
 
-absl::Status CudaLauncher::Run(const CudaSample& op) const {
+const float* CudaLauncher::DrawnLogits() const {
+  const auto* sample = std::get_if<CudaSample>(&fused_.steps.back().operation);
+  return sample == nullptr ? nullptr : Floats(sample->logits);
+}
+
+absl::Status CudaLauncher::Run(const CudaSample& op, const cuda::Prefetch&) const {
   cuda::StepState* const step = session_.step();
   float* const logits = Floats(op.logits);
   const int64_t vocab = Columns(op.logits);
@@ -157,7 +165,7 @@ absl::Status CudaLauncher::Run(const CudaSample& op) const {
                         "cannot end a step");
 }
 
-absl::Status CudaLauncher::Run(const CudaScore& op) const {
+absl::Status CudaLauncher::Run(const CudaScore& op, const cuda::Prefetch&) const {
   const int64_t vocab = fused_.plan->vocab_size;
   const CudaCallBuffers& buffers = model_.buffers;
   for (int64_t first = 0; first < tokens_; first += kCudaScoreRows) {

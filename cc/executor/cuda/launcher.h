@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "cc/executor/cuda/fusion.h"
 #include "cc/executor/cuda/session.h"
+#include "cc/kernels/cuda/attention/attention.h"
 #include "cc/kernels/cuda/pointwise/pointwise.h"
 #include "cc/kernels/cuda/runtime/context.h"
 #include "cc/kernels/cuda/runtime/operands.h"
@@ -50,21 +51,24 @@ class CudaLauncher {
         start_(start),
         tokens_(tokens) {}
 
-  // `step` is one of the fused plan's.
-  absl::Status Launch(const FusedStep& step) const;
+  // `step` is one of the fused plan's. `next`: the one that is launched after it, whose weights or
+  // cache it brings near meanwhile; null where there is none.
+  absl::Status Launch(const FusedStep& step, const FusedStep* next) const;
+
+  // The logits [vocab] that the plan's last step draws from, in GPU memory, where they stay until
+  // the next call; null for a plan that draws nothing.
+  const float* DrawnLogits() const;
 
  private:
-  absl::Status Run(const CudaEmbed& op) const;
-  absl::Status Run(const CudaNorm& op) const;
-  absl::Status Run(const CudaLinear& op) const { return RunLinear(op, nullptr); }
-  absl::Status Run(const CudaAttention& op) const;
-  absl::Status Run(const CudaPointwise& op) const;
-  absl::Status Run(const CudaSample& op) const;
-  absl::Status Run(const CudaScore& op) const;
+  absl::Status Run(const CudaEmbed& op, const cuda::Prefetch& prefetch) const;
+  absl::Status Run(const CudaNorm& op, const cuda::Prefetch& prefetch) const;
+  absl::Status Run(const CudaLinear& op, const cuda::Prefetch& prefetch) const;
+  absl::Status Run(const CudaAttention& op, const cuda::Prefetch& prefetch) const;
+  absl::Status Run(const CudaPointwise& op, const cuda::Prefetch& prefetch) const;
+  absl::Status Run(const CudaSample& op, const cuda::Prefetch& prefetch) const;
+  absl::Status Run(const CudaScore& op, const cuda::Prefetch& prefetch) const;
 
-  // next: the product after it, whose weights are brought near meanwhile; null where there is none.
-  absl::Status RunLinear(const CudaLinear& op, const CudaLinear* next) const;
-  const CudaLinear* NextLinear(const FusedStep& step) const;
+  cuda::Prefetch PrefetchFor(const FusedStep& next) const;
 
   void* Address(const CudaOperand& operand) const;
   float* Floats(const CudaOperand& operand) const { return static_cast<float*>(Address(operand)); }
@@ -79,8 +83,9 @@ class CudaLauncher {
   const WeightView& Weight(Index index) const { return model_.weights[index]; }
   const float* Vector(Index index) const;
 
-  // The product of `rows` tokens, without its norm.
+  // Without what is prefetched; a product of `rows` tokens without its norm, too.
   cuda::Product Product(const CudaLinear& op, int64_t rows) const;
+  cuda::Attention Attention(const CudaAttention& op) const;
   cuda::Number NumberOf(const CudaOperand& operand) const {
     return fused_.buffers[operand.buffer].number;
   }

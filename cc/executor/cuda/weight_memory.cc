@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "cc/base/status_macros.h"
 #include "cc/kernels/cuda/runtime/host_buffer.h"
+#include "cc/kernels/cuda/runtime/wait.h"
 
 namespace gemma {
 namespace {
@@ -25,7 +26,9 @@ class StagingSink final : public WeightSink {
   StagingSink(std::byte* block, std::vector<uint64_t> offsets, int device, cuda::Stream stream)
       : block_(block), offsets_(std::move(offsets)), device_(device), stream_(stream) {}
   // The buffers must not go while a copy reads them.
-  ~StagingSink() override { cudaStreamSynchronize(stream_); }
+  ~StagingSink() override {
+    cuda::WaitForStream(stream_, "cannot copy weights to the GPU").IgnoreError();
+  }
 
   int max_reserved() const override { return kStages; }
 
@@ -128,7 +131,7 @@ absl::StatusOr<std::unique_ptr<WeightBlock>> CudaWeightMemory::Take(uint64_t byt
 }
 
 absl::Status CudaWeightMemory::Finish() {
-  return ToStatus(cudaStreamSynchronize(stream_), "cannot copy weights to the GPU");
+  return cuda::WaitForStream(stream_, "cannot copy weights to the GPU");
 }
 
 }  // namespace gemma

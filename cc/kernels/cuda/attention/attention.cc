@@ -23,8 +23,7 @@ bool UsesDecodeKernel(const PrepareParams& p, const Device& device) {
   if (p.tokens > kMaxDecodeTokens || !HasDecodeKernel(p.cache)) return false;
   if (RowsOfKvHead(p) > kMaxDecodeRows) return false;
   const DecodeShared smallest =
-      DecodeSharedOf(p.cache, RowTiles(RowsOfKvHead(p)), p.tokens,
-                     DecodeSplits(device, p.cache.kv_heads), kMinDecodeStages);
+      DecodeSharedOf(p.cache, RowTiles(RowsOfKvHead(p)), p.tokens, kMinDecodeStages);
   return static_cast<size_t>(smallest.bytes) <= device.shared_bytes;
 }
 
@@ -65,23 +64,24 @@ absl::Status Check(const Attention& op, const Context& context) {
   return absl::OkStatus();
 }
 
-DecodeShared FitShared(const Attention& op, const Context& context, int splits, int& ring_stages) {
+DecodeShared FitShared(const Attention& op, const Context& context, int& ring_stages) {
   const PrepareParams& p = op.prepare;
   const int row_tiles = RowTiles(RowsOfKvHead(p));
   for (ring_stages = kMaxDecodeStages; ring_stages >= kMinDecodeStages; --ring_stages) {
-    const DecodeShared shared = DecodeSharedOf(p.cache, row_tiles, p.tokens, splits, ring_stages);
+    const DecodeShared shared = DecodeSharedOf(p.cache, row_tiles, p.tokens, ring_stages);
     if (static_cast<size_t>(shared.bytes) <= context.device.shared_bytes) return shared;
   }
   return {};
 }
 
-// What splits of the context leave for the last one, and counters, 0 between launches.
+// What splits of the context leave for each other, and their counters.
 Region Partials(const Device& device, const PrepareParams& p) {
   const size_t splits = static_cast<size_t>(DecodeSplits(device, p.cache.kv_heads));
-  const size_t row = static_cast<size_t>(p.cache.head_dim + 2) * sizeof(float);
-  return {"attention: sums of splits", splits * static_cast<size_t>(p.tokens * p.heads) * row};
+  const int floats = SplitFloats(RowsOfKvHead(p), p.cache.head_dim);
+  return {"attention: sums of splits", splits * static_cast<size_t>(p.cache.kv_heads) *
+                                           static_cast<size_t>(floats) * sizeof(float)};
 }
-constexpr Region kCounters{"attention: counters of splits", kMaxKvHeads * sizeof(uint32_t),
+constexpr Region kCounters{"attention: counters of splits", kMaxKvHeads * sizeof(SplitCounters),
                            /*zeroed=*/true};
 
 absl::Status RunDecode(const Attention& op, const Context& context) {
@@ -92,8 +92,9 @@ absl::Status RunDecode(const Attention& op, const Context& context) {
   params.splits = DecodeSplits(context.device, op.prepare.cache.kv_heads);
   GEMMA_ASSIGN_OR_RETURN(params.partials,
                          context.workspace->Find<float>(Partials(context.device, op.prepare)));
-  GEMMA_ASSIGN_OR_RETURN(params.counters, context.workspace->Find<uint32_t>(kCounters));
-  const DecodeShared shared = FitShared(op, context, params.splits, params.ring_stages);
+  GEMMA_ASSIGN_OR_RETURN(params.counters, context.workspace->Find<SplitCounters>(kCounters));
+  params.prefetch = op.prefetch;
+  const DecodeShared shared = FitShared(op, context, params.ring_stages);
   return ToStatus(LaunchDecodeAttention(params, shared, context.launch()), "attention");
 }
 
@@ -131,6 +132,26 @@ Regions AttentionRegions(const Device& device, const DeviceCache& cache, int hea
   while (p.tokens > 0 && !UsesDecodeKernel(p, device)) --p.tokens;
   if (p.tokens == 0) return {};
   return {Partials(device, p), kCounters};
+}
+
+constexpr int64_t kCachePrefetchBytes = int64_t{16} << 20;
+
+PrefetchCache VisibleCacheOf(const PrepareParams& prepare) {
+  const DeviceCache& cache = prepare.cache;
+  const auto* const keys = reinterpret_cast<const std::byte*>(cache.keys);
+  const auto* const values = reinterpret_cast<const std::byte*>(cache.values);
+  PrefetchCache prefetch;
+  prefetch.row_bytes = ScoreColumns(cache) * static_cast<int32_t>(sizeof(uint16_t));
+  if (prefetch.row_bytes % 16 != 0) return {};
+  // Rows of keys and of values are as long but for pairs, whose values are left out.
+  prefetch.planes[0] = keys == nullptr ? values : keys;
+  if (keys != nullptr && cache.form == CacheForm::kSeparate) prefetch.planes[1] = values;
+  prefetch.kv_heads = cache.kv_heads;
+  prefetch.capacity = cache.capacity;
+  prefetch.window = cache.window;
+  prefetch.start = prepare.start;
+  prefetch.most_bytes = kCachePrefetchBytes;
+  return prefetch;
 }
 
 bool AttentionNeedsQueries(const Attention& op, const Device& device) {

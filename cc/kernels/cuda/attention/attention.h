@@ -41,7 +41,12 @@ struct Attention {
   int64_t max_context = 0;
   // The position of the first token, for grids of many tokens; must equal *prepare.start then.
   int64_t start = 0;
+  // What the next operation of the stream reads first.
+  Prefetch prefetch;
 };
+
+// For the operation before an attention that is prepared like this.
+PrefetchCache VisibleCacheOf(const PrepareParams& prepare);
 
 // False when one kernel prepares the queries and attends (1 to 8 tokens and few enough rows).
 bool AttentionNeedsQueries(const Attention& op, const Device& device);

@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "cc/kernels/cuda/device/launch_options.h"
+#include "cc/kernels/cuda/device/prefetch.h"
 #include "cc/kernels/limits.h"
 
 namespace gemma::cuda {
@@ -121,6 +122,13 @@ struct PrepareParams {
   DeviceCache cache;
 };
 
+// Of the splits of a kv head: how many have left their sums, and how many have read those of all.
+// Zero between launches.
+struct SplitCounters {
+  uint32_t left;
+  uint32_t read;
+};
+
 struct AttentionParams {
   PrepareParams prepare;        // decode kernels prepare their own queries, keys and values
   const uint16_t* q = nullptr;  // the others read prepared ones: [tokens, heads, ScoreColumns]
@@ -128,8 +136,9 @@ struct AttentionParams {
   uint16_t* out = nullptr;  // float16 with kActivationScale [tokens, heads * head_dim], or pairs
   int32_t splits = 1;       // of the context (decode)
   int32_t ring_stages = 0;
-  float* partials = nullptr;     // [kv_heads * splits][rows][head_dim + 2]
-  uint32_t* counters = nullptr;  // [kv_heads], 0 between launches
+  float* partials = nullptr;          // [splits][kv_heads][SplitFloats]
+  SplitCounters* counters = nullptr;  // [kv_heads]
+  Prefetch prefetch;                  // of decode kernels
 };
 
 inline constexpr int kAttentionWarps = 8;
@@ -152,7 +161,6 @@ struct DecodeShared {
   int rescale = 0;
   int new_rows = 0;  // keys and values of the call's own tokens
   int rotations = 0;
-  int last = 0;  // a flag
   int bytes = 0;
   int stage_bytes = 0;
 };
@@ -160,7 +168,7 @@ inline constexpr int kScoreRow = kKeyTile + 4;         // floats
 inline constexpr int kWeightRow = (kKeyTile + 8) * 2;  // bytes
 
 constexpr DecodeShared DecodeSharedOf(const DeviceCache& cache, int row_tiles, int tokens,
-                                      int splits, int ring_stages) {
+                                      int ring_stages) {
   const int head_dim = cache.head_dim, rotated = cache.rotated;
   // Of keys and values together.
   const int row_columns = rotated > 0 ? head_dim + rotated : ScoreColumns(cache) + head_dim;
@@ -174,11 +182,14 @@ constexpr DecodeShared DecodeSharedOf(const DeviceCache& cache, int row_tiles, i
   s.rescale = s.weights + rows * kWeightRow;
   s.new_rows = s.rescale + rows * 4;
   s.rotations = s.new_rows + tokens * row_columns * 2;
-  s.last = s.rotations + tokens * (rotated > 0 ? rotated / 2 : head_dim / 2) * 8;
-  // The factors of the splits lie in front of the flag when nothing else is needed any more.
-  if (s.last < rows * splits * 4) s.last = rows * splits * 4;
-  s.bytes = s.last + 16;
+  s.bytes = s.rotations + tokens * (rotated > 0 ? rotated / 2 : head_dim / 2) * 8;
   return s;
+}
+
+// What a split of the context leaves: [rows][head_dim] sums, then [rows][2] totals
+// (decode_combine.h). A multiple of 16 bytes.
+constexpr int SplitFloats(int rows, int head_dim) {
+  return rows * head_dim + (2 * rows + 3) / 4 * 4;
 }
 
 cudaError_t LaunchDecodeAttention(const AttentionParams&, const DecodeShared&,

@@ -19,19 +19,22 @@ __global__ void __launch_bounds__(kThreads)
   for (int i = static_cast<int>(threadIdx.x); i < kTurned; i += kThreads) {
     rotations[i] = RotationOf(position, p.frequencies[i]);
   }
+  HeadVector<kHeadDim> q_norm, k_norm;
+  q_norm.Load(p.q_norm);
+  k_norm.Load(p.k_norm);
   WaitForPreviousKernel();
   LetNextKernelStart();
   __syncthreads();
   for (int i = WarpIndex(); i < p.heads + p.cache.kv_heads; i += kAttentionWarps) {
     if (i < p.heads) {
       const int64_t row = token * p.heads + i;
-      PrepareQuery<kHeadDim, kRotated, kPaired>(p, row * kHeadDim, rotations,
+      PrepareQuery<kHeadDim, kRotated, kPaired>(p, row * kHeadDim, q_norm, k_norm, rotations,
                                                 q_out + row * kColumns);
     } else {
       const int head = i - p.heads;
       const int64_t slot = SlotOf(p.cache, head, position);
       PrepareKeyValue<kHeadDim, kRotated, kPaired>(
-          p, (token * p.cache.kv_heads + head) * kHeadDim, rotations,
+          p, (token * p.cache.kv_heads + head) * kHeadDim, k_norm, rotations,
           p.cache.keys + slot * (kPaired ? kColumns : kHeadDim),
           p.cache.values + slot * (kHeadDim + kRotated));
     }

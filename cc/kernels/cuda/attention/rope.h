@@ -74,12 +74,8 @@ struct HeadVector {
     for (int j = 0; j < kPairs; ++j) low[j] *= factor, high[j] *= factor;
   }
 
-  GEMMA_DEVICE void Multiply(const float* weight) {
-    for (int j = 0; j < kPairs; ++j) {
-      if (!Inside(j)) continue;
-      low[j] *= weight[Index(j)];
-      high[j] *= weight[Index(j) + kHeadDim / 2];
-    }
+  GEMMA_DEVICE void Multiply(const HeadVector& weight) {
+    for (int j = 0; j < kPairs; ++j) low[j] *= weight.low[j], high[j] *= weight.high[j];
   }
 
   // rotations: of the first `rotated` pairs; the others stay
@@ -133,17 +129,20 @@ struct HeadVector {
   }
 };
 
-// A prepared query of ScoreColumns elements to `to`, from element `offset` of p.q on. With a shared
+// A prepared query of ScoreColumns elements to `to`, from element `offset` of p.q on; the norms are
+// p.q_norm and p.k_norm. With a shared
 // cache (kRotated > 0) the columns are: head_dim that meet v (the rotated ones zero, the others
 // times k_norm), then the rotated ones.
 template <int kHeadDim, int kRotated, bool kPaired>
-GEMMA_DEVICE void PrepareQuery(const PrepareParams& p, int64_t offset, const Rotation* rotations,
+GEMMA_DEVICE void PrepareQuery(const PrepareParams& p, int64_t offset,
+                               const HeadVector<kHeadDim>& q_norm,
+                               const HeadVector<kHeadDim>& k_norm, const Rotation* rotations,
                                uint16_t* to) {
   using Vector = HeadVector<kHeadDim>;
   Vector q;
   q.Load(p.q + offset);
   q.Normalize(p.epsilon);
-  q.Multiply(p.q_norm);
+  q.Multiply(q_norm);
   q.Rotate(rotations, kRotatedPairs<kHeadDim, kRotated>);
   if constexpr (kPaired) {
     q.StorePaired(to);
@@ -151,7 +150,7 @@ GEMMA_DEVICE void PrepareQuery(const PrepareParams& p, int64_t offset, const Rot
     q.Store(to);
   } else {
     Vector kept = q;
-    kept.Multiply(p.k_norm);
+    kept.Multiply(k_norm);
     for (int j = 0; j < Vector::kPairs; ++j) {
       if (Vector::Index(j) < kRotated / 2) kept.low[j] = kept.high[j] = 0;
     }
@@ -163,17 +162,17 @@ GEMMA_DEVICE void PrepareQuery(const PrepareParams& p, int64_t offset, const Rot
 // The cache row of one kv head and token: key to `key` and value to `value`, or, with a shared
 // cache, both to `value`.
 template <int kHeadDim, int kRotated, bool kPaired>
-GEMMA_DEVICE void PrepareKeyValue(const PrepareParams& p, int64_t offset, const Rotation* rotations,
+GEMMA_DEVICE void PrepareKeyValue(const PrepareParams& p, int64_t offset,
+                                  const HeadVector<kHeadDim>& k_norm, const Rotation* rotations,
                                   uint16_t* key, uint16_t* value) {
   using Vector = HeadVector<kHeadDim>;
-  Vector v;
+  Vector v, k;
   v.Load((p.v == nullptr ? p.k : p.v) + offset);
+  k.Load(p.k + offset);
   if (p.normalize_v) v.Normalize(p.epsilon);
   v.Store(value);
-  Vector k;
-  k.Load(p.k + offset);
   k.Normalize(p.epsilon);
-  k.Multiply(p.k_norm);
+  k.Multiply(k_norm);
   k.Rotate(rotations, kRotatedPairs<kHeadDim, kRotated>);
   if constexpr (kPaired) {
     k.StorePaired(key);

@@ -190,10 +190,9 @@ absl::Status Decoder::RunLayer(const Layer& layer, const Layer* before, const La
   Product qkv = ProductOf(layer.projections), o = ProductOf({layer.o});
   Product gate_up = ProductOf({layer.gate, layer.up}), down = ProductOf({layer.down});
   const Product next = after == nullptr ? ProductOf({embedding_}) : ProductOf(after->projections);
-  qkv.next = &o;
-  o.next = &gate_up;
-  gate_up.next = &down;
-  down.next = &next;
+  o.prefetch = FirstWeightsOf(gate_up);
+  gate_up.prefetch = FirstWeightsOf(down);
+  down.prefetch = FirstWeightsOf(next);
 
   // The stream enters with the previous layer's MLP branch still to be added.
   qkv.norm = {stream_[current_],
@@ -205,7 +204,6 @@ absl::Status Decoder::RunLayer(const Layer& layer, const Layer* before, const La
               kEpsilon};
   if (before != nullptr) current_ = 1 - current_;
   for (size_t i = 0; i < layer.projections.size(); ++i) qkv.outputs[i].out = qkv_[i];
-  if (parts.linears) GEMMA_RETURN_IF_ERROR(RunProduct(qkv, context));
 
   Attention attention;
   attention.prepare.q = qkv_[0];
@@ -222,6 +220,10 @@ absl::Status Decoder::RunLayer(const Layer& layer, const Layer* before, const La
   attention.prepare.cache = layer.cache;
   attention.out = attended_;
   attention.max_context = shape_.max_context;
+  attention.prefetch = FirstWeightsOf(o);
+  qkv.prefetch = attention.prefetch;
+  qkv.prefetch.cache = VisibleCacheOf(attention.prepare);
+  if (parts.linears) GEMMA_RETURN_IF_ERROR(RunProduct(qkv, context));
   if (parts.attention) GEMMA_RETURN_IF_ERROR(RunAttention(attention, context));
   if (!parts.linears) return absl::OkStatus();
 

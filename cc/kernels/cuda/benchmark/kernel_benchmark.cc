@@ -134,7 +134,7 @@ absl::Status MeasureProduct(const ProductShape& product, WeightLayout layout, ui
                                [&]() -> absl::Status {
                                  for (size_t i = 0; i < static_cast<size_t>(launches); ++i) {
                                    Product op = copies[i % copies.size()];
-                                   op.next = &copies[(i + 1) % copies.size()];
+                                   op.prefetch = FirstWeightsOf(copies[(i + 1) % copies.size()]);
                                    GEMMA_RETURN_IF_ERROR(RunProduct(op, context));
                                  }
                                  return absl::OkStatus();

@@ -63,6 +63,12 @@ void WarpCollective(const void* in, void* out, Compute compute);
 cudaError_t RunGrid(dim3 grid, dim3 block, size_t shared_bytes,
                     const std::function<void()>& kernel);
 
+// The GPU as it looks when a kernel never ends: streams and events are never done, and calls that
+// would wait for them abort the test.
+void SetStuck(bool stuck);
+// The `count`-th launch from now on, 1 first, does not run and is an error.
+void FailLaunch(int count);
+
 // RunGrid, now, or, while a stream is being captured, when the graph is launched.
 cudaError_t Launch(dim3 grid, dim3 block, size_t shared_bytes, std::function<void()> kernel);
 

@@ -3,6 +3,7 @@
 #include <cuda_runtime_api.h>
 
 #include <chrono>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
@@ -19,6 +20,16 @@ using Clock = std::chrono::steady_clock;
 
 // The capture that is under way; null: none.
 thread_local std::unique_ptr<Work> capture;
+
+bool is_stuck = false;
+int launches_to_failure = 0;
+
+// What a call answers that waits for the GPU.
+cudaError_t Waited(const char* call) {
+  if (!is_stuck) return cudaSuccess;
+  std::fprintf(stderr, "emulation: %s would wait for ever\n", call);
+  std::abort();
+}
 
 cudaError_t Do(std::function<cudaError_t()> work) {
   if (capture == nullptr) return work();
@@ -39,8 +50,14 @@ T* FromHandle(Handle handle) {
 
 namespace gemma::emulation {
 
+void SetStuck(bool stuck) { is_stuck = stuck; }
+void FailLaunch(int count) { launches_to_failure = count; }
+
 cudaError_t Launch(dim3 grid, dim3 block, size_t shared_bytes, std::function<void()> kernel) {
-  return Do([=] { return RunGrid(grid, block, shared_bytes, kernel); });
+  return Do([=] {
+    if (launches_to_failure > 0 && --launches_to_failure == 0) return cudaErrorLaunchFailure;
+    return RunGrid(grid, block, shared_bytes, kernel);
+  });
 }
 
 }  // namespace gemma::emulation
@@ -56,8 +73,9 @@ cudaError_t cudaMalloc(void** pointer, size_t bytes) {
   return cudaSuccess;
 }
 cudaError_t cudaFree(void* pointer) {
+  const cudaError_t error = Waited("cudaFree");
   std::free(pointer);
-  return cudaSuccess;
+  return error;
 }
 cudaError_t cudaHostAlloc(void** pointer, size_t bytes, unsigned) {
   return cudaMalloc(pointer, bytes);
@@ -93,8 +111,8 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   delete FromHandle<char>(stream);
   return cudaSuccess;
 }
-cudaError_t cudaDeviceSynchronize() { return cudaSuccess; }
-cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
+cudaError_t cudaDeviceSynchronize() { return Waited("cudaDeviceSynchronize"); }
+cudaError_t cudaStreamQuery(cudaStream_t) { return is_stuck ? cudaErrorNotReady : cudaSuccess; }
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
   *event = ToHandle<cudaEvent_t>(new Clock::time_point);
   return cudaSuccess;
@@ -108,7 +126,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t) {
   *FromHandle<Clock::time_point>(event) = Clock::now();
   return cudaSuccess;
 }
-cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
+cudaError_t cudaEventQuery(cudaEvent_t) { return is_stuck ? cudaErrorNotReady : cudaSuccess; }
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end) {
   *milliseconds = std::chrono::duration<float, std::milli>(*FromHandle<Clock::time_point>(end) -
                                                            *FromHandle<Clock::time_point>(begin))

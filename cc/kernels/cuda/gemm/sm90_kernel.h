@@ -11,6 +11,7 @@
 
 #include "cc/kernels/cuda/device/activation.h"
 #include "cc/kernels/cuda/device/launch.h"
+#include "cc/kernels/cuda/gemm/sm90_results.h"
 #include "cc/kernels/cuda/gemm/sm90_weights.h"
 
 namespace gemma::cuda {
@@ -101,16 +102,17 @@ struct RingPlace {
 };
 
 template <WeightLayout kLayout, int kTokens>
-class GemmBlock {
+class GemmBlock : public GemmResults<kLayout, kTokens> {
  public:
+  using Results = GemmResults<kLayout, kTokens>;
   static constexpr GemmStage kStage = GemmStageOf(kLayout);
   static constexpr GemmRings kShared = GemmRingsOf(kLayout, kTokens);
   static constexpr int kTilesAUnit = kStage.columns / 64;
   static constexpr int kSteps = kStage.columns / 32;
-  static constexpr int kSums = kTokens / 2;
+  using Results::kSums;
 
   GEMMA_DEVICE GemmBlock(const GemmSm90Params& p, const TileMap& map, std::byte* shared)
-      : p_(p), map_(map), shared_(shared) {}
+      : Results(p), map_(map), shared_(shared) {}
 
   GEMMA_DEVICE void Run() {
     if (threadIdx.x == 0) {
@@ -140,6 +142,12 @@ class GemmBlock {
   }
 
  private:
+  using Results::p_;
+  using Results::RowOfLane;
+  using Results::Store;
+  using Results::sums_;
+  using Results::Warpgroup;
+
   GEMMA_DEVICE Barrier& BarrierAt(int i) const {
     return reinterpret_cast<Barrier*>(shared_ + kShared.barriers)[i];
   }
@@ -209,12 +217,6 @@ class GemmBlock {
   GEMMA_DEVICE static void Release(Barrier& barrier) {
     __syncwarp();
     if (Lane() == 0) Arrive(barrier);
-  }
-
-  GEMMA_DEVICE static int Warpgroup() { return static_cast<int>(threadIdx.x) / kWarpgroup; }
-  // The row of the tile that the lane holds in a[0] of block b.
-  GEMMA_DEVICE static int RowOfLane(int b) {
-    return Warpgroup() * 128 + b * 64 + WarpIndex() % 4 * 16 + Lane() / 4;
   }
 
   GEMMA_DEVICE void Multiply() {
@@ -360,166 +362,11 @@ class GemmBlock {
     }
   }
 
-  // ---- results ----
-
-  GEMMA_DEVICE float UnitOf(const Matrix& m, int row) const {
-    if (!m.float_scales && !HasRowScales(kLayout)) return kActivationUnit / kWeightScale;
-    const std::byte* const scales = HasRowScales(kLayout) ? m.blocks : m.scales;
-    constexpr float kUnit = HasRowScales(kLayout) ? kE4m3Unit * kActivationUnit : kActivationUnit;
-    return kUnit * (row < m.rows ? LoadElement<float>(scales, row) : 0);
-  }
-
-  // A lane has both results of a pair, side by side.
-  GEMMA_DEVICE void AddRests() {
-#pragma unroll
-    for (int n = 0; n < kSums; n += 2) {
-      sums_[0][n] += kPairUnit * sums_[0][n + 1];
-      sums_[1][n] += kPairUnit * sums_[1][n + 1];
-    }
-  }
-
-  // Results to pairs, as what is stored for two tokens.
-  GEMMA_DEVICE void SplitResults() {
-    constexpr float kScale = kActivationScale;
-#pragma unroll
-    for (int n = 0; n < kSums; n += 2) {
-      sums_[0][n + 1] = kPairScale * kActivationUnit * HalfRest(kScale * sums_[0][n]);
-      sums_[1][n + 1] = kPairScale * kActivationUnit * HalfRest(kScale * sums_[1][n]);
-    }
-  }
-
-  // Sums to results: the units, and what the product fuses.
-  GEMMA_DEVICE void Finish(const TileRows& rows) {
-    const GemmPart& part = *rows.part;
-    if (IsPair(p_.gemm.in_number)) AddRests();
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      const float unit0 = UnitOf(part.first, rows.RowOf(RowOfLane(0) + 8 * i));
-      const float unit1 =
-          UnitOf(rows.gated ? part.second : part.first, rows.RowOf(RowOfLane(1) + 8 * i));
-#pragma unroll
-      for (int n = 0; n < kSums; ++n) {
-        if (n / 2 % 2 != i) continue;
-        sums_[0][n] *= unit0, sums_[1][n] *= unit1;
-      }
-    }
-    if (rows.gated) {
-#pragma unroll
-      for (int n = 0; n < kSums; ++n) sums_[0][n] = GeluTanh(sums_[0][n]) * sums_[1][n];
-    }
-    if (p_.gemm.softcap > 0) {
-#pragma unroll
-      for (int n = 0; n < 2 * kSums; ++n) {
-        float& sum = sums_[n / kSums][n % kSums];
-        sum = Softcap(sum, p_.gemm.softcap);
-      }
-    }
-  }
-
-  GEMMA_DEVICE void Store(const TileRows& rows, int first_token) {
-    Finish(rows);
-    if (IsHalf(p_.gemm.out_number)) {
-      if (IsPair(p_.gemm.in_number)) SplitResults();
-      const int last = rows.RowOf(RowOfLane(rows.gated ? 0 : 1) - Lane() / 4) + 16;
-      if (last <= rows.part->first.rows && rows.part->first.rows % 4 == 0) {
-        StoreWholeHalves(rows, first_token);
-      } else {
-        StoreAs<uint16_t>(rows, first_token);
-      }
-    } else if (IsPair(p_.gemm.in_number)) {
-      StoreSumsOfPairs(rows, first_token);
-    } else {
-      StoreAs<float>(rows, first_token);
-    }
-  }
-
-  GEMMA_DEVICE static void StoreValue(float* to, float value) { *to = value; }
-  GEMMA_DEVICE static void StoreValue(uint16_t* to, float value) {
-    *to = static_cast<uint16_t>(PackHalf(kActivationScale * value, 0));
-  }
-
-  // A warp's 16 rows of a token are 32 bytes: the lanes that hold them exchange halves until each
-  // has four neighbouring ones of one token. Lane 4 g + t, from rows g and g + 8 of tokens 2t and
-  // 2t + 1: token 2t + g % 2, rows 8 (g / 2 % 2) + 4 (g / 4) on.
-  GEMMA_DEVICE void StoreWholeHalves(const TileRows& rows, int first_token) const {
-    const int64_t pitch = rows.part->first.rows;
-    const int g = Lane() / 4, odd = g % 2, upper = g / 2 % 2;
-    const int token = first_token + Lane() % 4 * 2 + odd, left = p_.gemm.tokens - token;
-#pragma unroll
-    for (int b = 0; b < 2; ++b) {
-      if (b == 1 && rows.gated) break;
-      const int row = rows.RowOf(RowOfLane(b) - g) + 8 * upper + 4 * (g / 4);
-      uint16_t* to = static_cast<uint16_t*>(rows.part->out) + token * pitch + row;
-#pragma unroll
-      for (int n = 0; n < kTokens / 8; ++n) {
-        const float* s = &sums_[b][4 * n];
-        // Rows g and g + 8 of each token.
-        const uint32_t even_token = PackHalf(kActivationScale * s[0], kActivationScale * s[2]);
-        const uint32_t odd_token = PackHalf(kActivationScale * s[1], kActivationScale * s[3]);
-        const uint32_t mine = odd ? odd_token : even_token;
-        const uint32_t other = __shfl_xor_sync(kAllLanes, odd ? even_token : odd_token, 4);
-        const uint32_t low = odd ? other : mine, high = odd ? mine : other;
-        const uint32_t lower = __byte_perm(low, high, 0x5410);   // rows g and g + 1, g even
-        const uint32_t higher = __byte_perm(low, high, 0x7632);  // those 8 further
-        const uint32_t given = __shfl_xor_sync(kAllLanes, upper ? lower : higher, 8);
-        const uint2 four = upper ? make_uint2(given, higher) : make_uint2(lower, given);
-        if (8 * n < left) *reinterpret_cast<uint2*>(to) = four;
-        to += 8 * pitch;
-      }
-    }
-  }
-
-  // Column n of a block's sums is token n of the tile.
-  template <typename T>
-  GEMMA_DEVICE void StoreAs(const TileRows& rows, int first_token) const {
-    const int64_t pitch = rows.part->first.rows;
-    const int token = first_token + Lane() % 4 * 2, left = p_.gemm.tokens - token;
-#pragma unroll
-    for (int b = 0; b < 2; ++b) {
-      if (b == 1 && rows.gated) break;
-#pragma unroll
-      for (int i = 0; i < 2; ++i) {
-        const int row = rows.RowOf(RowOfLane(b) + 8 * i);
-        if (row >= pitch) continue;
-        T* to = static_cast<T*>(rows.part->out) + token * pitch + row;
-#pragma unroll
-        for (int n = 0; n < kTokens / 8; ++n) {
-          if (8 * n < left) StoreValue(to, sums_[b][4 * n + 2 * i]);
-          if (8 * n + 1 < left) StoreValue(to + pitch, sums_[b][4 * n + 2 * i + 1]);
-          to += 8 * pitch;
-        }
-      }
-    }
-  }
-
-  // As StoreAs: columns n and n + 1 belong to one token, and the first has the result.
-  GEMMA_DEVICE void StoreSumsOfPairs(const TileRows& rows, int first_token) const {
-    const int64_t pitch = rows.part->first.rows;
-    const int token = first_token / 2 + Lane() % 4, left = p_.gemm.tokens / 2 - token;
-#pragma unroll
-    for (int b = 0; b < 2; ++b) {
-      if (b == 1 && rows.gated) break;
-#pragma unroll
-      for (int i = 0; i < 2; ++i) {
-        const int row = rows.RowOf(RowOfLane(b) + 8 * i);
-        if (row >= pitch) continue;
-        float* to = static_cast<float*>(rows.part->out) + token * pitch + row;
-#pragma unroll
-        for (int n = 0; n < kTokens / 8; ++n) {
-          if (4 * n < left) *to = sums_[b][4 * n + 2 * i];
-          to += 4 * pitch;
-        }
-      }
-    }
-  }
-
-  const GemmSm90Params& p_;
   const TileMap& map_;
   std::byte* const shared_;
   RingPlace weights_, tile_;
   RawWeights<kLayout> raw_[2];
   uint32_t a_[2][2][8];  // [buffer][block]
-  float sums_[2][kSums];
 };
 
 template <WeightLayout kLayout, int kTokens>

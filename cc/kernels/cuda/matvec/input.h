@@ -19,8 +19,8 @@ namespace gemma::cuda {
 struct InputView {
   const std::byte* activations;
   int64_t activation_stride;
-  // Of groups, in the units of the sums: -zero point * sum(x), which the tensor cores start from, or
-  // sum(x), for the mins of layouts that have no zero point.
+  // Of groups, in the units of the sums: -zero point * sum(x), which the tensor cores start from,
+  // or sum(x), for the mins of layouts that have no zero point.
   const float4* starts;
 };
 
@@ -35,12 +35,17 @@ GEMMA_DEVICE void LoadPiece(const float* from, int piece, float (&v)[8]) {
   v[4] = b.x, v[5] = b.y, v[6] = b.z, v[7] = b.w;
 }
 
-// kThreads: the block's first threads, which prepare the input.
-template <WeightLayout kLayout, int kTokens, int kThreads = kMatvecThreads>
+// kThreads: the block's first threads, which prepare the input. kAll: the block has no others.
+template <WeightLayout kLayout, int kTokens, int kThreads = kMatvecThreads, bool kAll = true>
 class MatvecInput {
  public:
   GEMMA_DEVICE MatvecInput(const MatvecParams& p, std::byte* shared, const MatvecShared& layout)
+      : MatvecInput(p, shared, layout, p.first_column) {}
+  // The columns from first_column on.
+  GEMMA_DEVICE MatvecInput(const MatvecParams& p, std::byte* shared, const MatvecShared& layout,
+                           int first_column)
       : p_(p),
+        first_column_(first_column),
         activations_(shared + layout.activations),
         stride_(layout.activation_stride),
         starts_(reinterpret_cast<float4*>(shared + layout.sums)),
@@ -79,7 +84,7 @@ class MatvecInput {
     for (int i = 0; i < kAhead; ++i) {
       const int index = first + i * kThreads;
       const int token = TokenOf(index), piece = index - token * pieces_;
-      const int column = p_.first_column + PieceColumn(piece);
+      const int column = first_column_ + PieceColumn(piece);
       const bool inside = piece < pieces_ && token < p_.tokens && column < p_.columns;
       const uint16_t* from = p_.in + (inside ? token * p_.in_stride + column : 0);
       words[i][0] = inside ? *reinterpret_cast<const uint2*>(from) : make_uint2(0, 0);
@@ -161,7 +166,7 @@ class MatvecInput {
     for (int i = 0; i < kPiecesAThread; ++i) {
       for (int j = 0; j < 8; ++j) squares += x[i][j] * x[i][j];
     }
-    squares = BlockSum<kThreads, kThreads == kMatvecThreads>(squares, scratch_);
+    squares = BlockSum<kThreads, kAll>(squares, scratch_);
     return 1.0f / sqrtf(squares / static_cast<float>(p_.columns) + p_.norm.epsilon);
   }
 
@@ -228,6 +233,7 @@ class MatvecInput {
   }
 
   const MatvecParams& p_;
+  const int first_column_;
   std::byte* const activations_;
   const int64_t stride_;
   float4* const starts_;

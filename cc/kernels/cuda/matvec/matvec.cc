@@ -77,6 +77,15 @@ int LargestSlice(const Product& op, const WeightShape& shape, const Device& devi
   return slice;
 }
 
+// The largest slice of so many columns that a block takes the input of.
+int SliceColumns(int columns) {
+  for (int slices = 1; slices <= kMaxStreamSlices; ++slices) {
+    if (columns % (256 * slices) == 0 && columns / slices <= kMaxPieceColumns)
+      return columns / slices;
+  }
+  return columns;
+}
+
 // Pieces that rows are cut into, or 0 where they cannot be: each is a multiple of 256 columns and
 // at most kMaxPieceColumns.
 int StreamPieces(int columns) {
@@ -91,7 +100,7 @@ int TileStep(const Product& op, int tile_rows) { return op.gated ? tile_rows / 2
 
 bool HasStreamKernel(const Product& op, const std::vector<size_t>& outputs, const Device& device) {
   const WeightShape& shape = op.outputs[outputs[0]].weight.shape;
-  if (!device.features().bulk_copies || op.rows() > kMaxStreamTokens) return false;
+  if (!device.features().bulk_copies || op.rows() > kMaxDecodeTokens) return false;
   if (shape.layout != WeightLayout::kInt4 && shape.layout != WeightLayout::kInt4Min) return false;
   if (shape.group != 32) return false;
   const uint32_t step = static_cast<uint32_t>(TileStep(op, kStreamTileRows));
@@ -99,18 +108,31 @@ bool HasStreamKernel(const Product& op, const std::vector<size_t>& outputs, cons
                      [&](size_t i) { return op.outputs[i].weight.shape.rows % step == 0; });
 }
 
+// There is room for the sums of so many tiles.
+bool CanBeSliced(const Product& op, const std::vector<size_t>& outputs, const Device& device) {
+  if (op.gated) return false;
+  int64_t tiles = 0;
+  for (const size_t i : outputs)
+    tiles += op.outputs[i].weight.shape.rows / static_cast<uint32_t>(kStreamTileRows);
+  return tiles <= kMaxSlicedTiles &&
+         Columns(op) / SliceColumns(Columns(op)) <= device.multiprocessors;
+}
+
 std::optional<MatvecPlan> PlanStream(const Product& op, const std::vector<size_t>& outputs,
                                      const Device& device) {
-  const int columns = Columns(op);
+  if (!HasStreamKernel(op, outputs, device)) return std::nullopt;
+  const int columns = Columns(op), tokens = StreamTokens(static_cast<int>(op.rows()));
   MatvecPlan plan{.kernel = Kernel::kStream, .outputs = outputs, .slice = columns};
-  plan.stream.pieces = StreamPieces(columns);
-  if (plan.stream.pieces == 0 || !HasStreamKernel(op, outputs, device)) return std::nullopt;
-  plan.stream.piece_columns = columns / plan.stream.pieces;
+  MatvecStream& stream = plan.stream;
+  const bool sliced = tokens > 2 && CanBeSliced(op, outputs, device);
+  stream.slice_columns = sliced ? SliceColumns(columns) : columns;
+  stream.slices = columns / stream.slice_columns;
+  stream.pieces = StreamPieces(stream.slice_columns);
+  if (stream.pieces == 0) return std::nullopt;
+  stream.piece_columns = stream.slice_columns / stream.pieces;
   const bool mins = HasMins(op.outputs[outputs[0]].weight.shape.layout);
-  for (plan.stream.stages = kMaxStreamStages; plan.stream.stages > 1; --plan.stream.stages) {
-    const StreamShared layout = StreamSharedOf(columns, plan.stream.piece_columns, mins,
-                                               static_cast<int>(op.rows()), plan.stream.stages);
-    plan.shared_bytes = static_cast<size_t>(layout.bytes);
+  for (stream.stages = kMaxStreamStages; stream.stages > 1; --stream.stages) {
+    plan.shared_bytes = static_cast<size_t>(StreamSharedOf(columns, stream, mins, tokens).bytes);
     if (plan.shared_bytes <= device.shared_bytes) return plan;
   }
   return std::nullopt;
@@ -177,7 +199,13 @@ Region BoundaryFlags(const Device& device) {
   return {"matvec: flags of shared tiles", blocks * sizeof(uint32_t), /*zeroed=*/true};
 }
 // Streamed: counters of claimed tiles, 0 between launches, of which launches take turns.
-constexpr Region kClaims{"matvec: claims", kStreamClaims * sizeof(uint32_t), /*zeroed=*/true};
+constexpr Region kClaims{"matvec: claims", kStreamClaims * kMaxStreamSlices * sizeof(uint32_t),
+                         /*zeroed=*/true};
+constexpr Region kSliceSums{
+    "matvec: sums of slices",
+    size_t{kMaxSlicedTiles} * kMaxStreamSlices * StreamOutputs(kMaxDecodeTokens) * sizeof(float)};
+constexpr Region kSliceCounters{"matvec: counters of slices", kMaxSlicedTiles * sizeof(uint32_t),
+                                /*zeroed=*/true};
 
 absl::StatusOr<MatvecParams> CommonParams(const Product& op, const Context& context) {
   MatvecParams params;
@@ -268,39 +296,16 @@ absl::Status LaunchTiles(const MatvecPlan& plan, const Context& context, MatvecP
   return absl::OkStatus();
 }
 
-// Chooses which rows of the next product to prefetch: the first of each output, sharing kBudget.
-void PlanPrefetch(const Product& next, MatvecStream& stream) {
-  constexpr int64_t kBudget = int64_t{8} << 20;  // of values; measured
-  int ranges = 0;
-  int64_t left = kBudget;
-  auto add = [&](const WeightView& weight, uint64_t plane, int64_t bytes) {
-    if (plane == WeightPlanes::kAbsent || ranges == MatvecStream::kMaxRanges) return;
-    stream.next[ranges++] = {weight.plane(plane), bytes / 16 * 16};
-  };
-  for (const Product::Output& output : next.outputs) {
-    const WeightShape& shape = output.weight.shape;
-    const int64_t row_bytes = int64_t{shape.columns / 32} * ValueBytes(shape.layout);
-    if (row_bytes == 0) continue;
-    const int64_t share = next.gated ? kBudget / 2 : left;
-    const int64_t rows = std::min<int64_t>(shape.rows, share / row_bytes);
-    add(output.weight, output.weight.planes.values, rows * row_bytes);
-    if (HasGroups(shape.layout) && !output.weight.planes.float_scales) {
-      const int64_t scale_bytes = rows * (shape.columns / shape.group) * 2;
-      add(output.weight, output.weight.planes.scales, scale_bytes);
-      add(output.weight, output.weight.planes.mins, scale_bytes);
-    }
-    left -= rows * row_bytes;
-  }
-}
-
 absl::Status LaunchStream(const Product& op, const MatvecPlan& plan, const Context& context,
                           MatvecParams& params) {
   MatvecStream stream = plan.stream;
-  if (op.next != nullptr) PlanPrefetch(*op.next, stream);
-  SetColumns(0, params.columns, params);
+  stream.prefetch = op.prefetch;
+  SetColumns(0, stream.slice_columns, params);
   stream.tiles = params.parts[params.part_count - 1].tile_end;
   GEMMA_ASSIGN_OR_RETURN(uint32_t* const claims, context.workspace->Find<uint32_t>(kClaims));
-  stream.claims = claims + context.workspace->NextTurn() % kStreamClaims;
+  stream.claims = claims + context.workspace->NextTurn() % kStreamClaims * kMaxStreamSlices;
+  GEMMA_ASSIGN_OR_RETURN(stream.slice_sums, context.workspace->Find<float>(kSliceSums));
+  GEMMA_ASSIGN_OR_RETURN(stream.slice_counters, context.workspace->Find<uint32_t>(kSliceCounters));
   return ToStatus(LaunchMatvecStream(params, stream, context.launch()), "matvec");
 }
 
@@ -332,7 +337,7 @@ absl::string_view NameOf(Kernel kernel) {
 }  // namespace
 
 Regions MatvecRegions(const Device& device) {
-  return {BoundarySums(device), BoundaryFlags(device), kClaims};
+  return {BoundarySums(device), BoundaryFlags(device), kClaims, kSliceSums, kSliceCounters};
 }
 
 bool CanFuseNorm(const Product& op, const Device& device) {
@@ -346,6 +351,12 @@ bool CanFuseNorm(const Product& op, const Device& device) {
     return plan.kernel == Kernel::kStream ||
            (plan.kernel == Kernel::kTiles && plan.slice == Columns(op));
   });
+}
+
+bool MatvecStreams(const Product& op, const Device& device) {
+  const std::vector<MatvecPlan> plans = PlansOf(op, device);
+  return std::all_of(plans.begin(), plans.end(),
+                     [](const MatvecPlan& plan) { return plan.kernel == Kernel::kStream; });
 }
 
 bool MatvecFits(const Product& op, const Device& device) {

@@ -23,6 +23,9 @@ bool CanFuseNorm(const Product& op, const Device& device);
 // not fit a block's shared memory together.
 bool MatvecFits(const Product& op, const Device& device);
 
+// True where all outputs are as fast as their weights can be read (stream.cu).
+bool MatvecStreams(const Product& op, const Device& device);
+
 // The launches of RunMatvec, for tests.
 std::vector<PlannedLaunch> PlanMatvec(const Product& op, const Device& device);
 

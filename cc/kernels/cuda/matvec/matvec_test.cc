@@ -138,17 +138,18 @@ TEST(MatvecTest, ManyUnitsRunThroughTheRing) {
   CheckPlain({WeightLayout::kInt4, 32, 21504, 32}, 8);  // the input is cut into slices
 }
 
-// The streamed kernel: tiles of 16 rows, pieces of long rows, more chunks than the blocks begin
-// with, and counters that are zero again for the next launch.
+// The streamed kernel: tiles of 16 rows, slices and pieces of long rows, more chunks than the
+// blocks begin with, and counters that are zero again for the next launch.
 TEST(MatvecTest, Streamed) {
   for (const WeightLayout layout : {WeightLayout::kInt4, WeightLayout::kInt4Min}) {
-    for (const int64_t tokens : {1, 2}) {
+    for (const int64_t tokens : {1, 2, 3, 8}) {
       CheckPlain({layout, 16, 256, 32}, tokens);
       CheckPlain({layout, 48, 5376, 32}, tokens);
-      CheckPlain({layout, 64, 8192, 32}, tokens);  // two pieces
+      CheckPlain({layout, 64, 8192, 32}, tokens);  // two pieces, or slices
     }
     CheckPlain({layout, 480, 512, 32}, 1);
     CheckPlain({layout, 112, 21504, 32}, 1);  // four pieces
+    CheckPlain({layout, 48, 21504, 32}, 5);
   }
 }
 
@@ -211,6 +212,7 @@ void CheckGated(WeightLayout gate_layout, WeightLayout up_layout, int64_t tokens
 TEST(MatvecTest, GatedPairs) {
   CheckGated(WeightLayout::kInt4, WeightLayout::kInt4, 1, 203, true);
   CheckGated(WeightLayout::kInt4, WeightLayout::kInt4, 1, 200, true);  // streamed
+  CheckGated(WeightLayout::kInt4, WeightLayout::kInt4, 4, 200, true);
   CheckGated(WeightLayout::kQ4_K, WeightLayout::kQ4_K, 3, 203, true);
   CheckGated(WeightLayout::kQ4_K, WeightLayout::kQ6_K, 2, 203, true);  // of different layouts
 }
@@ -219,6 +221,7 @@ TEST(MatvecTest, Gated) {
   CheckGated(WeightLayout::kInt4, WeightLayout::kInt4, 1);
   CheckGated(WeightLayout::kInt4, WeightLayout::kInt4, 1, 200);  // streamed
   CheckGated(WeightLayout::kInt4Min, WeightLayout::kInt4Min, 2, 200);
+  CheckGated(WeightLayout::kInt4, WeightLayout::kInt4, 7, 200);
   CheckGated(WeightLayout::kQ4_K, WeightLayout::kQ4_K, 4);
   for (const WeightLayout layout : {WeightLayout::kIq4Xs, WeightLayout::kNvfp4})
     CheckGated(layout, layout, 2);
@@ -280,6 +283,8 @@ TEST(MatvecTest, FusedNorm) {
     CheckFusedNorm(640, 88, paired);
     CheckFusedNorm(5376, 88, paired);
     CheckFusedNorm(5376, 96, paired);
+    CheckFusedNorm(5632, 48, paired);   // pieces
+    CheckFusedNorm(640, 1600, paired);  // copies still run when the norm is computed
   }
 }
 

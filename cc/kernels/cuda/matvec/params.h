@@ -12,6 +12,7 @@
 #include "cc/kernels/cuda/device/launch_options.h"
 #include "cc/kernels/cuda/device/matrix.h"
 #include "cc/kernels/cuda/device/number.h"
+#include "cc/kernels/cuda/device/prefetch.h"
 #include "cc/kernels/limits.h"
 
 namespace gemma::cuda {
@@ -62,30 +63,34 @@ struct MatvecParams {
   uint32_t* boundary_flags = nullptr;  // [blocks], all 0 between launches
 };
 
-// How a product of one or two tokens is streamed (stream.cu).
+// How a product of 4-bit weights is streamed (stream.cu).
 struct MatvecStream {
-  int32_t pieces = 0;         // that a row is cut into
+  int32_t slices = 1;  // of the columns, each for some of the blocks; one for one or two tokens
+  int32_t slice_columns = 0;
+  int32_t pieces = 0;         // that a row of a slice is cut into
   int32_t piece_columns = 0;  // a multiple of 256, at most kMaxPieceColumns
   int32_t tiles = 0;
-  int32_t stages = 0;          // of the ring
-  uint32_t* claims = nullptr;  // 0 between launches; not that of the launch before or after
-  // Weights of the product that follows, which are brought into the L2 cache when nothing is left
-  // to claim: memory does not idle while kernels change.
-  struct Range {
-    const std::byte* from = nullptr;  // aligned to 16
-    int64_t bytes = 0;                // a multiple of 16
-  };
-  static constexpr int kMaxRanges = 6;
-  Range next[kMaxRanges];
+  int32_t stages = 0;  // of the ring
+  // [slices], 0 between launches; not those of the launch before or after
+  uint32_t* claims = nullptr;
+  float* slice_sums = nullptr;         // [tiles][slices][StreamOutputs]
+  uint32_t* slice_counters = nullptr;  // [tiles], 0 between launches
+  Prefetch prefetch;                   // when nothing is left to claim
 };
 
 inline constexpr int kStreamTileRows = 16;
-inline constexpr int kMaxStreamTokens = 2;
-inline constexpr int kStreamOutputs = kStreamTileRows * kMaxStreamTokens;
 inline constexpr int kStreamWarps = 14;  // that multiply
 inline constexpr int kMaxPieceColumns = kStreamWarps * 3 * 128;
 inline constexpr int kMaxStreamStages = 4;
-inline constexpr int kStreamClaims = 4;  // counters, used in turn
+inline constexpr int kStreamClaims = 4;  // sets of counters, used in turn
+inline constexpr int kMaxStreamSlices = 8;
+inline constexpr int kMaxSlicedTiles = 512;
+
+// Tokens that a kernel has room for, and its outputs of a tile.
+constexpr int StreamTokens(int tokens) {
+  return tokens <= 2 ? tokens : tokens <= 4 ? 4 : kMaxDecodeTokens;
+}
+constexpr int StreamOutputs(int tokens) { return kStreamTileRows * (tokens <= 2 ? 2 : tokens); }
 
 // Columns of a unit, the piece of a tile that a warp copies (a half at a time) and multiplies.
 constexpr int UnitColumns(WeightLayout l) {

@@ -21,11 +21,14 @@ struct StreamStage {
   int bytes = 0;
 };
 
-constexpr StreamStage StreamStageOf(int columns, int piece_columns, bool has_mins) {
+constexpr StreamStage StreamStageOf(int columns, int piece_columns, bool has_mins, int tokens) {
   StreamStage s;
   const bool whole = columns == piece_columns;
   s.value_bytes = piece_columns / 2;
-  s.value_row = s.value_bytes + (whole ? 0 : 64);
+  // Lanes read 16 bytes of four groups of two rows at once, or, with more tokens, a word of one
+  // group of eight rows.
+  const int apart = tokens > 2 ? 16 : whole ? 0 : 64;
+  s.value_row = s.value_bytes + apart;
   s.scale_bytes = piece_columns / 16;
   s.scale_row = s.scale_bytes + (whole || s.scale_bytes / 16 % 2 == 1 ? 0 : 16);
   s.scales = kStreamTileRows * s.value_row;
@@ -38,7 +41,7 @@ struct StreamShared {
   StreamStage stage;
   MatvecShared input;    // the input's offsets alone
   int64_t zeros = 0;     // 64 bytes
-  int64_t partials = 0;  // [slot][warp][kStreamOutputs] float32
+  int64_t partials = 0;  // [slot][warp][StreamOutputs] float32
   int64_t barriers = 0;  // full, empty [stage], sums_full, sums_empty [slot]
   int64_t chunks = 0;    // [stage], [slot] int32
   int64_t bytes = 0;
@@ -46,17 +49,20 @@ struct StreamShared {
 
 inline constexpr int kStreamSlots = 4;
 
-constexpr StreamShared StreamSharedOf(int columns, int piece_columns, bool has_mins, int tokens,
-                                      int stages) {
+// `columns` of the matrix; `stream` needs its slices, pieces and stages alone.
+constexpr StreamShared StreamSharedOf(int columns, const MatvecStream& stream, bool has_mins,
+                                      int tokens) {
   StreamShared s;
-  s.stage = StreamStageOf(columns, piece_columns, has_mins);
-  s.input.activations = int64_t{stages} * s.stage.bytes;
-  s.input.activation_stride = int64_t{columns} * 2 + 64;
+  s.stage = StreamStageOf(columns, stream.piece_columns, has_mins, tokens);
+  s.input.activations = int64_t{stream.stages} * s.stage.bytes;
+  s.input.activation_stride = int64_t{stream.slice_columns} * 2 + 64;
   s.input.sums = s.input.activations + tokens * s.input.activation_stride;
-  // Lanes that add nothing read zeros, from other banks than those that do (stream.cu).
-  s.zeros = (s.input.sums + columns / 32 * 16 + 127) / 128 * 128 + 32;
+  // Lanes that add nothing read zeros, from other banks than those that do (stream_multiply.h).
+  s.zeros =
+      (s.input.sums + stream.slice_columns / 32 * StartsPerGroup(tokens) * 16 + 127) / 128 * 128 +
+      32;
   s.partials = s.zeros + 64;
-  s.barriers = s.partials + int64_t{kStreamSlots} * kStreamWarps * kStreamOutputs * 4;
+  s.barriers = s.partials + int64_t{kStreamSlots} * kStreamWarps * StreamOutputs(tokens) * 4;
   s.chunks = s.barriers + (kMaxStreamStages + kStreamSlots) * 2 * 8;
   s.input.scratch = s.chunks + (kMaxStreamStages + kStreamSlots) * 4;
   s.bytes = s.input.scratch + (kMatvecThreads / 32) * 4;

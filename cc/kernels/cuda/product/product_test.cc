@@ -146,13 +146,13 @@ TEST(ProductTest, ChoosesForTheH100) {
     const auto kernel = [&](int64_t tokens) {
       return KernelOf(shape, layout, group, tokens, h100);
     };
-    EXPECT_EQ(kernel(1), head ? "matvec tiles" : "matvec stream") << shape.name;
-    EXPECT_EQ(kernel(2), head ? "matvec tiles" : "matvec stream") << shape.name;
+    for (int64_t tokens = 1; tokens <= (head ? 2 : 8); ++tokens)
+      EXPECT_EQ(kernel(tokens), head ? "matvec tiles" : "matvec stream") << shape.name;
     EXPECT_EQ(kernel(9), "gemm Hopper") << shape.name;
     EXPECT_EQ(kernel(16), "gemm Hopper") << shape.name;
   }
-  EXPECT_EQ(KernelOf(kShapes[4], WeightLayout::kInt4, 32, 8, h100), "matvec tiles");
-  EXPECT_EQ(KernelOf(kShapes[5], WeightLayout::kInt4, 32, 4, h100), "gemm Hopper");
+  EXPECT_EQ(KernelOf(kShapes[4], WeightLayout::kQ4_K, 0, 8, h100), "matvec tiles");
+  EXPECT_EQ(KernelOf(kShapes[5], WeightLayout::kQ4_K, 0, 4, h100), "gemm Hopper");
   // The input of 3 to 8 tokens and a ring of 8-bit weights do not fit together.
   EXPECT_EQ(KernelOf(kShapes[6], WeightLayout::kInt8, 5376, 4, h100), "gemm Hopper");
 }
@@ -214,7 +214,8 @@ TEST(ProductTest, RealWidths) {
   TestContext context;
   CheckWidth(context, {WeightLayout::kInt8, 40, 5376, 5376}, 30, Number::kFloat16, Tokens(1, 16));
   CheckWidth(context, {WeightLayout::kInt4, 48, 5376, 32}, 0, Number::kFloat16, {1, 2, 3, 7, 8, 9});
-  CheckWidth(context, {WeightLayout::kInt4, 32, 21504, 32}, 0, Number::kFloat16, {1, 2, 3});
+  CheckWidth(context, {WeightLayout::kInt4, 32, 21504, 32}, 0, Number::kFloat16, {1, 2, 3, 8});
+  CheckWidth(context, {WeightLayout::kInt4, 16, 16384, 32}, 0, Number::kFloat16, {1, 7});
   CheckWidth(context, {WeightLayout::kInt8, 40, 5376, 32}, 30, Number::kFloat16Pair, {1, 2, 4, 5});
 }
 

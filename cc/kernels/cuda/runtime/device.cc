@@ -1,5 +1,7 @@
 #include "cc/kernels/cuda/runtime/device.h"
 
+#include <atomic>
+
 #include "absl/strings/str_cat.h"
 #include "cc/base/status_macros.h"
 
@@ -35,6 +37,8 @@ constexpr Generation kGenerations[] = {
     {10, {.overlap = true, .bulk_copies = true}},  // Blackwell
 };
 
+std::atomic<bool> gpu_is_lost = false;
+
 absl::StatusOr<int> Attribute(cudaDeviceAttr attribute, int index) {
   int value = 0;
   GEMMA_RETURN_IF_ERROR(
@@ -57,6 +61,9 @@ absl::Status ToStatus(cudaError_t error, absl::string_view what) {
   return absl::Status(CodeOf(error), absl::StrCat(what, ": ", cudaGetErrorString(error), " (",
                                                   cudaGetErrorName(error), ")"));
 }
+
+bool GpuIsLost() { return gpu_is_lost.load(std::memory_order_relaxed); }
+void SetGpuLost() { gpu_is_lost.store(true, std::memory_order_relaxed); }
 
 absl::StatusOr<Device> FindDevice(int index) {
   int count = 0;

@@ -50,6 +50,11 @@ inline size_t ExclusiveSharedBytes(const Device& device) {
 // Unavailable, everything else Internal.
 absl::Status ToStatus(cudaError_t error, absl::string_view what);
 
+// A wait for the GPU came to its end (wait.h). From then on nothing is given back to CUDA, whose
+// calls would wait for that GPU as well: it all goes with the process.
+bool GpuIsLost();
+void SetGpuLost();
+
 // NotFound when there is no GPU, Unavailable when the driver is missing or too old for this
 // program, FailedPrecondition when the GPU is older than compute capability 8.0.
 absl::StatusOr<Device> FindDevice(int index);
@@ -66,7 +71,9 @@ class DeviceBuffer {
 
  private:
   struct Free {
-    void operator()(void* memory) const { cudaFree(memory); }
+    void operator()(void* memory) const {
+      if (!GpuIsLost()) cudaFree(memory);
+    }
   };
   std::unique_ptr<void, Free> data_;
   size_t bytes_ = 0;

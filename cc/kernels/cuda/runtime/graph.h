@@ -21,7 +21,9 @@ class Graph {
 
  private:
   struct Destroy {
-    void operator()(cudaGraphExec_t graph) const { cudaGraphExecDestroy(graph); }
+    void operator()(cudaGraphExec_t graph) const {
+      if (!GpuIsLost()) cudaGraphExecDestroy(graph);
+    }
   };
   std::unique_ptr<std::remove_pointer_t<cudaGraphExec_t>, Destroy> executable_;
 };

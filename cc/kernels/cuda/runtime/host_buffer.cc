@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "cc/base/status_macros.h"
+#include "cc/kernels/cuda/runtime/wait.h"
 
 namespace gemma::cuda {
 
@@ -29,7 +30,7 @@ absl::Status Event::Record(Stream stream) {
 
 absl::Status Event::Wait() const {
   if (event_ == nullptr) return absl::OkStatus();
-  return ToStatus(cudaEventSynchronize(event_.get()), "cannot wait for the GPU");
+  return WaitForEvent(event_.get(), "cannot wait for the GPU");
 }
 
 absl::StatusOr<float> Event::MillisecondsSince(const Event& begin) const {

@@ -26,7 +26,9 @@ class HostBuffer {
 
  private:
   struct Free {
-    void operator()(void* memory) const { cudaFreeHost(memory); }
+    void operator()(void* memory) const {
+      if (!GpuIsLost()) cudaFreeHost(memory);
+    }
   };
   std::unique_ptr<void, Free> data_;
   size_t bytes_ = 0;
@@ -37,14 +39,17 @@ class Event {
  public:
   // Created when first recorded.
   absl::Status Record(Stream stream);
-  // Until what was in the stream before the last Record is done; at once where there was none.
+  // Until what was in the stream before the last Record is done, as WaitForEvent; at once where
+  // there was none.
   absl::Status Wait() const;
   // Milliseconds from `begin` to this; both recorded and waited for.
   absl::StatusOr<float> MillisecondsSince(const Event& begin) const;
 
  private:
   struct Destroy {
-    void operator()(cudaEvent_t event) const { cudaEventDestroy(event); }
+    void operator()(cudaEvent_t event) const {
+      if (!GpuIsLost()) cudaEventDestroy(event);
+    }
   };
   std::unique_ptr<std::remove_pointer_t<cudaEvent_t>, Destroy> event_;
 };
@@ -57,7 +62,9 @@ class OwnedStream {
 
  private:
   struct Destroy {
-    void operator()(Stream stream) const { cudaStreamDestroy(stream); }
+    void operator()(Stream stream) const {
+      if (!GpuIsLost()) cudaStreamDestroy(stream);
+    }
   };
   std::unique_ptr<std::remove_pointer_t<Stream>, Destroy> stream_;
 };

@@ -1,5 +1,6 @@
 #include "cc/kernels/cuda/runtime/operands.h"
 
+#include <algorithm>
 #include <limits>
 
 #include "absl/strings/str_cat.h"
@@ -30,6 +31,32 @@ absl::Status CheckProduct(absl::string_view who, const Product& op) {
         who, ": outputs are float32 or like the input, which is float16 or pairs of it"));
   }
   return absl::OkStatus();
+}
+
+Prefetch FirstWeightsOf(const Product& next) {
+  constexpr int64_t kBudget = int64_t{8} << 20;  // of values; measured
+  Prefetch prefetch;
+  int ranges = 0;
+  int64_t left = kBudget;
+  const auto add = [&](const WeightView& weight, uint64_t plane, int64_t bytes) {
+    if (plane == WeightPlanes::kAbsent || ranges == Prefetch::kMaxRanges) return;
+    prefetch.ranges[ranges++] = {weight.plane(plane), bytes / 16 * 16};
+  };
+  for (const Product::Output& output : next.outputs) {
+    const WeightShape& shape = output.weight.shape;
+    const int64_t row_bytes = int64_t{shape.columns / 32} * ValueBytes(shape.layout);
+    if (row_bytes == 0) continue;
+    const int64_t share = next.gated ? kBudget / 2 : left;
+    const int64_t rows = std::min<int64_t>(shape.rows, share / row_bytes);
+    add(output.weight, output.weight.planes.values, rows * row_bytes);
+    if (HasGroups(shape.layout) && !output.weight.planes.float_scales) {
+      const int64_t scale_bytes = rows * (shape.columns / shape.group) * 2;
+      add(output.weight, output.weight.planes.scales, scale_bytes);
+      add(output.weight, output.weight.planes.mins, scale_bytes);
+    }
+    left -= rows * row_bytes;
+  }
+  return prefetch;
 }
 
 }  // namespace gemma::cuda

@@ -11,6 +11,7 @@
 #include "absl/strings/string_view.h"
 #include "cc/kernels/cuda/device/fused_norm.h"
 #include "cc/kernels/cuda/device/number.h"
+#include "cc/kernels/cuda/device/prefetch.h"
 #include "cc/kernels/weight_layout.h"
 
 namespace gemma::cuda {
@@ -35,9 +36,8 @@ struct Product {
   // gated: outputs holds gate and up, and the first one's `out` gets gelu(gate) * up.
   bool gated = false;
   float softcap = 0;  // out = softcap * tanh(out / softcap) where > 0
-  // Optional: the next product of the stream. Its first weights are prefetched into the L2 cache.
-  // Only outputs[i].weight and gated are read, during the call.
-  const Product* next = nullptr;
+  // What the next operation of the stream reads first.
+  Prefetch prefetch;
 
   // Rows of the input: a token's pairs are two.
   int64_t rows() const { return tokens * RowsOf(in_number); }
@@ -48,6 +48,10 @@ inline constexpr int kMaxProductOutputs = 4;
 // InvalidArgument for weights that cannot share an input, and for what is said above; the sentence
 // begins with `who`.
 absl::Status CheckProduct(absl::string_view who, const Product& op);
+
+// For the operation before `next`: the first rows of each of its weights. Only outputs[i].weight
+// and gated are read.
+Prefetch FirstWeightsOf(const Product& next);
 
 // One launch can serve both.
 inline bool SameKind(const WeightShape& a, const WeightShape& b) {

@@ -11,7 +11,11 @@
 
 namespace gemma::cuda {
 
-inline constexpr int kSampleBlocks = 32;
+#ifdef GEMMA_CUDA_EMULATION
+inline constexpr int kSampleBlocks = 8;
+#else
+inline constexpr int kSampleBlocks = 64;
+#endif
 inline constexpr int kSampleThreads = 256;
 // The threshold of a filter is found 11 bits at a time, of 64: the order-preserving bits of the
 // logit, then ~id.
@@ -19,11 +23,16 @@ inline constexpr int kDigitBits = 11;
 inline constexpr int kDigitBins = 1 << kDigitBits;
 inline constexpr int kDigits = 6;
 
-// Must be zeroed once. Every launch resets histograms and `largest`;
-// the barrier counter grows monotonically.
+// The most ids that one block draws from alone.
+inline constexpr int kMaxListed = kDigitBins / 2;
+
+// Must be zeroed once. Every launch resets histograms, `largest` and `listed`; the barrier counter
+// grows monotonically.
 struct SampleState {
   uint32_t barrier;
-  unsigned long long largest;  // the first key in rank
+  uint32_t listed;
+  unsigned long long list[kMaxListed];  // keys that top_k keeps, in any order
+  unsigned long long largest;           // the first key in rank
   unsigned long long block_mass[kSampleBlocks];
   // Of counts for top_k, of probability for top_p.
   unsigned long long histograms[2][kDigits][kDigitBins];
