@@ -168,7 +168,7 @@ absl::StatusOr<SamplingParams> ReadSampling(std::span<const float> numbers, int6
 }
 
 absl::Status RunGeneration(const MethodHandle& handle, SessionState& session, Call call,
-                           const Arguments& args) {
+                           std::span<float> logits, const Arguments& args) {
   GEMMA_RETURN_IF_ERROR(args.CheckCount(6));
   GEMMA_ASSIGN_OR_RETURN(call.tokens, args.Row<int64_t>(0, "tokens", ScalarType::Long, 2));
   GEMMA_ASSIGN_OR_RETURN(call.start, args.Scalar<int64_t>(1, "start", ScalarType::Long));
@@ -180,7 +180,7 @@ absl::Status RunGeneration(const MethodHandle& handle, SessionState& session, Ca
                          args.Row<int64_t>(5, "token", ScalarType::Long, 2, 1));
   call.emit = emit != 0;
   GEMMA_ASSIGN_OR_RETURN(call.sampling, ReadSampling(sampling, seed));
-  return handle.model->Run(handle.method, session, call, {.token = token.data()});
+  return handle.model->Run(handle.method, session, call, {.token = token.data(), .logits = logits});
 }
 
 absl::Status RunScore(const MethodHandle& handle, SessionState& session, Call call,
@@ -258,15 +258,17 @@ class GemmaDelegate final : public executorch::runtime::BackendInterface {
   static absl::Status Execute(const MethodHandle& handle, Span<EValue*> args) {
     SessionState* session = handle.own_session.get();
     Call call;
+    std::span<float> logits;
     if (current_session != nullptr) {
       session = &current_session->session_;
+      logits = current_session->logits_;
       call.cancelled = current_session->cancelled_;
     }
     if (session == nullptr)
       return absl::FailedPreconditionError("a method was executed without a session");
     const Arguments arguments(PlanMethodName(handle.method), args);
     if (handle.method == PlanMethod::kScore) return RunScore(handle, *session, call, arguments);
-    return RunGeneration(handle, *session, call, arguments);
+    return RunGeneration(handle, *session, call, logits, arguments);
   }
 };
 
@@ -282,8 +284,12 @@ ScopedLoad::ScopedLoad(std::shared_ptr<Model> model)
     : model_(std::move(model)), outer_(std::exchange(current_load, this)) {}
 ScopedLoad::~ScopedLoad() { current_load = outer_; }
 
-ScopedSession::ScopedSession(SessionState& session, const std::atomic<bool>* cancelled)
-    : session_(session), cancelled_(cancelled), outer_(std::exchange(current_session, this)) {}
+ScopedSession::ScopedSession(SessionState& session, const std::atomic<bool>* cancelled,
+                             std::span<float> logits)
+    : session_(session),
+      cancelled_(cancelled),
+      logits_(logits),
+      outer_(std::exchange(current_session, this)) {}
 ScopedSession::~ScopedSession() { current_session = outer_; }
 
 absl::Status TakeDelegateError() { return std::exchange(last_error, absl::OkStatus()); }

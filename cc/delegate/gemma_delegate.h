@@ -28,6 +28,7 @@
 
 #include <atomic>
 #include <memory>
+#include <span>
 
 #include "absl/status/status.h"
 #include "cc/executor/model.h"
@@ -55,10 +56,12 @@ class ScopedLoad {
 };
 
 // While it lives, methods that this thread executes use `session`, which must come from their
-// model, and stop when `cancelled` (if not null) becomes true.
+// model, stop when `cancelled` (if not null) becomes true, and write what they draw from to
+// `logits` (CallResults::logits; empty: nowhere), for which a method has no tensor.
 class ScopedSession {
  public:
-  explicit ScopedSession(SessionState& session, const std::atomic<bool>* cancelled = nullptr);
+  explicit ScopedSession(SessionState& session, const std::atomic<bool>* cancelled = nullptr,
+                         std::span<float> logits = {});
   ~ScopedSession();
   ScopedSession(const ScopedSession&) = delete;
   ScopedSession& operator=(const ScopedSession&) = delete;
@@ -66,6 +69,7 @@ class ScopedSession {
  private:
   SessionState& session_;
   const std::atomic<bool>* cancelled_;
+  const std::span<float> logits_;
   ScopedSession* outer_;
   friend class GemmaDelegate;
 };

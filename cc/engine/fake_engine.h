@@ -5,6 +5,7 @@
 #ifndef CC_ENGINE_FAKE_ENGINE_H_
 #define CC_ENGINE_FAKE_ENGINE_H_
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <functional>
@@ -90,6 +91,20 @@ class FakeEngine final : public Engine {
       engine_.calls.push_back({{tokens.begin(), tokens.end()}, position_, sampling});
       position_ += count;
       return engine_.Draw();
+    }
+
+    // The token that Prefill would draw has the logit 10, all others 0.
+    absl::Status Append(std::span<const int32_t> tokens, std::span<float> logits) override {
+      if (absl::Status status = engine_.options_.before_call(); !status.ok()) return status;
+      const auto count = static_cast<int64_t>(tokens.size());
+      if (position_ + count > engine_.limits_.max_seq_len)
+        return absl::OutOfRangeError("the prompt does not fit");
+      engine_.calls.push_back({{tokens.begin(), tokens.end()}, position_, {}});
+      position_ += count;
+      if (logits.empty()) return absl::OkStatus();
+      std::fill(logits.begin(), logits.end(), 0.0f);
+      logits[static_cast<size_t>(engine_.Draw())] = 10;
+      return absl::OkStatus();
     }
 
     absl::StatusOr<int32_t> Decode(int32_t token, const SamplingParams& sampling) override {

@@ -1,157 +1,234 @@
 #include "cc/engine/generation.h"
 
-#include <optional>
+#include <algorithm>
 #include <utility>
 
+#include "absl/memory/memory.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "cc/base/status_macros.h"
 #include "cc/engine/check_sampling.h"
 #include "cc/text/chat_template.h"
-#include "cc/text/decoder.h"
+#include "cc/text/make_answer_parser.h"
 #include "cc/text/stop_matcher.h"
-#include "cc/text/thinking_splitter.h"
 
 namespace gemma {
-namespace {
 
-// From ids to text that may be shown: characters, then thoughts, then stop strings.
-class TextStream {
+// How tokens are drawn: by the device, or on the host from its logits.
+class Generation::Draw {
  public:
-  static absl::StatusOr<TextStream> Create(const Engine& engine, const GenerationOptions& options) {
+  static absl::StatusOr<std::unique_ptr<Draw>> Create(const Engine& engine,
+                                                      std::span<const int32_t> prompt,
+                                                      const GenerationOptions& options) {
+    auto draw = std::make_unique<Draw>();
+    draw->sampling_ = options.sampling;
+    draw->constraint_ = options.constraint;
+    if (options.changes.IsNone() && options.constraint == nullptr) return draw;
+    const int64_t vocab = engine.limits().vocab_size;
+    GEMMA_RETURN_IF_ERROR(CheckLogitsChanges(options.changes, vocab));
+    std::vector<int32_t> before(options.context.begin(), options.context.end());
+    before.insert(before.end(), prompt.begin(), prompt.end());
+    GEMMA_ASSIGN_OR_RETURN(draw->sampler_,
+                           LogitsSampler::Create(options.sampling, options.changes, vocab, before));
+    draw->logits_.resize(static_cast<size_t>(vocab));
+    return draw;
+  }
+
+  // Appends the end of the prompt, or the token drawn last, and draws the next one.
+  absl::StatusOr<DrawnToken> Next(Session& session, std::span<const int32_t> tokens,
+                                  bool of_prompt) {
+    if (sampler_ != nullptr) {
+      GEMMA_RETURN_IF_ERROR(session.Append(tokens, logits_));
+      return sampler_->Draw(logits_, session.position(), constraint_);
+    }
+    GEMMA_ASSIGN_OR_RETURN(const int32_t id, of_prompt ? session.Prefill(tokens, sampling_)
+                                                       : session.Decode(tokens[0], sampling_));
+    return DrawnToken{.id = id, .logprob = 0, .top = {}};
+  }
+
+ private:
+  SamplingParams sampling_;
+  TokenConstraint* constraint_ = nullptr;
+  std::unique_ptr<LogitsSampler> sampler_;  // null: the device draws
+  std::vector<float> logits_;
+};
+
+// From ids to events that may be shown: parsed, then without what follows a stop string.
+class Generation::Text {
+ public:
+  static absl::StatusOr<std::unique_ptr<Text>> Create(const Engine& engine,
+                                                      const GenerationOptions& options) {
     const Tokenizer* tokenizer = engine.tokenizer();
     if (tokenizer == nullptr) {
       return absl::FailedPreconditionError(
           "the artifact has no tokenizer, so it cannot write text");
     }
-    const ManifestTokenizer& entry = *engine.manifest().tokenizer;
-    DecodeOptions decoding;
-    const bool split = options.chat_template.has_value();
-    if (split) {
-      GEMMA_ASSIGN_OR_RETURN(const ChatTemplate chat,
-                             ChatTemplate::Create(*options.chat_template, *tokenizer));
-      decoding.keep_control = chat.thought_markers();
+    std::optional<ChatTemplate> chat;
+    if (options.chat_template.has_value()) {
+      GEMMA_ASSIGN_OR_RETURN(chat, ChatTemplate::Create(*options.chat_template, *tokenizer));
     }
-    GEMMA_ASSIGN_OR_RETURN(StopMatcher stops,
-                           StopMatcher::Create(entry.stop_ids, options.stop_strings));
-    TextStream stream(StreamDecoder(*tokenizer, decoding), std::move(stops));
-    if (split && !decoding.keep_control.empty()) stream.splitter_.emplace();
-    return stream;
+    GEMMA_ASSIGN_OR_RETURN(
+        const StopMatcher stops,
+        StopMatcher::Create(engine.manifest().tokenizer->stop_ids, options.stop_strings));
+    return absl::WrapUnique(
+        new Text(MakeAnswerParser(*tokenizer, chat.has_value() ? &*chat : nullptr), stops));
   }
 
   bool IsStopId(int32_t id) const { return stops_.IsStopId(id); }
   bool stopped() const { return stopped_; }
+  const std::string& stop_string() const { return stops_.found(); }
+  bool in_text() const { return parser_->in_text(); }
 
-  absl::StatusOr<GeneratedText> Add(int32_t id) {
-    GEMMA_ASSIGN_OR_RETURN(std::string text, decoder_.Add(id));
-    return Pass(Split(std::move(text)));
+  absl::StatusOr<std::vector<AnswerEvent>> Add(int32_t id) {
+    GEMMA_ASSIGN_OR_RETURN(std::vector<AnswerEvent> events, parser_->Add({&id, 1}));
+    return UntilStop(std::move(events));
   }
 
   // What was held back.
-  GeneratedText Finish() {
-    GeneratedText last = Pass(Split(decoder_.Finish()));
-    if (splitter_.has_value()) {
-      ThinkingSplitter::Text rest = splitter_->Finish();
-      GeneratedText end = Pass({std::move(rest.answer), std::move(rest.thought)});
-      last.answer += end.answer;
-      last.thought += end.thought;
-    }
-    last.answer += stops_.Finish();
-    return last;
+  std::vector<AnswerEvent> Finish() {
+    std::vector<AnswerEvent> events = UntilStop(parser_->Finish());
+    Release(events);
+    return events;
   }
 
  private:
-  TextStream(StreamDecoder decoder, StopMatcher stops)
-      : decoder_(std::move(decoder)), stops_(std::move(stops)) {}
+  Text(std::unique_ptr<AnswerParser> parser, const StopMatcher& stops)
+      : parser_(std::move(parser)), fresh_(stops), stops_(stops) {}
 
-  GeneratedText Split(std::string text) {
-    if (!splitter_.has_value()) return {std::move(text), ""};
-    ThinkingSplitter::Text parts = splitter_->Add(text);
-    return {std::move(parts.answer), std::move(parts.thought)};
+  std::vector<AnswerEvent> UntilStop(std::vector<AnswerEvent> events) {
+    std::vector<AnswerEvent> shown;
+    for (AnswerEvent& event : events) {
+      if (stopped_) break;
+      if (event.kind != AnswerEvent::Kind::kText) {
+        Release(shown);
+        shown.push_back(std::move(event));
+        continue;
+      }
+      StopMatcher::Output output = stops_.Add(event.text);
+      stopped_ = output.stopped;
+      if (!output.text.empty()) shown.push_back({event.kind, std::move(output.text)});
+    }
+    return shown;
   }
 
-  GeneratedText Pass(GeneratedText text) {
-    StopMatcher::Output output = stops_.Add(text.answer);
-    stopped_ = stopped_ || output.stopped;
-    return {std::move(output.text), std::move(text.thought)};
+  // A stop string does not reach over a thought or a tool call.
+  void Release(std::vector<AnswerEvent>& shown) {
+    if (stopped_) return;
+    std::string held = stops_.Finish();
+    if (!held.empty()) shown.push_back({AnswerEvent::Kind::kText, std::move(held)});
+    stops_ = fresh_;
   }
 
-  StreamDecoder decoder_;
-  std::optional<ThinkingSplitter> splitter_;
+  std::unique_ptr<AnswerParser> parser_;
+  const StopMatcher fresh_;
   StopMatcher stops_;
   bool stopped_ = false;
 };
 
-// One run of Generate.
-class Generator {
- public:
-  Generator(const Engine& engine, Session& session, const GenerationOptions& options,
-            TextStream stream, const std::function<void(const GeneratedText&)>& sink)
-      : engine_(engine),
-        session_(session),
-        options_(options),
-        stream_(std::move(stream)),
-        sink_(sink) {}
+Generation::Generation(const Engine& engine, Session& session, std::vector<int32_t> prompt,
+                       GenerationOptions options, std::unique_ptr<Draw> draw,
+                       std::unique_ptr<Text> text)
+    : engine_(engine),
+      session_(session),
+      prompt_(std::move(prompt)),
+      options_(std::move(options)),
+      draw_(std::move(draw)),
+      text_(std::move(text)) {
+  result_.prompt_tokens = static_cast<int64_t>(prompt_.size());
+}
+Generation::~Generation() = default;
 
-  absl::StatusOr<GenerationResult> Run(std::span<const int32_t> prompt) {
-    result_.prompt_tokens = static_cast<int64_t>(prompt.size());
-    const absl::Status status = RunUntilStopped(prompt);
-    if (absl::IsCancelled(status)) {
-      result_.reason = FinishReason::kCancelled;
-    } else {
-      GEMMA_RETURN_IF_ERROR(status);
-    }
-    Show(stream_.Finish());
-    result_.new_tokens = static_cast<int64_t>(result_.tokens.size());
-    return std::move(result_);
+absl::StatusOr<std::unique_ptr<Generation>> Generation::Create(const Engine& engine,
+                                                               Session& session,
+                                                               std::vector<int32_t> prompt,
+                                                               GenerationOptions options) {
+  if (options.max_new_tokens < 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("max_new_tokens is ", options.max_new_tokens, " (at least 1 is needed)"));
   }
-
- private:
-  absl::Status RunUntilStopped(std::span<const int32_t> prompt) {
-    Stopwatch stopwatch;
-    GEMMA_ASSIGN_OR_RETURN(int32_t token, session_.Prefill(prompt, options_.sampling));
-    result_.prefill_seconds = stopwatch.Restart();
-    while (true) {
-      GEMMA_ASSIGN_OR_RETURN(const std::optional<FinishReason> reason, Take(token));
-      result_.decode_seconds = stopwatch.Seconds();
-      if (reason.has_value()) {
-        result_.reason = *reason;
-        return absl::OkStatus();
-      }
-      GEMMA_ASSIGN_OR_RETURN(token, session_.Decode(token, options_.sampling));
-      ++result_.decode_calls;
-      result_.decode_seconds = stopwatch.Seconds();
-    }
+  GEMMA_RETURN_IF_ERROR(CheckSampling(options.sampling));
+  if (!engine.limits().can_generate) {
+    return absl::FailedPreconditionError(
+        "the artifact has no methods prefill and decode, so it cannot generate");
   }
+  GEMMA_RETURN_IF_ERROR(CheckRoom(engine.limits(), session.position(), prompt.size()));
+  GEMMA_ASSIGN_OR_RETURN(std::unique_ptr<Text> text, Text::Create(engine, options));
+  GEMMA_ASSIGN_OR_RETURN(std::unique_ptr<Draw> draw, Draw::Create(engine, prompt, options));
+  return absl::WrapUnique(new Generation(engine, session, std::move(prompt), std::move(options),
+                                         std::move(draw), std::move(text)));
+}
 
-  // Shows a drawn token, and says why it is the last one if it is.
-  absl::StatusOr<std::optional<FinishReason>> Take(int32_t token) {
-    if (stream_.IsStopId(token)) return FinishReason::kStopId;
-    result_.tokens.push_back(token);
-    GEMMA_ASSIGN_OR_RETURN(const GeneratedText text, stream_.Add(token));
-    Show(text);
-    if (stream_.stopped()) return FinishReason::kStopString;
-    if (static_cast<int64_t>(result_.tokens.size()) >= options_.max_new_tokens)
-      return FinishReason::kMaxNewTokens;
+absl::StatusOr<GenerationStep> Generation::Step() {
+  absl::StatusOr<GenerationStep> step = StepUnlessCancelled();
+  if (!absl::IsCancelled(step.status())) return step;
+  GenerationStep last;
+  End(FinishReason::kCancelled, last);
+  return last;
+}
+
+absl::StatusOr<GenerationStep> Generation::StepUnlessCancelled() {
+  const Stopwatch stopwatch;
+  const bool of_prompt = given_ < prompt_.size();
+  const std::span<const int32_t> tokens = NextTokens();
+  double& seconds = of_prompt ? result_.prefill_seconds : result_.decode_seconds;
+  GenerationStep step;
+  if (of_prompt && given_ < prompt_.size()) {
+    GEMMA_RETURN_IF_ERROR(session_.Append(tokens, {}));
+    seconds += stopwatch.Seconds();
     if (options_.cancelled != nullptr && options_.cancelled->load())
-      return FinishReason::kCancelled;
-    if (session_.position() >= engine_.limits().max_seq_len) return FinishReason::kContextFull;
-    return std::nullopt;
+      End(FinishReason::kCancelled, step);
+    return step;
   }
+  GEMMA_ASSIGN_OR_RETURN(const DrawnToken drawn, draw_->Next(session_, tokens, of_prompt));
+  if (!of_prompt) ++result_.decode_calls;
+  seconds += stopwatch.Seconds();
+  GEMMA_RETURN_IF_ERROR(Take(drawn, step));
+  return step;
+}
 
-  void Show(const GeneratedText& text) {
-    if (!text.answer.empty() || !text.thought.empty()) sink_(text);
+// What the next call of the model gets.
+std::span<const int32_t> Generation::NextTokens() {
+  if (given_ == prompt_.size()) return std::span(result_.tokens).last(1);
+  const auto chunk = static_cast<size_t>(engine_.limits().max_prefill_chunk);
+  const std::span<const int32_t> left = std::span(prompt_).subspan(given_);
+  const std::span<const int32_t> tokens = left.first(std::min(chunk, left.size()));
+  given_ += tokens.size();
+  return tokens;
+}
+
+// Shows a drawn token, and ends where it is the last one.
+absl::Status Generation::Take(const DrawnToken& drawn, GenerationStep& step) {
+  if (text_->IsStopId(drawn.id)) {
+    End(FinishReason::kStopId, step);
+    return absl::OkStatus();
   }
+  result_.tokens.push_back(drawn.id);
+  const bool was_text = text_->in_text();
+  GEMMA_ASSIGN_OR_RETURN(step.events, text_->Add(drawn.id));
+  step.token = {drawn, was_text && text_->in_text()};
+  const std::optional<FinishReason> reason = ReasonToEnd();
+  if (reason.has_value()) End(*reason, step);
+  return absl::OkStatus();
+}
 
-  const Engine& engine_;
-  Session& session_;
-  const GenerationOptions& options_;
-  TextStream stream_;
-  const std::function<void(const GeneratedText&)>& sink_;
-  GenerationResult result_;
-};
+std::optional<FinishReason> Generation::ReasonToEnd() const {
+  if (text_->stopped()) return FinishReason::kStopString;
+  if (static_cast<int64_t>(result_.tokens.size()) >= options_.max_new_tokens)
+    return FinishReason::kMaxNewTokens;
+  if (options_.cancelled != nullptr && options_.cancelled->load()) return FinishReason::kCancelled;
+  if (session_.position() >= engine_.limits().max_seq_len) return FinishReason::kContextFull;
+  return std::nullopt;
+}
 
-}  // namespace
+void Generation::End(FinishReason reason, GenerationStep& step) {
+  std::vector<AnswerEvent> held = text_->Finish();
+  step.events.insert(step.events.end(), std::make_move_iterator(held.begin()),
+                     std::make_move_iterator(held.end()));
+  result_.reason = reason;
+  if (reason == FinishReason::kStopString) result_.stop_string = text_->stop_string();
+  result_.new_tokens = static_cast<int64_t>(result_.tokens.size());
+  done_ = true;
+}
 
 absl::string_view FinishReasonName(FinishReason reason) {
   switch (reason) {
@@ -173,17 +250,17 @@ absl::StatusOr<GenerationResult> Generate(const Engine& engine, Session& session
                                           std::span<const int32_t> prompt,
                                           const GenerationOptions& options,
                                           const std::function<void(const GeneratedText&)>& sink) {
-  if (options.max_new_tokens < 1) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("max_new_tokens is ", options.max_new_tokens, " (at least 1 is needed)"));
+  GEMMA_ASSIGN_OR_RETURN(
+      const std::unique_ptr<Generation> generation,
+      Generation::Create(engine, session, {prompt.begin(), prompt.end()}, options));
+  while (!generation->done()) {
+    GEMMA_ASSIGN_OR_RETURN(const GenerationStep step, generation->Step());
+    GeneratedText text;
+    for (const AnswerEvent& event : step.events)
+      (event.kind == AnswerEvent::Kind::kThought ? text.thought : text.answer) += event.text;
+    if (!text.answer.empty() || !text.thought.empty()) sink(text);
   }
-  GEMMA_RETURN_IF_ERROR(CheckSampling(options.sampling));
-  if (!engine.limits().can_generate) {
-    return absl::FailedPreconditionError(
-        "the artifact has no methods prefill and decode, so it cannot generate");
-  }
-  GEMMA_ASSIGN_OR_RETURN(TextStream stream, TextStream::Create(engine, options));
-  return Generator(engine, session, options, std::move(stream), sink).Run(prompt);
+  return generation->result();
 }
 
 }  // namespace gemma

@@ -10,6 +10,7 @@
 
 #include "cc/engine/fake_engine.h"
 #include "cc/engine/prompt.h"
+#include "cc/text/fake_token_constraint.h"
 
 namespace gemma {
 namespace {
@@ -134,6 +135,59 @@ TEST(GenerationTest, ErrorsAreReturned) {
               HasSubstr("stop string 0 is empty"));
   FakeEngine silent({.has_tokenizer = false});
   EXPECT_THAT(std::string(Generate(silent, {}).status().message()), HasSubstr("no tokenizer"));
+}
+
+TEST(GenerationTest, ALongPromptIsGivenInChunksOneAStep) {
+  FakeEngine engine({.tokens = IdsThenStop("ok"), .max_prefill_chunk = 4});
+  const auto session = *engine.NewSession({});
+  const auto generation =
+      *Generation::Create(engine, *session, Ids("123456789"), {.max_new_tokens = 9});
+  for (const size_t calls : {1u, 2u}) {
+    const GenerationStep step = *generation->Step();
+    EXPECT_TRUE(step.events.empty() && !step.token.has_value());
+    EXPECT_EQ(engine.calls.size(), calls);
+  }
+  EXPECT_EQ(generation->Step()->token->drawn.id, kSpecials + 'o');
+  while (!generation->done()) ASSERT_TRUE(generation->Step().ok());
+  EXPECT_EQ(generation->result().prompt_tokens, 9);
+  EXPECT_EQ(generation->result().new_tokens, 2);
+}
+
+TEST(GenerationTest, ChangesAndConstraintsAreDrawnOnTheHost) {
+  FakeEngine biased({.tokens = Ids("aaaa")});
+  const auto run = Generate(
+      biased,
+      {.max_new_tokens = 3, .changes = {.frequency_penalty = 2, .logit_bias = {{200, 9.f}}}});
+  EXPECT_THAT(run->result.tokens, ElementsAre(kSpecials + 'a', 200, kSpecials + 'a'))
+      << "10 against 9, 8 against 9, 8 against 7";
+  FakeEngine constrained({.tokens = Ids("xxxxxx")});
+  FakeTokenConstraint constraint(IdsThenStop("{}"));
+  EXPECT_EQ(Generate(constrained, {.constraint = &constraint})->text, "{}");
+}
+
+TEST(GenerationTest, TokensOfTheTextCarryTheirLogprobs) {
+  FakeEngine engine(
+      {.tokens = {4, kSpecials + 'h', 5, kSpecials + 'y', 1},
+       .special = {"<bos>", "<eos>", "<|turn>", "<turn|>", "<|channel>", "<channel|>", "<|think|>"},
+       .chat_template = "gemma4"});
+  const auto session = *engine.NewSession({});
+  const auto generation = *Generation::Create(
+      engine, *session, {50},
+      {.max_new_tokens = 9, .chat_template = "gemma4", .changes = {.top_logprobs = 2}});
+  std::vector<bool> is_text;
+  while (!generation->done()) {
+    const GenerationStep step = *generation->Step();
+    if (!step.token.has_value()) continue;
+    is_text.push_back(step.token->is_text);
+    EXPECT_NEAR(step.token->drawn.logprob, 0, 0.02);
+    EXPECT_EQ(step.token->drawn.top.size(), 2u);
+  }
+  EXPECT_THAT(is_text, ElementsAre(false, false, false, true));
+}
+
+TEST(GenerationTest, NamesTheStopStringThatItFound) {
+  FakeEngine engine({.tokens = IdsThenStop("one two")});
+  EXPECT_EQ(Generate(engine, {.stop_strings = {"x", "tw"}})->result.stop_string, "tw");
 }
 
 TEST(PromptTest, BosIsThereOnce) {

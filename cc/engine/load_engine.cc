@@ -59,6 +59,24 @@ class SessionImpl final : public Session {
     return drawn;
   }
 
+  absl::Status Append(std::span<const int32_t> tokens, std::span<float> logits) override {
+    GEMMA_RETURN_IF_ERROR(CheckRoom(limits_, position(), tokens.size()));
+    if (!logits.empty() && static_cast<int64_t>(logits.size()) != limits_.vocab_size) {
+      return absl::InvalidArgumentError(absl::StrCat("there is room for ", logits.size(),
+                                                     " logits, but the model has ",
+                                                     limits_.vocab_size, " tokens"));
+    }
+    const PlanMethod method = tokens.size() == 1 ? PlanMethod::kDecode : PlanMethod::kPrefill;
+    while (!tokens.empty()) {
+      const std::span<const int32_t> chunk = NextChunk(tokens);
+      tokens = tokens.subspan(chunk.size());
+      const bool emit = tokens.empty() && !logits.empty();
+      GEMMA_RETURN_IF_ERROR(
+          Generate(method, chunk, emit, {}, emit ? logits : std::span<float>()).status());
+    }
+    return absl::OkStatus();
+  }
+
   absl::StatusOr<int32_t> Decode(int32_t token, const SamplingParams& sampling) override {
     GEMMA_RETURN_IF_ERROR(CheckRoom(limits_, position(), 1));
     GEMMA_RETURN_IF_ERROR(CheckSampling(sampling));
@@ -90,11 +108,11 @@ class SessionImpl final : public Session {
   }
 
   absl::StatusOr<int32_t> Generate(PlanMethod method, std::span<const int32_t> tokens, bool emit,
-                                   const SamplingParams& sampling) {
+                                   const SamplingParams& sampling, std::span<float> logits = {}) {
     if (IsCancelled()) return absl::CancelledError("the call was cancelled");
     ids_.assign(tokens.begin(), tokens.end());
     std::lock_guard lock(runtime_.mutex);
-    ScopedSession bound(*state_, cancelled_);
+    ScopedSession bound(*state_, cancelled_, logits);
     GEMMA_ASSIGN_OR_RETURN(const int64_t drawn,
                            runtime_.program->Generate(method, ids_, position(), emit, sampling));
     return static_cast<int32_t>(drawn);

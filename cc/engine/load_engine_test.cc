@@ -6,10 +6,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "cc/base/sha256.h"
@@ -161,6 +164,30 @@ TEST_F(LoadEngineTest, ScoresAgreeWithDecoding) {
   const auto chunked = *(*engine->NewSession({.prefill_chunk = 9}))->Score(tokens);
   for (size_t i = 0; i + 1 < tokens.size(); ++i)
     EXPECT_NEAR(chunked[i].next_logprob, scores[i].next_logprob, 1e-4);
+}
+
+TEST_F(LoadEngineTest, AppendGivesTheLogitsThatOthersDrawFrom) {
+  const auto engine = *Load();
+  const std::vector<int32_t> prompt = Tokens(37);
+  const auto drawing = *engine->NewSession({.prefill_chunk = 9});
+  const auto appending = *engine->NewSession({.prefill_chunk = 9});
+  std::vector<float> logits(128);
+  const auto likeliest = [&] {
+    return static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+  };
+  int32_t token = *drawing->Prefill(prompt, kGreedy);
+  ASSERT_TRUE(appending->Append(std::span(prompt).first(20), {}).ok());
+  ASSERT_TRUE(appending->Append(std::span(prompt).subspan(20), logits).ok());
+  EXPECT_EQ(appending->position(), 37);
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_EQ(likeliest(), token) << i;
+    ASSERT_TRUE(appending->Append({&token, 1}, logits).ok());
+    token = *drawing->Decode(token, kGreedy);
+  }
+  std::vector<float> few(127);
+  EXPECT_THAT(std::string(appending->Append({&token, 1}, few).message()),
+              HasSubstr("there is room for 127 logits, but the model has 128 tokens"));
+  EXPECT_FALSE(appending->Append(Tokens(30), logits).ok()) << "the context ends at 64";
 }
 
 TEST_F(LoadEngineTest, WhatDoesNotFitIsRefusedBeforeItRuns) {

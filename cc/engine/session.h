@@ -53,6 +53,11 @@ class Session {
   // Appends one token and draws the next.
   virtual absl::StatusOr<int32_t> Decode(int32_t token, const SamplingParams& sampling) = 0;
 
+  // Appends the tokens (at least one) without drawing. `logits` [vocab_size] gets those of the token
+  // that follows, after softcap, suppressed ids at the lowest float32, for callers that draw
+  // themselves (logits_sampler.h); where it is empty they are not computed. Errors as Prefill.
+  virtual absl::Status Append(std::span<const int32_t> tokens, std::span<float> logits) = 0;
+
   // Appends the tokens and returns, for each, the log-probability of its successor among them and
   // the most likely ids.
   virtual absl::StatusOr<std::vector<TokenScore>> Score(std::span<const int32_t> tokens) = 0;

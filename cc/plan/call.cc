@@ -62,6 +62,10 @@ absl::Status CheckCall(const Plan& plan, const Call& call, const CallResults& re
   if (plan.method == PlanMethod::kScore) return CheckScoreResults(plan, call, results);
   if (results.token == nullptr)
     return Refuse(PlanMethodName(plan.method), " has no room for its token");
+  if (!results.logits.empty() && static_cast<int64_t>(results.logits.size()) != plan.vocab_size) {
+    return Refuse("results have room for ", results.logits.size(), " logits instead of ",
+                  plan.vocab_size);
+  }
   const std::string problem = SamplingProblem(call.sampling);
   return problem.empty() ? absl::OkStatus() : Refuse(problem);
 }

@@ -26,7 +26,10 @@ struct Call {
 
 // Where results go; the memory is the caller's.
 struct CallResults {
-  int64_t* token = nullptr;            // prefill, decode: the drawn id; -1 without emit
+  int64_t* token = nullptr;  // prefill, decode: the drawn id; -1 without emit
+  // prefill, decode: [vocab], what the token was drawn from, suppressed ids at the lowest float32;
+  // empty where nobody asks. Unspecified without emit.
+  std::span<float> logits = {};
   std::span<float> logprobs = {};      // score: [tokens]
   std::span<int64_t> top_ids = {};     // score: [tokens, top]
   std::span<float> top_logprobs = {};  // score: [tokens, top]

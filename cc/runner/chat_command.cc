@@ -14,6 +14,7 @@
 #include "cc/base/status_macros.h"
 #include "cc/engine/generation.h"
 #include "cc/engine/prompt.h"
+#include "cc/engine/token_prefix.h"
 #include "cc/runner/command.h"
 #include "cc/runner/exit_code.h"
 #include "cc/runner/flags.h"
@@ -21,7 +22,6 @@
 #include "cc/runner/model_flags.h"
 #include "cc/runner/prompt_flags.h"
 #include "cc/runner/sampling_flags.h"
-#include "cc/runner/token_prefix.h"
 
 namespace gemma {
 namespace {

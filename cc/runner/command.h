@@ -21,6 +21,7 @@ Command DoctorCommand(CLI::App& root);
 Command GenerateCommand(CLI::App& root);
 Command InspectCommand(CLI::App& root);
 Command ScoreCommand(CLI::App& root);
+Command ServeCommand(CLI::App& root);
 
 }  // namespace gemma
 

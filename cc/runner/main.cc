@@ -63,9 +63,9 @@ int Main(int argc, char** argv) {
   InstallInterruptHandlers();
   CLI::App root("Runs Gemma models that were exported to an artifact folder.", "runner");
   SetUpHelp(root);
-  const std::vector<Command> commands = {GenerateCommand(root), ChatCommand(root),
-                                         ScoreCommand(root),    BenchCommand(root),
-                                         InspectCommand(root),  DoctorCommand(root)};
+  const std::vector<Command> commands = {
+      GenerateCommand(root), ChatCommand(root),    ServeCommand(root), ScoreCommand(root),
+      BenchCommand(root),    InspectCommand(root), DoctorCommand(root)};
   try {
     root.parse(argc, argv);
   } catch (const CLI::Success& request) {  // --help

@@ -8,7 +8,7 @@ import pytest
 
 from tests.runner.runner_program import refusal, run
 
-COMMANDS = ("generate", "chat", "score", "bench", "inspect", "doctor")
+COMMANDS = ("generate", "chat", "serve", "score", "bench", "inspect", "doctor")
 
 
 def test_help_lists_every_command() -> None:

@@ -244,6 +244,7 @@ class Worker {
     if (slice_.index != 0) return;
     for (const int32_t id : region_.suppressed_ids)
       Value(step.logits)[id] = std::numeric_limits<float>::lowest();
+    std::copy_n(Value(step.logits), region_.results.logits.size(), region_.results.logits.begin());
     *region_.results.token = region_.kernels.sample({.logits = Value(step.logits),
                                                      .vocab = Columns(step.logits),
                                                      .sampling = region_.call.sampling,

@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "cc/executor/model.h"
+#include "cc/executor/testing/drawn_logits.h"
 #include "cc/executor/testing/reference_executor.h"
 #include "cc/plan/testing/tiny_model.h"
 #include "cc/weights/testing/memory_weights.h"
@@ -246,6 +247,13 @@ TEST(CpuExecutorTest, SamplesLikeTheReference) {
     EXPECT_EQ(text, Generate(*reference, prompt, 16, 40, sampling));
     EXPECT_EQ(text, Generate(*model, prompt, 3, 40, sampling)) << "same seed, same text";
   }
+}
+
+TEST(CpuExecutorTest, GivesTheLogitsThatItDrewFrom) {
+  const TinyModel tiny({});
+  const std::vector<int64_t> prompt = RandomTokens(10, tiny.config.vocab, 1);
+  const auto model = MakeModel(tiny, *CpuExecutor::Create({.threads = 2, .suppressed_ids = {5}}));
+  ExpectDrawsFromItsLogits(*model, *ReferenceModel(tiny), prompt, /*suppressed=*/5, 1e-4f);
 }
 
 // Each suppression takes the greedy text's first token away, so the text changes every time.

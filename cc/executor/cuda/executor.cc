@@ -198,6 +198,8 @@ class PreparedCudaPlan final : public PreparedPlan {
       GEMMA_RETURN_IF_ERROR(RunSteps(session, call));
       if (call.emit) GEMMA_RETURN_IF_ERROR(session.CopyStepToHost(stream()));
     }
+    if (call.emit && !results.logits.empty())
+      GEMMA_RETURN_IF_ERROR(CopyLogits(session, call, results.logits));
     GEMMA_RETURN_IF_ERROR(Synchronize());
     return call.emit ? TakeToken(session, results) : absl::OkStatus();
   }
@@ -268,11 +270,20 @@ class PreparedCudaPlan final : public PreparedPlan {
                     "cannot copy a call's tokens to the GPU");
   }
 
+  absl::Status CopyLogits(const CudaSession& session, const Call& call,
+                          std::span<float> logits) const {
+    const auto tokens = static_cast<int64_t>(call.tokens.size());
+    const CudaLauncher::Model model = LauncherModel();
+    const CudaLauncher launcher(fused_.ForTokens(tokens), model, session, shared_.context,
+                                call.start, tokens);
+    return CopyToHost(launcher.DrawnLogits(), logits);
+  }
+
   template <typename T>
   absl::Status CopyToHost(const T* from, std::span<T> to) const {
     return ToStatus(
         cudaMemcpyAsync(to.data(), from, to.size_bytes(), cudaMemcpyDeviceToHost, stream()),
-        "cannot copy scores from the GPU");
+        "cannot copy results from the GPU");
   }
 
   absl::Status RunScore(const CudaSession& session, const Call& call, const CallResults& results) {

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "cc/executor/model.h"
+#include "cc/executor/testing/drawn_logits.h"
 #include "cc/executor/testing/reference_executor.h"
 #include "cc/kernels/cuda/testing/device_array.h"
 #include "cc/plan/testing/tiny_model.h"
@@ -335,6 +336,13 @@ TEST(CudaExecutorTest, SuppressedIdsAreNeverDrawn) {
       EXPECT_EQ(std::count(suppressed.begin(), suppressed.end(), token), 0) << token;
     suppressed.push_back(static_cast<int32_t>(text[1]));  // drawn by a graph of one token
   }
+}
+
+TEST(CudaExecutorTest, GivesTheLogitsThatItDrewFrom) {
+  const TinyModel tiny(Config());
+  const std::vector<int64_t> prompt = RandomTokens(10, tiny.config.vocab, 1);
+  ExpectDrawsFromItsLogits(*CudaModel(tiny, {5}), *ReferenceModel(tiny), prompt, /*suppressed=*/5,
+                           0.05f);
 }
 
 // Steps take position, token and sampling from the GPU's own memory where the last step left them:

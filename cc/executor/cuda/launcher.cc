@@ -145,6 +145,11 @@ absl::Status CudaLauncher::Run(const CudaPointwise& op) const {
   return cuda::RunPointwise(params, context_);
 }
 
+const float* CudaLauncher::DrawnLogits() const {
+  const auto* sample = std::get_if<CudaSample>(&fused_.steps.back().operation);
+  return sample == nullptr ? nullptr : Floats(sample->logits);
+}
+
 absl::Status CudaLauncher::Run(const CudaSample& op) const {
   cuda::StepState* const step = session_.step();
   float* const logits = Floats(op.logits);

@@ -53,6 +53,10 @@ class CudaLauncher {
   // `step` is one of the fused plan's.
   absl::Status Launch(const FusedStep& step) const;
 
+  // The logits [vocab] that the plan's last step draws from, in GPU memory, where they stay until
+  // the next call; null for a plan that draws nothing.
+  const float* DrawnLogits() const;
+
  private:
   absl::Status Run(const CudaEmbed& op) const;
   absl::Status Run(const CudaNorm& op) const;

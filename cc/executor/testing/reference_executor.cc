@@ -88,6 +88,7 @@ class Interpreter {
   }
   void Step(const SampleStep& s) {
     logits_ = values_[s.logits];
+    std::copy_n(Value(s.logits), results_.logits.size(), results_.logits.begin());
     *results_.token = reference::Compute(
         Sample{Value(s.logits), Columns(s.logits), call_.sampling, DrawnPosition(call_)});
   }

@@ -1,4 +1,4 @@
-#include "cc/runner/token_prefix.h"
+#include "cc/engine/token_prefix.h"
 
 #include <algorithm>
 

@@ -1,6 +1,6 @@
 // What a session already holds of a new prompt need not be computed again.
-#ifndef CC_RUNNER_TOKEN_PREFIX_H_
-#define CC_RUNNER_TOKEN_PREFIX_H_
+#ifndef CC_ENGINE_TOKEN_PREFIX_H_
+#define CC_ENGINE_TOKEN_PREFIX_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -20,4 +20,4 @@ absl::StatusOr<size_t> KeepPrefix(Session& session, std::span<const int32_t> hel
 
 }  // namespace gemma
 
-#endif  // CC_RUNNER_TOKEN_PREFIX_H_
+#endif  // CC_ENGINE_TOKEN_PREFIX_H_

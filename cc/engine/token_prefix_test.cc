@@ -1,4 +1,4 @@
-#include "cc/runner/token_prefix.h"
+#include "cc/engine/token_prefix.h"
 
 #include <gtest/gtest.h>
 
@@ -49,6 +49,9 @@ class WindowedSession final : public Session {
     return 0;
   }
   absl::StatusOr<int32_t> Decode(int32_t, const SamplingParams&) override { return 0; }
+  absl::Status Append(std::span<const int32_t>, std::span<float>) override {
+    return absl::OkStatus();
+  }
   absl::StatusOr<std::vector<TokenScore>> Score(std::span<const int32_t>) override {
     return std::vector<TokenScore>();
   }
