@@ -9,6 +9,7 @@
 #include "absl/strings/str_join.h"
 #include "cc/base/checked_math.h"
 #include "cc/base/status_macros.h"
+#include "cc/engine/constant_methods.h"
 #include "cc/kernels/sampling_params.h"
 #include "third_party/executorch/program_generated.h"
 
@@ -98,12 +99,13 @@ class MethodChecker {
   }
 
   absl::Status ReadName() {
-    if (plan_.name() == nullptr) return Refuse("has a method without a name");
     for (int i = 0; i < kPlanMethods; ++i) {
       const std::string known(PlanMethodName(static_cast<PlanMethod>(i)));
       if (plan_.name()->str() == known) method_.name = known;
     }
-    if (method_.name.empty()) return Refuse("has a method that is not prefill, decode or score");
+    if (method_.name.empty()) {
+      return Refuse("has a method that is neither prefill, decode, score nor a constant one");
+    }
     return absl::OkStatus();
   }
 
@@ -334,16 +336,22 @@ absl::StatusOr<std::vector<ProgramMethod>> CheckProgram(std::span<const std::byt
     return Refuse("has version ", program.version(), " of the .pte format, not 0");
   GEMMA_RETURN_IF_ERROR(CheckSegments(program, header));
   GEMMA_RETURN_IF_ERROR(CheckNoOtherData(program));
-  if (program.execution_plan() == nullptr || program.execution_plan()->size() > kPlanMethods) {
-    return Refuse("has no methods, or more than ", kPlanMethods);
+  constexpr size_t kMost = kPlanMethods + kConstantMethods;
+  if (program.execution_plan() == nullptr || program.execution_plan()->size() > kMost) {
+    return Refuse("has no methods, or more than ", kMost);
   }
   std::vector<ProgramMethod> methods;
+  std::set<std::string> names;
   for (const pte::ExecutionPlan* plan : *program.execution_plan()) {
+    if (plan->name() == nullptr) return Refuse("has a method without a name");
+    const std::string name = plan->name()->str();
+    if (!names.insert(name).second) return Refuse("has two methods ", name);
+    if (IsConstantMethod(name)) {
+      GEMMA_RETURN_IF_ERROR(CheckConstantMethod(*plan));
+      continue;
+    }
     GEMMA_ASSIGN_OR_RETURN(ProgramMethod method,
                            MethodChecker(program, *plan, header, bytes).Check());
-    for (const ProgramMethod& other : methods) {
-      if (other.name == method.name) return Refuse("has two methods ", method.name);
-    }
     methods.push_back(std::move(method));
   }
   return methods;

@@ -1,5 +1,5 @@
 // Whether a .pte file is what python/export makes: methods that are one call of GemmaDelegate each,
-// with the tensors of docs/formats.md and nothing else.
+// with the tensors of docs/formats.md, beside them constant methods, and nothing else.
 //
 // ExecuTorch's own verification (Verification::InternalConsistency) proves that offsets stay within
 // the file, but loading a method still follows pointers that may be absent: of 3,000 programs with
@@ -35,8 +35,8 @@ struct ProgramMethod {
   std::vector<ProgramTensor> outputs;
 };
 
-// `bytes`: the whole file, aligned to 16; it must outlive the result. InvalidArgument with one
-// sentence that lacks only the file's name.
+// The methods that run. `bytes`: the whole file, aligned to 16; it must outlive the result.
+// InvalidArgument with one sentence that lacks only the file's name.
 absl::StatusOr<std::vector<ProgramMethod>> CheckProgram(std::span<const std::byte> bytes);
 
 // Whether the method has the inputs and outputs that docs/formats.md gives to the plan's method.

@@ -33,8 +33,10 @@ std::string Message(const std::string& file) {
 TestMethod Method(PlanMethod method) { return MakeTestMethod(TinyModel({}).MakePlan(method)); }
 
 std::string GoodProgram() {
-  return WriteProgram(
-      {Method(PlanMethod::kPrefill), Method(PlanMethod::kDecode), Method(PlanMethod::kScore)});
+  return WriteProgram({Method(PlanMethod::kPrefill), Method(PlanMethod::kDecode),
+                       Method(PlanMethod::kScore), MakeConstantMethod("get_max_seq_len", {64}),
+                       MakeConstantMethod("get_eos_ids", {1, 106}),
+                       MakeConstantMethod("use_kv_cache", {1}, /*boolean=*/true)});
 }
 
 TEST(CheckProgramTest, ReturnsTheMethods) {
@@ -58,6 +60,28 @@ TEST(CheckProgramTest, ReturnsTheMethods) {
       "method prefill has 5 inputs, not 3");
 }
 
+TEST(CheckProgramTest, TakesProgramsWithoutConstants) {
+  EXPECT_EQ(Message(WriteProgram({Method(PlanMethod::kPrefill)})), "accepted");
+}
+
+TEST(CheckProgramTest, RefusesConstantsOfAnotherKind) {
+  const TestMethod prefill = Method(PlanMethod::kPrefill);
+  EXPECT_EQ(Message(WriteProgram({prefill, MakeConstantMethod("get_secret", {1})})),
+            "has a method that is neither prefill, decode, score nor a constant one");
+  const TestMethod length = MakeConstantMethod("get_max_seq_len", {64});
+  EXPECT_EQ(Message(WriteProgram({prefill, length, length})), "has two methods get_max_seq_len");
+  EXPECT_EQ(Message(WriteProgram({prefill, MakeConstantMethod("get_max_seq_len", {64, 65})})),
+            "method get_max_seq_len does not return 1 to 1 numbers");
+  EXPECT_EQ(Message(WriteProgram({prefill, MakeConstantMethod("get_max_seq_len", {1}, true)})),
+            "method get_max_seq_len does not return an integer");
+  EXPECT_EQ(Message(WriteProgram({prefill, MakeConstantMethod("use_kv_cache", {1})})),
+            "method use_kv_cache does not return true or false");
+  TestMethod busy = Method(PlanMethod::kPrefill);
+  busy.name = "get_vocab_size";
+  EXPECT_EQ(Message(WriteProgram({prefill, busy})),
+            "method get_vocab_size does more than return numbers");
+}
+
 TEST(CheckProgramTest, RefusesEveryTruncation) {
   const std::string file = GoodProgram();
   for (size_t size = 0; size < file.size(); size += size < 4096 ? 1 : 97) {
@@ -74,7 +98,8 @@ TEST(CheckProgramTest, NamesWhatIsWrong) {
               HasSubstr("method prefill is for another delegate than GemmaDelegate"));
   method = Method(PlanMethod::kPrefill);
   method.name = "forward";
-  EXPECT_THAT(Message(WriteProgram({method})), HasSubstr("not prefill, decode or score"));
+  EXPECT_THAT(Message(WriteProgram({method})),
+              HasSubstr("neither prefill, decode, score nor a constant one"));
   method = Method(PlanMethod::kPrefill);
   method.calls = 2;
   EXPECT_THAT(Message(WriteProgram({method})), HasSubstr("method prefill is not one instruction"));

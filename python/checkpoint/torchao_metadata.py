@@ -28,14 +28,14 @@ def attributes(
     block_size = [1, group]
     if bits == 4:
         return "Int4Tensor", {
-            "activation_dtype": dtype_json(torch.bfloat16),
+            "activation_dtype": _dtype(torch.bfloat16),
             "block_size": block_size,
             "shape": list(shape),
         }
     return "IntxUnpackedToInt8Tensor", {
-        "target_dtype": dtype_json(torch.int8),
+        "target_dtype": _dtype(torch.int8),
         "block_size": block_size,
-        "dtype": dtype_json(dtype),
+        "dtype": _dtype(dtype),
         "activation_quantization": None,
     }
 
@@ -52,6 +52,6 @@ def subclass_metadata(tensor: TorchaoTensor) -> str:
     return entry(tensor.class_name, tensor.attributes, tuple(tensor.parts))
 
 
-def dtype_json(dtype: torch.dtype) -> dict[str, str]:
+def _dtype(dtype: torch.dtype) -> dict[str, str]:
     """A type as torchao's metadata and configs spell it."""
     return {"_type": "torch.dtype", "_data": str(dtype).removeprefix("torch.")}

@@ -30,6 +30,7 @@ from python.console.notes import note
 from python.console.progress import Progress
 from python.export import memory_estimate, ptd_writer
 from python.export.build_plan import build_plan
+from python.export.constant_methods import Constant, constant_methods
 from python.export.trace import Limits
 from python.export.weight_table import WeightTable, with_shapes
 from python.export.write_behind import WriteBehind
@@ -207,7 +208,8 @@ def export_artifact(
         if computed_only:
             weights = prepared.table.computed(weights)
         with atomic_write.disk_space(folder, _disk_bytes(weights)):
-            files = [_write_program(folder, prepared, progress)]
+            constants = _constants(checkpoint, prepared, tokenizer)
+            files = [_write_program(folder, prepared, constants, progress)]
             files.append(_write_weights(folder, prepared, weights, progress))
             if tokenizer is not None:
                 files.append(_write_bytes(folder, TOKENIZER_FILE, serialize(tokenizer)))
@@ -262,14 +264,27 @@ def _tokenizer_data(source: TokenizerSource) -> TokenizerData:
     return tokenizer_from_gguf({f"tokenizer.ggml.{key}": v for key, v in present.items()})
 
 
+def _constants(
+    checkpoint: Checkpoint, prepared: PreparedExport, tokenizer: TokenizerData | None
+) -> Mapping[str, Constant]:
+    bos_id = prepared.config.bos_id
+    if tokenizer is not None and tokenizer.bos_id is not None:
+        bos_id = tokenizer.bos_id
+    stop_ids = checkpoint.generation.stop_ids
+    return constant_methods(prepared.config, prepared.prefill, bos_id, stop_ids)
+
+
 def _write_program(
-    folder: Path, prepared: PreparedExport, progress: MakeProgress
+    folder: Path,
+    prepared: PreparedExport,
+    constants: Mapping[str, Constant],
+    progress: MakeProgress,
 ) -> manifest.FileEntry:
     with progress("lower", total=1) as report:
         # Imports ExecuTorch's compiler, which --help and --dry_run do without.
         from python.export.lower import lower
 
-        data = lower(prepared.plans)
+        data = lower(prepared.plans, constants)
         report.advance(PROGRAM_FILE)
     return _write_bytes(folder, PROGRAM_FILE, data)
 

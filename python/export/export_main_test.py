@@ -107,7 +107,7 @@ def test_exports(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("python.export.lower.lower", lambda plans: b"program")
+    monkeypatch.setattr("python.export.lower.lower", lambda plans, constants: b"program")
     output = tmp_path / "artifact"
     arguments = [f"--checkpoint={checkpoint}", f"--output={output}", "--max_seq_len=64"]
     timings = tmp_path / "timings.json"

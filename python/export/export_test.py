@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from executorch.exir._serialize._program import deserialize_pte_binary
+from executorch.exir.schema import Bool, Int
 from executorch.extension.flat_tensor.serialize.serialize import FlatTensorSerializer
 
 from python.artifact import manifest
@@ -80,7 +81,7 @@ def _plans_are_built_once() -> Iterator[None]:
 @pytest.fixture
 def without_lowering(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests that do not look at the program, which takes seconds to make."""
-    monkeypatch.setattr(lower, "lower", lambda plans: b"program")
+    monkeypatch.setattr(lower, "lower", lambda plans, constants: b"program")
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +95,8 @@ def _plans(artifact: Path) -> dict[str, p.Plan]:
     program = deserialize_pte_binary((artifact / export.PROGRAM_FILE).read_bytes()).program
     plans = {}
     for method in program.execution_plan:
+        if not method.delegates:
+            continue
         index = method.delegates[0].processed.index
         plans[method.name] = plan_bytes.from_bytes(bytes(program.backend_delegate_data[index].data))
     return plans
@@ -110,6 +113,25 @@ def _weights(artifact: Path, plan: p.Plan) -> dict[str, torch.Tensor]:
         packed = layouts.PackedWeight(shape=weight.shape, data=np.frombuffer(data, dtype=np.uint8))
         weights[weight.name] = torch.as_tensor(unpack.unpack(packed))
     return weights
+
+
+def test_the_program_says_what_the_manifest_says(artifact: Path) -> None:
+    """ExecuTorch's constant methods."""
+    program = deserialize_pte_binary((artifact / export.PROGRAM_FILE).read_bytes()).program
+    returned = {
+        method.name: [value.val for value in method.values]
+        for method in program.execution_plan
+        if not method.delegates
+    }
+    described = manifest.read(artifact)
+    assert returned["get_max_seq_len"] == [Int(described.max_seq_len)]
+    assert returned["get_max_prefill_chunk"] == [Int(described.max_prefill_chunk)]
+    assert returned["get_vocab_size"] == [Int(CONFIG.vocab_size)]
+    assert returned["get_n_layers"] == [Int(CONFIG.num_layers)]
+    assert returned["use_kv_cache"] == returned["enable_dynamic_shape"] == [Bool(True)]
+    assert described.tokenizer is not None
+    assert returned["get_bos_id"] == [Int(described.tokenizer.bos_id)]
+    assert returned.get("get_eos_ids", []) == [Int(token) for token in described.tokenizer.stop_ids]
 
 
 def test_the_folder_is_what_the_manifest_says(artifact: Path) -> None:

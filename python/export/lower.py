@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -30,6 +30,7 @@ from executorch.exir.passes import MemoryPlanningPass  # noqa: E402
 from executorch.exir.schema import DelegateCall  # noqa: E402
 
 from python.console.errors import UserError  # noqa: E402
+from python.export.constant_methods import Constant  # noqa: E402
 from python.plan import plan_check  # noqa: E402
 from python.plan.plan import Plan  # noqa: E402
 from python.plan.plan_bytes import from_bytes, to_bytes  # noqa: E402
@@ -57,8 +58,8 @@ class GemmaDelegate(BackendDetails):
         return PreprocessResult(processed_bytes=spec.value)
 
 
-def lower(plans: Sequence[Plan]) -> bytes:
-    """The `.pte` of a program with one method a plan.
+def lower(plans: Sequence[Plan], constants: Mapping[str, Constant]) -> bytes:
+    """The `.pte` of a program with one method a plan, and one that returns each constant.
 
     Raises:
       PlanError: a plan contradicts itself or another one.
@@ -70,12 +71,14 @@ def lower(plans: Sequence[Plan]) -> bytes:
         # not ours to mend, and of no use to a user.
         warnings.simplefilter("ignore", FutureWarning)
         warnings.simplefilter("ignore", DeprecationWarning)
-        manager = _lower_methods(plans)
-    _check_program(manager, plans)
+        manager = _lower_methods(plans, constants)
+    _check_program(manager, plans, constants)
     return manager.buffer
 
 
-def _lower_methods(plans: Sequence[Plan]) -> ExecutorchProgramManager:
+def _lower_methods(
+    plans: Sequence[Plan], constants: Mapping[str, Constant]
+) -> ExecutorchProgramManager:
     signatures = {plan.method: signature(plan.method, plan.max_tokens) for plan in plans}
     edge = to_edge({method: _export(s.shell, s) for method, s in signatures.items()})
     calls = {}
@@ -83,7 +86,8 @@ def _lower_methods(plans: Sequence[Plan]) -> ExecutorchProgramManager:
         spec = CompileSpec(_PLAN_SPEC, to_bytes(plan))
         lowered = to_backend(GemmaDelegate.__name__, edge.exported_program(plan.method), [spec])
         calls[plan.method] = _export(_DelegateCall(lowered), signatures[plan.method])
-    return to_edge(calls).to_executorch(_backend_config())
+    edge = to_edge(calls, constant_methods=dict(constants))
+    return edge.to_executorch(_backend_config())
 
 
 def _backend_config() -> ExecutorchBackendConfig:
@@ -122,12 +126,16 @@ class _DelegateCall(torch.nn.Module):
         return self._lowered(*inputs)
 
 
-def _check_program(manager: ExecutorchProgramManager, plans: Sequence[Plan]) -> None:
+def _check_program(
+    manager: ExecutorchProgramManager, plans: Sequence[Plan], constants: Mapping[str, Constant]
+) -> None:
     program = manager.executorch_program
     methods = {plan.name: plan for plan in program.execution_plan}
-    if set(methods) != {plan.method for plan in plans}:
+    if set(methods) != {plan.method for plan in plans} | set(constants):
         raise LoweringError(f"the program has the methods {', '.join(sorted(methods))}")
     for name, method in methods.items():
+        if name in constants:
+            continue
         instructions = [i.instr_args for chain in method.chains for i in chain.instructions]
         if len(instructions) != 1 or not isinstance(instructions[0], DelegateCall):
             raise LoweringError(

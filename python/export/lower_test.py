@@ -1,18 +1,25 @@
 """The `.pte`: three methods, each one delegate call with its plan, and the documented tensors."""
 
 import itertools
+from pathlib import Path
 
 import pytest
 from executorch.exir._serialize._program import deserialize_pte_binary
 from executorch.exir.scalar_type import ScalarType
 from executorch.exir.schema import ExecutionPlan, Tensor, TensorShapeDynamism
+from executorch.runtime import Runtime
 
+from python.export import constant_methods
 from python.export.lower import lower
+from python.model.named_configs import gemma4_31b
 from python.plan import plan as p
 from python.plan import plan_bytes
 from python.plan.testing.fake_plan import fake_plan
 
 CHUNK = 8
+_CONSTANTS = constant_methods.constant_methods(
+    gemma4_31b(), fake_plan("prefill", max_tokens=CHUNK), 2, (1, 106)
+)
 
 
 def _plans() -> list[p.Plan]:
@@ -21,7 +28,7 @@ def _plans() -> list[p.Plan]:
 
 @pytest.fixture(scope="module")
 def pte() -> bytes:
-    return lower(_plans())
+    return lower(_plans(), _CONSTANTS)
 
 
 def _tensors(method: ExecutionPlan, indices: list[int]) -> list[tuple[ScalarType, list[int], bool]]:
@@ -36,7 +43,7 @@ def _tensors(method: ExecutionPlan, indices: list[int]) -> list[tuple[ScalarType
 def test_payload_is_the_plan(pte: bytes) -> None:
     program = deserialize_pte_binary(pte).program
     by_name = {method.name: method for method in program.execution_plan}
-    assert sorted(by_name) == list(p.Plan.METHODS)
+    assert sorted(by_name) == sorted((*p.Plan.METHODS, *_CONSTANTS))
     for plan in _plans():
         (delegate,) = by_name[plan.method].delegates
         assert delegate.id == "GemmaDelegate"
@@ -64,6 +71,8 @@ def test_signatures_are_the_documented_ones(pte: bytes) -> None:
 
 def test_inputs_and_outputs_do_not_share_memory(pte: bytes) -> None:
     for method in deserialize_pte_binary(pte).program.execution_plan:
+        if method.name in _CONSTANTS:
+            continue
         tensors = [method.values[index].val for index in (*method.inputs, *method.outputs)]
         sizes = {ScalarType.LONG: 8, ScalarType.FLOAT: 4}
         spans = []
@@ -80,4 +89,22 @@ def test_inputs_and_outputs_do_not_share_memory(pte: bytes) -> None:
 
 def test_refuses_plans_that_disagree() -> None:
     with pytest.raises(p.PlanError, match="differs from the one in another method"):
-        lower([fake_plan(), fake_plan("decode", max_tokens=1, capacity=12)])
+        lower([fake_plan(), fake_plan("decode", max_tokens=1, capacity=12)], {})
+
+
+def test_executorchs_own_runtime_reads_the_constants(pte: bytes, tmp_path: Path) -> None:
+    """Its Python module opens the file and runs the constant methods, without our delegate."""
+    (tmp_path / "model.pte").write_bytes(pte)
+    program = Runtime.get().load_program(tmp_path / "model.pte")
+    assert program.method_names == {*p.Plan.METHODS, *constant_methods.NAMES}
+    for name, value in _CONSTANTS.items():
+        method = program.load_method(name)
+        assert method is not None
+        returned = list(method.execute([]))
+        assert returned == (value if isinstance(value, list) else [value]), name
+        assert all(type(found) is type(returned[0]) for found in returned)
+
+
+def test_ids_that_are_not_known_have_no_method() -> None:
+    constants = constant_methods.constant_methods(gemma4_31b(), _plans()[1], None, ())
+    assert set(constant_methods.NAMES) - set(constants) == {"get_bos_id", "get_eos_ids"}

@@ -80,6 +80,8 @@ def _check_sizes(folder: Path, manifest: manifests.Manifest) -> None:
 def _program_tables(methods: tuple[Method, ...], steps: bool) -> dict[str, Table]:
     rows = []
     for method in methods:
+        if method.constants:
+            continue
         plan = method.plan
         rows.append((
             method.name, ", ".join(method.delegates),
@@ -88,6 +90,12 @@ def _program_tables(methods: tuple[Method, ...], steps: bool) -> dict[str, Table
         ))  # fmt: skip
     columns = ("method", "delegates", "max_tokens", "max_context", "steps", "weights")
     tables = {"methods": Table(columns=columns, rows=tuple(rows))}
+    constants = tuple(
+        (method.name, ", ".join(map(str, method.constants))) for method in methods
+        if method.constants
+    )  # fmt: skip
+    if constants:
+        tables["constants"] = Table(columns=("method", "returns"), rows=constants)
     plans = [method.plan for method in methods if method.plan is not None]
     if plans:
         weights = {weight.data_key: weight for plan in plans for weight in plan.weights}

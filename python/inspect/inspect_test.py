@@ -40,6 +40,10 @@ def test_an_artifact(artifact: Path) -> None:
     found = _json(artifact, steps=True)
     assert (found["kind"], found["problem"], found["recipe"]) == ("artifact", None, "default")
     assert {row["method"] for row in found["methods"]} == {"decode", "prefill", "score"}
+    constants = {row["method"]: row["returns"] for row in found["constants"]}
+    described = manifests.read(artifact)
+    assert constants["get_max_seq_len"] == str(described.max_seq_len)
+    assert constants["use_kv_cache"] == "True"
     layouts = {row["layout"]: row for row in found["layouts"]}
     assert layouts["INT4"]["bits_per_weight"] == 4.5
     weights = {row["name"]: row for row in found["weights"]}

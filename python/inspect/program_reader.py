@@ -32,12 +32,17 @@ _HEADER_OFFSET = 8
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Method:
-    """A method of a program. `plan` is None unless it is one call of our delegate."""
+    """A method of a program.
+
+    plan: None unless it is one call of our delegate. constants: what it returns where it runs
+    nothing, else empty.
+    """
 
     name: str
     delegates: tuple[str, ...]
     values: int
     plan: Plan | None
+    constants: tuple[int, ...] = ()
 
 
 def read_program(path: Path) -> tuple[Method, ...]:
@@ -66,7 +71,24 @@ def _method(reader: "_Reader", program: Any, plan: Any) -> Method:
     if names == (DELEGATE,):
         with reader.errors(f"the plan of method {name!r:.40}"):
             parsed = _plan(reader, _payload(reader, program, delegates[0].Processed()))
-    return Method(name=name, delegates=names, values=plan.ValuesLength(), plan=parsed)
+    return Method(
+        name=name,
+        delegates=names,
+        values=plan.ValuesLength(),
+        plan=parsed,
+        constants=() if names else tuple(_constants(reader, plan)),
+    )
+
+
+def _constants(reader: "_Reader", plan: Any) -> Iterator[int]:
+    """The integers and booleans among a method's values."""
+    numbers = vars(program_generated.KernelTypes)
+    for value in reader.items(plan, "Values"):
+        for kind, accessor in (("Int", "IntVal"), ("Bool", "BoolVal")):
+            if value.ValType() == numbers[kind]:
+                table = getattr(program_generated, kind)()
+                table.Init(value.Val().Bytes, value.Val().Pos)
+                yield getattr(table, accessor)()
 
 
 def _payload(reader: "_Reader", program: Any, place: Any) -> bytes:

@@ -162,8 +162,8 @@ def test_gptq_costs_the_same(bits: int, symmetric: bool) -> None:
     for each in results:
         missing = (each.dequantize() - weight)[:, order]
         costs.append(float(((missing @ h) * missing).sum()))
-    # An early choice that tips over changes what follows, in both directions alike.
-    _same_cost(f"gptq {bits}", results[0], results[1], (costs[0], costs[1]), 0.02)
+    # A tie that tips over changes what follows in its row, in both directions alike.
+    _same_cost(f"gptq {bits}", results[0], results[1], (costs[0], costs[1]), 1e-3)
     _exact_everywhere(results[1])
 
 

@@ -18,7 +18,7 @@ from python.console.errors import UsageError, UserError
 from python.console.flag_types import define_path, define_tokens
 from python.console.progress import define_progress_flag, progress_mode
 from python.quant import advice, dry_run, recipe
-from python.quant.calibration import calibration_text
+from python.quant.calibration import calibration_chats, calibration_text
 from python.quant.calibration.calibration_text import CalibrationText
 from python.quant.store import store, store_layout
 
@@ -30,6 +30,12 @@ _RECIPE = flags.DEFINE_string(
 )
 _TEXT = define_path(
     "calibration_text", None, "A UTF-8 text, for recipes that quantize by the inputs it gives."
+)
+_CHATS = define_path(
+    "calibration_chats",
+    None,
+    "Conversations in place of the text, a JSON object with messages a line; the checkpoint's chat "
+    "template renders them.",
 )
 _TEXT_TOKENS = define_tokens(
     "calibration_tokens", calibration_text.MAX_TOKENS, "Tokens of the text to use at most.",
@@ -58,7 +64,7 @@ def program() -> None:
     with open_checkpoint(path) as checkpoint:
         _check_plain(checkpoint)
         rules = recipe.recipe_for(_RECIPE.value, checkpoint.config, main.user_path(""))
-        store.check_text(rules, given=_TEXT.value is not None)
+        store.check_text(rules, given=(_TEXT.value or _CHATS.value) is not None)
         text = _text(checkpoint)
         for note in (*checkpoint.generation.notes, advice.of(rules)):
             if note is not None:
@@ -85,6 +91,8 @@ def _check_flags() -> None:
         raise UsageError("--output must be given (or --dry_run); --help lists the flags")
     if _FORMAT.value == "json" and not _DRY_RUN.value:
         raise UsageError("--format json is for --dry_run (pass --dry_run, or drop --format)")
+    if _TEXT.value is not None and _CHATS.value is not None:
+        raise UsageError("--calibration_text and --calibration_chats exclude each other")
     if _RESUME.value and _OVERWRITE.value:
         raise UsageError("--resume keeps what --overwrite would remove; pass one of them")
 
@@ -124,6 +132,13 @@ def _quantize(
 
 
 def _text(checkpoint: Checkpoint) -> CalibrationText | None:
+    if _CHATS.value is not None:
+        return calibration_chats.read_calibration_chats(
+            _CHATS.value,
+            checkpoint.tokenizer,
+            checkpoint.config.bos_id,
+            _TEXT_TOKENS.value,
+        )
     if _TEXT.value is None:
         return None
     return calibration_text.read_calibration_text(

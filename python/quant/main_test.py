@@ -94,6 +94,15 @@ def test_the_default_recipe_says_what_it_costs_unless_quiet(source: Path, tmp_pa
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{tmp_path / 'b'}\n", "")
 
 
+def test_the_qat_recipe_says_what_share_came_back(source: Path, tmp_path: Path) -> None:
+    done = _run(f"--checkpoint={source}", "--recipe=qat", f"--output={tmp_path / 'q'}", "--quiet")
+    assert (done.returncode, done.stdout) == (0, f"{tmp_path / 'q'}\n")
+    counted = json.loads((tmp_path / "q" / "quantization.json").read_text())["lattice"]
+    assert counted["exact"] == 0 < counted["groups"]
+    done = _run(f"--checkpoint={source}", "--recipe=qat", f"--output={tmp_path / 'r'}")
+    assert f"recipe qat reproduces only 0 % of {counted['groups']} groups" in done.stderr
+
+
 def test_a_calibrated_run_and_its_dry_run(tmp_path: Path) -> None:
     config = tiny_gemma4(num_layers=1, hidden_size=64, intermediate_size=96, vocab_size=512)
     synthetic.write_checkpoint(tmp_path / "hf", config)

@@ -102,6 +102,11 @@ class QuantConfig:
         return integer_layout(self.bits, symmetric=self.symmetric)
 
     @property
+    def group_size(self) -> int | None:
+        """`group`, as ExecuTorch's example calls it."""
+        return self.group
+
+    @property
     def calibrated(self) -> bool:
         """Whether the method needs the inputs that a calibration text gives the matrix."""
         return self.method in CALIBRATED_METHODS
@@ -169,6 +174,12 @@ class QuantRecipe:
         if not is_quantizable(name):
             return None
         return self.rule_for(name)[1].config
+
+    def get_config(self, fqn: str) -> QuantConfig | None:
+        """`config_for` as in ExecuTorch's example: also None where no rule matches."""
+        if not any(rule.matches(fqn) for rule in self.rules):
+            return None
+        return self.config_for(fqn)
 
     def keeps_everything(self) -> bool:
         """Whether no rule quantizes anything."""

@@ -54,7 +54,7 @@ def test_sensitive_keeps_the_edges() -> None:
 def test_sensitive_takes_k_proj_for_v_where_it_makes_the_values() -> None:
     config = gemma4_31b()
     chosen = recipe.recipe_for("sensitive", config)
-    bits = {}
+    bits: dict[tuple[str, bool], set[int]] = {}
     for layer, kind in enumerate(config.layer_kinds):
         found = chosen.config_for(f"layers.{layer}.self_attn.k_proj.weight")
         assert found is not None

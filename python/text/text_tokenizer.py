@@ -1,7 +1,8 @@
 """Text to tokens and back for the eager programs, by Hugging Face's `tokenizers` library.
 
 The C++ runner has a tokenizer of its own; this is the independent second one. Invariant: what a
-user wrote never becomes a special token; only `special` makes one.
+user wrote never becomes a special token; only `special` makes one, and `encode_marked`, which serves
+files that were chosen for calibration.
 """
 
 from __future__ import annotations
@@ -31,6 +32,21 @@ class TextTokenizer:
     def encode(self, text: str) -> list[int]:
         """The tokens of plain text, without BOS."""
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def encode_marked(self, text: str) -> list[int]:
+        """The tokens of a rendered template: what spells a special token is one. Not for users."""
+        self._tokenizer.encode_special_tokens = False
+        try:
+            return self.encode(text)
+        finally:
+            self._tokenizer.encode_special_tokens = True
+
+    def piece(self, token: int) -> str:
+        """How a token is spelled. Raises UserError for one that there is not."""
+        text = self._tokenizer.id_to_token(token)
+        if text is None:
+            raise UserError(f"the tokenizer has no token {token}")
+        return str(text)
 
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of tokens; special ones have none."""

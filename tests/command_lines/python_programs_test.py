@@ -18,7 +18,8 @@ import pytest
 _COMMON = {"quiet", "help", "version"}
 _EXPORT = {
     *("checkpoint", "output", "recipe", "max_seq_len", "max_prefill_chunk", "kv_cache_dtype"),
-    *("activation_precision", "overwrite", "dry_run", "format", "timings", "progress"),
+    *("activation_precision", "allow_lossy", "losses", "overwrite", "dry_run", "format", "timings"),
+    "progress",
 }
 # Module -> its flags. An example in its help begins with the target's name.
 PROGRAMS = {
@@ -33,6 +34,7 @@ PROGRAMS = {
     },
     "python.quant.main": {
         *("checkpoint", "recipe", "calibration_text", "calibration_tokens", "output", "resume"),
+        "calibration_chats",
         *("overwrite", "dry_run", "format", "device", "shard_bytes", "progress"),
     },
     "python.inference.gemma4_31b": {

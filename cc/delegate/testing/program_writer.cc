@@ -51,6 +51,29 @@ class TensorWriter {
   uint64_t planned_ = 0;
 };
 
+// As exir's emitter writes a constant method: its values are its outputs.
+flatbuffers::Offset<pte::ExecutionPlan> WriteConstants(Builder& builder, const TestMethod& method) {
+  std::vector<flatbuffers::Offset<pte::EValue>> values;
+  std::vector<int32_t> outputs;
+  for (const int64_t number : method.constants) {
+    outputs.push_back(static_cast<int32_t>(values.size()));
+    values.push_back(method.boolean
+                         ? pte::CreateEValue(builder, pte::KernelTypes::Bool,
+                                             pte::CreateBool(builder, number != 0).Union())
+                         : pte::CreateEValue(builder, pte::KernelTypes::Int,
+                                             pte::CreateInt(builder, number).Union()));
+  }
+  const std::vector<int32_t> inputs;
+  const std::vector<flatbuffers::Offset<pte::Instruction>> instructions;
+  const std::vector<flatbuffers::Offset<pte::Chain>> chains = {
+      pte::CreateChainDirect(builder, &inputs, &inputs, &instructions)};
+  const std::vector<flatbuffers::Offset<pte::Operator>> operators;
+  const std::vector<flatbuffers::Offset<pte::BackendDelegate>> delegates;
+  const std::vector<int64_t> planned = {0};
+  return pte::CreateExecutionPlanDirect(builder, method.name.c_str(), 0, &values, &inputs, &outputs,
+                                        &chains, &operators, &delegates, &planned);
+}
+
 flatbuffers::Offset<pte::ExecutionPlan> WriteMethod(Builder& builder, const TestMethod& method,
                                                     uint32_t segment) {
   TensorWriter tensors(builder);
@@ -107,12 +130,25 @@ TestMethod MakeTestMethod(const Plan& plan) {
   return method;
 }
 
+TestMethod MakeConstantMethod(const std::string& name, const std::vector<int64_t>& constants,
+                              bool boolean) {
+  TestMethod method;
+  method.name = name;
+  method.constants = constants;
+  method.boolean = boolean;
+  return method;
+}
+
 std::string WriteProgram(const std::vector<TestMethod>& methods) {
   Builder builder;
   std::vector<flatbuffers::Offset<pte::ExecutionPlan>> plans;
   std::vector<flatbuffers::Offset<pte::DataSegment>> segments;
   std::string payloads;
   for (const TestMethod& method : methods) {
+    if (!method.constants.empty()) {
+      plans.push_back(WriteConstants(builder, method));
+      continue;
+    }
     plans.push_back(WriteMethod(builder, method, static_cast<uint32_t>(segments.size())));
     payloads.resize(RoundUp(payloads.size()));
     segments.push_back(pte::CreateDataSegment(builder, payloads.size(), method.payload.size()));

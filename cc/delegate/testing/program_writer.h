@@ -24,10 +24,16 @@ struct TestMethod {
   std::vector<TestTensorSpec> inputs;
   std::vector<TestTensorSpec> outputs;
   int calls = 1;  // of the delegate
+  // A method that returns these and does nothing else, where there are any.
+  std::vector<int64_t> constants;
+  bool boolean = false;  // the constants are booleans
 };
 
 // The method that docs/formats.md describes for the plan.
 TestMethod MakeTestMethod(const Plan& plan);
+
+TestMethod MakeConstantMethod(const std::string& name, const std::vector<int64_t>& constants,
+                              bool boolean = false);
 
 std::string WriteProgram(const std::vector<TestMethod>& methods);
 

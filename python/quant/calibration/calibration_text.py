@@ -39,13 +39,7 @@ def read_calibration_text(
     Raises UserError for a file that is missing, too large, no UTF-8, or shorter than a sequence,
     and for a checkpoint without a tokenizer.
     """
-    if not path.is_file():
-        raise UserError(f"{path}: no such calibration text")
-    if path.stat().st_size > _MAX_TEXT_BYTES:
-        raise UserError(
-            f"{path} has {path.stat().st_size} bytes, a calibration text at most {_MAX_TEXT_BYTES}"
-        )
-    data = path.read_bytes()
+    data = read_bytes(path, "calibration text")
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
@@ -57,6 +51,16 @@ def read_calibration_text(
             f"{path} has {len(ids)} tokens, a calibration text needs at least {SEQUENCE_TOKENS}"
         )
     return CalibrationText(tokens=tokens, sha256=hashlib.sha256(data).hexdigest())
+
+
+def read_bytes(path: Path, what: str) -> bytes:
+    """A whole file. Raises UserError where it is missing or too large."""
+    if not path.is_file():
+        raise UserError(f"{path}: no such {what}")
+    size = path.stat().st_size
+    if size > _MAX_TEXT_BYTES:
+        raise UserError(f"{path} has {size} bytes, a {what} may have {_MAX_TEXT_BYTES}")
+    return path.read_bytes()
 
 
 def sequences_of(ids: list[int], bos_id: int | None, length: int, max_tokens: int) -> torch.Tensor:

@@ -17,9 +17,10 @@ import torch
 from python.checkpoint.quantized import QuantizedTensor, offset_dtype, scale_dtype
 from python.quant.calibration.input_statistics import InputStatistics
 from python.quant.methods import clip_search, min_max
-from python.quant.methods.slabs import levels
 
-_SLAB_WEIGHTS = 1 << 21
+# Weights in a slab. On a CPU a slab stays within the cache; on a GPU each operation costs a launch,
+# however small, and the largest matrix of the 31B is one slab.
+_SLAB_WEIGHTS = {"cpu": 1 << 21, "cuda": 1 << 28}
 _BLOCK_GROUPS = 8
 _SWEEPS = 2
 
@@ -54,7 +55,7 @@ def quantize_gptq(
         offset = torch.empty((rows, groups), dtype=offset_dtype(bits, columns, group))
     order = statistics.order
     group_order = (order[::group] // group).cpu()
-    step = max(1, _SLAB_WEIGHTS // columns)
+    step = max(1, _SLAB_WEIGHTS[weight.device.type] // columns)
     for start in range(0, rows, step):
         part = slice(start, start + step)
         slab = _round(weight[part][:, order], statistics, bits, symmetric)
@@ -107,23 +108,28 @@ def _round_group(
     offset: torch.Tensor | None,
     bits: int,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """work [..., group] under scale and offset [...] -> levels and errors e [..., group]."""
+    """work [..., group] under scale and offset [...] -> levels and errors e [..., group].
+
+    Six operations a column, none of which waits for the device.
+    """
     group = factor.shape[0]
     # Column by column in the first place: then every column lies in one piece.
     columns = work.movedim(-1, 0).contiguous()  # [group, ...]
+    if offset is not None:
+        columns -= offset.float()
     step = scale.float()
-    zero = None if offset is None else offset.float()
     divisor = torch.where(step == 0, 1.0, step)
     low, high = -(1 << bits - 1), (1 << bits - 1) - 1
     q, errors = torch.empty_like(columns), torch.empty_like(columns)
+    spread = factor.reshape(group, group, *([1] * (columns.ndim - 1)))  # to every row of a column
     for j in range(group):
-        shifted = columns[j] if zero is None else columns[j] - zero
-        torch.div(shifted, divisor, out=q[j])
+        torch.div(columns[j], divisor, out=q[j])
         q[j].round_().clamp_(low, high)
-        torch.div(shifted - q[j] * step, float(factor[j, j]), out=errors[j])
+        torch.addcmul(columns[j], q[j], step, value=-1, out=errors[j])
+        # By a number of the device: by one of Python's, CUDA multiplies with the reciprocal.
+        errors[j].div_(spread[j, j])
         if j + 1 < group:
-            rest = factor[j, j + 1 :].reshape(-1, *([1] * (columns.ndim - 1)))
-            columns[j + 1 :].sub_(rest * errors[j])
+            columns[j + 1 :].addcmul_(spread[j, j + 1 :], errors[j], value=-1)
     return q.movedim(0, -1), errors.movedim(0, -1)
 
 
@@ -177,18 +183,29 @@ def _improve(slab: _Slab, statistics: InputStatistics, bits: int) -> None:
 def _improve_levels(
     slab: _Slab, part: slice, slope: torch.Tensor, moments: torch.Tensor, bits: int
 ) -> None:
-    index = part.start // (part.stop - part.start)
-    scale = slab.scale[:, index].float()
+    """slope: [rows, group] of these columns; moments: [group, group]."""
+    group = part.stop - part.start
+    index = part.start // group
+    step = slab.scale[:, index].float()
+    divisor = torch.where(step == 0, 1.0, step)
+    low, high = -(1 << bits - 1), (1 << bits - 1) - 1
+    # Column by column in the first place, without the offset: every column lies in one piece.
+    values = slab.values[:, part].t().contiguous()  # [group, rows]
     offset = None if slab.offset is None else slab.offset[:, index].float()
-    for j in range(part.stop - part.start):
-        column = part.start + j
-        old = slab.values[:, column].clone()
-        wanted = (old + slope[:, j] / moments[j, j]).unsqueeze(-1)
-        q = levels(wanted, scale, offset, bits)[:, 0]
-        new = q * scale if offset is None else q * scale + offset
-        slab.q[:, column] = q
-        slab.values[:, column] = new
-        slope -= (new - old).unsqueeze(-1) * moments[j]
+    if offset is not None:
+        values -= offset
+    slope = slope.t().contiguous()
+    q = torch.empty_like(values)
+    spread = moments.unsqueeze(-1)  # [group, group, 1]
+    for j in range(group):
+        torch.div(slope[j], spread[j, j], out=q[j])
+        q[j].add_(values[j]).div_(divisor).round_().clamp_(low, high)
+        moved = torch.addcmul(values[j], q[j], step, value=-1)  # minus the change
+        if j + 1 < group:
+            slope[j + 1 :].addcmul_(spread[j, j + 1 :], moved)
+    slab.q[:, part] = q.t()
+    values = q * step if offset is None else q * step + offset
+    slab.values[:, part] = values.t()
 
 
 def _improve_scale(slab: _Slab, part: slice, slope: torch.Tensor, moments: torch.Tensor) -> None:

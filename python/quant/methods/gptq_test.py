@@ -1,9 +1,11 @@
 """Tests of GPTQ: against the paper's formula, against plain rounding, and of each step's direction."""
 
 import itertools
+from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from python.checkpoint.quantized import QuantizedTensor
 from python.console.errors import UserError
@@ -16,6 +18,8 @@ from python.quant.calibration.input_statistics import (
 from python.quant.methods import gptq
 from python.quant.methods.clip_search import quantize_least_squares
 from python.quant.methods.gptq import quantize_gptq
+
+_MOST_LAUNCHES = {True: 32, False: 50}  # symmetric: columns count most, else candidates do
 
 
 def _inputs(columns: int, seed: int = 0, tokens: int = 512) -> torch.Tensor:
@@ -109,12 +113,43 @@ def test_rows_do_not_depend_on_each_other(monkeypatch: pytest.MonkeyPatch) -> No
     weight = torch.randn(12, 64, generator=torch.Generator().manual_seed(1))
     statistics = _statistics(_inputs(64))
     whole = quantize_gptq(weight, statistics, bits=4, symmetric=True)
-    monkeypatch.setattr(gptq, "_SLAB_WEIGHTS", 5 * 64)
+    monkeypatch.setitem(gptq._SLAB_WEIGHTS, "cpu", 5 * 64)
     slabs = quantize_gptq(weight, statistics, bits=4, symmetric=True)
     assert float((whole.q != slabs.q).float().mean()) < 0.01  # sums may be split otherwise
     assert torch.allclose(
         whole.dequantize(), slabs.dequantize(), atol=float(whole.scale.abs().max())
     )
+
+
+class _Counted(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts what would be launched on a GPU: operations that are no views; and waits for it."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.launches = self.waits = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        self.launches += not func.is_view
+        self.waits += func is torch.ops.aten._local_scalar_dense.default
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_a_column_takes_few_launches_and_no_wait(symmetric: bool) -> None:
+    """However many rows there are: a matrix is one slab on a GPU."""
+    statistics = _statistics(_inputs(256))
+    counts = []
+    for rows in (8, 64):
+        weight = torch.randn(rows, 256, generator=torch.Generator().manual_seed(1))
+        with _Counted() as counted:
+            quantize_gptq(weight, statistics, bits=4, symmetric=symmetric)
+        counts.append(counted.launches)
+        assert counted.waits == 0
+    most = _MOST_LAUNCHES[symmetric]
+    print(f"{counts[0] / 256:.1f} launches a column, at most {most}")
+    assert counts[0] == counts[1] <= most * 256
 
 
 def test_inputs_that_were_never_used_and_inputs_that_are_not_numbers() -> None:

@@ -60,9 +60,9 @@ def lattice_scale(groups: torch.Tensor, dtype: torch.dtype, stored: torch.dtype)
 def _scale_at(
     groups: torch.Tensor, level: int, dtype: torch.dtype, stored: torch.dtype
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """groups [n, group] -> scales [n], and which of them give the group back exactly.
+    """The scales [n] of groups [n, group] if the largest weight lies on `level`.
 
-    The largest weight lies on `level`.
+    And for which of them that scale gives the group back: bool [n].
 
     Scales of bfloat16 come first, since training keeps them in the type of its weights; and two of
     each type, for the least number of a range may round away from the weight that bounds it.
@@ -102,8 +102,8 @@ def _scale_bounds(
 def _rounding_bounds(size: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
     """What may round to size, float32 and not negative, in `dtype`.
 
-    From half way to the number below to half way to the one above.
-    Float32 has no numbers between; its neighbours do.
+    From half way to the number below to half way to the one above. Float32 has no numbers between;
+    its neighbours do.
     """
     bits = size.to(dtype).view(torch.int32 if dtype == torch.float32 else torch.int16)
     below, above = (bits - 1).clamp_min(0).view(dtype).float(), (bits + 1).view(dtype).float()

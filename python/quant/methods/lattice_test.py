@@ -1,7 +1,4 @@
-"""Tests of the lattice search: weights trained for 4 bits come back to the last bit.
-
-They do so whatever the rule that chose their scales.
-"""
+"""Tests of the lattice search: weights trained for 4 bits come back, by whatever rule of scales."""
 
 from collections.abc import Callable
 

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 
 from python.checkpoint.config_hf_json import config_json
-from python.checkpoint.torchao_metadata import dtype_json
 from python.model.gemma_config import GemmaConfig
 from python.quant.recipe import QuantConfig
 
@@ -97,8 +96,10 @@ def _weight_only(config: QuantConfig) -> dict[str, Any]:
         if config.group is None
         else {"_type": "PerGroup", "_version": 1, "_data": {"group_size": config.group}}
     )
-    weight_dtype = torch.int8 if config.bits == 8 else torch.int4
     return {
         "_type": "IntxWeightOnlyConfig", "_version": 2,
-        "_data": {"weight_dtype": dtype_json(weight_dtype), "granularity": granularity},
+        "_data": {
+            "weight_dtype": {"_type": "torch.dtype", "_data": f"int{config.bits}"},
+            "granularity": granularity,
+        },
     }  # fmt: skip

@@ -109,7 +109,7 @@ def check_text(recipe: QuantRecipe, *, given: bool) -> None:
     if recipe.needs_calibration() and not given:
         raise UsageError(
             f"recipe {recipe.name} quantizes by the inputs that a text gives; pass "
-            "--calibration_text FILE"
+            "--calibration_text FILE or --calibration_chats FILE"
         )
     if given and not recipe.needs_calibration():
         raise UsageError(
