@@ -23,7 +23,7 @@ def _prefill(artifact: Path) -> p.Plan:
     return plan_bytes.from_bytes(bytes(program.backend_delegate_data[index].data))
 
 
-@pytest.mark.parametrize("name", ["PLAIN", "INT4"])
+@pytest.mark.parametrize("name", ["PLAIN", "INT4", "CALIBRATED"])
 def test_it_is_whole(name: str) -> None:
     artifact = _artifact(name)
     described = manifest.read(artifact)
@@ -44,6 +44,15 @@ def test_layouts_and_cache_types() -> None:
     assert {cache.dtype for cache in int4.caches} == {p.DType.F16}
     assert plain.activations is p.ActivationPrecision.FLOAT16_PAIRS
     assert int4.activations is p.ActivationPrecision.FLOAT16
+
+
+def test_calibration_inside_the_build() -> None:
+    """The folder says on which text, and the artifact has its integers."""
+    told = json.loads((Path(os.environ["CALIBRATED_FOLDER"]) / "quantization.json").read_text())
+    assert told["recipe_name"] == "calibrated"
+    assert (told["calibration"]["sequences"], told["calibration"]["tokens_each"]) == (1, 512)
+    layouts = {weight.layout for weight in _prefill(_artifact("CALIBRATED")).weights}
+    assert layouts == {p.Layout.F32, p.Layout.INT4, p.Layout.INT8}
 
 
 def test_the_stages_timings() -> None:

@@ -11,12 +11,21 @@ gives the folder `gemma3_270m_artifact` (model.pte, model.ptd, manifest.json, to
 tokenizer) and, in the output group `timings`, the seconds of each stage as JSON.
 """
 
+def checkpoint_path(files):
+    """What --checkpoint takes: the folder of a Hugging Face checkpoint, or the first part of a GGUF."""
+    if len(files) == 1:
+        return files[0].path
+    for file in files:
+        if file.basename == "config.json":
+            return file.dirname
+    return sorted([file.path for file in files])[0]
+
 def _exported_model_impl(ctx):
     folder = ctx.actions.declare_directory(ctx.label.name)
     timings = ctx.actions.declare_file(ctx.label.name + ".timings.json")
     checkpoint = ctx.files.checkpoint
     arguments = ctx.actions.args()
-    arguments.add("--checkpoint", checkpoint[0].path)
+    arguments.add("--checkpoint", checkpoint_path(checkpoint))
     arguments.add("--output", folder.path)
     arguments.add("--timings", timings)
     arguments.add("--recipe", ctx.file.recipe_file or ctx.attr.recipe)
@@ -52,7 +61,7 @@ exported_model = rule(
     attrs = {
         "allow_lossy": attr.bool(doc = "Round weights that no layout holds exactly as they are stored."),
         "checkpoint": attr.label(
-            doc = "A .gguf file, or a folder that a rule made.",
+            doc = "A .gguf file or the parts of one, a folder that a rule made, or the files of one.",
             allow_files = True,
             mandatory = True,
         ),
@@ -107,38 +116,6 @@ tiny_checkpoint = rule(
         "_program": attr.label(
             cfg = "exec",
             default = "//python/export/testing:make_tiny_checkpoint",
-            executable = True,
-        ),
-    },
-)
-
-def _fetched_checkpoint_impl(ctx):
-    folder = ctx.actions.declare_directory(ctx.label.name)
-
-    # Bazel makes the folder before the action runs; an existing one would only be checked.
-    ctx.actions.run_shell(
-        command = "rmdir \"$1\" && exec \"$2\" --checkpoint \"$3\" --output \"$1\" --progress plain",
-        arguments = [folder.path, ctx.executable._program.path, ctx.attr.checkpoint],
-        tools = [ctx.attr._program[DefaultInfo].files_to_run],
-        outputs = [folder],
-        execution_requirements = {"no-cache": "1", "no-remote": "1", "requires-network": "1"},
-        use_default_shell_env = True,
-        mnemonic = "FetchCheckpoint",
-        progress_message = "Fetching the checkpoint %{label}",
-    )
-    return [DefaultInfo(files = depset([folder]))]
-
-fetched_checkpoint = rule(
-    doc = """A Hugging Face folder that is fetched by its lock, third_party/checkpoints/NAME.lock.json.
-
-    `--action_env=HF_TOKEN` hands the hub's token to the action.
-    """,
-    implementation = _fetched_checkpoint_impl,
-    attrs = {
-        "checkpoint": attr.string(doc = "The checkpoint's name in third_party/checkpoints.", mandatory = True),
-        "_program": attr.label(
-            cfg = "exec",
-            default = "//third_party/checkpoints:fetch",
             executable = True,
         ),
     },

@@ -38,6 +38,7 @@ _CASES: dict[str, tuple[Any, dict[str, QuantizationScheme]]] = {
         oracle.tiny_gemma4,
         {"g": integers(4, 128), "h": preset("W8A8", "re:.*mlp.down_proj")},
     ),
+    "gemma4 nvfp4": (oracle.tiny_gemma4, {"g": preset("NVFP4A16")}),
     "gemma3 w4a16 by 32": (oracle.tiny_gemma3, {"g": integers(4, 32)}),
 }
 
