@@ -253,7 +253,7 @@ TEST(CpuExecutorTest, GivesTheLogitsThatItDrewFrom) {
   const TinyModel tiny({});
   const std::vector<int64_t> prompt = RandomTokens(10, tiny.config.vocab, 1);
   const auto model = MakeModel(tiny, *CpuExecutor::Create({.threads = 2, .suppressed_ids = {5}}));
-  ExpectDrawsFromItsLogits(*model, *ReferenceModel(tiny), prompt, /*suppressed=*/5, 1e-4f);
+  ExpectDrawsFromItsLogits(*model, *ReferenceModel(tiny), prompt, /*suppressed=*/5, 2e-3f);
 }
 
 // Each suppression takes the greedy text's first token away, so the text changes every time.
