@@ -5,6 +5,7 @@ The archive has 77 MB; it is fetched when a test first needs it.
 
 load("//third_party/python:lock.bzl", "parse_lock")
 load("//third_party/python:source.bzl", "download_source")
+load("//third_party/python:wheel.bzl", "run")
 
 _VERSION = "0.3.36"
 _TEMPLATES = "source/vendor/llama.cpp/models/templates/"
@@ -16,7 +17,7 @@ def _llama_cpp_impl(rctx):
     folder = "llama_cpp_python-" + _VERSION
     download_source(rctx, requirement, rctx.attr.lock.name, "scikit_build_core/build.py", folder)
     name = "google-gemma-4-31B-it.jinja"
-    rctx.file(name, rctx.read(_TEMPLATES + name))
+    run(rctx, ["cp", _TEMPLATES + name, name], "llama.cpp: the archive does not have %s" % name)
     rctx.delete("source")
     rctx.file("BUILD.bazel", _BUILD)
 
