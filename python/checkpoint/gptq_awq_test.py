@@ -40,7 +40,7 @@ def _matrix(bits: int, group: int, *, symmetric: bool) -> tuple[torch.Tensor, ..
     zero = torch.randint(1, 1 << bits, shape, generator=random)
     if symmetric:
         zero = torch.full(shape, 1 << bits - 1)
-    groups = q.unflatten(1, (-1, group)) - zero.unsqueeze(-1)
+    groups = q.view(ROWS, -1, group) - zero.unsqueeze(-1)
     return q, scale, zero, (groups.float() * scale.float().unsqueeze(-1)).flatten(1)
 
 

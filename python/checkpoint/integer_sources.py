@@ -103,7 +103,7 @@ class IntegerSource(WeightSource, abc.ABC):
 
     def _signed(self, numbers: object) -> torch.Tensor:
         """uint8 numbers from 0 -> int8 from -2^(bits-1)."""
-        values = torch.from_numpy(numbers)  # type: ignore[arg-type]
+        values = torch.from_numpy(numbers)
         return (values.view(torch.int8) - (1 << self._bits - 1)).contiguous()
 
 
@@ -218,7 +218,7 @@ class ColumnIntegers(IntegerSource):
             return None
         words = self.tensor("qzeros").numpy()
         numbers = self._in_order(packed_integers.unpack(words, self.rows, self._bits))
-        return torch.from_numpy(numbers).to(torch.int16)  # type: ignore[arg-type]
+        return torch.from_numpy(numbers).to(torch.int16)
 
     def _in_order(self, numbers: object) -> object:
         return numbers

@@ -40,7 +40,10 @@ _KEPT_LAYOUTS = {layout.name for layout in (*_PLAIN_LAYOUTS.values(), Layout.NVF
 
 
 def pack(name: str, tensor: StoredTensor | QuantizedTensor) -> PackedWeight:
-    """The packed form; vectors become F32 [1, n]. Raises UserError, naming the weight."""
+    """The packed form; vectors become F32 [1, n]. Raises UserError, naming the weight.
+
+    Integers and FP8 under scales are pack_scaled's, since a layout has to be chosen for them.
+    """
     try:
         if isinstance(tensor, TorchaoTensor):
             return _pack_torchao(name, tensor)
@@ -50,7 +53,9 @@ def pack(name: str, tensor: StoredTensor | QuantizedTensor) -> PackedWeight:
             return _pack_blocks(tensor)
         if isinstance(tensor, Fp4Tensor):
             return _pack_fp4(tensor)
-        return _pack_plain(tensor)
+        if isinstance(tensor, DenseTensor):
+            return _pack_plain(tensor)
+        raise UserError(f"{type(tensor).__name__} is packed by pack_scaled, which knows its layout")
     except UserError as error:
         raise UserError(f"{name}: {str(error).removeprefix(f'{name}: ')}") from None
 
