@@ -59,10 +59,6 @@ class CudaLauncher {
   // the next call; null for a plan that draws nothing.
   const float* DrawnLogits() const;
 
-  // The logits [vocab] that the plan's last step draws from, in GPU memory, where they stay until
-  // the next call; null for a plan that draws nothing.
-  const float* DrawnLogits() const;
-
  private:
   absl::Status Run(const CudaEmbed& op, const cuda::Prefetch& prefetch) const;
   absl::Status Run(const CudaNorm& op, const cuda::Prefetch& prefetch) const;
