@@ -38,7 +38,7 @@ absl::Status CheckTokens(const Engine& engine, const std::vector<int32_t>& token
   return CheckRoom(limits, 0, tokens.size());
 }
 
-absl::Status Score(const Flags& flags) {
+absl::Status ScoreTokens(const Flags& flags) {
   GEMMA_ASSIGN_OR_RETURN(const std::vector<int32_t> tokens, ParseTokenList(flags.tokens));
   const auto check = [&](const Engine& engine) { return CheckTokens(engine, tokens); };
   GEMMA_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine, OpenEngine(flags.model, check));
@@ -64,7 +64,7 @@ Command ScoreCommand(CLI::App& root) {
       ->group("Text");
   AddModelFlags(*parser, flags->model);
   AddExamples(*parser, {"runner score --model DIR --tokens 2,105,2364"});
-  return {parser, [flags] { return Score(*flags); }};
+  return {parser, [flags] { return ScoreTokens(*flags); }};
 }
 
 }  // namespace gemma
