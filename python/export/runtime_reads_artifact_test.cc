@@ -116,7 +116,11 @@ std::vector<EValue> GenerateInputs(std::vector<TensorPtr>& owned, int tokens) {
 TEST_F(RuntimeReadsArtifact, Methods) {
   const auto names = module_.method_names();
   ASSERT_TRUE(names.ok());
-  EXPECT_EQ(*names, (std::unordered_set<std::string>{"decode", "prefill", "score"}));
+  // The delegate's, and ExecuTorch's constant ones.
+  EXPECT_EQ(*names, (std::unordered_set<std::string>{
+                        "decode", "prefill", "score", "get_max_seq_len", "get_max_prefill_chunk",
+                        "get_vocab_size", "get_n_layers", "get_bos_id", "get_eos_ids",
+                        "use_kv_cache", "enable_dynamic_shape"}));
 }
 
 TEST_F(RuntimeReadsArtifact, PrefillTakesAnyNumberOfTokens) {
