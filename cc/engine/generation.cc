@@ -57,6 +57,7 @@ class Generation::Draw {
 class Generation::Text {
  public:
   static absl::StatusOr<std::unique_ptr<Text>> Create(const Engine& engine,
+                                                      std::span<const int32_t> prompt,
                                                       const GenerationOptions& options) {
     const Tokenizer* tokenizer = engine.tokenizer();
     if (tokenizer == nullptr) {
@@ -70,8 +71,10 @@ class Generation::Text {
     GEMMA_ASSIGN_OR_RETURN(
         const StopMatcher stops,
         StopMatcher::Create(engine.manifest().tokenizer->stop_ids, options.stop_strings));
+    std::vector<int32_t> before(options.context.begin(), options.context.end());
+    before.insert(before.end(), prompt.begin(), prompt.end());
     return absl::WrapUnique(
-        new Text(MakeAnswerParser(*tokenizer, chat.has_value() ? &*chat : nullptr), stops));
+        new Text(MakeAnswerParser(*tokenizer, chat.has_value() ? &*chat : nullptr, before), stops));
   }
 
   bool IsStopId(int32_t id) const { return stops_.IsStopId(id); }
@@ -152,7 +155,7 @@ absl::StatusOr<std::unique_ptr<Generation>> Generation::Create(const Engine& eng
         "the artifact has no methods prefill and decode, so it cannot generate");
   }
   GEMMA_RETURN_IF_ERROR(CheckRoom(engine.limits(), session.position(), prompt.size()));
-  GEMMA_ASSIGN_OR_RETURN(std::unique_ptr<Text> text, Text::Create(engine, options));
+  GEMMA_ASSIGN_OR_RETURN(std::unique_ptr<Text> text, Text::Create(engine, prompt, options));
   GEMMA_ASSIGN_OR_RETURN(std::unique_ptr<Draw> draw, Draw::Create(engine, prompt, options));
   return absl::WrapUnique(new Generation(engine, session, std::move(prompt), std::move(options),
                                          std::move(draw), std::move(text)));

@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "cc/base/status_macros.h"
+#include "cc/engine/constraint_compiler.h"
 #include "cc/runner/command.h"
 #include "cc/runner/exit_code.h"
 #include "cc/runner/flags.h"
@@ -71,13 +72,15 @@ absl::Status RunServe(Flags& flags) {
   flags.server.body_bytes = static_cast<size_t>(flags.max_body_mb) << 20;
   flags.server.prefill_chunk = flags.model.prefill_chunk;
   GEMMA_ASSIGN_OR_RETURN(const server::ApiKeys keys, ReadKeys(flags));
-  std::unique_ptr<Engine> engine;  // outlives the server
+  std::unique_ptr<Engine> engine;  // outlives the server, as do the constraints
+  std::unique_ptr<ConstraintCompiler> constraints;
   GEMMA_ASSIGN_OR_RETURN(const std::unique_ptr<server::Server> server,
                          server::Server::Start(flags.server, keys));
   const std::string address = Address(flags, *server);
   Note(flags.model, absl::StrCat("listening on ", address, ", 503 until the model is loaded"));
   GEMMA_ASSIGN_OR_RETURN(engine, OpenEngine(flags.model, CheckArtifact));
-  GEMMA_RETURN_IF_ERROR(server->Serve(*engine, /*compiler=*/nullptr));
+  GEMMA_ASSIGN_OR_RETURN(constraints, MakeEngineConstraints(*engine));
+  GEMMA_RETURN_IF_ERROR(server->Serve(*engine, constraints.get()));
   Note(flags.model, absl::StrCat("serving on ", address, keys.empty() ? ", without keys" : ""));
   WaitForSignal();
   return Drain(flags, *server);

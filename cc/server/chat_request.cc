@@ -74,18 +74,14 @@ absl::StatusOr<Message> ParseMessage(const Json& value, const std::string& path)
   return message;
 }
 
-absl::StatusOr<ToolDefinition> ParseTool(const Json& value, const std::string& path) {
-  Fields fields(value, path);
-  GEMMA_RETURN_IF_ERROR(fields.CheckObject());
-  GEMMA_RETURN_IF_ERROR(fields.Choice("type", {"function"}, "function").status());
-  GEMMA_RETURN_IF_ERROR(fields.Need("function").status());
-  GEMMA_ASSIGN_OR_RETURN(const Json* function, fields.Object("function"));
-  GEMMA_RETURN_IF_ERROR(fields.Finish());
-  Fields inner(*function, fields.PathOf("function"));
-  GEMMA_ASSIGN_OR_RETURN(ToolDefinition tool, ReadFunction(inner, "parameters"));
-  GEMMA_RETURN_IF_ERROR(inner.Boolean("strict", false).status());
+absl::StatusOr<ToolDefinition> ParseTool(Fields& tool) {
+  GEMMA_RETURN_IF_ERROR(tool.Choice("type", {"function"}, "function").status());
+  GEMMA_RETURN_IF_ERROR(tool.Need("function").status());
+  GEMMA_ASSIGN_OR_RETURN(const Json* function, tool.Object("function"));
+  Fields inner(*function, tool.PathOf("function"));
+  GEMMA_ASSIGN_OR_RETURN(ToolDefinition definition, ReadFunction(inner, "parameters"));
   GEMMA_RETURN_IF_ERROR(inner.Finish());
-  return tool;
+  return definition;
 }
 
 absl::Status ParseToolChoice(Fields& fields, OutputFormat& format) {
@@ -109,22 +105,6 @@ absl::Status ParseToolChoice(Fields& fields, OutputFormat& format) {
   GEMMA_ASSIGN_OR_RETURN(format.tool_name, named.NeedText("name"));
   format.tool_choice = Choice::kNamed;
   return named.Finish();
-}
-
-absl::Status ParseTools(Fields& fields, OutputFormat& format) {
-  GEMMA_ASSIGN_OR_RETURN(const Json* tools, fields.Array("tools"));
-  if (tools != nullptr && tools->size() > kMaxTools) {
-    return BadField("tools", absl::StrCat("has ", tools->size(), " tools (at most ", kMaxTools,
-                                          " are allowed)"));
-  }
-  for (size_t i = 0; tools != nullptr && i < tools->size(); ++i) {
-    GEMMA_ASSIGN_OR_RETURN(ToolDefinition tool,
-                           ParseTool((*tools)[i], absl::StrCat("tools[", i, "]")));
-    format.tools.push_back(std::move(tool));
-  }
-  GEMMA_RETURN_IF_ERROR(ParseToolChoice(fields, format));
-  GEMMA_ASSIGN_OR_RETURN(format.parallel_tool_calls, fields.Boolean("parallel_tool_calls", true));
-  return absl::OkStatus();
 }
 
 absl::Status ParseResponseFormat(Fields& fields, OutputFormat& format) {
@@ -156,12 +136,7 @@ absl::Status ParseLogprobs(Fields& fields, LogitsChanges& changes) {
 
 // What does not change an answer, and what is known but not here.
 absl::Status ParseOtherFields(Fields& fields) {
-  for (const char* name : {"user", "metadata", "safety_identifier", "prompt_cache_key",
-                           "prompt_cache_options", "prompt_cache_retention"})
-    fields.Accept(name);
-  GEMMA_RETURN_IF_ERROR(fields.Refuse("moderation", "nothing is moderated here"));
-  GEMMA_RETURN_IF_ERROR(fields.RefuseUnless("store", false, "nothing is stored here"));
-  GEMMA_RETURN_IF_ERROR(fields.Choice("service_tier", {"auto", "default"}, "auto").status());
+  GEMMA_RETURN_IF_ERROR(ReadOpenAiMetadata(fields));
   GEMMA_RETURN_IF_ERROR(
       fields.RefuseUnless("modalities", Json::array({"text"}), "this model writes text"));
   GEMMA_RETURN_IF_ERROR(fields.Refuse("audio", "this model writes text"));
@@ -214,7 +189,10 @@ absl::StatusOr<TextRequest> ParseChatRequest(const Json& body, const SamplingPar
   request.choices = choices.value_or(1);
   GEMMA_RETURN_IF_ERROR(ReadStream(fields, request));
   GEMMA_RETURN_IF_ERROR(ParseLogprobs(fields, request.changes));
-  GEMMA_RETURN_IF_ERROR(ParseTools(fields, request.format));
+  GEMMA_RETURN_IF_ERROR(ReadTools(fields, ParseTool, request.format));
+  GEMMA_RETURN_IF_ERROR(ParseToolChoice(fields, request.format));
+  GEMMA_ASSIGN_OR_RETURN(request.format.parallel_tool_calls,
+                         fields.Boolean("parallel_tool_calls", true));
   GEMMA_RETURN_IF_ERROR(ParseResponseFormat(fields, request.format));
   GEMMA_RETURN_IF_ERROR(ReadEffort(fields, "reasoning_effort", request.format.thinking));
   GEMMA_RETURN_IF_ERROR(ReadTemplateArguments(fields, request.format.thinking));

@@ -124,7 +124,35 @@ absl::StatusOr<ToolDefinition> ReadFunction(Fields& fields, absl::string_view pa
   tool.description = description.value_or("");
   GEMMA_ASSIGN_OR_RETURN(const Json* schema, fields.Object(parameters));
   if (schema != nullptr) tool.parameters = Dump(*schema);
+  GEMMA_ASSIGN_OR_RETURN(tool.strict, fields.Boolean("strict", false));
   return tool;
+}
+
+absl::Status ReadTools(Fields& fields, absl::StatusOr<ToolDefinition> (*read)(Fields& tool),
+                       OutputFormat& format) {
+  GEMMA_ASSIGN_OR_RETURN(const Json* tools, fields.Array("tools"));
+  if (tools == nullptr) return absl::OkStatus();
+  if (tools->size() > kMaxTools) {
+    return BadField("tools", absl::StrCat("has ", tools->size(), " tools (at most ", kMaxTools,
+                                          " are allowed)"));
+  }
+  for (size_t i = 0; i < tools->size(); ++i) {
+    Fields tool((*tools)[i], absl::StrCat("tools[", i, "]"));
+    GEMMA_RETURN_IF_ERROR(tool.CheckObject());
+    GEMMA_ASSIGN_OR_RETURN(ToolDefinition definition, read(tool));
+    GEMMA_RETURN_IF_ERROR(tool.Finish());
+    format.tools.push_back(std::move(definition));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadOpenAiMetadata(Fields& fields) {
+  for (const char* name : {"user", "metadata", "safety_identifier", "prompt_cache_key",
+                           "prompt_cache_options", "prompt_cache_retention"})
+    fields.Accept(name);
+  GEMMA_RETURN_IF_ERROR(fields.Refuse("moderation", "nothing is moderated here"));
+  GEMMA_RETURN_IF_ERROR(fields.RefuseUnless("store", false, "nothing is stored here"));
+  return fields.Choice("service_tier", {"auto", "default"}, "auto").status();
 }
 
 absl::Status ReadJsonSchema(Fields& fields, OutputFormat& format) {

@@ -33,8 +33,16 @@ absl::Status ReadStream(Fields& fields, TextRequest& request);
 // off, the others on. Leaves `thinking` where absent.
 absl::Status ReadEffort(Fields& fields, absl::string_view name, bool& thinking);
 
-// {"name", "description", "parameters", "strict"} of a tool.
+// {"name", "description", "strict"} of a function, and the schema of its arguments under
+// `parameters`.
 absl::StatusOr<ToolDefinition> ReadFunction(Fields& fields, absl::string_view parameters);
+
+// "tools", each of which `read` reads; what it leaves unread is refused.
+absl::Status ReadTools(Fields& fields, absl::StatusOr<ToolDefinition> (*read)(Fields& tool),
+                       OutputFormat& format);
+
+// What of OpenAI's chat and responses has no effect on an answer, or could have none here.
+absl::Status ReadOpenAiMetadata(Fields& fields);
 
 // {"name", "schema", "strict", "description"} of response_format, into `format`.
 absl::Status ReadJsonSchema(Fields& fields, OutputFormat& format);

@@ -10,6 +10,7 @@
 #include "cc/engine/prompt.h"
 #include "cc/server/api_error.h"
 #include "cc/text/chat_template.h"
+#include "cc/text/make_answer_parser.h"
 
 namespace gemma::server {
 namespace {
@@ -22,6 +23,12 @@ absl::StatusOr<ChatTemplate> FindTemplate(const Engine& engine) {
     return absl::FailedPreconditionError("the model has no tokenizer, so it cannot read text");
   const std::optional<std::string>& name = engine.manifest().tokenizer->chat_template;
   if (name.has_value()) return ChatTemplate::Create(*name, *engine.tokenizer());
+  if (engine.manifest().tokenizer->chat_template_file.has_value()) {
+    return WithField(absl::FailedPreconditionError(
+                         "the model's own chat template is not one that this server renders "
+                         "(/v1/completions goes on with a text)"),
+                     "messages");
+  }
   return WithField(
       absl::FailedPreconditionError(
           "the model has no chat template, as a base model has none (/v1/completions goes on with "
@@ -71,16 +78,27 @@ absl::Status CheckTools(const OutputFormat& format) {
 // What of the format cannot be left to chance.
 std::string ConstrainedField(const TextRequest& request) {
   if (request.format.kind != Kind::kText) return request.format_field;
-  return request.format.parallel_tool_calls ? "tool_choice" : "parallel_tool_calls";
+  if (request.format.tool_choice != ToolChoice::kAuto) return "tool_choice";
+  return request.format.parallel_tool_calls ? "tools" : "parallel_tool_calls";
 }
 
-absl::Status AddConstraints(const ConstraintCompiler* compiler, const TextRequest& request,
-                            JobSpec& spec) {
+// Whether the template leaves the model within a thought, as it may after a tool's result.
+absl::StatusOr<bool> AnswersInThought(const Engine& engine, const TextRequest& request,
+                                      const JobSpec& spec) {
+  if (!std::holds_alternative<std::vector<Message>>(request.prompt)) return false;
+  GEMMA_ASSIGN_OR_RETURN(const ChatTemplate chat, FindTemplate(engine));
+  return EndsInThought(spec.prompt, chat.answer_markers());
+}
+
+absl::Status AddConstraints(const Engine& engine, const ConstraintCompiler* compiler,
+                            const TextRequest& request, JobSpec& spec) {
   if (request.format.IsFree()) return absl::OkStatus();
   const std::string field = ConstrainedField(request);
   if (compiler == nullptr) return BadField(field, "is not supported (answers are not constrained)");
+  OutputFormat format = request.format;
+  GEMMA_ASSIGN_OR_RETURN(format.in_thought, AnswersInThought(engine, request, spec));
   for (int64_t i = 0; i < request.choices; ++i) {
-    absl::StatusOr<std::unique_ptr<TokenConstraint>> constraint = compiler->Compile(request.format);
+    absl::StatusOr<std::unique_ptr<TokenConstraint>> constraint = compiler->Compile(format);
     if (!constraint.ok()) {
       return WithField(absl::Status(constraint.status().code(),
                                     absl::StrCat(field, ": ", constraint.status().message())),
@@ -138,7 +156,7 @@ absl::StatusOr<JobSpec> MakeJobSpec(const Engine& engine, const ConstraintCompil
   GEMMA_ASSIGN_OR_RETURN(spec.prompt, EncodePrompt(engine, request));
   GEMMA_ASSIGN_OR_RETURN(spec.options.max_new_tokens,
                          CheckLength(engine, request, spec.prompt.size()));
-  GEMMA_RETURN_IF_ERROR(AddConstraints(compiler, request, spec));
+  GEMMA_RETURN_IF_ERROR(AddConstraints(engine, compiler, request, spec));
   spec.options.sampling = request.sampling;
   spec.options.changes = request.changes;
   spec.options.stop_strings = request.stop;

@@ -115,24 +115,11 @@ absl::StatusOr<std::vector<Message>> ReadMessages(Fields& fields) {
   return messages;
 }
 
-absl::Status ReadTools(Fields& fields, OutputFormat& format) {
-  GEMMA_ASSIGN_OR_RETURN(const Json* tools, fields.Array("tools"));
-  if (tools != nullptr && tools->size() > kMaxTools) {
-    return BadField("tools", absl::StrCat("has ", tools->size(), " tools (at most ", kMaxTools,
-                                          " are allowed)"));
-  }
-  for (size_t i = 0; tools != nullptr && i < tools->size(); ++i) {
-    Fields tool((*tools)[i], absl::StrCat("tools[", i, "]"));
-    GEMMA_RETURN_IF_ERROR(tool.CheckObject());
-    GEMMA_RETURN_IF_ERROR(tool.RefuseUnless("type", "custom", "there are no tools of the server"));
-    GEMMA_ASSIGN_OR_RETURN(ToolDefinition definition, ReadFunction(tool, "input_schema"));
-    tool.Accept("cache_control");
-    GEMMA_RETURN_IF_ERROR(tool.Boolean("strict", false).status());
-    GEMMA_RETURN_IF_ERROR(tool.RefuseUnless("defer_loading", false, "there is no tool search"));
-    GEMMA_RETURN_IF_ERROR(tool.Finish());
-    format.tools.push_back(std::move(definition));
-  }
-  return absl::OkStatus();
+absl::StatusOr<ToolDefinition> ReadTool(Fields& tool) {
+  GEMMA_RETURN_IF_ERROR(tool.RefuseUnless("type", "custom", "there are no tools of the server"));
+  tool.Accept("cache_control");
+  GEMMA_RETURN_IF_ERROR(tool.RefuseUnless("defer_loading", false, "there is no tool search"));
+  return ReadFunction(tool, "input_schema");
 }
 
 absl::Status ReadToolChoice(Fields& fields, OutputFormat& format) {
@@ -219,7 +206,7 @@ absl::StatusOr<TextRequest> Parse(const Json& body, const SamplingParams& sampli
   GEMMA_RETURN_IF_ERROR(ReadSampling(fields, request));
   GEMMA_RETURN_IF_ERROR(ReadStop(fields, "stop_sequences", request));
   GEMMA_ASSIGN_OR_RETURN(request.stream, fields.Boolean("stream", false));
-  GEMMA_RETURN_IF_ERROR(ReadTools(fields, request.format));
+  GEMMA_RETURN_IF_ERROR(ReadTools(fields, ReadTool, request.format));
   GEMMA_RETURN_IF_ERROR(ReadToolChoice(fields, request.format));
   GEMMA_RETURN_IF_ERROR(ReadThinking(fields, request.format));
   GEMMA_RETURN_IF_ERROR(ReadOutput(fields, request.format));

@@ -117,9 +117,8 @@ absl::StatusOr<Json> DetokenizeIds(const Backend& backend, const Json& body) {
       return BadField("tokens", absl::StrCat("has ", Shown(id), ", not an id below ", vocab));
     ids.push_back(id.get<int32_t>());
   }
-  GEMMA_ASSIGN_OR_RETURN(
-      const std::string text,
-      Decode(*backend.engine.tokenizer(), ids, {.skip_control = false, .keep_control = {}}));
+  GEMMA_ASSIGN_OR_RETURN(const std::string text,
+                         Decode(*backend.engine.tokenizer(), ids, {.skip_control = false}));
   return Json{{"prompt", text}};
 }
 

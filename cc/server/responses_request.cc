@@ -107,23 +107,9 @@ absl::StatusOr<std::vector<Message>> ReadInput(Fields& fields) {
   return messages;
 }
 
-absl::Status ReadTools(Fields& fields, OutputFormat& format) {
-  GEMMA_ASSIGN_OR_RETURN(const Json* tools, fields.Array("tools"));
-  if (tools != nullptr && tools->size() > kMaxTools) {
-    return BadField("tools", absl::StrCat("has ", tools->size(), " tools (at most ", kMaxTools,
-                                          " are allowed)"));
-  }
-  for (size_t i = 0; tools != nullptr && i < tools->size(); ++i) {
-    Fields tool((*tools)[i], absl::StrCat("tools[", i, "]"));
-    GEMMA_RETURN_IF_ERROR(tool.CheckObject());
-    GEMMA_RETURN_IF_ERROR(tool.Choice("type", {"function"}, "").status());
-    GEMMA_ASSIGN_OR_RETURN(ToolDefinition definition, ReadFunction(tool, "parameters"));
-    GEMMA_RETURN_IF_ERROR(tool.Boolean("strict", false).status());
-    GEMMA_RETURN_IF_ERROR(tool.Finish());
-    format.tools.push_back(std::move(definition));
-  }
-  GEMMA_ASSIGN_OR_RETURN(format.parallel_tool_calls, fields.Boolean("parallel_tool_calls", true));
-  return absl::OkStatus();
+absl::StatusOr<ToolDefinition> ReadTool(Fields& tool) {
+  GEMMA_RETURN_IF_ERROR(tool.Choice("type", {"function"}, "").status());
+  return ReadFunction(tool, "parameters");
 }
 
 absl::Status ReadToolChoice(Fields& fields, OutputFormat& format) {
@@ -187,11 +173,6 @@ absl::Status ReadInclude(Fields& fields, LogitsChanges& changes) {
 }
 
 absl::Status ReadOtherFields(Fields& fields) {
-  for (const char* name : {"user", "metadata", "safety_identifier", "prompt_cache_key",
-                           "prompt_cache_options", "prompt_cache_retention"})
-    fields.Accept(name);
-  GEMMA_RETURN_IF_ERROR(fields.Refuse("moderation", "nothing is moderated here"));
-  GEMMA_RETURN_IF_ERROR(fields.RefuseUnless("store", false, "nothing is stored here"));
   GEMMA_RETURN_IF_ERROR(fields.RefuseUnless("background", false, "nothing is stored here"));
   GEMMA_RETURN_IF_ERROR(fields.Refuse("background_options", "nothing is stored here"));
   GEMMA_RETURN_IF_ERROR(fields.Refuse("context_management", "nothing is left out"));
@@ -203,7 +184,7 @@ absl::Status ReadOtherFields(Fields& fields) {
   GEMMA_RETURN_IF_ERROR(fields.Refuse("prompt", "there are no stored prompts"));
   GEMMA_RETURN_IF_ERROR(fields.RefuseUnless("truncation", "disabled", "nothing is left out"));
   GEMMA_RETURN_IF_ERROR(fields.Refuse("max_tool_calls", "there are no tools of the server's own"));
-  return fields.Choice("service_tier", {"auto", "default"}, "auto").status();
+  return ReadOpenAiMetadata(fields);
 }
 
 }  // namespace
@@ -222,7 +203,9 @@ absl::StatusOr<TextRequest> ParseResponsesRequest(const Json& body,
   GEMMA_RETURN_IF_ERROR(ReadSeed(fields, request));
   GEMMA_RETURN_IF_ERROR(ReadMaxTokens(fields, "max_output_tokens", request));
   GEMMA_RETURN_IF_ERROR(ReadStream(fields, request));
-  GEMMA_RETURN_IF_ERROR(ReadTools(fields, request.format));
+  GEMMA_RETURN_IF_ERROR(ReadTools(fields, ReadTool, request.format));
+  GEMMA_ASSIGN_OR_RETURN(request.format.parallel_tool_calls,
+                         fields.Boolean("parallel_tool_calls", true));
   GEMMA_RETURN_IF_ERROR(ReadToolChoice(fields, request.format));
   GEMMA_RETURN_IF_ERROR(ReadTextFormat(fields, request.format));
   GEMMA_RETURN_IF_ERROR(ReadReasoningOptions(fields, request.format.thinking));

@@ -59,12 +59,6 @@ class ChatTemplate {
   // What an answer to such a prompt is parsed by (make_answer_parser.h).
   const AnswerMarkers& answer_markers() const { return markers_; }
 
-  // The special tokens that ThinkingSplitter needs to see in the model's text; empty for gemma3.
-  std::vector<int32_t> thought_markers() const {
-    if (!can_think()) return {};
-    return {markers_.thought_opener, markers_.thought_closer};
-  }
-
  private:
   ChatTemplate(std::shared_ptr<const TemplateFormat> format, const Tokenizer& tokenizer);
 

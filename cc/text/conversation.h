@@ -21,6 +21,7 @@ struct ToolDefinition {
   std::string name;
   std::string description = {};
   std::string parameters = {};  // JSON text of a JSON schema; empty: it takes none
+  bool strict = false;          // every call's arguments must be of that schema
 };
 
 // A call that the model made.

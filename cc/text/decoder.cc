@@ -1,6 +1,5 @@
 #include "cc/text/decoder.h"
 
-#include <algorithm>
 #include <string_view>
 #include <utility>
 
@@ -20,8 +19,7 @@ absl::Status CheckId(const Tokenizer& tokenizer, int32_t id) {
 }
 
 bool IsSkipped(const Tokenizer& tokenizer, int32_t id, const DecodeOptions& options) {
-  return options.skip_control && tokenizer.Kind(id) == PieceKind::kControl &&
-         std::ranges::find(options.keep_control, id) == options.keep_control.end();
+  return options.skip_control && tokenizer.Kind(id) == PieceKind::kControl;
 }
 
 std::string Replacements(size_t count) {
@@ -54,8 +52,8 @@ absl::StatusOr<std::string> Decode(const Tokenizer& tokenizer, std::span<const i
   return text + TextOfBytes(bytes);
 }
 
-StreamDecoder::StreamDecoder(const Tokenizer& tokenizer, DecodeOptions options)
-    : tokenizer_(tokenizer), options_(std::move(options)) {}
+StreamDecoder::StreamDecoder(const Tokenizer& tokenizer, const DecodeOptions& options)
+    : tokenizer_(tokenizer), options_(options) {}
 
 absl::StatusOr<std::string> StreamDecoder::Add(int32_t id) {
   GEMMA_RETURN_IF_ERROR(CheckId(tokenizer_, id));

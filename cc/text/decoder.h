@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <span>
 #include <string>
-#include <vector>
 
 #include "absl/status/statusor.h"
 #include "cc/text/tokenizer.h"
@@ -17,9 +16,6 @@ namespace gemma {
 struct DecodeOptions {
   // Whether special tokens are left out; they are written as they are spelled otherwise.
   bool skip_control = true;
-  // Special tokens that are written all the same,
-  // such as the markers that ThinkingSplitter looks for.
-  std::vector<int32_t> keep_control = {};
 };
 
 // InvalidArgument when an id is not in the vocabulary.
@@ -33,7 +29,7 @@ absl::StatusOr<std::string> Decode(const Tokenizer& tokenizer, std::span<const i
 class StreamDecoder {
  public:
   // `tokenizer` must outlive this.
-  StreamDecoder(const Tokenizer& tokenizer, DecodeOptions options);
+  StreamDecoder(const Tokenizer& tokenizer, const DecodeOptions& options);
 
   // The text that `id` completes, often empty.
   // InvalidArgument when the id is not in the vocabulary.

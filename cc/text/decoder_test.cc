@@ -53,11 +53,10 @@ TEST_F(DecoderTest, PiecesBecomeTextWithSpaces) {
   EXPECT_EQ(Stream({word_, tag_}), (Texts{" wor  d", "<b>", ""}));
 }
 
-TEST_F(DecoderTest, ControlPiecesAreSkippedUnlessKept) {
+TEST_F(DecoderTest, ControlPiecesAreSkippedOrSpelledOut) {
   EXPECT_EQ(Whole({bos_, word_, channel_}), " wor  d");
   EXPECT_EQ(Whole({bos_, word_, channel_}, {.skip_control = false}), "<bos> wor  d<|channel>");
-  EXPECT_EQ(Whole({bos_, word_, channel_}, {.keep_control = {channel_}}), " wor  d<|channel>");
-  EXPECT_EQ(Stream({bos_, channel_}, {.keep_control = {channel_}}), (Texts{"", "<|channel>", ""}));
+  EXPECT_EQ(Stream({bos_, channel_}, {.skip_control = false}), (Texts{"<bos>", "<|channel>", ""}));
 }
 
 TEST_F(DecoderTest, BytesBecomeCharactersWhenTheyAreComplete) {

@@ -189,16 +189,15 @@ class AnswerStateMachine final : public AnswerParser {
   std::optional<ToolArguments> arguments_;  // in kArguments
 };
 
-// Whether a text that ends like this goes on within a thought.
-bool EndsInThought(std::span<const int32_t> prompt, const AnswerMarkers& markers) {
-  for (size_t i = prompt.size(); i-- > 0;) {
-    if (prompt[i] == markers.thought_opener) return true;
-    if (markers.Has(prompt[i])) return false;
+}  // namespace
+
+bool EndsInThought(std::span<const int32_t> ids, const AnswerMarkers& markers) {
+  for (size_t i = ids.size(); i-- > 0;) {
+    if (ids[i] == markers.thought_opener) return true;
+    if (markers.Has(ids[i])) return false;
   }
   return false;
 }
-
-}  // namespace
 
 std::unique_ptr<AnswerParser> MakeAnswerParser(const Tokenizer& tokenizer, const ChatTemplate* chat,
                                                std::span<const int32_t> prompt) {

@@ -22,6 +22,10 @@
 
 namespace gemma {
 
+// Whether a text that ends with these tokens goes on within a thought, as a prompt may after a
+// tool's result.
+bool EndsInThought(std::span<const int32_t> ids, const AnswerMarkers& markers);
+
 // `chat`: the template of the conversation, whose markers tell thoughts and tool calls from text;
 // null: everything is text. `prompt`: what the answer follows; where it ends within a thought, so
 // begins the answer. `tokenizer` must outlive the result, `chat` and `prompt` need not.

@@ -99,17 +99,25 @@ absl::StatusOr<Json> ParseSchema(const std::string& text, const std::string& who
   return schema;
 }
 
-// A call of the tool, whose arguments are an object.
-absl::StatusOr<Json> CallOf(const ToolDefinition& tool) {
-  Json schema = {{"type", "object"}, {"properties", Json::object()}};
-  if (!tool.parameters.empty()) {
-    GEMMA_ASSIGN_OR_RETURN(schema, ParseSchema(tool.parameters, absl::StrCat("tool ", tool.name)));
-    if (schema.empty()) schema = {{"type", "object"}, {"properties", Json::object()}};
-    schema = Json(nlohmann::json(schema));  // sorted, as the chat template writes a call
-    if (!schema.contains("$ref") && schema.value("type", "object") != "object") {
-      return absl::InvalidArgumentError(
-          absl::StrCat("tool ", tool.name, ": its parameters are not of the type object"));
-    }
+// The schema of a tool's arguments, which are an object.
+absl::StatusOr<Json> ArgumentsOf(const ToolDefinition& tool) {
+  const Json none = {{"type", "object"}, {"properties", Json::object()}};
+  if (tool.parameters.empty()) return none;
+  GEMMA_ASSIGN_OR_RETURN(const Json schema,
+                         ParseSchema(tool.parameters, absl::StrCat("tool ", tool.name)));
+  if (schema.empty()) return none;
+  if (!schema.contains("$ref") && schema.value("type", Json("object")) != "object") {
+    return absl::InvalidArgumentError(
+        absl::StrCat("tool ", tool.name, ": its parameters are not of the type object"));
+  }
+  return Json(nlohmann::json(schema));  // sorted, as the chat template writes a call
+}
+
+// A call of the tool; of its schema, or with any object.
+absl::StatusOr<Json> CallOf(const ToolDefinition& tool, bool of_its_schema) {
+  Json schema = {{"type", "object"}, {"additionalProperties", true}};
+  if (of_its_schema) {
+    GEMMA_ASSIGN_OR_RETURN(schema, ArgumentsOf(tool));
   }
   Json content = OfSchema(std::move(schema), "gemma");
   content["excludes"] = Excludes();
@@ -122,7 +130,8 @@ absl::StatusOr<Json> CallsOf(const OutputFormat& format) {
   for (const ToolDefinition& tool : format.tools) {
     if (format.tool_choice == OutputFormat::ToolChoice::kNamed && tool.name != format.tool_name)
       continue;
-    GEMMA_ASSIGN_OR_RETURN(Json call, CallOf(tool));
+    const bool must = format.tool_choice != OutputFormat::ToolChoice::kAuto;
+    GEMMA_ASSIGN_OR_RETURN(Json call, CallOf(tool, must || tool.strict));
     calls.push_back(std::move(call));
   }
   if (calls.empty()) {

@@ -2,7 +2,8 @@
 // XGrammar turns into masks of tokens.
 //
 // Where thinking is allowed, one thought may come first, and the grammar begins after it. Tool
-// calls have Gemma 4's syntax and arguments of the tool's own schema. An answer of a schema has no
+// calls have Gemma 4's syntax, and arguments of the tool's own schema where the call must come or the
+// tool is strict, else any object. An answer of a schema has no
 // properties and items beyond those that the schema names. A special token is allowed exactly where
 // the answer's form has one; text that spells one is text.
 //

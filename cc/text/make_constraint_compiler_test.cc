@@ -137,6 +137,18 @@ TEST(MakeConstraintCompilerTest, ToolsAndTextCanBeLimited) {
   EXPECT_EQ(Allowed(json, "<|tool_call>call:g{}<tool_call|>"), -1);
 }
 
+TEST(MakeConstraintCompilerTest, AStrictToolIsHeldToItsSchemaWhereverItIsCalled) {
+  OutputFormat format = OfTools(Choice::kAuto);
+  EXPECT_TRUE(format.IsFree());
+  format.tools[1].strict = true;
+  EXPECT_FALSE(format.IsFree());
+  EXPECT_EQ(Allowed(format, "Hi <|tool_call>call:g{a:1}<tool_call|>"), 11);
+  EXPECT_EQ(Allowed(format, "Hi <|tool_call>call:f{b:[1,<|\"|>x<|\"|>]}<tool_call|> there"), -1);
+  EXPECT_EQ(Allowed(format, "Hi <|tool_call>call:f{b:}"), 13);
+  format.tools[0].parameters = R"({"type": "object", "minProperties": -1})";
+  EXPECT_TRUE(TheCompiler().Compile(format).ok());  // not strict: its schema is not read
+}
+
 TEST(MakeConstraintCompilerTest, WhatCannotBeEnforcedIsNamed) {
   const auto sentence = [](const OutputFormat& format) {
     return std::string(TheCompiler().Compile(format).status().message());

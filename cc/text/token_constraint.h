@@ -11,6 +11,7 @@
 #ifndef CC_TEXT_TOKEN_CONSTRAINT_H_
 #define CC_TEXT_TOKEN_CONSTRAINT_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -54,6 +55,8 @@ struct OutputFormat {
 
   Kind kind = Kind::kText;
   std::string schema = {};  // JSON text, of kJsonSchema
+  // The arguments of a call that must come, and of a strict tool, are held to the tool's schema;
+  // those of other calls are an object.
   std::vector<ToolDefinition> tools = {};
   ToolChoice tool_choice = ToolChoice::kAuto;
   std::string tool_name = {};
@@ -63,9 +66,9 @@ struct OutputFormat {
 
   // Whether any answer will do.
   bool IsFree() const {
-    const bool tool_free =
-        tools.empty() || (tool_choice == ToolChoice::kAuto && parallel_tool_calls);
-    return kind == Kind::kText && tool_free;
+    const bool tool_free = tool_choice == ToolChoice::kAuto && parallel_tool_calls &&
+                           std::ranges::none_of(tools, &ToolDefinition::strict);
+    return kind == Kind::kText && (tools.empty() || tool_free);
   }
 };
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import jsonschema
 
-ANSWERS = int(os.environ.get("ANSWERS", "120"))
+ANSWERS = int(os.environ.get("ANSWERS", "500"))
 
 
 def runfile(variable: str) -> Path:

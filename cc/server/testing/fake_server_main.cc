@@ -5,7 +5,7 @@
 //   fake_server --answer 'Hello' --answer '<|channel>thought\nhm<channel|>Yes' --delay_ms 5
 //
 // Answers are given one after another; special tokens may be spelled out in them. After the last
-// one, answers are empty.
+// one, answers are empty. A token that a request's form forbids gives way to one that it allows.
 
 #include <atomic>
 #include <chrono>
@@ -19,6 +19,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "cc/base/status_macros.h"
+#include "cc/engine/constraint_compiler.h"
 #include "cc/engine/fake_engine.h"
 #include "cc/server/server.h"
 
@@ -96,7 +97,9 @@ absl::Status Run(const Flags& flags) {
                          server::Server::Start(flags.server, keys));
   std::fprintf(stderr, "listening on http://127.0.0.1:%d\n", server->port());
   std::this_thread::sleep_for(std::chrono::milliseconds(flags.load_ms));
-  GEMMA_RETURN_IF_ERROR(server->Serve(engine, nullptr));
+  GEMMA_ASSIGN_OR_RETURN(const std::unique_ptr<ConstraintCompiler> compiler,
+                         MakeEngineConstraints(engine));
+  GEMMA_RETURN_IF_ERROR(server->Serve(engine, compiler.get()));
   std::fprintf(stderr, "serving on http://127.0.0.1:%d\n", server->port());
   while (!interrupted) std::this_thread::sleep_for(std::chrono::milliseconds(5));
   if (server->Drain(std::chrono::milliseconds(flags.drain_ms))) return absl::OkStatus();
