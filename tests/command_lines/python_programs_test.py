@@ -64,7 +64,8 @@ PROGRAMS = {
     },
     "third_party.checkpoints.fetch": {"checkpoint", "lock", "output", "progress"},
     "third_party.checkpoints.make_lock": {
-        *("checkpoint", "repository", "revision", "folder", "output", "overwrite", "progress")
+        *("checkpoint", "repository", "revision", "folder", "gguf", "output", "overwrite"),
+        "progress",
     },
 }
 
