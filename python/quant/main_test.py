@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import resource
 import subprocess
 from pathlib import Path
 
@@ -23,7 +24,8 @@ _PROGRAMS = WarmPrograms(["python.quant.dry_run", "python.quant.store.store"])
 
 
 def _run(*arguments: str, limit: int | None = None) -> "subprocess.CompletedProcess[str]":
-    return _PROGRAMS.run("python.quant.main", *arguments, data_limit=limit)
+    limits = {} if limit is None else {resource.RLIMIT_DATA: limit}
+    return _PROGRAMS.run("python.quant.main", *arguments, limits=limits)
 
 
 @pytest.fixture(scope="module")

@@ -34,16 +34,16 @@ class WarmPrograms:
         module: str,
         *arguments: str,
         environment: Mapping[str, str] | None = None,
-        data_limit: int | None = None,
+        limits: Mapping[int, int] | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """Runs a program to its end; `data_limit` is RLIMIT_DATA in bytes.
+        """Runs a program to its end; `limits`: bytes or numbers by resource.RLIMIT_*.
 
         Raises subprocess.TimeoutExpired after SECONDS.
         """
         with tempfile.TemporaryDirectory() as folder:
             out, err = Path(folder) / "out", Path(folder) / "err"
             process = self.start(
-                module, *arguments, environment=environment, out=out, err=err, data_limit=data_limit
+                module, *arguments, environment=environment, out=out, err=err, limits=limits
             )
             process.join(SECONDS)
             if process.exitcode is None:
@@ -60,10 +60,10 @@ class WarmPrograms:
         out: Path,
         err: Path,
         environment: Mapping[str, str] | None = None,
-        data_limit: int | None = None,
+        limits: Mapping[int, int] | None = None,
     ) -> ForkServerProcess:
         """Starts a program that writes into two files; its `pid` can be signalled, `exitcode` is -N for a signal N."""
-        described = (module, arguments, dict(environment or {}), out, err, data_limit)
+        described = (module, arguments, dict(environment or {}), out, err, dict(limits or {}))
         process = self._context.Process(target=_be_program, args=described)
         process.start()
         return process
@@ -75,15 +75,15 @@ def _be_program(
     environment: Mapping[str, str],
     out: Path,
     err: Path,
-    data_limit: int | None,
+    limits: Mapping[int, int],
 ) -> None:
     """What the forked process does: becomes `python -m module arguments`."""
     for path, number in ((Path(os.devnull), 0), (out, 1), (err, 2)):
         opened = os.open(path, os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT)
         os.dup2(opened, number)
         os.close(opened)
-    if data_limit is not None:
-        resource.setrlimit(resource.RLIMIT_DATA, (data_limit, data_limit))
+    for limited, limit in limits.items():
+        resource.setrlimit(limited, (limit, limit))
     os.environ.update(environment)
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)

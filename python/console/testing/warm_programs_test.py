@@ -1,6 +1,7 @@
 """A warm program sees and does what `python -m` would."""
 
 import os
+import resource
 import signal
 import time
 from pathlib import Path
@@ -55,6 +56,6 @@ def test_a_signal_ends_it(programs: WarmPrograms, module: str, tmp_path: Path) -
 
 
 def test_memory_is_limited(programs: WarmPrograms, tmp_path: Path) -> None:
-    done = programs.run("json.tool", "/dev/zero", data_limit=100 << 20)
+    done = programs.run("json.tool", "/dev/zero", limits={resource.RLIMIT_DATA: 100 << 20})
     assert done.returncode != 0
     assert "MemoryError" in done.stderr
