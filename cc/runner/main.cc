@@ -14,12 +14,13 @@
 #include "cc/runner/command.h"
 #include "cc/runner/exit_code.h"
 #include "cc/runner/interrupt.h"
+#include "cc/runner/log.h"
 
 namespace gemma {
 namespace {
 
 int Fail(const std::string& sentence, int code) {
-  std::fprintf(stderr, "runner: %s\n", sentence.c_str());
+  LogFailure(sentence, code);
   return code;
 }
 
