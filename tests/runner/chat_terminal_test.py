@@ -169,8 +169,10 @@ def test_ctrl_c_stops_an_answer_and_keeps_the_conversation(artifact: Path) -> No
     text = screen.read_until("tokens/s; ")
     assert "(stopped)" in text or "is full" in text or "is forgotten" in text
     screen.read_until(_PROMPT)
-    screen.type("half a line" + _CTRL_C)  # at the prompt it empties the line
-    screen.read_until(_PROMPT)
+    screen.type("half a line")
+    screen.read_until("half a line")
+    screen.type(_CTRL_C)  # at the prompt it empties the line
+    screen.read_until("\n" + _PROMPT)
     screen.type("/stats\r")
     assert "answers  1" in screen.read_until("resident")
     screen.read_until(_PROMPT)
