@@ -24,9 +24,9 @@ def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def complete(script: Path, *words: str) -> list[str]:
     """What bash offers for the last word; words are split as bash splits them, at "=" too."""
     program = (
-        'source {script}; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _runner; '
-        'printf "%s\\n" "${{COMPREPLY[@]}}"'
-    ).format(script=script)
+        f'source {script}; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _runner; '
+        'printf "%s\n" "${COMPREPLY[@]}"'
+    )
     done = subprocess.run(
         ["bash", "-uc", program, "bash", *words],
         capture_output=True, text=True, check=True, cwd=script.parent,
