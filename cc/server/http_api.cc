@@ -23,6 +23,7 @@
 #include "cc/server/model_routes.h"
 #include "cc/server/responses_request.h"
 #include "cc/server/responses_writer.h"
+#include "cc/server/web_routes.h"
 
 namespace gemma::server {
 namespace {
@@ -35,7 +36,8 @@ constexpr int kClientLeft = 499;  // as nginx counts it; nobody reads it
 
 bool IsAnthropic(const Request& request) { return absl::StartsWith(request.path, "/v1/messages"); }
 
-bool IsOpen(const Request& request) { return request.path == "/health"; }
+// What needs no key.
+bool IsOpen(const Request& request) { return request.path == "/health" || IsWebPath(request.path); }
 
 // "localhost:8080", "127.0.0.1", "[::1]:8080" and the like.
 bool IsLocalName(absl::string_view host) {
@@ -137,6 +139,7 @@ HttpApi::HttpApi(GuardedHttpServer& server, ApiKeys keys, bool only_local_names)
     metrics_.CountRequest(request.matched_route.empty() ? "other" : request.matched_route,
                           response.status);
   });
+  AddWebRoutes(server);
   AddStateRoutes();
   AddModelRoutes();
   AddTokenRoutes();

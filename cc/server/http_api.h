@@ -1,6 +1,6 @@
 // The routes: which path and method does what, for whom, and how errors are told. Nothing of the
-// model is known here but the Backend, which comes later: until then everything but /health and
-// /metrics is 503.
+// model is known here but the Backend, which comes later: until then everything but the
+// web chat, /health and /metrics is 503.
 #ifndef CC_SERVER_HTTP_API_H_
 #define CC_SERVER_HTTP_API_H_
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from compressed_tensors.compressors.nvfp4.helpers import unpack_fp4_from_uint8
 from compressed_tensors.compressors.pack_quantized.helpers import unpack_from_int32
 from compressed_tensors.entrypoints.convert.converters.autoawq import AutoAWQConverter
 from safetensors.torch import save_file
@@ -23,6 +24,7 @@ from python.checkpoint.testing.column_words import awq_parts, gptq_parts
 from python.model.named_configs import tiny_gemma4
 from python.model.weight_names import expected_weights
 from python.pack import pack_scaled
+from python.pack.pack import pack
 from python.pack.testing.unpack import unpack
 from python.quant.dequantize import dequantize
 
@@ -123,3 +125,25 @@ def test_float8_of_modelopt_and_of_transformers(tmp_path: Path) -> None:
     with open_checkpoint(_write(tmp_path / "b", blocks, quantization)) as checkpoint:
         spread = scale.repeat_interleave(128, 0).repeat_interleave(128, 1)
         assert torch.equal(dequantize(UP, checkpoint.read(UP)), eighths.float() * spread)
+
+
+def test_nvfp4_of_modelopt(tmp_path: Path) -> None:
+    """Two values a byte, the even column in the low bits; a scale for 16 columns times one for all."""
+    random = torch.Generator().manual_seed(2)
+    pairs = torch.randint(256, (ROWS, COLUMNS // 2), dtype=torch.uint8, generator=random)
+    sixteens = (1 + 200 * torch.rand(ROWS, COLUMNS // 16, generator=random)).to(torch.float8_e4m3fn)
+    whole = torch.tensor(1.7e-4)
+    parts = {
+        "weight": pairs,
+        "weight_scale": sixteens,
+        "weight_scale_2": whole,
+        "input_scale": torch.tensor(0.5),
+    }
+    folder = _write(tmp_path, parts, {"quant_method": "modelopt", "quant_algo": "NVFP4"})
+    values = unpack_fp4_from_uint8(pairs, ROWS, COLUMNS, dtype=torch.float32)
+    expected = values * (sixteens.float() * whole).repeat_interleave(16, 1)
+    with open_checkpoint(folder) as checkpoint:
+        tensor = checkpoint.read(UP)
+        torch.testing.assert_close(dequantize(UP, tensor), expected, rtol=2**-23, atol=0)
+        packed = pack(UP, tensor)
+    assert np.array_equal(unpack(packed), dequantize(UP, tensor).numpy())

@@ -154,7 +154,11 @@ def test_the_folder_is_what_the_manifest_says(artifact: Path) -> None:
 
 @pytest.mark.parametrize(("text", "noted"), [(None, False), ("<|im_start|>user", True)])
 def test_the_manifest_names_no_template_that_the_checkpoint_has_not(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str | None, noted: bool
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    without_lowering: None,
+    text: str | None,
+    noted: bool,
 ) -> None:
     checkpoint = _fake(tmp_path)
     assert isinstance(checkpoint.tokenizer, HuggingFaceTokenizer)

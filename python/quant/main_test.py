@@ -2,10 +2,8 @@
 
 import hashlib
 import json
-import os
 import resource
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,31 +13,19 @@ from python.checkpoint import ggml_types
 from python.checkpoint.ggml_types import GgmlType
 from python.checkpoint.open_checkpoint import open_checkpoint
 from python.checkpoint.testing import synthetic, tiny_gguf
+from python.console.testing.warm_programs import WarmPrograms
 from python.model.named_configs import gemma4_31b, tiny_gemma3, tiny_gemma4
 from python.text.testing import tiny_tokenizer
 
 _PROCESS_BYTES = 500_000_000
 
 
-def _run(*arguments: str, limit: int | None = None) -> "subprocess.CompletedProcess[str]":
-    def set_limit() -> None:
-        if limit is not None:
-            resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+_PROGRAMS = WarmPrograms(["python.quant.dry_run", "python.quant.store.store"])
 
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-        "OMP_NUM_THREADS": "2",
-    }
-    return subprocess.run(
-        [sys.executable, "-m", "python.quant.main", *arguments],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=280,
-        preexec_fn=set_limit,
-    )
+
+def _run(*arguments: str, limit: int | None = None) -> "subprocess.CompletedProcess[str]":
+    limits = {} if limit is None else {resource.RLIMIT_DATA: limit}
+    return _PROGRAMS.run("python.quant.main", *arguments, limits=limits)
 
 
 @pytest.fixture(scope="module")

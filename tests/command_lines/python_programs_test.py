@@ -8,12 +8,12 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+
+from python.console.testing.warm_programs import WarmPrograms
 
 _COMMON = {"quiet", "help", "version"}
 _EXPORT = {
@@ -64,28 +64,60 @@ PROGRAMS = {
     },
     "third_party.checkpoints.fetch": {"checkpoint", "lock", "output", "progress"},
     "third_party.checkpoints.make_lock": {
-        *("checkpoint", "repository", "revision", "folder", "output", "overwrite", "progress")
+        *("checkpoint", "repository", "revision", "folder", "gguf", "output", "overwrite"),
+        "progress",
     },
 }
 
 
-def _command(module: str, *arguments: str) -> tuple[list[str], dict[str, str]]:
-    paths = os.pathsep.join(path for path in sys.path if path)
-    environment = {**os.environ, "PYTHONPATH": paths, "COLUMNS": "100"}
-    return [sys.executable, "-m", module, *arguments], environment
+_IMPORTS = [
+    "python.checkpoint.open_checkpoint",
+    "python.export.export",
+    "python.inference.generate",
+    "python.quant.store.store",
+]
+_ENVIRONMENT = {"COLUMNS": "100"}
 
 
-def _run(module: str, *arguments: str) -> tuple[int, str, str]:
-    command, environment = _command(module, *arguments)
-    done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, check=False, timeout=280
-    )
+@pytest.fixture(scope="module")
+def programs() -> WarmPrograms:
+    return WarmPrograms(_IMPORTS)
+
+
+def _run(programs: WarmPrograms, module: str, *arguments: str) -> tuple[int, str, str]:
+    done = programs.run(module, *arguments, environment=_ENVIRONMENT)
     return done.returncode, done.stdout, done.stderr
 
 
+def _export_until(
+    programs: WarmPrograms, source: Path, output: Path, present: str, kill: signal.Signals
+) -> tuple[int | None, str]:
+    """Exports, sends a signal when the file `present` is there; returns the exit code and standard error."""
+    err = output.parent.parent / "err"
+    process = programs.start(
+        "python.export.gemma4_31b",
+        *(f"--checkpoint={source}", f"--output={output}", "--recipe=none", "--max_seq_len=64"),
+        "--quiet",
+        environment=_ENVIRONMENT,
+        out=Path(os.devnull),
+        err=err,
+    )
+    for _ in range(2400):
+        if (output.parent / present).exists():
+            break
+        time.sleep(0.05)
+        assert process.exitcode is None
+    assert process.pid is not None
+    os.kill(process.pid, kill)
+    process.join(60)
+    return process.exitcode, err.read_text()
+
+
 @pytest.mark.parametrize("module", PROGRAMS)
-def test_help_lists_the_flags_of_the_program_and_no_others(module: str) -> None:
-    code, out, err = _run(module, "--help")
+def test_help_lists_the_flags_of_the_program_and_no_others(
+    programs: WarmPrograms, module: str
+) -> None:
+    code, out, err = _run(programs, module, "--help")
     assert (code, err) == (0, "")
     shown = set(re.findall(r"^  --(\w+)", out, re.MULTILINE))
     assert shown == PROGRAMS[module] | _COMMON
@@ -94,55 +126,53 @@ def test_help_lists_the_flags_of_the_program_and_no_others(module: str) -> None:
 
 
 @pytest.mark.parametrize("module", ["python.export.gemma4_31b", "python.quant.main"])
-def test_the_version_and_an_unknown_flag(module: str) -> None:
+def test_the_version_and_an_unknown_flag(programs: WarmPrograms, module: str) -> None:
     name = "quant" if module == "python.quant.main" else "gemma4_31b"
-    code, out, err = _run(module, "--version")
+    code, out, err = _run(programs, module, "--version")
     assert (code, err) == (0, "")
     assert re.fullmatch(rf"{name} \d+\.\d+\.\d+\n", out)
     sentence = f"{name}: unknown flag --recipes (did you mean --recipe? --help lists the flags)\n"
-    assert _run(module, "--recipes=x") == (2, "", sentence)
+    assert _run(programs, module, "--recipes=x") == (2, "", sentence)
 
 
-def test_an_export_that_is_killed_leaves_what_the_next_one_names(tmp_path: Path) -> None:
-    source, output = tmp_path / "tiny", tmp_path / "artifact"
-    assert _run("python.export.testing.make_tiny_checkpoint", f"--output={source}")[0] == 0
-    arguments = (
-        *(f"--checkpoint={source}", f"--output={output}", "--recipe=none", "--max_seq_len=64"),
-        "--progress=none",
-    )
-    command, environment = _command("python.export.gemma4_31b", *arguments)
-    process = subprocess.Popen(command, env=environment)
-    partial = tmp_path / "artifact.partial"
-    for _ in range(2400):  # until weights are being written
-        if (partial / "model.pte").exists():
-            break
-        time.sleep(0.05)
-        assert process.poll() is None
-    process.send_signal(signal.SIGKILL)
-    assert process.wait(timeout=60) == -signal.SIGKILL
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "work").mkdir()
+    return tmp_path / "work"
+
+
+@pytest.fixture
+def source(programs: WarmPrograms, folder: Path) -> Path:
+    made = folder / "tiny"
+    assert _run(programs, "python.export.testing.make_tiny_checkpoint", f"--output={made}")[0] == 0
+    return made
+
+
+def test_an_export_that_is_killed_leaves_what_the_next_one_names(
+    programs: WarmPrograms, source: Path, folder: Path
+) -> None:
+    output, partial = folder / "artifact", folder / "artifact.partial"
+    weights = "artifact.partial/model.pte"  # there when weights are being written
+    code, _ = _export_until(programs, source, output, weights, signal.SIGKILL)
+    assert code == -signal.SIGKILL
     assert not output.exists()
     assert partial.exists()
-    code, _, err = _run("python.export.gemma4_31b", *arguments)
+    arguments = (f"--checkpoint={source}", f"--output={output}", "--recipe=none")
+    code, _, err = _run(
+        programs, "python.export.gemma4_31b", *arguments, "--max_seq_len=64", "--progress=none"
+    )
     assert code == 0
     named = [line for line in err.splitlines() if line.startswith(f"{partial}: an earlier run was")]
     assert len(named) == 1
     assert re.search(r"the [\d.]+ k?M?B that it left were removed", named[0])
     assert json.loads((output / "manifest.json").read_text())["files"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["artifact", "tiny"]
+    assert sorted(path.name for path in folder.iterdir()) == ["artifact", "tiny"]
 
 
-def test_an_export_that_is_interrupted_leaves_nothing(tmp_path: Path) -> None:
-    source, output = tmp_path / "tiny", tmp_path / "artifact"
-    assert _run("python.export.testing.make_tiny_checkpoint", f"--output={source}")[0] == 0
-    command, environment = _command(
-        "python.export.gemma4_31b", f"--checkpoint={source}", f"--output={output}", "--quiet"
-    )
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
-    for _ in range(2400):
-        if (tmp_path / "artifact.partial").exists():
-            break
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert (process.returncode, err) == (130, "gemma4_31b: interrupted\n")
-    assert [path.name for path in tmp_path.iterdir()] == ["tiny"]
+def test_an_export_that_is_interrupted_leaves_nothing(
+    programs: WarmPrograms, source: Path, folder: Path
+) -> None:
+    output = folder / "artifact"
+    done = _export_until(programs, source, output, "artifact.partial", signal.SIGINT)
+    assert done == (130, "gemma4_31b: interrupted\n")
+    assert [path.name for path in folder.iterdir()] == ["tiny"]

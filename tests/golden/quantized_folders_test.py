@@ -30,13 +30,9 @@ from tests.golden.tiny_models_test import largest_error, prompt, score
 _TOLERANCE = 1e-3  # nats
 _CASES: dict[str, tuple[Any, dict[str, QuantizationScheme]]] = {
     "gemma4 w4a16 by 32": (oracle.tiny_gemma4, {"g": integers(4, 32)}),
-    "gemma4 w4a16 by 64 with zero points": (
+    "gemma4 w4a16 by 64 with zero points, and w8a8": (
         oracle.tiny_gemma4,
-        {"g": integers(4, 64, symmetric=False)},
-    ),
-    "gemma4 mixed": (
-        oracle.tiny_gemma4,
-        {"g": integers(4, 128), "h": preset("W8A8", "re:.*mlp.down_proj")},
+        {"g": integers(4, 64, symmetric=False), "h": preset("W8A8", "re:.*mlp.down_proj")},
     ),
     "gemma4 nvfp4": (oracle.tiny_gemma4, {"g": preset("NVFP4A16")}),
     "gemma3 w4a16 by 32": (oracle.tiny_gemma3, {"g": integers(4, 32)}),
@@ -61,9 +57,12 @@ def _export(folder: Path, output: Path, name: str) -> Path:
 def test_scores_equal_transformers_on_the_dequantized_weights(tmp_path: Path, name: str) -> None:
     make, schemes = _CASES[name]
     original = make(layers=2, window=16, seed=0).to(torch.bfloat16)
-    judge = copy.deepcopy(original).float()
+    # A float32 model of its own: rotary frequencies are buffers, which a detour over bfloat16 would round.
+    judge = make(layers=2, window=16, seed=0)
+    judge.load_state_dict(original.state_dict())
     write_folder(tmp_path / "checkpoint", original, copy.deepcopy(schemes))
-    judge.load_state_dict(dict(dequantized(tmp_path / "checkpoint", torch.float32)), strict=False)
+    weights = dict(dequantized(tmp_path / "checkpoint", torch.float32))
+    assert not judge.load_state_dict(weights, strict=False).unexpected_keys
     tokens = prompt(0)
     expected = oracle.log_probabilities(judge, tokens)
     artifact = _export(tmp_path / "checkpoint", tmp_path / "artifact", "none")

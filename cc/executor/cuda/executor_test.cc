@@ -142,6 +142,7 @@ Scores ScoreAll(const Model& model, std::span<const int64_t> tokens, int64_t chu
   return scores;
 }
 
+// The largest difference between `a` and the scores of a text that begins with a's tokens.
 double Difference(const Scores& a, const Scores& b) {
   double largest = 0;
   const auto compare = [&](float x, float y) {
@@ -210,7 +211,9 @@ TEST(CudaExecutorTest, ScoresLikeTheReferenceForEveryChunk) {
   for (const Stored& stored : kDefaults) {
     const auto model = CudaModel(stored.Apply(Config()));
     for (const int64_t chunk : {1, 2, 4, 5, 8, 9, 17}) {
-      ExpectClose(ScoreAll(*model, tokens, chunk), expected,
+      // The ring of 24 wraps in any case.
+      const auto first = std::span(tokens).first(chunk <= 2 ? 27 : 45);
+      ExpectClose(ScoreAll(*model, first, chunk), expected,
                   stored.Name() + "chunks of " + std::to_string(chunk), stored.Tolerance(chunk));
     }
   }
@@ -225,7 +228,8 @@ TEST(CudaExecutorTest, EveryPrecisionWithEveryCacheType) {
     for (const Stored& stored : kOthers) {
       const auto model = CudaModel(stored.Apply(config));
       for (const int64_t chunk : {1, 3, 10}) {
-        ExpectClose(ScoreAll(*model, tokens, chunk), expected,
+        const auto first = std::span(tokens).first(std::min<int64_t>(20, 9 * chunk));
+        ExpectClose(ScoreAll(*model, first, chunk), expected,
                     stored.Name() + std::to_string(chunk) + " at once", stored.Tolerance(chunk));
       }
     }
@@ -256,10 +260,10 @@ TEST(CudaExecutorTest, EveryLayout) {
     for (const Stored& stored : kDefaults) {
       const auto model = CudaModel(stored.Apply(config));
       const std::string name = stored.Name() + std::string(WeightLayoutName(config.layout));
-      for (const int64_t chunk : {1, 11}) {
-        ExpectClose(ScoreAll(*model, tokens, chunk), expected,
-                    name + ", " + std::to_string(chunk) + " at once", stored.Tolerance(chunk));
-      }
+      const auto first = std::span(tokens).first(3);
+      ExpectClose(ScoreAll(*model, first, 1), expected, name + ", 1 at once", stored.Tolerance(1));
+      ExpectClose(ScoreAll(*model, tokens, 11), expected, name + ", 11 at once",
+                  stored.Tolerance(11));
     }
   }
 }

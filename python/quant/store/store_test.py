@@ -6,11 +6,10 @@ import os
 import random
 import resource
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import replace
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -24,6 +23,7 @@ from python.checkpoint.open_checkpoint import open_checkpoint
 from python.checkpoint.tensor import DenseTensor, TorchaoTensor
 from python.checkpoint.testing import synthetic
 from python.console.errors import UserError
+from python.console.testing.warm_programs import WarmPrograms
 from python.model.named_configs import tiny_gemma3, tiny_gemma4
 from python.pack import pack
 from python.quant import quantize, recipe
@@ -171,61 +171,45 @@ def test_norms_of_gemma_3_are_added_once(tmp_path: Path) -> None:
         assert torch.equal(a.values, b.values)
 
 
-_PROGRAM = [sys.executable, "-m", "python.quant.main"]
-# The same program, whose writes take as long as those of a large checkpoint: it can be stopped in its middle.
-_SLOWED_PROGRAM = [
-    sys.executable,
-    "-c",
-    """
-import runpy, time
-from python.quant.store import store
-write_tensor = store.write_tensor
-def write_slowly(*arguments):
-    time.sleep(0.01)
-    write_tensor(*arguments)
-store.write_tensor = write_slowly
-runpy.run_module("python.quant.main", run_name="__main__", alter_sys=True)
-""",
-]
+_PROGRAMS = WarmPrograms(["python.quant.dry_run", "python.quant.store.store"])
 
 
-def _start(
-    source: Path,
-    output: Path,
-    *arguments: str,
-    program: list[str] = _SLOWED_PROGRAM,
-    before: Callable[[], None] | None = None,
-) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [
-            *program,
-            f"--checkpoint={source}",
-            f"--output={output}",
-            "--shard_bytes=1048576",
-            *arguments,
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-            "OMP_NUM_THREADS": "1",  # several threads wait for each other on a busy machine
-        },
-        preexec_fn=before,
+def _run(
+    source: Path, output: Path, *arguments: str, limits: Mapping[int, int] | None = None
+) -> tuple[int, str]:
+    done = _PROGRAMS.run(
+        "python.quant.main", *_arguments(source, output, *arguments), limits=limits
+    )
+    return done.returncode, done.stderr
+
+
+def _start(source: Path, output: Path, *arguments: str) -> BaseProcess:
+    """Starts a run that takes its time; what it says is in the file `err` beside its output."""
+    return _PROGRAMS.start(
+        "python.quant.store.testing.slow_quant",
+        *_arguments(source, output, *arguments),
+        out=Path(os.devnull),
+        err=output.with_name("err"),
     )
 
 
-def _run(source: Path, output: Path, *arguments: str) -> tuple[int, str]:
-    process = _start(source, output, *arguments, program=_PROGRAM)
-    _, err = process.communicate(timeout=120)
-    return process.returncode, err
+def _arguments(source: Path, output: Path, *arguments: str) -> tuple[str, ...]:
+    return (f"--checkpoint={source}", f"--output={output}", "--shard_bytes=1048576", *arguments)
 
 
-def _wait_until_written(process: "subprocess.Popen[str]", path: Path) -> None:
+def _end(process: BaseProcess, by: signal.Signals | None = None) -> int:
+    """Waits until a process ends, after a signal if one is given; returns its exit code."""
+    if by is not None and process.pid is not None:
+        os.kill(process.pid, by)
+    process.join(120)
+    assert process.exitcode is not None
+    return process.exitcode
+
+
+def _wait_until_written(process: BaseProcess, path: Path) -> None:
     deadline = time.monotonic() + 120
     while not path.exists():
-        assert process.poll() is None, process.communicate()
+        assert process.exitcode is None
         assert time.monotonic() < deadline, f"no {path} after 120 s"
         time.sleep(0.01)
 
@@ -250,18 +234,20 @@ def test_killed_at_any_moment_it_resumes_to_the_same_bytes(
         process = _start(slow_source, output, "--recipe=sensitive", "--resume")
         partial = output.with_name("killed.partial")
         deadline = time.monotonic() + 60
-        while not list(partial.glob("*.safetensors")) and process.poll() is None:
+        while not list(partial.glob("*.safetensors")) and process.exitcode is None:
             assert time.monotonic() < deadline
             time.sleep(0.01)
         time.sleep(chance.uniform(0.05, 0.5))
-        if process.poll() is None and attempt < 11:
-            process.send_signal(signal.SIGKILL if attempt % 3 else signal.SIGTERM)
+        by = None
+        if process.exitcode is None and attempt < 11:
+            by = signal.SIGKILL if attempt % 3 else signal.SIGTERM
             kills += 1
-        _, err = process.communicate(timeout=120)
-        if process.returncode == 0:
+        code = _end(process, by)
+        if code == 0:
             break
         # -SIGTERM: so early that the program had not yet said what to do then.
-        assert process.returncode in (-signal.SIGKILL, -signal.SIGTERM, 130), err
+        said = (tmp_path / "err").read_text()
+        assert code in (-signal.SIGKILL, -signal.SIGTERM, 130), said
         assert not output.exists()
     assert kills >= 1
     assert output.exists()
@@ -272,10 +258,10 @@ def test_interrupted_it_says_how_to_go_on(slow_source: Path, tmp_path: Path) -> 
     output = tmp_path / "q"
     process = _start(slow_source, output, "--recipe=sensitive", "--progress=none")
     _wait_until_written(process, output.with_name("q.partial") / "journal.json")
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert err == "quant: interrupted; the same command with --resume goes on\n"
+    assert _end(process, signal.SIGINT) == 130
+    assert (
+        tmp_path / "err"
+    ).read_text() == "quant: interrupted; the same command with --resume goes on\n"
     code, err = _run(slow_source, output, "--recipe=sensitive", "--progress=none")
     assert code == 1
     assert "holds an unfinished run" in err and "--resume" in err
@@ -294,13 +280,8 @@ def test_a_full_disk_is_a_sentence_and_the_run_resumes(slow_source: Path, tmp_pa
     """No file may pass 1.5 MB, as on a disk that fills up between two weights."""
     output = tmp_path / "q"
     arguments = ["--recipe=default", "--quiet", "--shard_bytes=8388608"]
-    limit = (1_500_000, 1_500_000)
-    process = _start(
-        slow_source, output, *arguments, program=_PROGRAM,
-        before=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit),
-    )  # fmt: skip
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == 1
+    code, err = _run(slow_source, output, *arguments, limits={resource.RLIMIT_FSIZE: 1_500_000})
+    assert code == 1
     assert err.count("\n") == 1 and "File too large" in err
     assert not output.exists()
     code, err = _run(slow_source, output, *arguments, "--resume")
@@ -322,8 +303,7 @@ def test_a_damaged_partial_file_is_refused(slow_source: Path, tmp_path: Path) ->
     process = _start(slow_source, output, "--recipe=sensitive", "--progress=none")
     partial = output.with_name("q.partial")
     _wait_until_written(process, partial / "journal.json")
-    process.kill()
-    process.communicate(timeout=60)
+    _end(process, signal.SIGKILL)
     journal = json.loads((partial / "journal.json").read_text())
     shard = sorted(partial.glob("*.safetensors"))[journal["shard"]]
     os.truncate(shard, journal["bytes"] - 1)

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "cc/kernels/cuda/emulation/fiber_context.h"
@@ -30,6 +31,7 @@ struct Fiber {
   Block* block = nullptr;
   int index = 0;  // in the block
   bool finished = false;
+  bool polls = false;  // gave way, and looks again at what it waits for when the others have run
   // Not resumed while *waits_for == waits_while; null when it can run.
   const uint64_t* waits_for = nullptr;
   uint64_t waits_while = 0;
@@ -101,18 +103,38 @@ std::unique_ptr<Block> MakeBlock(dim3 grid, dim3 size, uint3 block_index, size_t
   return block;
 }
 
-// Resumes every fiber that can run, once. False when none could.
+bool CanRun(const Fiber& fiber) {
+  if (fiber.finished) return false;
+  return fiber.waits_for == nullptr || *fiber.waits_for != fiber.waits_while;
+}
+
+// Resumes a warp's fibers until each has ended, waits for others or polls. False when none could run.
+bool RunWarp(std::span<const std::unique_ptr<Fiber>> warp) {
+  bool ran = false;
+  bool goes_on = true;
+  while (goes_on) {
+    goes_on = false;
+    for (const auto& fiber : warp) {
+      if (!CanRun(*fiber)) continue;
+      fiber->waits_for = nullptr;
+      fiber->polls = false;
+      current = fiber.get();
+      FiberContext::Switch(scheduler_context, fiber->context);
+      ran = true;
+      goes_on |= !fiber->polls;
+    }
+  }
+  return ran;
+}
+
+// Resumes every warp that can run, once. False when none could.
 bool Round(std::vector<std::unique_ptr<Block>>& blocks) {
   bool progress = false;
   for (auto& block : blocks) {
-    for (auto& fiber : block->fibers) {
-      if (fiber->finished) continue;
-      if (fiber->waits_for != nullptr && *fiber->waits_for == fiber->waits_while) continue;
-      fiber->waits_for = nullptr;
-      current = fiber.get();
-      FiberContext::Switch(scheduler_context, fiber->context);
-      progress = true;
-    }
+    if (block->live == 0) continue;
+    const std::span<const std::unique_ptr<Fiber>> fibers = block->fibers;
+    for (size_t first = 0; first < fibers.size(); first += kWarpSize)
+      progress |= RunWarp(fibers.subspan(first, kWarpSize));
   }
   return progress;
 }
@@ -139,7 +161,10 @@ void Fail(const char* message) {
   std::abort();
 }
 
-void Yield() { FiberContext::Switch(current->context, scheduler_context); }
+void Yield() {
+  current->polls = true;
+  FiberContext::Switch(current->context, scheduler_context);
+}
 
 void BlockBarrier() {
   Block& block = *current->block;
