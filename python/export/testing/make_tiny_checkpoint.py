@@ -38,16 +38,6 @@ _CONTROL = (
     "<channel|>",
     "<|think|>",
 )
-# Of tools. They come after all other pieces.
-_TOOL_CONTROL = (
-    "<|tool>",
-    "<tool|>",
-    "<|tool_call>",
-    "<tool_call|>",
-    "<|tool_response>",
-    "<tool_response|>",
-    '<|"|>',
-)
 _STOPS = ("<eos>", "<turn|>")
 CHAT_TEMPLATE = chat_templates.source("gemma4")
 _WORDS = ("the", "and", "of", "to", "in", "is", "that", "it", "was", "capital", "France", "Paris")
@@ -68,7 +58,6 @@ def tokenizer_json(vocabulary: int) -> dict[str, Any]:
     pieces += [chr(code) for code in range(0x21, 0x7F)]
     merges = _merges()
     pieces += [left + right for left, right in merges]
-    pieces += _TOOL_CONTROL
     if len(pieces) > vocabulary:
         raise UsageError(
             f"a vocabulary of {vocabulary} is too small: {len(pieces)} pieces are needed"
@@ -84,9 +73,7 @@ def tokenizer_json(vocabulary: int) -> dict[str, Any]:
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": [
-            _added(token, pieces.index(token)) for token in (*_CONTROL, *_TOOL_CONTROL)
-        ],
+        "added_tokens": [_added(token, id_) for id_, token in enumerate(_CONTROL)],
         "normalizer": {"type": "Replace", "pattern": {"String": " "}, "content": SPACE},
         "pre_tokenizer": None,
         "post_processor": {
