@@ -5,7 +5,8 @@
 # - Bazel, its rule sets and its Java come from Debian "forky", whose programs need a newer libc than this machine
 #   may have: they are pointed at the libc unpacked beside them. Build actions still use the machine's own compiler.
 # - The C++ libraries come as sources or headers from forky, and libcrypto.a from the older "bookworm", so that our
-#   programs link against the machine's own libc. BUILD files for them lie in third_party/offline.
+#   programs link against the machine's own libc. libisocline.a is forky's: it asks libc for nothing that is newer.
+#   BUILD files for them lie in third_party/offline.
 # - apt checks every download against Debian's signed index. The mirror is the one that this machine's apt uses.
 set -euo pipefail
 
@@ -15,7 +16,8 @@ archives=${2:?usage: install.sh PREFIX ARCHIVES}
 state=$prefix/apt
 
 forky_roots=(bazel-bootstrap bazel-rules-python bazel-rules-shell)
-forky_libraries=(googletest nlohmann-json3-dev libcli11-dev libflatbuffers-dev flatbuffers-compiler)
+forky_libraries=(googletest nlohmann-json3-dev libcli11-dev libflatbuffers-dev flatbuffers-compiler
+  libisocline-dev)
 forky_sources=(abseil cpp-httplib)
 bookworm=(patchelf libssl-dev)
 
@@ -163,6 +165,7 @@ make_modules() {
   module cpp-httplib 'sources/cpp-httplib-*/httplib.h' httplib.h
   module flatbuffers usr/include/flatbuffers flatbuffers
   module googletest usr/src/googletest/googletest googletest usr/src/googletest/googlemock googlemock
+  module isocline usr/include/isocline.h . "${lib#"$prefix"/}/libisocline.a" .
   module nlohmann_json usr/include/nlohmann nlohmann
   ln -s ../../usr/bin/flatc "$prefix/modules/flatbuffers/flatc"
 }

@@ -33,4 +33,6 @@ MachineDescription DescribeMachine() {
           .gpu = gpu.ok() ? *gpu : absl::StrCat("none: ", gpu.status().message())};
 }
 
+std::string BuiltWithCuda() { return CudaToolkitVersion(); }
+
 }  // namespace gemma

@@ -18,6 +18,9 @@ struct MachineDescription {
 
 MachineDescription DescribeMachine();
 
+// The CUDA that this program was built with: "13.0".
+std::string BuiltWithCuda();
+
 }  // namespace gemma
 
 #endif  // CC_ENGINE_DESCRIBE_MACHINE_H_

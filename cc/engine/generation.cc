@@ -189,7 +189,9 @@ absl::StatusOr<GenerationStep> Generation::StepUnlessCancelled() {
 // What the next call of the model gets.
 std::span<const int32_t> Generation::NextTokens() {
   if (given_ == prompt_.size()) return std::span(result_.tokens).last(1);
-  const auto chunk = static_cast<size_t>(engine_.limits().max_prefill_chunk);
+  const int64_t most = engine_.limits().max_prefill_chunk;
+  const auto chunk =
+      static_cast<size_t>(options_.prompt_chunk > 0 ? std::min(options_.prompt_chunk, most) : most);
   const std::span<const int32_t> left = std::span(prompt_).subspan(given_);
   const std::span<const int32_t> tokens = left.first(std::min(chunk, left.size()));
   given_ += tokens.size();
@@ -253,8 +255,15 @@ absl::StatusOr<GenerationResult> Generate(const Engine& engine, Session& session
   GEMMA_ASSIGN_OR_RETURN(
       const std::unique_ptr<Generation> generation,
       Generation::Create(engine, session, {prompt.begin(), prompt.end()}, options));
+  const auto total = static_cast<int64_t>(prompt.size());
+  const auto report = [&] {
+    if (options.prompt_progress) options.prompt_progress(generation->prompt_done(), total);
+  };
+  report();
   while (!generation->done()) {
+    const bool of_prompt = generation->prompt_done() < total;
     GEMMA_ASSIGN_OR_RETURN(const GenerationStep step, generation->Step());
+    if (of_prompt) report();
     GeneratedText text;
     for (const AnswerEvent& event : step.events)
       (event.kind == AnswerEvent::Kind::kThought ? text.thought : text.answer) += event.text;

@@ -25,6 +25,10 @@
 
 namespace gemma {
 
+// Tokens of the prompt that the session has, and those that there are: before the first call of the
+// model, and after each that takes some.
+using PromptProgress = std::function<void(int64_t done, int64_t total)>;
+
 struct GenerationOptions {
   int64_t max_new_tokens = 0;  // at least 1
   SamplingParams sampling = {};
@@ -39,6 +43,9 @@ struct GenerationOptions {
   TokenConstraint* constraint = nullptr;  // of this answer; null: none
   // What the session holds already, which repetition_penalty counts as well.
   std::span<const int32_t> context = {};
+  // Tokens of the prompt that a step takes; 0: as many as a call of the model does.
+  int64_t prompt_chunk = 0;
+  PromptProgress prompt_progress = {};  // of Generate
 };
 
 enum class FinishReason { kStopId, kStopString, kMaxNewTokens, kContextFull, kCancelled };
@@ -83,6 +90,8 @@ class Generation {
   absl::StatusOr<GenerationStep> Step();
 
   bool done() const { return done_; }
+  // Tokens of the prompt that the session has.
+  int64_t prompt_done() const { return static_cast<int64_t>(given_); }
   // Complete once done().
   const GenerationResult& result() const { return result_; }
 

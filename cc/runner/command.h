@@ -17,6 +17,7 @@ struct Command {
 
 Command BenchCommand(CLI::App& root);
 Command ChatCommand(CLI::App& root);
+Command CompletionCommand(CLI::App& root);
 Command DoctorCommand(CLI::App& root);
 Command GenerateCommand(CLI::App& root);
 Command InspectCommand(CLI::App& root);

@@ -8,9 +8,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "cc/base/sizes.h"
-#include "cc/base/version.h"
 #include "cc/engine/describe_machine.h"
 #include "cc/engine/load_engine.h"
+#include "cc/runner/build_version.h"
 #include "cc/runner/command.h"
 #include "cc/runner/flags.h"
 #include "cc/runner/model_flags.h"
@@ -25,7 +25,7 @@ struct Flags {
 
 void PrintMachine() {
   const MachineDescription machine = DescribeMachine();
-  std::printf("runner    %s\n", kVersion);
+  std::printf("runner    %s\n", BuildVersion().c_str());
   std::printf("kernels   %s\n", machine.kernels.c_str());
   std::printf("CPUs      %d\n", machine.cpus);
   std::printf("memory    %s free for this process\n", FormatBytes(machine.free_memory).c_str());

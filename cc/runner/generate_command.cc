@@ -15,9 +15,11 @@
 #include "cc/runner/exit_code.h"
 #include "cc/runner/flags.h"
 #include "cc/runner/interrupt.h"
+#include "cc/runner/log.h"
 #include "cc/runner/model_flags.h"
 #include "cc/runner/process_memory.h"
 #include "cc/runner/prompt_flags.h"
+#include "cc/runner/prompt_progress.h"
 #include "cc/runner/sampling_flags.h"
 
 namespace gemma {
@@ -36,7 +38,7 @@ struct Flags {
 void PrintText(const GeneratedText& text) {
   std::fputs(text.answer.c_str(), stdout);
   std::fflush(stdout);
-  std::fputs(text.thought.c_str(), stderr);  // thoughts are not the answer
+  if (!text.thought.empty()) LogThought(text.thought);  // which are not the answer
 }
 
 std::string Timings(const Engine& engine, const GenerationResult& result) {
@@ -98,7 +100,9 @@ absl::Status Run(const Flags& flags, const std::string& text) {
                                      .sampling = sampling,
                                      .stop_strings = flags.stop,
                                      .chat_template = prompt.chat_template,
-                                     .cancelled = &Interrupted()};
+                                     .cancelled = &Interrupted(),
+                                     .prompt_chunk = flags.model.prefill_chunk,
+                                     .prompt_progress = ReportPromptProgress(flags.model.quiet)};
   if (flags.echo) PrintText({text, ""});
   GEMMA_ASSIGN_OR_RETURN(const GenerationResult result,
                          Generate(*engine, *session, prompt.tokens, options, PrintText));

@@ -12,7 +12,7 @@ namespace {
 static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler writes it");
 
 void HandleSignal(int) {
-  if (Interrupted().exchange(true)) _exit(kExitInterrupted);
+  if (Interrupted().exchange(true) || ExitAtSignal()) _exit(kExitInterrupted);
 }
 
 }  // namespace
@@ -22,8 +22,14 @@ std::atomic<bool>& Interrupted() {
   return interrupted;
 }
 
+std::atomic<bool>& ExitAtSignal() {
+  static std::atomic<bool> exit_at_signal{false};
+  return exit_at_signal;
+}
+
 void InstallInterruptHandlers() {
-  Interrupted();  // constructed before a handler can run
+  Interrupted();  // both constructed before a handler can run
+  ExitAtSignal();
   struct sigaction action = {};
   action.sa_handler = HandleSignal;  // without SA_RESTART: a read at a prompt must return
   sigaction(SIGINT, &action, nullptr);

@@ -13,6 +13,9 @@ void InstallInterruptHandlers();
 // Becomes true at the first signal; the chat sets it back after it has stopped an answer.
 std::atomic<bool>& Interrupted();
 
+// While it is true, the first signal already ends the process: for a prompt that no signal ends.
+std::atomic<bool>& ExitAtSignal();
+
 }  // namespace gemma
 
 #endif  // CC_RUNNER_INTERRUPT_H_

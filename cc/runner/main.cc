@@ -1,8 +1,13 @@
 // The runner: one program, one subcommand a job. Results go to stdout, everything else to stderr;
 // this file alone prints errors (one sentence) and decides the exit code.
 
+#include <unistd.h>
+
+#include <algorithm>
 #include <cstdio>
 #include <exception>
+#include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -10,16 +15,20 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "cc/base/version.h"
+#include "absl/strings/strip.h"
+#include "cc/runner/build_version.h"
 #include "cc/runner/command.h"
 #include "cc/runner/exit_code.h"
+#include "cc/runner/flag_sources.h"
+#include "cc/runner/flags.h"
 #include "cc/runner/interrupt.h"
+#include "cc/runner/log.h"
 
 namespace gemma {
 namespace {
 
 int Fail(const std::string& sentence, int code) {
-  std::fprintf(stderr, "runner: %s\n", sentence.c_str());
+  LogFailure(sentence, code);
   return code;
 }
 
@@ -39,11 +48,60 @@ std::string StrayWords(const CLI::App& root) {
                       absl::StrJoin(words, " "), "\"? ", help, ")");
 }
 
+// --help names each flag's variable by one rule, and so has no room for all of them.
+class Formatter final : public CLI::Formatter {
+ public:
+  std::string make_option_opts(const CLI::Option* option) const override {
+    const std::string text = option->get_option_text();
+    return text.empty() ? "" : absl::StrCat(" ", text);
+  }
+};
+
 void SetUpHelp(CLI::App& root) {
   root.require_subcommand(0, 1);
-  root.set_version_flag("--version", absl::StrCat("runner ", kVersion));
+  root.set_version_flag("--version", absl::StrCat("runner ", BuildVersion()));
+  root.formatter(std::make_shared<Formatter>());
   root.get_formatter()->column_width(34);
-  root.footer("runner SUBCOMMAND --help lists its flags.");
+  root.footer(
+      "runner SUBCOMMAND --help lists its flags. What the command line does not say comes from the "
+      "environment\n(GEMMA_RUNNER_TOP_K is --top_k), then from --config, then from the defaults.");
+}
+
+// Flags that every subcommand has.
+struct CommonFlags {
+  std::string config;  // read by AddFlagSources
+  std::string log_format = "text";
+};
+
+void AddCommonFlags(CLI::App& root, CommonFlags& flags) {
+  root.fallthrough();
+  root.add_option("--config", flags.config,
+                  "Flags in TOML: NAME = VALUE, for one subcommand below its [SUBCOMMAND].")
+      ->option_text("FILE");
+  AddChoice(root, "--log_format", flags.log_format, {"text", "json"},
+            "How stderr is written: for people, or one JSON object a line.")
+      ->trigger_on_parse()
+      ->each([](const std::string& format) {
+        SetLogFormat(format == "json" ? LogFormat::kJson : LogFormat::kText);
+      });
+}
+
+std::vector<std::string> Environment() {
+  std::vector<std::string> entries;
+  for (char** entry = environ; *entry != nullptr; ++entry) entries.emplace_back(*entry);
+  return entries;
+}
+
+// " (from GEMMA_RUNNER_TOP_K)" where the error is about a flag that was not on the command line.
+std::string SourceOf(const std::string& error, const std::map<std::string, std::string>& sources) {
+  for (const auto& [flag, source] : sources) {
+    absl::string_view rest = error;
+    if (absl::ConsumePrefix(&rest, absl::StrCat("--", flag)) && !rest.empty() &&
+        (rest[0] == ':' || rest[0] == ' ')) {
+      return absl::StrCat(" (from ", source, ")");
+    }
+  }
+  return "";
 }
 
 absl::Status RunParsed(const std::vector<Command>& commands) {
@@ -59,22 +117,50 @@ absl::Status FlushResults() {
   return absl::DataLossError("stdout: the results could not be written (is the disk full?)");
 }
 
+// Before anything can be refused.
+void TakeLogFormat(const std::vector<std::string>& words) {
+  for (size_t i = 0; i < words.size(); ++i) {
+    const bool two_words =
+        words[i] == "--log_format" && i + 1 < words.size() && words[i + 1] == "json";
+    if (two_words || words[i] == "--log_format=json") SetLogFormat(LogFormat::kJson);
+  }
+}
+
+// Reads the command line; false where all is done, with the exit code in `code`.
+bool Parse(CLI::App& root, const std::vector<std::string>& words, int& code) {
+  TakeLogFormat(words);
+  const absl::StatusOr<CommandLine> line = AddFlagSources(root, words, Environment());
+  if (!line.ok()) {
+    code = Fail(std::string(line.status().message()), ExitCode(line.status()));
+    return false;
+  }
+  try {
+    root.parse(std::vector<std::string>(line->words.rbegin(), line->words.rend()));
+    return true;
+  } catch (const CLI::Success& request) {  // --help
+    code = root.exit(request);
+  } catch (const CLI::ExtrasError&) {
+    code = Fail(StrayWords(root), kExitUsage);
+  } catch (const CLI::ParseError& error) {
+    const std::string sentence = FirstLine(error.what());
+    code =
+        Fail(absl::StrCat(sentence, SourceOf(sentence, line->sources), " (--help lists the flags)"),
+             kExitUsage);
+  }
+  return false;
+}
+
 int Main(int argc, char** argv) {
   InstallInterruptHandlers();
   CLI::App root("Runs Gemma models that were exported to an artifact folder.", "runner");
   SetUpHelp(root);
+  CommonFlags flags;
+  AddCommonFlags(root, flags);
   const std::vector<Command> commands = {
-      GenerateCommand(root), ChatCommand(root),    ServeCommand(root), ScoreCommand(root),
-      BenchCommand(root),    InspectCommand(root), DoctorCommand(root)};
-  try {
-    root.parse(argc, argv);
-  } catch (const CLI::Success& request) {  // --help
-    return root.exit(request);
-  } catch (const CLI::ExtrasError&) {
-    return Fail(StrayWords(root), kExitUsage);
-  } catch (const CLI::ParseError& error) {
-    return Fail(FirstLine(error.what()) + " (--help lists the flags)", kExitUsage);
-  }
+      GenerateCommand(root), ChatCommand(root),    ServeCommand(root),  ScoreCommand(root),
+      BenchCommand(root),    InspectCommand(root), DoctorCommand(root), CompletionCommand(root)};
+  int code = 0;
+  if (!Parse(root, {argv + 1, argv + argc}, code)) return code;
   absl::Status status = RunParsed(commands);
   if (status.ok()) status = FlushResults();
   if (status.ok()) return 0;

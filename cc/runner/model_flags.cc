@@ -6,7 +6,6 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "cc/base/sizes.h"
 #include "cc/base/status_macros.h"
 #include "cc/engine/benchmark_info.h"
@@ -14,6 +13,7 @@
 #include "cc/runner/exit_code.h"
 #include "cc/runner/flags.h"
 #include "cc/runner/interrupt.h"
+#include "cc/runner/log.h"
 
 namespace gemma {
 namespace {
@@ -28,10 +28,11 @@ class LoadProgress {
   void Report(uint64_t done, uint64_t total) {
     if (since_report_.Seconds() < kSecondsBetweenReports) return;
     since_report_.Restart();
-    const std::string line =
-        absl::StrFormat("loading weights: %s of %s, %.0f s\n", FormatBytes(done),
-                        FormatBytes(total), since_start_.Seconds());
-    std::fputs(line.c_str(), stderr);
+    LogProgress({.what = "loading weights",
+                 .done = static_cast<int64_t>(done),
+                 .total = static_cast<int64_t>(total),
+                 .unit = "bytes",
+                 .seconds = since_start_.Seconds()});
   }
 
  private:
@@ -52,7 +53,7 @@ EngineOptions OptionsOf(const ModelFlags& flags) {
   if (flags.quiet) return options;
   auto progress = std::make_shared<LoadProgress>();
   options.progress = [progress](uint64_t done, uint64_t total) { progress->Report(done, total); };
-  options.report = [](const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); };
+  options.report = LogNote;
   return options;
 }
 
@@ -121,7 +122,7 @@ std::string UserPath(const std::string& path) {
 }
 
 void Note(const ModelFlags& flags, const std::string& line) {
-  if (!flags.quiet) std::fprintf(stderr, "%s\n", line.c_str());
+  if (!flags.quiet) LogNote(line);
 }
 
 absl::StatusOr<std::unique_ptr<Engine>> OpenEngine(

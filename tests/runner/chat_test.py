@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import time
@@ -30,7 +32,7 @@ def test_answers_every_line_and_says_why_an_answer_ends(artifact: Path) -> None:
     done = chat(artifact, "the capital\nand Paris\n")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\n") >= 2
-    assert done.stderr.count("(cut at --max_new_tokens 6)") == 2
+    assert done.stderr.count("(cut at --max_new_tokens 6; /set max_new_tokens N and /regen") == 2
 
 
 def test_a_cleared_conversation_begins_as_a_new_one(artifact: Path) -> None:
@@ -49,14 +51,61 @@ def test_commands_are_known_or_refused(artifact: Path) -> None:
     done = chat(artifact, "/help\n/quit\n")
     assert done.returncode == 0
     assert done.stdout == ""
-    assert done.stderr.count("/clear starts a new conversation") == 2  # at the start, and asked for
+    assert re.search(r"^  /clear +start a new conversation$", done.stderr, re.M)
     for leave in ("/exit", "/quit", "exit", "quit"):
         done = chat(artifact, f"{leave}\nthe capital\n")
         assert (done.returncode, done.stdout) == (0, ""), leave
-    done = chat(artifact, "/regen\nthe capital\n")
-    assert "unknown command /regen (/help lists them)" in done.stderr
+    done = chat(artifact, "/juggle\nthe capital\n")
+    assert "unknown command /juggle (/help lists them; // begins a message with /)" in done.stderr
     assert done.stdout != ""
     assert "1 of 2 lines failed" in refusal(done, 1)
+
+
+def test_an_answer_is_given_anew_and_taken_back(artifact: Path) -> None:
+    """At temperature 0 it is the same one; it is computed from what the session holds."""
+    done = chat(artifact, "the capital\n/regen\n/undo\n/undo\n")
+    first, second = done.stdout.splitlines()[:2]
+    assert first == second
+    assert "(the same again, since temperature 0 always takes" in done.stderr
+    prompt, kept = re.findall(r"prompt of (\d+) tokens, (\d+) of them kept", done.stderr)[1]
+    assert int(kept) == int(prompt) - 1
+    assert '(forgot "the capital" and its answer)' in done.stderr
+    assert "there is no message to take back" in done.stderr
+    assert "1 of 4 lines failed" in refusal(done, 1)
+
+
+def test_other_draws_answer_anew(artifact: Path) -> None:
+    lines = (
+        "/set temperature 5\n/set seed 1\nthe capital\n/regen\n/set seed 1\n/undo\nthe capital\n"
+    )
+    done = chat(artifact, lines, tokens="12")
+    first, second, third = done.stdout.splitlines()[:3]
+    assert (first != second) and (first == third), done.stderr
+
+
+def test_a_conversation_is_saved_and_goes_on(artifact: Path, tmp_path: Path) -> None:
+    saved = tmp_path / "chat.json"
+    lines = "the capital\nand Paris\n"
+    straight = chat(artifact, lines, "--system", "is it").stdout
+    first = chat(artifact, f"the capital\n/save {saved}\n", "--system", "is it")
+    messages = json.loads(saved.read_text())["messages"]
+    assert [message["role"] for message in messages] == ["system", "user", "assistant"]
+    second = chat(artifact, f"/load {saved}\nand Paris\n")
+    assert first.stdout + second.stdout == straight
+    assert "(read 3 messages from" in second.stderr
+
+
+def test_several_lines_are_one_message(artifact: Path) -> None:
+    done = chat(artifact, 'the \\\ncapital\n/undo\n"""the\n/help\n"""\n/undo\n')
+    assert done.returncode == 0, done.stderr
+    assert '(forgot "the  capital" and' in done.stderr
+    assert '(forgot "the /help" and' in done.stderr
+
+
+def test_piped_words_have_no_escape_codes_or_prompts(artifact: Path) -> None:
+    done = chat(artifact, "the capital\n/stats\n/set\n/system\n", "--thinking")
+    assert "\x1b" not in done.stdout + done.stderr
+    assert "> " not in done.stdout and "\n> " not in done.stderr
 
 
 def test_two_slashes_begin_a_message_with_one(artifact: Path) -> None:
@@ -66,7 +115,9 @@ def test_two_slashes_begin_a_message_with_one(artifact: Path) -> None:
 def test_a_full_context_names_clear(artifact: Path) -> None:
     edit_manifest(artifact, lambda manifest: manifest["tokenizer"].update(stop_ids=[]))
     done = chat(artifact, "the " * 60 + "\n", tokens="1k")
-    assert "(cut: the context of 256 positions is full; /clear starts a new conv" in done.stderr
+    assert (
+        "(cut: the context of 256 positions is full; /undo takes the last turn back" in done.stderr
+    )
     long = "a b c d e f g h " * 40
     done = chat(artifact, f"{long}\n/clear\nthe capital\n")
     assert "/clear starts a new conversation)" in done.stderr

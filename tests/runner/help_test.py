@@ -8,7 +8,7 @@ import pytest
 
 from tests.runner.runner_program import refusal, run
 
-COMMANDS = ("generate", "chat", "serve", "score", "bench", "inspect", "doctor")
+COMMANDS = ("generate", "chat", "serve", "score", "bench", "inspect", "doctor", "completion")
 
 
 def test_help_lists_every_command() -> None:
@@ -16,12 +16,15 @@ def test_help_lists_every_command() -> None:
     assert done.returncode == 0
     for command in COMMANDS:
         assert re.search(rf"^  {command} ", done.stdout, re.M)
+    assert "--config FILE" in done.stdout and "GEMMA_RUNNER_TOP_K is --top_k" in done.stdout
+    assert "--log_format text|json [text]" in done.stdout
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_an_example_and_readable_choices(command: str) -> None:
     text = run(command, "--help").stdout
     assert f"runner {command}" in text.split("Examples:")[1]
+    assert "--log_format" not in text  # of all, so in the program's own help
     assert "ENUM" not in text and "->" not in text and "Option Group" not in text
     assert not re.search(r"\d\.\d+e[+-]?\d{2,}", text)
 
@@ -43,7 +46,11 @@ def test_prompts_come_first_and_defaults_are_shown() -> None:
 def test_the_version_is_printed() -> None:
     done = run("--version")
     assert done.returncode == 0
-    assert re.fullmatch(r"runner \d+\.\d+\.\d+\n", done.stdout)
+    assert re.fullmatch(
+        r"runner \d+\.\d+\.\d+, (unstamped \(.*\)|commit [0-9a-f]{12}(-dirty)?), "
+        r"ExecuTorch \d+\.\d+\.\d+, CUDA \d+\.\d+\n",
+        done.stdout,
+    )
 
 
 def test_a_call_without_a_command_is_a_usage_error() -> None:
