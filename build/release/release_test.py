@@ -79,8 +79,9 @@ def test_no_file_names_a_place_of_the_machine_that_built_it(tar_folder: pathlib.
 
 
 def test_versions_are_the_same(tar_folder: pathlib.Path, run: Run) -> None:
-    command = [tar_folder / "runner", "--version"]
-    own = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[1]
+    command = [str(tar_folder / "runner"), "--version"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    own = said.split()[1].rstrip(",")
     assert own in pathlib.Path(os.environ["TAR"]).name
     assert own in pathlib.Path(os.environ["WHEEL"]).name
     for function in ("export", "quantize", "inspect", "run"):
