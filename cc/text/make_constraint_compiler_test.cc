@@ -154,6 +154,36 @@ TEST(MakeConstraintCompilerTest, WhatCannotBeEnforcedIsNamed) {
   EXPECT_EQ(sentence(named), "tool h is not defined");
 }
 
+// How many of these bytes the format allows, a byte being a token of its own.
+size_t AllowedBytes(const OutputFormat& format, std::string_view bytes) {
+  const auto constraint = TheCompiler().Compile(format).value();
+  const int32_t first = TheTokenizer().vocabulary_size() - 256;
+  size_t allowed = 0;
+  while (allowed < bytes.size() &&
+         constraint->Accept(first + static_cast<uint8_t>(bytes[allowed])).ok())
+    ++allowed;
+  return allowed;
+}
+
+TEST(MakeConstraintCompilerTest, StringsAreValidUtf8) {
+  for (const char* schema : {R"({"type": "string"})", R"({"type": "string", "maxLength": 5})",
+                             R"({"type": "string", "pattern": "^.*$"})",
+                             R"({"type": "string", "pattern": "^[^b]*$"})"}) {
+    EXPECT_EQ(AllowedBytes(OfSchema(schema), "\"\xED\x9F\xBF\xEE\x80\x80\""), 8u) << schema;
+    EXPECT_EQ(AllowedBytes(OfSchema(schema), "\"\xED\xA0\x80"), 2u) << schema;  // a surrogate
+    EXPECT_EQ(AllowedBytes(OfSchema(schema), "\"\xC0\x80"), 1u) << schema;      // overlong
+    EXPECT_EQ(AllowedBytes(OfSchema(schema), "\"\xE0\x80\x80"), 2u) << schema;
+    EXPECT_EQ(AllowedBytes(OfSchema(schema), "\"\xF4\x90\x80\x80"), 2u) << schema;
+    EXPECT_EQ(AllowedBytes(OfSchema(schema), "\"\x80"), 1u) << schema;
+  }
+}
+
+TEST(MakeConstraintCompilerTest, NumbersAreFloat64) {
+  const OutputFormat number = OfSchema(R"({"type": "number"})");
+  EXPECT_EQ(Allowed(number, "-1.25e-99"), -1);
+  EXPECT_EQ(Allowed(number, "1e100"), 4);
+}
+
 TEST(MakeConstraintCompilerTest, AfterTheEndOnlyStopIdsAreLeft) {
   const auto constraint = TheCompiler().Compile(OfSchema(R"({"const": 1})")).value();
   ASSERT_TRUE(constraint->Accept(TheTokenizer().Encode("1", {}).value()[0]).ok());

@@ -25,6 +25,39 @@ _CHANGES = [
         "AddCharacterClass({{'\"', '\"'}, {'\\\\', '\\\\'},",
         "AddCharacterClass({{0, 0x1f}, {'\"', '\"'}, {'\\\\', '\\\\'},",
     ),
+    # A number's exponent has at most two digits: 1e2788 is beyond float64, so readers do not take it as a number.
+    (
+        "json_schema_converter.cc",
+        """{{'+', '+'}, {'-', '-'}})}),
+            one_or_more_digits}""",
+        """{{'+', '+'}, {'-', '-'}})}),
+            Repeat(rule_name + "_exponent", builder_.AddCharacterClass({{'0', '9'}}), 1, 2)}""",
+    ),
+    # A surrogate is no character: its three bytes are not UTF-8, and are read as three characters.
+    (
+        "grammar_functor.cc",
+        """{0x7F, 0x7FF, 0xFFFF, 0x10FFFF};
+  for (uint32_t width_end : width_ends) {""",
+        """{0x7F, 0x7FF, 0xD7FF, 0xFFFF, 0x10FFFF};
+  for (uint32_t width_end : width_ends) {
+    if (low >= 0xD800 && low <= 0xDFFF) low = 0xE000;""",
+    ),
+    # The same in a pattern, which has no overlong characters either.
+    (
+        "fsm_builder.cc",
+        """      AddPackedUTF8RangeEdges(
+          *fsm, from, to, CodepointToPackedUTF8(multi_byte_low), CodepointToPackedUTF8(high)
+      );""",
+        """      for (uint32_t end : {0x7FFu, 0xD7FFu, 0xFFFFu, 0x10FFFFu}) {
+        if (multi_byte_low >= 0xD800 && multi_byte_low <= 0xDFFF) multi_byte_low = 0xE000;
+        end = std::min<uint32_t>(end, high);
+        if (multi_byte_low > end) continue;
+        AddPackedUTF8RangeEdges(
+            *fsm, from, to, CodepointToPackedUTF8(multi_byte_low), CodepointToPackedUTF8(end)
+        );
+        multi_byte_low = end + 1;
+      }""",
+    ),
 ]
 
 def _xgrammar_impl(rctx):

@@ -49,7 +49,8 @@ class RandomModel {
       if (const int32_t id = tokenizer.ControlId(piece); id >= 0)
         ends_[static_cast<size_t>(id)] = true;
     }
-    for (const char* text : {"\"", "}", "]", "n", "0"}) {
+    // "n" begins null, where a schema recurs; ":" ends a bare key of a call's arguments.
+    for (const char* text : {"\"", "}", "]", "n", ":"}) {
       const auto ids = tokenizer.Encode(text, {});
       if (ids.ok() && ids->size() == 1) ends_[static_cast<size_t>((*ids)[0])] = true;
     }
@@ -75,7 +76,7 @@ class RandomModel {
   }
 
  private:
-  std::vector<bool> ends_;  // [vocabulary]: stop ids, and what ends strings, objects and lists
+  std::vector<bool> ends_;  // [vocabulary]: stop ids, and what ends strings, keys and brackets
   std::mt19937 random_;
   int drawn_ = 0;
 };
