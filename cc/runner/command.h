@@ -21,6 +21,7 @@ Command CompletionCommand(CLI::App& root);
 Command DoctorCommand(CLI::App& root);
 Command GenerateCommand(CLI::App& root);
 Command InspectCommand(CLI::App& root);
+Command PerplexityCommand(CLI::App& root);
 Command ScoreCommand(CLI::App& root);
 Command ServeCommand(CLI::App& root);
 

@@ -157,8 +157,9 @@ int Main(int argc, char** argv) {
   CommonFlags flags;
   AddCommonFlags(root, flags);
   const std::vector<Command> commands = {
-      GenerateCommand(root), ChatCommand(root),    ServeCommand(root),  ScoreCommand(root),
-      BenchCommand(root),    InspectCommand(root), DoctorCommand(root), CompletionCommand(root)};
+      GenerateCommand(root), ChatCommand(root),       ServeCommand(root),
+      ScoreCommand(root),    PerplexityCommand(root), BenchCommand(root),
+      InspectCommand(root),  DoctorCommand(root),     CompletionCommand(root)};
   int code = 0;
   if (!Parse(root, {argv + 1, argv + argc}, code)) return code;
   absl::Status status = RunParsed(commands);

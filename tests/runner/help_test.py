@@ -8,7 +8,17 @@ import pytest
 
 from tests.runner.runner_program import refusal, run
 
-COMMANDS = ("generate", "chat", "serve", "score", "bench", "inspect", "doctor", "completion")
+COMMANDS = (
+    "generate",
+    "chat",
+    "serve",
+    "score",
+    "perplexity",
+    "bench",
+    "inspect",
+    "doctor",
+    "completion",
+)
 
 
 def test_help_lists_every_command() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 Done = subprocess.CompletedProcess[str]
-_COMPUTING = {"generate", "chat", "score", "bench"}
+_COMPUTING = {"generate", "chat", "score", "bench", "perplexity"}
 TEMPLATE = "gemma4"  # what the tiny checkpoint's special tokens can form
 
 
