@@ -27,7 +27,8 @@ from python.text.tokenizer_data import SPACE, PieceKind, TokenizerData
 from python.text.tokenizer_file import serialize
 
 TEXTS = 100_000  # over both vocabularies, and with and without special tokens
-MAX_LOAD_CPU_MS = 100
+# It takes 70 to 80 on a core of its own; beside another process on the same core, up to 110.
+MAX_LOAD_CPU_MS = 150
 
 # SHA-256 of the pieces of Google's files joined by NUL: by id, and of merges left, right, left ...
 GEMMA3_PIECES = "bb81d0e362725b5d61f4ef5c99dbbacb8192f335ebcda8198dc8ccad1613eba0"

@@ -28,14 +28,19 @@ class Screen:
     """A chat in a pseudo-terminal: what is typed goes in, all that is written comes out."""
 
     def __init__(
-        self, artifact: Path, *arguments: str, tokens: str = "6", **environment: str
+        self,
+        artifact: Path,
+        *arguments: str,
+        tokens: str = "6",
+        own: bool = True,
+        **environment: str,
     ) -> None:
         self._terminal, theirs = pty.openpty()
         command = [os.environ["RUNNER"], "chat", "--model", str(artifact), "--threads", "1"]
         command += ["--temperature", "0", "--max_new_tokens", tokens, *arguments]
         self.process = subprocess.Popen(
             command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
-            preexec_fn=lambda: _own(0),
+            preexec_fn=(lambda: _own(0)) if own else None,
             env={**os.environ, "TERM": "xterm-256color", **environment},
         )  # fmt: skip
         os.close(theirs)
@@ -66,6 +71,11 @@ class Screen:
         code = self.process.wait(timeout=30)
         os.close(self._terminal)
         return code
+
+    def go_away(self) -> int:
+        """What the chat makes of a terminal that is closed."""
+        os.close(self._terminal)
+        return self.process.wait(timeout=30)
 
     def leave(self) -> None:
         """At the prompt."""
@@ -104,6 +114,13 @@ def test_begins_with_the_model_device_context_and_memory(screen: Screen) -> None
     assert re.search(r"\S+ on CPU \(.*\), context of 256 tokens, memory: weights [\d.]+ .?B", text)
     screen.type("/exit\r")
     assert screen.close() == 0
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_terminal_that_goes_away_ends_it(artifact: Path, own: bool) -> None:
+    screen = Screen(artifact, "--history", "none", own=own)
+    screen.read_until(_PROMPT)
+    assert screen.go_away() == -signal.SIGHUP
 
 
 def test_lines_are_edited_and_remembered(screen: Screen, tmp_path: Path) -> None:

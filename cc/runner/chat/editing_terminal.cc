@@ -2,13 +2,18 @@
 
 #include <fcntl.h>
 #include <isocline.h>
+#include <poll.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <system_error>
+#include <thread>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -36,6 +41,35 @@ void CompleteCommand(ic_completion_env_t* environment, const char* prefix) {
       ic_add_completion_ex(environment, word.c_str(), nullptr, command.help);
   }
 }
+
+// Ends the program as a hang-up does when its terminal goes away: Isocline would ask for keys for
+// ever, and the kernel sends the signal only to those whose controlling terminal it was.
+class HangUpWatch {
+ public:
+  HangUpWatch() : done_(eventfd(0, EFD_CLOEXEC)) {
+    if (done_ >= 0) thread_ = std::thread([this] { Watch(); });
+  }
+  HangUpWatch(const HangUpWatch&) = delete;
+  HangUpWatch& operator=(const HangUpWatch&) = delete;
+  ~HangUpWatch() {
+    if (done_ < 0) return;
+    eventfd_write(done_, 1);
+    thread_.join();
+    close(done_);
+  }
+
+ private:
+  void Watch() {
+    // No event of standard input is asked for: a hang-up and an error are told in any case.
+    pollfd watched[] = {{STDIN_FILENO, 0, 0}, {done_, POLLIN, 0}};
+    while (poll(watched, 2, -1) < 0 && errno == EINTR) {
+    }
+    if (watched[0].revents != 0) kill(getpid(), SIGHUP);
+  }
+
+  const int done_;
+  std::thread thread_;
+};
 
 class EditingTerminal final : public Terminal {
  public:
@@ -98,6 +132,7 @@ class EditingTerminal final : public Terminal {
     is_dim_ = dim;
   }
 
+  const HangUpWatch hang_up_;
   const bool quiet_;
   const bool color_;
   bool is_dim_ = false;

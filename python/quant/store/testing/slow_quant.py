@@ -4,16 +4,16 @@ import runpy
 import time
 from typing import Any
 
+from python.checkpoint.safetensors_writer import write_tensor
 from python.quant.store import store
 
 _SECONDS = 0.01  # a tensor
 
 if __name__ == "__main__":
-    write_tensor = store.write_tensor
 
     def write_slowly(*arguments: Any) -> None:
         time.sleep(_SECONDS)
         write_tensor(*arguments)
 
-    store.write_tensor = write_slowly
+    vars(store)["write_tensor"] = write_slowly
     runpy.run_module("python.quant.main", run_name="__main__", alter_sys=True)
