@@ -43,7 +43,7 @@ void CompleteCommand(ic_completion_env_t* environment, const char* prefix) {
 }
 
 // Ends the program as a hang-up does when its terminal goes away: Isocline would ask for keys for
-// ever, and the kernel sends the signal only to those whose controlling terminal it was.
+// ever. It survives the kernel's signal, which comes only where the terminal is the controlling one.
 class HangUpWatch {
  public:
   HangUpWatch() : done_(eventfd(0, EFD_CLOEXEC)) {
@@ -64,7 +64,9 @@ class HangUpWatch {
     pollfd watched[] = {{STDIN_FILENO, 0, 0}, {done_, POLLIN, 0}};
     while (poll(watched, 2, -1) < 0 && errno == EINTR) {
     }
-    if (watched[0].revents != 0) kill(getpid(), SIGHUP);
+    if (watched[0].revents == 0) return;
+    std::signal(SIGHUP, SIG_DFL);  // Isocline's handler goes on
+    kill(getpid(), SIGHUP);
   }
 
   const int done_;
