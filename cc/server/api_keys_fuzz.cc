@@ -1,6 +1,7 @@
 // Whatever a file of API keys holds, it is refused in a sentence that shows no key, or each of its
 // keys is found, and nothing that is almost one.
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,16 @@
 #include "cc/server/api_keys.h"
 
 namespace gemma::fuzzing {
+namespace {
+
+// Whether it could be a key. Of other lines a refusal may have the same words by chance.
+bool IsKey(absl::string_view line) {
+  return line.size() >= 16 && std::ranges::all_of(line, [](char c) {
+           return absl::ascii_isgraph(static_cast<unsigned char>(c));
+         });
+}
+
+}  // namespace
 
 bool Accepts(absl::string_view bytes) {
   const absl::StatusOr<server::ApiKeys> keys = server::ApiKeys::Parse(bytes, "keys.txt");
@@ -22,7 +33,7 @@ bool Accepts(absl::string_view bytes) {
     if (line.empty() || line[0] == '#') continue;
     ++lines;
     if (!keys.ok()) {
-      Check(line.size() < 16 || !absl::StrContains(keys.status().message(), line),
+      Check(!IsKey(line) || !absl::StrContains(keys.status().message(), line),
             "a refusal shows no key");
       continue;
     }
