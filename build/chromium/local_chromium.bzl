@@ -4,22 +4,9 @@ Tests of the web chat are compatible with a machine that has one, so elsewhere B
 `GEMMA_CHROMIUM` names another program; `--@local_chromium//:present=false` skips the tests on a machine with one.
 """
 
+load("//build:machine_flag.bzl", "write_machine_flag")
+
 _NAMES = ["chromium", "chromium-browser", "google-chrome-stable", "google-chrome"]
-
-_BUILD = """load("@bazel_skylib//rules:common_settings.bzl", "bool_flag")
-
-bool_flag(
-    name = "present",
-    build_setting_default = %s,
-    visibility = ["//visibility:public"],
-)
-
-config_setting(
-    name = "is_present",
-    flag_values = {":present": "true"},
-    visibility = ["//visibility:public"],
-)
-"""
 
 def _find(rctx):
     named = rctx.getenv("GEMMA_CHROMIUM")
@@ -33,7 +20,7 @@ def _find(rctx):
 
 def _local_chromium_impl(rctx):
     program = _find(rctx)
-    rctx.file("BUILD.bazel", _BUILD % bool(program))
+    write_machine_flag(rctx, program)
     rctx.file("program.bzl", 'CHROMIUM = "%s"\n' % program)
 
 _local_chromium = repository_rule(

@@ -5,27 +5,13 @@ reports them as skipped. `--@local_gpu//:present=false` skips them on a machine 
 remote machines that have one.
 """
 
+load("//build:machine_flag.bzl", "write_machine_flag")
+
 # What the driver makes: on Linux, and under Windows' Linux.
 _DEVICES = ["/dev/nvidiactl", "/dev/dxg"]
 
-_BUILD = """load("@bazel_skylib//rules:common_settings.bzl", "bool_flag")
-
-bool_flag(
-    name = "present",
-    build_setting_default = %s,
-    visibility = ["//visibility:public"],
-)
-
-config_setting(
-    name = "is_present",
-    flag_values = {":present": "true"},
-    visibility = ["//visibility:public"],
-)
-"""
-
 def _local_gpu_impl(rctx):
-    present = any([rctx.path(device).exists for device in _DEVICES])
-    rctx.file("BUILD.bazel", _BUILD % present)
+    write_machine_flag(rctx, any([rctx.path(device).exists for device in _DEVICES]))
 
 _local_gpu = repository_rule(
     doc = "A flag and a config_setting that say whether this machine has an NVIDIA GPU.",

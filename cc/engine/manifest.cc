@@ -3,8 +3,11 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <filesystem>
 #include <functional>
 #include <set>
+#include <string>
+#include <system_error>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -222,6 +225,16 @@ absl::Status CheckReferences(const Manifest& manifest, const std::string& where)
   return absl::OkStatus();
 }
 
+// What the path is instead, and what makes an artifact: many have a GGUF or a Hugging Face folder.
+std::string NoArtifact(const std::string& path) {
+  std::error_code ignored;
+  const std::filesystem::file_status status = std::filesystem::status(path, ignored);
+  if (!std::filesystem::exists(status)) return absl::StrCat(path, ": there is no such folder");
+  return absl::StrCat(path, ": is not an artifact folder (",
+                      std::filesystem::is_directory(status) ? "it has no " : "a file has no ",
+                      kFileName, "; gemma-export or //python/export makes one of a checkpoint)");
+}
+
 }  // namespace
 
 const ManifestFile* Manifest::FindFile(absl::string_view name) const {
@@ -262,10 +275,7 @@ absl::StatusOr<Manifest> ParseManifest(const std::string& text, const std::strin
 absl::StatusOr<Manifest> ReadManifest(const std::string& folder) {
   const std::string path = absl::StrCat(folder, "/", kFileName);
   const absl::StatusOr<std::string> text = ReadFile(path, kMaxBytes);
-  if (absl::IsNotFound(text.status())) {
-    return absl::NotFoundError(
-        absl::StrCat(folder, ": is not an artifact folder (it has no ", kFileName, ")"));
-  }
+  if (absl::IsNotFound(text.status())) return absl::NotFoundError(NoArtifact(folder));
   GEMMA_RETURN_IF_ERROR(text.status());
   return ParseManifest(*text, path);
 }

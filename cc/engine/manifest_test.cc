@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <functional>
 #include <string>
 
@@ -213,9 +214,17 @@ TEST(ManifestTest, TextThatIsNotOneJsonDocumentIsRefused) {
   EXPECT_THAT(Message(std::string(100000, '[')), HasSubstr("nested deeper than 64 levels"));
 }
 
-TEST(ManifestTest, AFolderWithoutAManifestIsNoArtifact) {
-  EXPECT_THAT(std::string(ReadManifest(::testing::TempDir()).status().message()),
-              HasSubstr("is not an artifact folder (it has no manifest.json)"));
+TEST(ManifestTest, WhatIsNoArtifactIsSaidWithWhatMakesOne) {
+  const std::string folder = ::testing::TempDir();
+  const auto message = [](const std::string& path) {
+    return std::string(ReadManifest(path).status().message());
+  };
+  EXPECT_THAT(message(folder), HasSubstr("is not an artifact folder (it has no manifest.json; "));
+  EXPECT_THAT(message(folder), HasSubstr("export makes one of a checkpoint"));
+  EXPECT_EQ(message(folder + "/no"), folder + "/no: there is no such folder");
+  const std::string file = folder + "/model.gguf";
+  std::ofstream(file) << "GGUF";
+  EXPECT_THAT(message(file), HasSubstr("is not an artifact folder (a file has no manifest.json; "));
 }
 
 }  // namespace

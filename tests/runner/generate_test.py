@@ -67,7 +67,7 @@ def test_quiet_leaves_errors_alone(artifact: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     done = run("generate", "--model", str(artifact / "no"), "--prompt", "a", "--quiet")
     assert done.stderr.count("\n") == 1
-    assert "is not an artifact folder" in refusal(done, 1)
+    assert "there is no such folder" in refusal(done, 1)
 
 
 def test_small_models_are_not_zero_gigabytes(artifact: Path) -> None:

@@ -1,4 +1,4 @@
-"""`runner serve` on the tiny artifact: the real engine behind the official client."""
+"""`runner serve` on the tiny artifact: the real engine behind the official clients."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import anthropic
+import jsonschema
 import openai
 import pytest
 
@@ -108,6 +110,104 @@ def test_a_second_turn_is_computed_from_where_it_differs(client: openai.OpenAI) 
     fresh = complete(client, text, temperature=0)
     assert second.usage.prompt_tokens_details.cached_tokens > 5
     assert fresh.choices[0].text == second.choices[0].text
+
+
+# Answers that are held to a form, of weights that write noise.
+FORM: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "answer": {"enum": ["yes", "no"]},
+        "count": {"type": "integer", "minimum": 1, "maximum": 9},
+    },
+    "required": ["answer", "count"],
+    "additionalProperties": False,
+}
+VOTE: Any = {"type": "function", "function": {"name": "vote", "parameters": FORM}}
+
+
+def check_form(content: str | None) -> None:
+    assert content is not None
+    jsonschema.validate(json.loads(content), FORM)
+
+
+def ask(client: openai.OpenAI, **fields: Any) -> Any:
+    return client.chat.completions.create(
+        model="tiny", messages=[{"role": "user", "content": "the capital"}], max_tokens=80, **fields
+    )
+
+
+def ask_for_form(client: openai.OpenAI, **fields: Any) -> Any:
+    form: Any = {"type": "json_schema", "json_schema": {"name": "form", "schema": FORM}}
+    return ask(client, response_format=form, **fields)
+
+
+@pytest.fixture(scope="module")
+def brief_thought(served: Served) -> dict[str, int]:
+    """A bias with which a model thinks as soon as it may, and as briefly."""
+    marks = {"prompt": "<|channel><channel|>", "add_special_tokens": False}
+    opener, closer = served.post("/tokenize", marks).json["tokens"]
+    return {str(opener): 100, str(closer): 100}
+
+
+def test_random_weights_keep_to_a_schema(client: openai.OpenAI) -> None:
+    for seed in range(5):
+        choice = ask_for_form(client, temperature=2, seed=seed).choices[0]
+        assert choice.finish_reason == "stop"
+        check_form(choice.message.content)
+
+
+def test_a_schema_begins_after_the_thought(
+    client: openai.OpenAI, brief_thought: dict[str, int]
+) -> None:
+    fields: dict[str, Any] = {"logit_bias": brief_thought, "seed": 1, "reasoning_effort": "low"}
+    choice = ask_for_form(client, **fields).choices[0]
+    assert choice.finish_reason == "stop"
+    check_form(choice.message.content)
+    chunks = list(ask_for_form(client, stream=True, **fields))
+    check_form("".join(chunk.choices[0].delta.content or "" for chunk in chunks))
+
+
+def test_random_weights_call_the_tool_that_they_must(client: openai.OpenAI) -> None:
+    for seed in range(5):
+        fields: dict[str, Any] = {"tools": [VOTE], "temperature": 2, "seed": seed}
+        choice = ask(client, tool_choice="required", parallel_tool_calls=False, **fields).choices[0]
+        assert choice.finish_reason == "tool_calls"
+        (call,) = choice.message.tool_calls
+        assert call.function.name == "vote"
+        check_form(call.function.arguments)
+
+
+def test_a_result_goes_back_to_the_model(client: openai.OpenAI) -> None:
+    fields: dict[str, Any] = {"tools": [VOTE], "seed": 1, "parallel_tool_calls": False}
+    message = ask(client, tool_choice="required", **fields).choices[0].message
+    (call,) = message.tool_calls
+    answer = client.chat.completions.create(
+        model="tiny",
+        messages=[
+            {"role": "user", "content": "the capital"},
+            message.model_dump(exclude_none=True),
+            {"role": "tool", "tool_call_id": call.id, "content": "counted"},
+        ],
+        max_tokens=4,
+        **fields,
+    )
+    asked = ask(client, **fields).usage.prompt_tokens
+    assert answer.usage.prompt_tokens > asked + len("counted")
+    assert answer.usage.completion_tokens > 0
+
+
+def test_anthropics_client_gets_its_tool_use(served: Served) -> None:
+    client = anthropic.Anthropic(base_url=served.url, api_key="none", max_retries=0, timeout=120)
+    answer = client.messages.create(
+        model="tiny",
+        max_tokens=80,
+        messages=[{"role": "user", "content": "the capital"}],
+        tools=[{"name": "vote", "input_schema": FORM}],
+        tool_choice={"type": "any", "disable_parallel_tool_use": True},
+    )
+    assert answer.stop_reason == "tool_use"
+    (use,) = [block for block in answer.content if block.type == "tool_use"]
+    jsonschema.validate(use.input, FORM)
 
 
 def test_tokens_there_and_back(served: Served) -> None:

@@ -38,6 +38,16 @@ _CONTROL = (
     "<channel|>",
     "<|think|>",
 )
+# They stand behind the text's pieces.
+_TOOL_MARKERS = (
+    "<|tool>",
+    "<tool|>",
+    "<|tool_call>",
+    "<tool_call|>",
+    "<|tool_response>",
+    "<tool_response|>",
+    '<|"|>',
+)
 _STOPS = ("<eos>", "<turn|>")
 CHAT_TEMPLATE = chat_templates.source("gemma4")
 _WORDS = ("the", "and", "of", "to", "in", "is", "that", "it", "was", "capital", "France", "Paris")
@@ -53,16 +63,18 @@ def tiny_config(**changes: Any) -> GemmaConfig:
 
 
 def tokenizer_json(vocabulary: int) -> dict[str, Any]:
-    """tokenizer.json: markers, byte pieces, ASCII, a few words, and unused pieces for the rest."""
+    """tokenizer.json: markers, byte pieces, ASCII, a few words, tools' markers, unused pieces."""
     pieces = [*_CONTROL, *(f"<0x{byte:02X}>" for byte in range(256)), "\n", SPACE]
     pieces += [chr(code) for code in range(0x21, 0x7F)]
     merges = _merges()
     pieces += [left + right for left, right in merges]
+    pieces += _TOOL_MARKERS
     if len(pieces) > vocabulary:
         raise UsageError(
             f"a vocabulary of {vocabulary} is too small: {len(pieces)} pieces are needed"
         )
     pieces += [f"<unused{number}>" for number in range(vocabulary - len(pieces))]
+    vocab = {piece: id_ for id_, piece in enumerate(pieces)}
     space = {"type": "Replace", "pattern": {"String": SPACE}, "content": " "}
     single = [
         {"SpecialToken": {"id": "<bos>", "type_id": 0}},
@@ -73,7 +85,7 @@ def tokenizer_json(vocabulary: int) -> dict[str, Any]:
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": [_added(token, id_) for id_, token in enumerate(_CONTROL)],
+        "added_tokens": [_added(token, vocab[token]) for token in (*_CONTROL, *_TOOL_MARKERS)],
         "normalizer": {"type": "Replace", "pattern": {"String": " "}, "content": SPACE},
         "pre_tokenizer": None,
         "post_processor": {
@@ -86,8 +98,7 @@ def tokenizer_json(vocabulary: int) -> dict[str, Any]:
         "model": {
             "type": "BPE", "dropout": None, "unk_token": "<unk>", "continuing_subword_prefix": None,
             "end_of_word_suffix": None, "fuse_unk": True, "byte_fallback": True,
-            "ignore_merges": False, "vocab": {piece: id_ for id_, piece in enumerate(pieces)},
-            "merges": [list(pair) for pair in merges],
+            "ignore_merges": False, "vocab": vocab, "merges": [list(pair) for pair in merges],
         },
     }  # fmt: skip
 
