@@ -63,7 +63,8 @@ absl::StatusOr<json> ParseStrictJson(const std::string& text, const std::string&
   if (!watcher.problem().empty()) {
     return absl::InvalidArgumentError(absl::StrCat(where, ": ", watcher.problem()));
   }
-  if (document.is_discarded()) {
+  // The parser ends at a zero byte, whatever follows it.
+  if (document.is_discarded() || text.find('\0') != std::string::npos) {
     return absl::InvalidArgumentError(absl::StrCat(where, ": is not JSON (truncated or damaged)"));
   }
   return document;

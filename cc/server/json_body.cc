@@ -60,7 +60,8 @@ absl::StatusOr<Json> ParseBody(const std::string& body) {
   Json document = Json::parse(body, watch, /*allow_exceptions=*/false);
   if (!watcher.problem().empty())
     return absl::InvalidArgumentError(absl::StrCat("the body ", watcher.problem()));
-  if (document.is_discarded()) {
+  // The parser ends at a zero byte, whatever follows it.
+  if (document.is_discarded() || body.find('\0') != std::string::npos) {
     return absl::InvalidArgumentError(
         "the body is not JSON (it is cut off, is not UTF-8, or has a number beyond float64)");
   }

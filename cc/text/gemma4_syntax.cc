@@ -11,6 +11,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "cc/base/shown.h"
 #include "cc/base/status_macros.h"
 #include "cc/text/utf8.h"
 #include "nlohmann/json.hpp"
@@ -21,6 +22,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr int kMaxDepth = 64;
+constexpr size_t kShownWhat = 200;  // bytes, of whose JSON it is
 // Of a schema, in the edition of April never the name of a property.
 constexpr std::string_view kSchemaKeys[] = {"description", "type", "properties", "required",
                                             "nullable"};
@@ -129,7 +131,7 @@ class Writer {
   absl::Status Items(const Json& items);
   absl::Status Required(const Json& names);
   absl::Status NotA(std::string_view key, std::string_view kind) const {
-    return absl::InvalidArgumentError(absl::StrCat("tool ", name_, ": \"", std::string(key),
+    return absl::InvalidArgumentError(absl::StrCat("tool ", Shown(name_), ": \"", std::string(key),
                                                    "\" in its parameters is not ",
                                                    std::string(kind)));
   }
@@ -299,11 +301,12 @@ absl::StatusOr<Json> ParseObject(const std::string& text, const std::string& wha
   };
   Json value = Json::parse(text, check_depth, /*allow_exceptions=*/false);
   if (too_deep) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(what, " are nested deeper than the ", kMaxDepth, " levels allowed"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        Shown(what, kShownWhat), " are nested deeper than the ", kMaxDepth, " levels allowed"));
   }
   if (!value.is_object() && !value.is_null())
-    return absl::InvalidArgumentError(absl::StrCat(what, " are not a JSON object"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(Shown(what, kShownWhat), " are not a JSON object"));
   return value;
 }
 

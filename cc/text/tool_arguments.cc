@@ -20,10 +20,13 @@ bool StaysInQuotes(const std::string& held, bool in_quotes, char byte) {
   return backslashes % 2 == 1;
 }
 
-// The value of a JSON scalar; discarded for anything else.
+// The value of a JSON scalar; discarded for anything else. nlohmann's parser ends at a zero byte and
+// skips a byte order mark, neither of which JSON has.
 nlohmann::json Scalar(std::string_view text) {
+  const bool is_text =
+      text.find('\0') == std::string_view::npos && !text.starts_with("\xEF\xBB\xBF");
   nlohmann::json value = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (value.is_structured()) return nlohmann::json(nlohmann::json::value_t::discarded);
+  if (!is_text || value.is_structured()) return nlohmann::json(nlohmann::json::value_t::discarded);
   return value;
 }
 

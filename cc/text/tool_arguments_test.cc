@@ -63,6 +63,8 @@ TEST(ToolArgumentsTest, ReadsWhatModelsGetWrong) {
   EXPECT_EQ(Read(R"({a:x<|"|>y<|"|>})"), R"({"a":"xy"})");
   EXPECT_EQ(Read(R"({a<|"|>y<|"|>:1})"), R"({"ay":1})");
   EXPECT_EQ(Read("{a:[1}]}"), R"({"a":["1}"]})");
+  EXPECT_EQ(Read(std::string_view("{a:true\0x}", 10)), R"({"a":"true\u0000x"})");
+  EXPECT_EQ(Read("{a:\xEF\xBB\xBFtrue}"), "{\"a\":\"\xEF\xBB\xBFtrue\"}");
 }
 
 TEST(ToolArgumentsTest, ClosesWhatIsOpen) {

@@ -45,7 +45,7 @@ T Take(absl::string_view& bytes) {
 template <typename T>
 std::vector<T> TakeAll(absl::string_view& bytes, size_t count) {
   std::vector<T> values(count);
-  std::memcpy(values.data(), bytes.data(), count * sizeof(T));
+  if (count > 0) std::memcpy(values.data(), bytes.data(), count * sizeof(T));
   bytes.remove_prefix(count * sizeof(T));
   return values;
 }
