@@ -5,6 +5,7 @@ Nothing here imports our own code. A GGUF is read and dequantized by gguf-py, so
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,6 +19,7 @@ from transformers import (
     Gemma4TextConfig,
     PreTrainedModel,
 )
+from transformers.initialization import no_init_weights
 
 _Model = TypeVar("_Model", bound=PreTrainedModel)
 
@@ -52,6 +54,12 @@ def _gemma3_name(name: str) -> str:
     return f"model.layers.{layer}.{_GEMMA3_LAYER_NAMES[kind]}.weight"
 
 
+@functools.cache
+def _gguf(path: Path) -> gguf.GGUFReader:
+    """gguf-py takes many seconds for the index of a file with a large vocabulary."""
+    return gguf.GGUFReader(path)
+
+
 def gemma3_270m_from_gguf(path: Path) -> Gemma3ForCausalLM:
     """transformers' Gemma 3 270M in float32 with the GGUF's dequantized weights (norms: GGUF stores 1 + w)."""
     config = Gemma3TextConfig(
@@ -74,12 +82,13 @@ def gemma3_270m_from_gguf(path: Path) -> Gemma3ForCausalLM:
 def gemma3_from_gguf(path: Path, config: Gemma3TextConfig) -> Gemma3ForCausalLM:
     """transformers' Gemma 3 in float32 with the GGUF's dequantized weights (norms: GGUF stores 1 + w)."""
     weights = {}
-    for tensor in gguf.GGUFReader(path).tensors:
+    for tensor in _gguf(path).tensors:
         values = np.array(gguf.dequantize(tensor.data, tensor.tensor_type), dtype=np.float32)
         name = _gemma3_name(tensor.name)
         weights[name] = torch.from_numpy(values - 1 if "norm" in name else values)
     weights["lm_head.weight"] = weights["model.embed_tokens.weight"]
-    model = Gemma3ForCausalLM(config)
+    with no_init_weights():  # random ones, which take seconds
+        model = Gemma3ForCausalLM(config)
     model.load_state_dict(weights, strict=True, assign=True)
     return model.eval()
 
@@ -156,7 +165,7 @@ def log_probabilities(model: PreTrainedModel, tokens: list[int]) -> torch.Tensor
 
 def gguf_pieces(path: Path) -> list[str]:
     """The vocabulary's pieces, by id."""
-    return list(gguf.GGUFReader(path).fields["tokenizer.ggml.tokens"].contents())
+    return list(_gguf(path).fields["tokenizer.ggml.tokens"].contents())
 
 
 def decode_pieces(pieces: list[str]) -> str:

@@ -15,8 +15,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
+from unittest import mock
 
 SECONDS = 280  # after which a program that has not ended is killed
 
@@ -28,6 +30,7 @@ class WarmPrograms:
         """`imports`: modules that define no flag. One that cannot be imported is imported by the program itself."""
         self._context: ForkServerContext = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(list(imports))
+        _start_server()
 
     def run(
         self,
@@ -67,6 +70,13 @@ class WarmPrograms:
         process = self._context.Process(target=_be_program, args=described)
         process.start()
         return process
+
+
+def _start_server() -> None:
+    """Starts the server with this process's sys.path, which Python before 3.13 does not give it for its imports."""
+    path = os.pathsep.join(folder for folder in sys.path if folder)
+    with mock.patch.dict(os.environ, PYTHONPATH=path):
+        forkserver.ensure_running()
 
 
 def _be_program(

@@ -4,6 +4,7 @@ import os
 import resource
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from python.console.testing.warm_programs import WarmPrograms
 _PROGRAM = """
 import os, signal, sys, time
 if __name__ == "__main__":
-    print(sys.argv[1:], os.environ["COLOUR"], "json" in sys.modules, sys.stdin.read())
+    print(sys.argv[1:], os.environ["COLOUR"], "imported_once" in sys.modules, sys.stdin.read())
     print("a note", file=sys.stderr)
     if "wait" in sys.argv:
         sys.stdout.flush()
@@ -30,8 +31,13 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.fixture(scope="module")
-def programs() -> WarmPrograms:
-    return WarmPrograms(["json"])
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmPrograms]:
+    """The module that it imports once is found by this process's sys.path alone, as those of Bazel's targets are."""
+    folder = tmp_path_factory.mktemp("modules")
+    (folder / "imported_once.py").touch()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        yield WarmPrograms(["imported_once"])
 
 
 def test_arguments_environment_streams_and_code(programs: WarmPrograms, module: str) -> None:
