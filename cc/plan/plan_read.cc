@@ -26,7 +26,7 @@ absl::Status Malformed(absl::string_view what) {
 // The verifier wants its input aligned as the numbers inside are; a payload may lie anywhere.
 std::vector<uint64_t> AlignedCopy(std::span<const std::byte> payload) {
   std::vector<uint64_t> copy((payload.size() + sizeof(uint64_t) - 1) / sizeof(uint64_t));
-  std::memcpy(copy.data(), payload.data(), payload.size());
+  if (!payload.empty()) std::memcpy(copy.data(), payload.data(), payload.size());
   return copy;
 }
 

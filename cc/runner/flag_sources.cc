@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "cc/base/file.h"
+#include "cc/base/shown.h"
 #include "cc/base/status_macros.h"
 #include "cc/runner/exit_code.h"
 #include "cc/runner/model_flags.h"
@@ -21,6 +22,7 @@ namespace {
 constexpr absl::string_view kPrefix = "GEMMA_RUNNER_";
 constexpr absl::string_view kConfig = "config";
 constexpr uint64_t kMaxConfigBytes = 1 << 20;
+constexpr size_t kShownReason = 200;  // bytes of what the TOML reader says
 
 // What one source says of a flag.
 struct Value {
@@ -97,26 +99,26 @@ absl::StatusOr<std::vector<CLI::ConfigItem>> ParseConfig(const std::string& file
   try {
     return CLI::ConfigTOML().from_config(stream);
   } catch (const CLI::Error& error) {
-    return UsageError(absl::StrCat(file, ": ", error.what()));
+    return UsageError(absl::StrCat(file, ": ", Shown(error.what(), kShownReason)));
   }
 }
 
 absl::Status CheckItem(const CLI::App& root, const CLI::ConfigItem& item, const std::string& file) {
   if (item.parents.empty()) {
     if (IsFlag(root, item.name) && item.name != kConfig) return absl::OkStatus();
-    return UsageError(absl::StrCat(file, ": ", item.name,
+    return UsageError(absl::StrCat(file, ": ", Shown(item.name),
                                    " is a flag of no subcommand (runner SUBCOMMAND --help lists "
                                    "them, without the dashes)"));
   }
   const CLI::App* command = root.get_subcommand_no_throw(item.parents.front());
   if (command == nullptr || item.parents.size() > 1) {
-    return UsageError(absl::StrCat(file, ": [", CLI::detail::join(item.parents, "."),
+    return UsageError(absl::StrCat(file, ": [", Shown(CLI::detail::join(item.parents, ".")),
                                    "] is no subcommand (runner --help lists them)"));
   }
   if (item.name == "++" || item.name == "--") return absl::OkStatus();  // a section's ends
   if (FindFlag(root, *command, item.name) != nullptr && item.name != kConfig)
     return absl::OkStatus();
-  return UsageError(absl::StrCat(file, ": ", item.name, " in [", command->get_name(),
+  return UsageError(absl::StrCat(file, ": ", Shown(item.name), " in [", command->get_name(),
                                  "] is no flag of it (runner ", command->get_name(),
                                  " --help lists them, without the dashes)"));
 }
@@ -157,7 +159,7 @@ absl::StatusOr<std::vector<std::string>> ToWords(const CLI::Option& option, cons
   if (IsTrue(text)) return std::vector<std::string>{name};
   if (text == "false" || text == "0" || text == "off" || text == "no") return words;
   return UsageError(absl::StrCat(value.source, ": ", value.flag, " is true or false, but not ",
-                                 value.inputs.front()));
+                                 Shown(value.inputs.front())));
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "cc/base/shown.h"
 #include "cc/base/status_macros.h"
 #include "cc/server/api_error.h"
 
@@ -15,7 +16,7 @@ namespace {
 
 // Two strings that a JSON key can be, and the bias under it.
 absl::Status ReadBias(const std::string& key, const Json& value, LogitsChanges& changes) {
-  const std::string path = absl::StrCat("logit_bias.", key.substr(0, 20));
+  const std::string path = absl::StrCat("logit_bias.", gemma::Shown(key, 20));
   int32_t id = -1;
   if (!absl::SimpleAtoi(key, &id) || id < 0) return BadField(path, "is not a token id");
   if (!value.is_number() || !(value.get<double>() >= -100 && value.get<double>() <= 100))

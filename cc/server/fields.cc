@@ -2,16 +2,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "cc/base/shown.h"
 #include "cc/base/status_macros.h"
 #include "cc/server/api_error.h"
 
 namespace gemma::server {
-namespace {
-
-constexpr size_t kShownBytes = 60;  // of an unknown name
-
-}  // namespace
-
 std::string Fields::PathOf(absl::string_view name) const {
   return path_.empty() ? std::string(name) : absl::StrCat(path_, ".", name);
 }
@@ -121,7 +116,7 @@ absl::Status Fields::Refuse(absl::string_view name, absl::string_view why) {
 absl::Status Fields::Finish() const {
   for (const auto& [name, value] : object_.items()) {
     if (!read_.contains(name))
-      return BadField(PathOf(name.substr(0, kShownBytes)),
+      return BadField(PathOf(gemma::Shown(name)),
                       "is unknown here (docs/serving.md lists the fields)");
   }
   return absl::OkStatus();

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "cc/base/shown.h"
 #include "cc/base/status_macros.h"
 #include "cc/engine/prompt.h"
 #include "cc/server/api_error.h"
@@ -69,7 +70,8 @@ absl::Status CheckTools(const OutputFormat& format) {
       return BadField("tools", absl::StrCat("two of them are called ", tool.name));
   }
   if (format.tool_choice == ToolChoice::kNamed && !names.contains(format.tool_name))
-    return BadField("tool_choice", absl::StrCat("there is no tool called ", format.tool_name));
+    return BadField("tool_choice",
+                    absl::StrCat("there is no tool called ", gemma::Shown(format.tool_name)));
   if (format.tool_choice == ToolChoice::kRequired && names.empty())
     return BadField("tool_choice", "there are no tools");
   return absl::OkStatus();

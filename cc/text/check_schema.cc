@@ -1,12 +1,14 @@
 #include "cc/text/check_schema.h"
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 #include <string_view>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "cc/base/shown.h"
 #include "cc/base/status_macros.h"
 #include "nlohmann/json.hpp"
 
@@ -54,10 +56,17 @@ const Names& Formats() {
   return names;
 }
 
+constexpr size_t kShownPlaceBytes = 300;
+
+// What a message shows of a value.
+std::string ShownValue(const Json& value) {
+  return Shown(value.dump(-1, ' ', /*ensure_ascii=*/false, Json::error_handler_t::replace));
+}
+
 bool IsOfType(const Json& value, std::string_view type) {
   if (type == "integer")
     return value.is_number_integer() ||
-           (value.is_number() && value.get<double>() == static_cast<int64_t>(value.get<double>()));
+           (value.is_number() && value.get<double>() == std::trunc(value.get<double>()));
   if (type == "number") return value.is_number();
   if (type == "string") return value.is_string();
   if (type == "boolean") return value.is_boolean();
@@ -81,13 +90,15 @@ class Checker {
 
  private:
   static absl::Status Refuse(const std::string& place, std::string_view problem) {
-    return absl::InvalidArgumentError(absl::StrCat(place, " ", std::string(problem)));
+    return absl::InvalidArgumentError(
+        absl::StrCat(Shown(place, kShownPlaceBytes), " ", std::string(problem)));
   }
 
   static absl::Status Unsupported(const std::string& place, std::string_view keyword,
                                   std::string_view why) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(place, ": \"", std::string(keyword), "\" is not supported", std::string(why)));
+    return absl::InvalidArgumentError(absl::StrCat(Shown(place, kShownPlaceBytes), ": \"",
+                                                   std::string(keyword), "\" is not supported",
+                                                   std::string(why)));
   }
 
   // No keyword that the grammar would leave out.
@@ -105,17 +116,18 @@ class Checker {
       for (const std::string& type : types) {
         const auto known = std::ranges::find(Types(), type, &TypeKeywords::type);
         if (known == Types().end())
-          return Refuse(place,
-                        absl::StrCat("has the type \"", type, "\", which is none of JSON's"));
+          return Refuse(place, absl::StrCat("has the type ", ShownValue(Json(type)),
+                                            ", which is none of JSON's"));
         allowed.insert(known->keywords.begin(), known->keywords.end());
       }
       allowed.insert("type");
       beside = types.empty() ? " without a \"type\""
-                             : absl::StrCat(" for the type ", absl::StrJoin(types, ", "));
+                             : absl::StrCat(" for the type ",
+                                            absl::StrJoin(types, ", ").substr(0, kShownBytes));
     }
     for (const auto& [key, value] : schema.items()) {
       if (!allowed.contains(key) && !Annotations().contains(key) && !key.starts_with("x-"))
-        return Unsupported(place, key, beside);
+        return Unsupported(place, Shown(key), beside);
     }
     return absl::OkStatus();
   }
@@ -147,14 +159,14 @@ class Checker {
       const auto count = schema.find(key);
       if (count == schema.end()) continue;
       if (!count->is_number_integer() || *count < 0 || *count > kMaxSchemaCount) {
-        return Refuse(place, absl::StrCat("has ", key, " ", count->dump(), " (0 to ",
+        return Refuse(place, absl::StrCat("has ", key, " ", ShownValue(*count), " (0 to ",
                                           kMaxSchemaCount, " is supported)"));
       }
     }
     if (const auto format = schema.find("format");
         format != schema.end() &&
         !(format->is_string() && Formats().contains(format->get<std::string>())))
-      return Unsupported(place, absl::StrCat("format ", format->dump()), "");
+      return Unsupported(place, absl::StrCat("format ", ShownValue(*format)), "");
     if (const auto pattern = schema.find("pattern");
         pattern != schema.end() &&
         (!pattern->is_string() || pattern->get<std::string>().size() > kMaxPatternBytes))
@@ -174,7 +186,8 @@ class Checker {
       const bool fits = std::ranges::any_of(
           types, [&value](const std::string& type) { return IsOfType(value, type); });
       if (!fits)
-        return Refuse(place, absl::StrCat("allows ", value.dump(), ", which its type does not"));
+        return Refuse(place,
+                      absl::StrCat("allows ", ShownValue(value), ", which its type does not"));
     }
     return absl::OkStatus();
   }
@@ -185,7 +198,8 @@ class Checker {
       if (parts == schema.end()) continue;
       if (!parts->is_object()) return Refuse(absl::StrCat(place, ".", key), "is not an object");
       for (const auto& [name, part] : parts->items())
-        GEMMA_RETURN_IF_ERROR(Check(part, absl::StrCat(place, ".", key, ".", name), depth + 1));
+        GEMMA_RETURN_IF_ERROR(
+            Check(part, absl::StrCat(place, ".", key, ".", Shown(name)), depth + 1));
     }
     for (const char* key : {"anyOf", "oneOf", "allOf", "prefixItems"}) {
       const auto parts = schema.find(key);

@@ -2,6 +2,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "cc/base/shown.h"
 
 namespace gemma {
 
@@ -11,7 +12,7 @@ absl::StatusOr<Role> ParseRole(std::string_view name) {
   if (name == "model" || name == "assistant") return Role::kModel;
   if (name == "tool") return Role::kTool;
   return absl::InvalidArgumentError(
-      absl::StrCat("role \"", std::string(name),
+      absl::StrCat("role \"", Shown(name),
                    "\" is not known (system, developer, user, model, assistant, tool are)"));
 }
 

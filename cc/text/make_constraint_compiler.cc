@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "cc/base/shown.h"
 #include "cc/base/status_macros.h"
 #include "cc/text/check_schema.h"
 #include "cc/text/piece_bytes.h"
@@ -136,8 +137,9 @@ absl::StatusOr<Json> CallsOf(const OutputFormat& format) {
   }
   if (calls.empty()) {
     return absl::InvalidArgumentError(
-        format.tool_name.empty() ? "a tool call is required, but there are no tools"
-                                 : absl::StrCat("tool ", format.tool_name, " is not defined"));
+        format.tool_name.empty()
+            ? "a tool call is required, but there are no tools"
+            : absl::StrCat("tool ", Shown(format.tool_name), " is not defined"));
   }
   return calls;
 }
@@ -257,9 +259,12 @@ class GrammarConstraintCompiler final : public ConstraintCompiler {
  private:
   static constexpr int64_t kCacheBytes = 256 << 20;
 
+  static constexpr size_t kShownReason = 300;  // of XGrammar's reason, which may quote a schema
+
   static absl::Status Refuse(std::string_view reason) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "the answer's form is not supported: ", std::string(reason.substr(0, reason.find('\n')))));
+    return absl::InvalidArgumentError(
+        absl::StrCat("the answer's form is not supported: ",
+                     Shown(reason.substr(0, reason.find('\n')), kShownReason)));
   }
 
   absl::Status CheckMarkers(const OutputFormat& format) const {

@@ -20,7 +20,11 @@ import torch
 for _logger in ("torchao", "torch.utils._pytree"):
     logging.getLogger(_logger).setLevel(logging.ERROR)
 
-from executorch.exir import ExecutorchBackendConfig, ExecutorchProgramManager, to_edge  # noqa: E402
+from executorch.exir import (  # noqa: E402
+    EdgeProgramManager,
+    ExecutorchBackendConfig,
+    ExecutorchProgramManager,
+)
 from executorch.exir.backend.backend_api import to_backend  # noqa: E402
 from executorch.exir.backend.backend_details import BackendDetails, PreprocessResult  # noqa: E402
 from executorch.exir.backend.compile_spec_schema import CompileSpec  # noqa: E402
@@ -79,15 +83,20 @@ def lower(plans: Sequence[Plan], constants: Mapping[str, Constant]) -> bytes:
 def _lower_methods(
     plans: Sequence[Plan], constants: Mapping[str, Constant]
 ) -> ExecutorchProgramManager:
-    signatures = {plan.method: signature(plan.method, plan.max_tokens) for plan in plans}
-    edge = to_edge({method: _export(s.shell, s) for method, s in signatures.items()})
-    calls = {}
-    for plan in sorted(plans, key=lambda plan: plan.method):
-        spec = CompileSpec(_PLAN_SPEC, to_bytes(plan))
-        lowered = to_backend(GemmaDelegate.__name__, edge.exported_program(plan.method), [spec])
-        calls[plan.method] = _export(_DelegateCall(lowered), signatures[plan.method])
-    edge = to_edge(calls, constant_methods=dict(constants))
-    return edge.to_executorch(_backend_config())
+    calls = {plan.method: _export_call(plan) for plan in sorted(plans, key=lambda p: p.method)}
+    # to_edge would first decompose operators, which takes seconds. These programs have none: the
+    # edge dialect has nothing to say of a delegate's call.
+    return EdgeProgramManager(calls, constant_methods=dict(constants)).to_executorch(
+        _backend_config()
+    )
+
+
+def _export_call(plan: Plan) -> torch.export.ExportedProgram:
+    """A program that is one call of the delegate. Of the shell, the delegate sees the signature alone."""
+    s = signature(plan.method, plan.max_tokens)
+    spec = CompileSpec(_PLAN_SPEC, to_bytes(plan))
+    lowered = to_backend(GemmaDelegate.__name__, _export(s.shell, s), [spec])
+    return _export(_DelegateCall(lowered), s)
 
 
 def _backend_config() -> ExecutorchBackendConfig:

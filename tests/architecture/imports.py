@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 
 _INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]+[<"]([^>"]+)[>"]', re.MULTILINE)
 _SOURCE = re.compile(r"\.(py|cc|h|cu|cuh)$")
-_FOR_TESTS = re.compile(r"(^|/)(testing|benchmark)/|_test\.(py|cc|cu|h)$|(^|/)fake_\w+\.h$")
+_FOR_TESTS = re.compile(r"(^|/)(testing|benchmark)/|_(test|fuzz)\.(py|cc|cu|h)$|(^|/)fake_\w+\.h$")
 
 
 def is_product(path: str) -> bool:

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "cc/base/file.h"
+#include "cc/base/shown.h"
 #include "cc/base/status_macros.h"
 #include "cc/base/write_file.h"
 #include "cc/engine/strict_json.h"
@@ -27,8 +28,8 @@ absl::StatusOr<Message> ReadMessage(const nlohmann::json& value, const std::stri
   GEMMA_RETURN_IF_ERROR(object.Finish());
   if (first && role == RoleName(Role::kSystem)) return Message{Role::kSystem, std::move(content)};
   if (role == RoleName(expected)) return Message{expected, std::move(content)};
-  return object.Refuse("role",
-                       absl::StrCat("is ", role, ", but ", RoleName(expected), " comes next"));
+  return object.Refuse(
+      "role", absl::StrCat("is ", Shown(role), ", but ", RoleName(expected), " comes next"));
 }
 
 }  // namespace
