@@ -23,7 +23,10 @@ from buildgrid._protos.build.bazel.remote.execution.v2 import remote_execution_p
 from buildgrid._protos.google.devtools.remoteworkers.v1test2 import bots_pb2, bots_pb2_grpc
 from buildgrid.server.client.cas import download, upload
 
-_OPTIONS = [("grpc.max_receive_message_length", 64 << 20), ("grpc.max_send_message_length", 64 << 20)]
+_OPTIONS = [
+    ("grpc.max_receive_message_length", 64 << 20),
+    ("grpc.max_send_message_length", 64 << 20),
+]
 _POLL_SECONDS = 30
 _BATCH_BYTES = 2 << 20  # of one BatchReadBlobs; larger blobs come as a stream
 _BATCH_BLOBS = 500
@@ -41,8 +44,12 @@ class Blobs:
     def place(self, root_digest: Any, root: Path) -> None:
         """Builds the folder that a digest names. Raises OSError or grpc.RpcError."""
         directories = self._directories(root_digest)
-        wanted = {node.digest.hash: node.digest for found in directories.values() for node in found.files}
-        self._fetch([digest for digest in wanted.values() if not self._path(digest, False).exists()])
+        wanted = {
+            node.digest.hash: node.digest for found in directories.values() for node in found.files
+        }
+        self._fetch(
+            [digest for digest in wanted.values() if not self._path(digest, False).exists()]
+        )
         self._link(directories, root_digest.hash, root)
 
     def _directories(self, root_digest: Any) -> dict[str, Any]:
@@ -54,7 +61,9 @@ class Blobs:
             for digest, data in self._read(asked):
                 found[digest.hash] = directory = execution.Directory.FromString(data)
                 known = {entry.hash for entry in waiting} | found.keys()
-                waiting += [node.digest for node in directory.directories if node.digest.hash not in known]
+                waiting += [
+                    node.digest for node in directory.directories if node.digest.hash not in known
+                ]
         return found
 
     def _fetch(self, digests: list[Any]) -> None:
@@ -114,9 +123,13 @@ class Blobs:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--service", default="127.0.0.1:50051", help="host:port of the service")
-    parser.add_argument("--folder", type=Path, required=True, help="where actions run and inputs are kept")
+    parser.add_argument(
+        "--folder", type=Path, required=True, help="where actions run and inputs are kept"
+    )
     parser.add_argument("--actions", type=int, default=1, help="at the same time")
     flags = parser.parse_args()
     flags.folder.mkdir(parents=True, exist_ok=True)
@@ -175,7 +188,7 @@ def _run(channel: grpc.Channel, blobs: Blobs, folder: Path, action: Any) -> Any:
         with download(channel) as source:
             source.get_message(action.command_digest, command)
         blobs.place(action.input_root_digest, root)
-        outputs = [*command.output_paths, *command.output_files, *command.output_directories]
+        outputs = command.output_paths or [*command.output_files, *command.output_directories]
         here = root / command.working_directory
         for output in outputs:
             (here / output).parent.mkdir(parents=True, exist_ok=True)
@@ -189,7 +202,6 @@ def _run(channel: grpc.Channel, blobs: Blobs, folder: Path, action: Any) -> Any:
             timeout=action.timeout.seconds or None,
         )
         print(f"exit {done.returncode}", flush=True)
-        if done.returncode: os.system(f"cp -al {root} {folder}/kept")
         result = execution.ActionResult(
             exit_code=done.returncode,
             stdout_raw=done.stdout[-_BATCH_BYTES:],
