@@ -1,6 +1,8 @@
 """Finishes an installed distribution: byte-compiles the folder and prints its BUILD file.
 
-Usage: distribution_build.py FOLDER [NAME]..., where NAMEs are dependencies that the metadata lacks.
+Usage: distribution_build.py FOLDER directory|files [NAME]..., where NAMEs are dependencies that the
+metadata lacks. The folder is declared as one input, which is fast, or as its files, which remote
+execution needs: Bazel sends no source directory along with a program.
 Runs in an environment that has pip and nothing else.
 """
 
@@ -23,11 +25,14 @@ exports_files(["site"])
 
 py_library(
     name = "pkg",
-    data = ["site"],
+    data = {data},
     imports = ["site"],
     deps = {deps},
 )
 """
+
+
+DATA = {"directory": '["site"]', "files": 'glob(["site/**"])'}
 
 
 def label_name(name: str) -> str:
@@ -61,12 +66,13 @@ def compile_folder(folder: pathlib.Path) -> None:
     )
 
 
-def main(folder: str, *undeclared: str) -> None:
+def main(folder: str, declared: str, *undeclared: str) -> None:
     site = pathlib.Path(folder)
     remove_scripts(site)
     compile_folder(site)
     [distribution] = metadata.distributions(path=[folder])
-    print(BUILD.format(deps=json.dumps(dependencies(distribution, list(undeclared)))))
+    deps = json.dumps(dependencies(distribution, list(undeclared)))
+    print(BUILD.format(data=DATA[declared], deps=deps))
 
 
 # compileall's workers import this file again.

@@ -61,10 +61,11 @@ _interpreter = repository_rule(
 def _distribution_impl(rctx):
     name = rctx.attr.distribution
     install_wheels(rctx, rctx.attr.requirement, name, "third_party/python/requirements.lock", _INDEXES.get(name))
+    python = rctx.path(Label("@python_interpreter//:installer/bin/python3"))
+    declared = "files" if rctx.getenv("GEMMA_DECLARE_FILES") else "directory"
     build = run(
         rctx,
-        [rctx.path(Label("@python_interpreter//:installer/bin/python3")), rctx.path(rctx.attr._build_writer), "site"] +
-        rctx.attr.undeclared,
+        [python, rctx.path(rctx.attr._build_writer), "site", declared] + rctx.attr.undeclared,
         "%s: its metadata could not be read" % name,
     )
     rctx.file("BUILD.bazel", build)
