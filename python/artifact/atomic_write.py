@@ -86,7 +86,11 @@ def atomic_file(path: Path, *, overwrite: bool = False) -> Iterator[BinaryIO]:
     require_folder(path)
     _refuse_existing(path, overwrite)
     partial = partial_path(path)
-    with _as_user_errors(path), _locked(partial, os.O_RDWR | os.O_CREAT) as descriptor:
+    with (
+        _as_user_errors(path),
+        _left_as_found(partial),
+        _locked(partial, os.O_RDWR | os.O_CREAT) as descriptor,
+    ):
         try:
             with open(descriptor, "r+b", closefd=False) as file:
                 file.truncate(0)
@@ -129,7 +133,7 @@ def atomic_folder(
     """
     _refuse_existing(path, overwrite, marker)
     partial = partial_path(path)
-    with _as_user_errors(path):
+    with _as_user_errors(path), _left_as_found(partial):
         _make_folder(path.parent)
         _make_folder(partial)
         with _locked(partial, os.O_RDONLY | os.O_DIRECTORY):
@@ -186,6 +190,22 @@ def _as_user_errors(path: Path) -> Iterator[None]:
         raise UserError(
             f"{named}: {os.strerror(error.errno)}{free}; {path} is as it was before"
         ) from error
+
+
+@contextlib.contextmanager
+def _left_as_found(partial: Path) -> Iterator[None]:
+    """Ctrl-C before the writer can clean up after itself: a `partial` that is new and empty goes."""
+    is_new = not os.path.lexists(partial)
+    try:
+        yield
+    except KeyboardInterrupt:
+        if is_new:
+            with contextlib.suppress(OSError):
+                if partial.is_dir():
+                    partial.rmdir()
+                elif partial.stat().st_size == 0:
+                    partial.unlink()
+        raise
 
 
 @contextlib.contextmanager

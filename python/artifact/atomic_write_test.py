@@ -1,12 +1,18 @@
 """Tests of atomic_write: what stands at the path after success, failure and kill -9."""
 
+import linecache
 import multiprocessing
 import os
 import random
 import resource
+import shutil
 import signal
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -104,6 +110,56 @@ def test_a_failed_folder_leaves_nothing_or_is_kept_to_resume(tmp_path: Path) -> 
         assert (partial / "done").read_bytes() == b"half"
         (partial / "m").write_bytes(b"")
     assert _names(path) == {"done", "m"}
+
+
+def _write_file(path: Path) -> None:
+    atomic_write.write_file(path, b"12")
+
+
+def _write_folder(path: Path) -> None:
+    with atomic_write.atomic_folder(path, marker="m") as folder:
+        (folder / "m").write_bytes(b"")
+
+
+def _interrupted_at(line: int, write: Callable[[Path], None], path: Path) -> bool:
+    """Writes, with a Ctrl-C before the n-th line that atomic_write runs; whether it came to that."""
+    lines = 0
+
+    def trace(frame: FrameType, event: str, argument: object) -> Any:
+        nonlocal lines
+        if frame.f_code.co_filename != atomic_write.__file__:
+            return None
+        # Python looks for signals after calls and at jumps, so never at a bare `try:`.
+        source = linecache.getline(atomic_write.__file__, frame.f_lineno).strip()
+        lines += event == "line" and source != "try:"
+        if lines == line:
+            sys.settrace(None)
+            raise KeyboardInterrupt
+        return trace
+
+    sys.settrace(trace)
+    try:
+        write(path)
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(None)
+    return False
+
+
+@pytest.mark.parametrize("write", [_write_file, _write_folder])
+def test_ctrl_c_at_any_line_leaves_nothing_or_the_whole(
+    write: Callable[[Path], None], tmp_path: Path
+) -> None:
+    line = 1
+    while _interrupted_at(line, write, tmp_path / "out"):
+        names = _names(tmp_path)
+        assert names <= {"out"}, line
+        if names:  # renamed already: the interruption came while the folder above was synced
+            path = tmp_path / "out"
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        line += 1
+    assert line > 30
 
 
 def _killed_in_the_middle(path: Path) -> None:
