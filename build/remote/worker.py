@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,7 @@ _OPTIONS = [
     ("grpc.max_receive_message_length", 64 << 20),
     ("grpc.max_send_message_length", 64 << 20),
 ]
+_START_SECONDS = 60  # until the service must answer
 _POLL_SECONDS = 30
 _BATCH_BYTES = 2 << 20  # of one BatchReadBlobs; larger blobs come as a stream
 _BATCH_BLOBS = 500
@@ -134,6 +136,13 @@ def main() -> None:
     flags = parser.parse_args()
     flags.folder.mkdir(parents=True, exist_ok=True)
     channel = grpc.insecure_channel(flags.service, options=_OPTIONS)
+    try:
+        grpc.channel_ready_future(channel).result(_START_SECONDS)
+    except grpc.FutureTimeoutError:
+        sys.exit(
+            f"worker.py: nothing answers at {flags.service} within {_START_SECONDS} s "
+            "(start the service, or name another with --service)"
+        )
     with ThreadPoolExecutor(flags.actions) as pool:
         names = [f"worker-{os.getpid()}-{number}" for number in range(flags.actions)]
         for end in [pool.submit(_serve, channel, flags.folder, name) for name in names]:
