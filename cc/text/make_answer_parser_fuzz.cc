@@ -16,9 +16,8 @@
 #include <vector>
 
 #include "build/fuzzing/harness.h"
-#include "cc/text/chat_template.h"
 #include "cc/text/decoder.h"
-#include "cc/text/fake_tokenizer.h"
+#include "cc/text/fake_gemma4.h"
 #include "cc/text/make_answer_parser.h"
 #include "cc/text/stop_matcher.h"
 #include "cc/text/utf8.h"
@@ -30,34 +29,20 @@ namespace {
 using Kind = AnswerEvent::Kind;
 using Events = std::vector<AnswerEvent>;
 
-const std::vector<std::string> kSpecials = {
-    "<bos>",      "<|turn>",      "<turn|>",      "<|think|>",        "<|channel>",
-    "<channel|>", "<|tool_call>", "<tool_call|>", "<|tool_response>", "<tool_response|>",
-    "<|\"|>"};
 constexpr char kLiteral = 1;
-
-const FakeTokenizer& TheTokenizer() {
-  static const auto& tokenizer = *new FakeTokenizer(kSpecials);
-  return tokenizer;
-}
-
-const ChatTemplate& Gemma4() {
-  static const auto& chat = *new ChatTemplate(*ChatTemplate::Create("gemma4", TheTokenizer()));
-  return chat;
-}
 
 std::vector<int32_t> TokensOf(std::string_view text) {
   std::vector<int32_t> ids;
   while (!text.empty()) {
     int32_t special = -1;
-    for (size_t id = 0; id < kSpecials.size(); ++id) {
-      if (text.starts_with(kSpecials[id])) special = static_cast<int32_t>(id);
+    for (size_t id = 0; id < kFakeSpecials.size(); ++id) {
+      if (text.starts_with(kFakeSpecials[id])) special = static_cast<int32_t>(id);
     }
     if (special < 0 && text[0] == kLiteral && text.size() > 1) text.remove_prefix(1);
     ids.push_back(special >= 0
                       ? special
-                      : static_cast<int32_t>(kSpecials.size()) + static_cast<uint8_t>(text[0]));
-    text.remove_prefix(special >= 0 ? kSpecials[special].size() : 1);
+                      : static_cast<int32_t>(kFakeSpecials.size()) + static_cast<uint8_t>(text[0]));
+    text.remove_prefix(special >= 0 ? kFakeSpecials[special].size() : 1);
   }
   return ids;
 }

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "cc/text/fake_tokenizer.h"
+#include "cc/text/fake_gemma4.h"
 #include "cc/text/utf8.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
@@ -19,21 +19,6 @@ namespace {
 
 using Kind = AnswerEvent::Kind;
 using Events = std::vector<AnswerEvent>;
-
-const std::vector<std::string> kSpecials = {
-    "<bos>",      "<|turn>",      "<turn|>",      "<|think|>",        "<|channel>",
-    "<channel|>", "<|tool_call>", "<tool_call|>", "<|tool_response>", "<tool_response|>",
-    "<|\"|>"};
-
-const FakeTokenizer& TheTokenizer() {
-  static const auto& tokenizer = *new FakeTokenizer(kSpecials);
-  return tokenizer;
-}
-
-const ChatTemplate& Gemma4() {
-  static const auto& chat = *new ChatTemplate(*ChatTemplate::Create("gemma4", TheTokenizer()));
-  return chat;
-}
 
 std::vector<int32_t> Ids(std::string_view text) {
   return *TheTokenizer().Encode(text, {.parse_special = true});
