@@ -20,6 +20,7 @@
 #include "cc/kernels/cuda/runtime/wait.h"
 #include "cc/kernels/cuda/sampling/sample.h"
 #include "cc/kernels/cuda/sampling/step.h"
+#include "cc/kernels/limits.h"
 
 namespace gemma {
 namespace {
@@ -193,8 +194,8 @@ class PreparedCudaPlan final : public PreparedPlan {
     GEMMA_RETURN_IF_ERROR(CheckCancelled(call));
     GEMMA_RETURN_IF_ERROR(session.SetStep(MakeStep(call), stream()));
     if (plan_.method == PlanMethod::kScore) return RunScore(session, call, results);
-    if (call.tokens.size() == 1 && call.emit) {
-      GEMMA_RETURN_IF_ERROR(RunGraph(session));
+    if (call.tokens.size() <= kMaxDecodeTokens && call.emit) {
+      GEMMA_RETURN_IF_ERROR(RunGraph(session, call.tokens));
     } else {
       GEMMA_RETURN_IF_ERROR(RunSteps(session, call));
       if (call.emit) GEMMA_RETURN_IF_ERROR(session.CopyStepToHost(stream()));
@@ -233,17 +234,21 @@ class PreparedCudaPlan final : public PreparedPlan {
             BuffersAt(base + fused_.buffers, places_, shared_.Suppressed())};
   }
 
-  // One launch; captured by the session's first call of this plan.
-  absl::Status RunGraph(CudaSession& session) {
-    const cuda::Graph* graph = session.FindGraph(this);
+  // One launch; captured by the session's first call of this plan with so many tokens. What differs
+  // from call to call (where it begins, and its tokens) the kernels find in GPU memory.
+  absl::Status RunGraph(CudaSession& session, std::span<const int64_t> ids) {
+    const auto tokens = static_cast<int64_t>(ids.size());
+    const CudaLauncher::Model model = LauncherModel();
+    if (tokens > 1) GEMMA_RETURN_IF_ERROR(CopyIds(ids, model.buffers.ids, 0));
+    const cuda::Graph* graph = session.FindGraph(this, tokens);
     if (graph == nullptr) {
-      const CudaLauncher::Model model = LauncherModel();
-      const CudaLauncher launcher(fused_.one_token, model, session, shared_.context, 0, 1);
+      const FusedPlan& fused = fused_.ForTokens(tokens);
+      const CudaLauncher launcher(fused, model, session, shared_.context, tokens);
       GEMMA_ASSIGN_OR_RETURN(cuda::Graph captured, cuda::Graph::Capture(stream(), [&] {
-                               GEMMA_RETURN_IF_ERROR(LaunchAll(launcher, fused_.one_token.steps));
+                               GEMMA_RETURN_IF_ERROR(LaunchAll(launcher, fused.steps));
                                return session.CopyStepToHost(stream());
                              }));
-      graph = &session.AddGraph(this, std::move(captured));
+      graph = &session.AddGraph(this, tokens, std::move(captured));
     }
     return graph->Launch(stream());
   }
@@ -261,7 +266,7 @@ class PreparedCudaPlan final : public PreparedPlan {
     const FusedPlan& fused = fused_.ForTokens(tokens);
     const CudaLauncher::Model model = LauncherModel();
     if (tokens > 1) GEMMA_RETURN_IF_ERROR(CopyIds(call.tokens, model.buffers.ids, 0));
-    const CudaLauncher launcher(fused, model, session, shared_.context, call.start, tokens);
+    const CudaLauncher launcher(fused, model, session, shared_.context, tokens);
     for (const FusedStep& step : fused.steps) {
       if (step.emits && !call.emit) break;
       GEMMA_RETURN_IF_ERROR(CheckCancelled(call));
@@ -283,8 +288,7 @@ class PreparedCudaPlan final : public PreparedPlan {
                           std::span<float> logits) const {
     const auto tokens = static_cast<int64_t>(call.tokens.size());
     const CudaLauncher::Model model = LauncherModel();
-    const CudaLauncher launcher(fused_.ForTokens(tokens), model, session, shared_.context,
-                                call.start, tokens);
+    const CudaLauncher launcher(fused_.ForTokens(tokens), model, session, shared_.context, tokens);
     return CopyToHost(launcher.DrawnLogits(), logits);
   }
 
@@ -392,7 +396,7 @@ class PreparedCudaPlan final : public PreparedPlan {
       const std::vector<int64_t> ids(static_cast<size_t>(tokens), 0);
       GEMMA_RETURN_IF_ERROR(CopyIds(ids, model.buffers.ids, 0));
     }
-    const CudaLauncher launcher(fused, model, session, shared_.context, start, tokens);
+    const CudaLauncher launcher(fused, model, session, shared_.context, tokens);
     std::vector<StepTime> times;
     for (const auto& [kind, steps] : StepsByKind(fused)) {
       GEMMA_RETURN_IF_ERROR(session.SetStep(step, stream()));

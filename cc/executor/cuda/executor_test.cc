@@ -248,6 +248,23 @@ TEST(CudaExecutorTest, GeneratesTheSameTextWhateverTheChunk) {
   }
 }
 
+// A session's first call of so many tokens is captured, the later ones are the same graph at other
+// positions, with other tokens.
+TEST(CudaExecutorTest, CallsOfFewTokensAreOneGraph) {
+  const TinyModel tiny(Config());
+  const std::vector<int64_t> tokens = RandomTokens(23, tiny.config.vocab, 2);
+  const auto model = CudaModel(tiny), reference = ReferenceModel(tiny);
+  const auto session = *model->NewSession(), expected = *reference->NewSession();
+  int64_t start = 0;
+  for (const int64_t count : {3, 8, 3, 3, 1, 2, 3}) {
+    const auto call = std::span(tokens).subspan(start, count);
+    EXPECT_EQ(*Step(*model, PlanMethod::kPrefill, *session, call, true, {}),
+              *Step(*reference, PlanMethod::kPrefill, *expected, call, true, {}))
+        << count << " tokens from " << start;
+    start += count;
+  }
+}
+
 TEST(CudaExecutorTest, EveryLayout) {
   for (int layout = 0; layout < kWeightLayouts; ++layout) {
     TinyModelConfig config = Config();

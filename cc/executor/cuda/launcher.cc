@@ -116,7 +116,6 @@ cuda::Attention CudaLauncher::Attention(const CudaAttention& op) const {
   attention.out = Halves(op.out);
   attention.queries = Halves(op.queries);
   attention.max_context = fused_.plan->max_context;
-  attention.start = start_;
   return attention;
 }
 

@@ -41,15 +41,10 @@ class CudaLauncher {
     CudaCallBuffers buffers;
   };
 
-  // A call of `tokens` tokens from position `start` on; session.step() says the same on the GPU.
+  // A call of `tokens` tokens; session.step() says on the GPU where it begins.
   CudaLauncher(const FusedPlan& fused, const Model& model, const CudaSession& session,
-               const cuda::Context& context, int64_t start, int64_t tokens)
-      : fused_(fused),
-        model_(model),
-        session_(session),
-        context_(context),
-        start_(start),
-        tokens_(tokens) {}
+               const cuda::Context& context, int64_t tokens)
+      : fused_(fused), model_(model), session_(session), context_(context), tokens_(tokens) {}
 
   // `step` is one of the fused plan's. `next`: the one that is launched after it, whose weights or
   // cache it brings near meanwhile; null where there is none.
@@ -94,7 +89,6 @@ class CudaLauncher {
   const Model& model_;
   const CudaSession& session_;
   const cuda::Context& context_;
-  const int64_t start_;
   const int64_t tokens_;
 };
 

@@ -109,13 +109,13 @@ void CudaSession::SetStepKnown(bool known) {
   if (known) known_step_ = step_result();
 }
 
-const cuda::Graph* CudaSession::FindGraph(const void* plan) const {
-  const auto found = graphs_.find(plan);
+const cuda::Graph* CudaSession::FindGraph(const void* plan, int64_t tokens) const {
+  const auto found = graphs_.find({plan, tokens});
   return found == graphs_.end() ? nullptr : &found->second;
 }
 
-const cuda::Graph& CudaSession::AddGraph(const void* plan, cuda::Graph graph) {
-  return graphs_.insert_or_assign(plan, std::move(graph)).first->second;
+const cuda::Graph& CudaSession::AddGraph(const void* plan, int64_t tokens, cuda::Graph graph) {
+  return graphs_.insert_or_assign({plan, tokens}, std::move(graph)).first->second;
 }
 
 }  // namespace gemma

@@ -1,6 +1,6 @@
 // A session whose keys and values lie in GPU memory, in float16, keys in pairs where the plan names
 // float32 (CacheForm::kPairs), with what a decode step needs from the step before it, and the
-// graphs of its decode steps.
+// graphs of its calls of few tokens.
 #ifndef CC_EXECUTOR_CUDA_SESSION_H_
 #define CC_EXECUTOR_CUDA_SESSION_H_
 
@@ -52,9 +52,9 @@ class CudaSession final : public SessionState {
   // The state in GPU memory is step_result(), or (false) not known.
   void SetStepKnown(bool known);
 
-  // The graph that belongs to a plan; null when there is none yet.
-  const cuda::Graph* FindGraph(const void* plan) const;
-  const cuda::Graph& AddGraph(const void* plan, cuda::Graph graph);
+  // The graph of a plan's calls of so many tokens; null when there is none yet.
+  const cuda::Graph* FindGraph(const void* plan, int64_t tokens) const;
+  const cuda::Graph& AddGraph(const void* plan, int64_t tokens, cuda::Graph graph);
 
  private:
   CudaSession(const std::vector<PlanCache>& caches, int64_t max_context)
@@ -66,8 +66,8 @@ class CudaSession final : public SessionState {
   cuda::StepState* step_ = nullptr;
   cuda::HostBuffer host_;  // two states: on their way to the GPU, and from it
   bool step_known_ = false;
-  cuda::StepState known_step_ = {};  // in GPU memory
-  std::map<const void*, cuda::Graph> graphs_;
+  cuda::StepState known_step_ = {};                                // in GPU memory
+  std::map<std::pair<const void*, int64_t>, cuda::Graph> graphs_;  // by plan and tokens
 };
 
 }  // namespace gemma

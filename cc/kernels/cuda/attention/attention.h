@@ -39,8 +39,6 @@ struct Attention {
   uint16_t* queries = nullptr;
   // Positions that a call may look back on, which the launch is shaped for.
   int64_t max_context = 0;
-  // The position of the first token, for grids of many tokens; must equal *prepare.start then.
-  int64_t start = 0;
   // What the next operation of the stream reads first.
   Prefetch prefetch;
 };

@@ -117,7 +117,6 @@ class Layer {
     op.out = out.get();
     op.queries = queries.get();
     op.max_context = max_context_;
-    op.start = start;
     RequireOk(RunAttention(op, context_.get()));
     return c_.paired ? FromPairs(out.Read(), static_cast<size_t>(c_.heads * c_.head_dim))
                      : FromActivations(out.Read());

@@ -122,7 +122,6 @@ absl::StatusOr<Attention> MakeAttention(const AttentionLayer& layer, int tokens,
   p.heads = kHeads;
   p.tokens = tokens;
   p.start = device_start;
-  op.start = start;
   op.max_context = start + tokens;
   return op;
 }

@@ -40,12 +40,7 @@ template <WeightLayout kLayout, int kTokens, int kThreads = kMatvecThreads, bool
 class MatvecInput {
  public:
   GEMMA_DEVICE MatvecInput(const MatvecParams& p, std::byte* shared, const MatvecShared& layout)
-      : MatvecInput(p, shared, layout, p.first_column) {}
-  // The columns from first_column on.
-  GEMMA_DEVICE MatvecInput(const MatvecParams& p, std::byte* shared, const MatvecShared& layout,
-                           int first_column)
       : p_(p),
-        first_column_(first_column),
         activations_(shared + layout.activations),
         stride_(layout.activation_stride),
         starts_(reinterpret_cast<float4*>(shared + layout.sums)),
@@ -84,7 +79,7 @@ class MatvecInput {
     for (int i = 0; i < kAhead; ++i) {
       const int index = first + i * kThreads;
       const int token = TokenOf(index), piece = index - token * pieces_;
-      const int column = first_column_ + PieceColumn(piece);
+      const int column = p_.first_column + PieceColumn(piece);
       const bool inside = piece < pieces_ && token < p_.tokens && column < p_.columns;
       const uint16_t* from = p_.in + (inside ? token * p_.in_stride + column : 0);
       words[i][0] = inside ? *reinterpret_cast<const uint2*>(from) : make_uint2(0, 0);
@@ -233,7 +228,6 @@ class MatvecInput {
   }
 
   const MatvecParams& p_;
-  const int first_column_;
   std::byte* const activations_;
   const int64_t stride_;
   float4* const starts_;

@@ -108,9 +108,9 @@ bool HasStreamKernel(const Product& op, const std::vector<size_t>& outputs, cons
                      [&](size_t i) { return op.outputs[i].weight.shape.rows % step == 0; });
 }
 
-// There is room for the sums of so many tiles.
+// There is room for the sums of so many tiles, and a block can do with a part of the input.
 bool CanBeSliced(const Product& op, const std::vector<size_t>& outputs, const Device& device) {
-  if (op.gated) return false;
+  if (op.gated || op.norm.x != nullptr) return false;
   int64_t tiles = 0;
   for (const size_t i : outputs)
     tiles += op.outputs[i].weight.shape.rows / static_cast<uint32_t>(kStreamTileRows);
@@ -118,21 +118,30 @@ bool CanBeSliced(const Product& op, const std::vector<size_t>& outputs, const De
          Columns(op) / SliceColumns(Columns(op)) <= device.multiprocessors;
 }
 
+// Two tokens of long rows take the kernel of four: their input would leave too little shared memory
+// to weights.
+int StreamSlots(int64_t tokens, bool long_rows) {
+  if (tokens == 1 || (tokens == 2 && !long_rows)) return static_cast<int>(tokens);
+  return tokens <= 4 ? 4 : kMaxDecodeTokens;
+}
+
 std::optional<MatvecPlan> PlanStream(const Product& op, const std::vector<size_t>& outputs,
                                      const Device& device) {
   if (!HasStreamKernel(op, outputs, device)) return std::nullopt;
-  const int columns = Columns(op), tokens = StreamTokens(static_cast<int>(op.rows()));
+  const int columns = Columns(op);
   MatvecPlan plan{.kernel = Kernel::kStream, .outputs = outputs, .slice = columns};
   MatvecStream& stream = plan.stream;
-  const bool sliced = tokens > 2 && CanBeSliced(op, outputs, device);
+  const bool can_be_sliced = CanBeSliced(op, outputs, device);
+  stream.slots = StreamSlots(op.rows(), can_be_sliced && columns > kMaxPieceColumns);
+  const bool sliced = stream.slots > 2 && can_be_sliced;
   stream.slice_columns = sliced ? SliceColumns(columns) : columns;
   stream.slices = columns / stream.slice_columns;
   stream.pieces = StreamPieces(stream.slice_columns);
-  if (stream.pieces == 0) return std::nullopt;
+  if (stream.pieces == 0 || (stream.slots > 2 && stream.pieces > 1)) return std::nullopt;
   stream.piece_columns = stream.slice_columns / stream.pieces;
   const bool mins = HasMins(op.outputs[outputs[0]].weight.shape.layout);
   for (stream.stages = kMaxStreamStages; stream.stages > 1; --stream.stages) {
-    plan.shared_bytes = static_cast<size_t>(StreamSharedOf(columns, stream, mins, tokens).bytes);
+    plan.shared_bytes = static_cast<size_t>(StreamSharedOf(columns, stream, mins).bytes);
     if (plan.shared_bytes <= device.shared_bytes) return plan;
   }
   return std::nullopt;

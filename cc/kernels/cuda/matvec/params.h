@@ -65,7 +65,8 @@ struct MatvecParams {
 
 // How a product of 4-bit weights is streamed (stream.cu).
 struct MatvecStream {
-  int32_t slices = 1;  // of the columns, each for some of the blocks; one for one or two tokens
+  int32_t slots = 1;   // tokens that the kernel has room for: 1, 2, 4 or 8
+  int32_t slices = 1;  // of the columns, each for some of the blocks; one for one or two slots
   int32_t slice_columns = 0;
   int32_t pieces = 0;         // that a row of a slice is cut into
   int32_t piece_columns = 0;  // a multiple of 256, at most kMaxPieceColumns
@@ -86,11 +87,8 @@ inline constexpr int kStreamClaims = 4;  // sets of counters, used in turn
 inline constexpr int kMaxStreamSlices = 8;
 inline constexpr int kMaxSlicedTiles = 512;
 
-// Tokens that a kernel has room for, and its outputs of a tile.
-constexpr int StreamTokens(int tokens) {
-  return tokens <= 2 ? tokens : tokens <= 4 ? 4 : kMaxDecodeTokens;
-}
-constexpr int StreamOutputs(int tokens) { return kStreamTileRows * (tokens <= 2 ? 2 : tokens); }
+// Outputs of a tile.
+constexpr int StreamOutputs(int slots) { return kStreamTileRows * (slots <= 2 ? 2 : slots); }
 
 // Columns of a unit, the piece of a tile that a warp copies (a half at a time) and multiplies.
 constexpr int UnitColumns(WeightLayout l) {

@@ -10,7 +10,8 @@
 // the kernel that makes the input, and what the next kernel reads first is on its way when this one
 // has nothing left to claim: memory hardly idles between two products.
 //
-// Where the input of more than two tokens is too large, the columns are cut into slices (split-K):
+// The input of one or two tokens lies in shared memory, that of more in registers
+// (stream_tokens.h). Where the latter would be too few, the columns are cut into slices (split-K):
 // a block has one of them and its part of the input, and the last block to come with its sums of a
 // tile adds those of all slices in their order. (With one token slices cost more than they gain.)
 //
@@ -25,6 +26,39 @@
 
 namespace gemma::cuda {
 namespace {
+
+// The warps that multiply.
+template <WeightLayout kLayout, int kTokens>
+GEMMA_DEVICE void Multiply(const StreamBlock& block, const InputView& input) {
+  using Multiplier = ChunkMultiplier<kLayout, kTokens>;
+  if constexpr (kTokens <= 2) {
+    Multiplier(block, typename Multiplier::Lanes(block, input)).Run();
+  } else {
+    Multiplier(block, typename Multiplier::Lanes(block)).Run();
+  }
+}
+
+// All warps but the producer's.
+template <WeightLayout kLayout, int kTokens>
+GEMMA_DEVICE void Compute(const StreamBlock& block) {
+  InputView view = {};
+  if constexpr (kTokens <= 2) {
+    constexpr int kThreads = StreamThreads(kTokens) - kWarp;
+    const MatvecInput<kLayout, kTokens, kThreads, /*kAll=*/false> input(block.p, block.shared,
+                                                                        block.layout.input);
+    input.Prepare();
+    MeetThreads(kInputBarrier, kThreads);
+    view = input.View();
+  } else {
+    WaitForPreviousKernel();
+    LetNextKernelStart();
+  }
+  if (WarpIndex() >= kStreamWarps) {
+    TileAdder<kLayout, kTokens>(block, WarpIndex() - kStreamWarps).Run();
+  } else {
+    Multiply<kLayout, kTokens>(block, view);
+  }
+}
 
 template <WeightLayout kLayout, int kTokens>
 __global__ void __launch_bounds__(StreamThreads(kTokens), 1)
@@ -43,22 +77,13 @@ __global__ void __launch_bounds__(StreamThreads(kTokens), 1)
     producer.Run();
     return;
   }
-  constexpr int kInputThreads = StreamThreads(kTokens) - kWarp;
-  const MatvecInput<kLayout, kTokens, kInputThreads, /*kAll=*/false> input(p, shared, layout.input,
-                                                                           slice * s.slice_columns);
-  input.Prepare();
-  MeetThreads(kInputBarrier, kInputThreads);
-  if (WarpIndex() >= kStreamWarps) {
-    TileAdder<kLayout, kTokens>(block, WarpIndex() - kStreamWarps).Run();
-  } else {
-    ChunkMultiplier<kLayout, kTokens>(block, input.View()).Run();
-  }
+  Compute<kLayout, kTokens>(block);
 }
 
 template <WeightLayout kLayout, int kTokens>
 cudaError_t LaunchTokens(const MatvecParams& params, const MatvecStream& stream,
                          const LaunchOptions& launch) {
-  const StreamShared layout = StreamSharedOf(params.columns, stream, HasMins(kLayout), kTokens);
+  const StreamShared layout = StreamSharedOf(params.columns, stream, HasMins(kLayout));
   const LaunchShape shape{dim3(static_cast<unsigned>(params.blocks)), StreamThreads(kTokens),
                           Exclusive(layout.bytes, launch), launch};
   return Launch(StreamKernel<kLayout, kTokens>, shape, params, stream, layout);
@@ -67,7 +92,7 @@ cudaError_t LaunchTokens(const MatvecParams& params, const MatvecStream& stream,
 template <WeightLayout kLayout>
 cudaError_t LaunchLayout(const MatvecParams& params, const MatvecStream& stream,
                          const LaunchOptions& launch) {
-  switch (StreamTokens(params.tokens)) {
+  switch (stream.slots) {
     case 1:
       return LaunchTokens<kLayout, 1>(params, stream, launch);
     case 2:

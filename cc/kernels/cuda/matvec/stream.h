@@ -49,18 +49,18 @@ struct StreamShared {
 
 inline constexpr int kStreamSlots = 4;
 
-// `columns` of the matrix; `stream` needs its slices, pieces and stages alone.
-constexpr StreamShared StreamSharedOf(int columns, const MatvecStream& stream, bool has_mins,
-                                      int tokens) {
+// `columns` of the matrix; `stream` needs its slots, slices, pieces and stages alone.
+constexpr StreamShared StreamSharedOf(int columns, const MatvecStream& stream, bool has_mins) {
   StreamShared s;
+  const int tokens = stream.slots;
   s.stage = StreamStageOf(columns, stream.piece_columns, has_mins, tokens);
+  const bool shared_input = tokens <= 2;
   s.input.activations = int64_t{stream.stages} * s.stage.bytes;
   s.input.activation_stride = int64_t{stream.slice_columns} * 2 + 64;
-  s.input.sums = s.input.activations + tokens * s.input.activation_stride;
+  s.input.sums = s.input.activations + (shared_input ? tokens * s.input.activation_stride : 0);
+  const int64_t sums = shared_input ? stream.slice_columns / 32 * StartsPerGroup(tokens) * 16 : 0;
   // Lanes that add nothing read zeros, from other banks than those that do (stream_multiply.h).
-  s.zeros =
-      (s.input.sums + stream.slice_columns / 32 * StartsPerGroup(tokens) * 16 + 127) / 128 * 128 +
-      32;
+  s.zeros = (s.input.sums + sums + 127) / 128 * 128 + 32;
   s.partials = s.zeros + 64;
   s.barriers = s.partials + int64_t{kStreamSlots} * kStreamWarps * StreamOutputs(tokens) * 4;
   s.chunks = s.barriers + (kMaxStreamStages + kStreamSlots) * 2 * 8;

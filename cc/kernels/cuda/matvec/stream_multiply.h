@@ -7,6 +7,7 @@
 #include "cc/kernels/cuda/matvec/input.h"
 #include "cc/kernels/cuda/matvec/multiply.h"
 #include "cc/kernels/cuda/matvec/stream_block.h"
+#include "cc/kernels/cuda/matvec/stream_tokens.h"
 
 namespace gemma::cuda {
 
@@ -17,6 +18,7 @@ class GroupLanes {
  public:
   GEMMA_DEVICE GroupLanes(const StreamBlock& block, const InputView& in)
       : layout_(block.layout.stage),
+        sets_(block.s.piece_columns / 128),
         starts_(in.starts + Lane() % 4),
         input_(block.shared + block.layout.zeros),
         values_(Lane() / 4 * layout_.value_row + Lane() % 4 * 16),
@@ -27,6 +29,25 @@ class GroupLanes {
     input_step_ = 256;
   }
 
+  // Adds the warp's columns of piece `piece` of a slice.
+  GEMMA_DEVICE void AddChunk(const std::byte* stage, int piece, float (&sums)[4]) const {
+#pragma unroll 1
+    for (int set = WarpIndex(); set < sets_; set += kStreamWarps)
+      Add(stage, set, piece * sets_ + set, sums);
+  }
+
+  // The warp's sums of a tile, [token][row].
+  GEMMA_DEVICE static void Leave(const float (&sums)[4], float* to) {
+    float low = sums[0] + sums[1], high = sums[2] + sums[3];
+    low += __shfl_xor_sync(kAllLanes, low, 1);
+    high += __shfl_xor_sync(kAllLanes, high, 1);
+    const int token = Lane() % 4 / 2;
+    if (Lane() % 2 != 0 || token >= kTokens) return;
+    to[token * kStreamTileRows + Lane() / 4] = low;
+    to[token * kStreamTileRows + Lane() / 4 + 8] = high;
+  }
+
+ private:
   // Adds 128 columns: set `set` of the stage, `in_row` of the row.
   GEMMA_DEVICE void Add(const std::byte* stage, int set, int in_row, float (&sums)[4]) const {
     uint4 words[2];
@@ -69,101 +90,11 @@ class GroupLanes {
     }
   }
 
-  // The warp's sums of a tile, [token][row].
-  GEMMA_DEVICE static void Leave(const float (&sums)[4], float* to) {
-    float low = sums[0] + sums[1], high = sums[2] + sums[3];
-    low += __shfl_xor_sync(kAllLanes, low, 1);
-    high += __shfl_xor_sync(kAllLanes, high, 1);
-    const int token = Lane() % 4 / 2;
-    if (Lane() % 2 != 0 || token >= kTokens) return;
-    to[token * kStreamTileRows + Lane() / 4] = low;
-    to[token * kStreamTileRows + Lane() / 4 + 8] = high;
-  }
-
- private:
   const StreamStage& layout_;
+  const int sets_;  // of 128 columns, in a piece
   const float4* const starts_;
   const std::byte* input_;  // of this lane's group: zeros in most lanes
   int input_step_ = 0;      // from 128 columns to the next
-  const int values_;
-  const int scales_;
-};
-
-// Of up to four or eight tokens. All lanes take the same group, lane 4 g + t the word t of rows g
-// and g + 8 and of token g's input; it gets the results of tokens 2 t and 2 t + 1. Of four tokens,
-// the upper lanes repeat what the lower ones do.
-template <WeightLayout kLayout, int kTokens>
-class TokenLanes {
- public:
-  static_assert(kTokens == 4 || kTokens == 8);
-  GEMMA_DEVICE TokenLanes(const StreamBlock& block, const InputView& in)
-      : layout_(block.layout.stage),
-        starts_(in.starts + Lane() % 4 % kPairs),
-        input_(in.activations + Lane() / 4 % kTokens * in.activation_stride + Lane() % 4 * 16),
-        values_(Lane() / 4 * layout_.value_row + Lane() % 4 * 4),
-        scales_(layout_.scales + Lane() / 4 * layout_.scale_row) {}
-
-  // Adds 128 columns: set `set` of the stage, `in_row` of the input.
-  GEMMA_DEVICE void Add(const std::byte* stage, int set, int in_row, float (&sums)[4]) const {
-    uint2 scales[2], mins[2] = {};
-#pragma unroll
-    for (int r = 0; r < 2; ++r) {
-      const std::byte* const from = stage + scales_ + 8 * r * layout_.scale_row + set * 8;
-      scales[r] = *reinterpret_cast<const uint2*>(from);
-      if constexpr (HasMins(kLayout))
-        mins[r] = *reinterpret_cast<const uint2*>(from + layout_.mins - layout_.scales);
-    }
-#pragma unroll
-    for (int group = 0; group < 4; ++group)
-      AddGroup(stage + values_ + set * 64 + group * 16, in_row * 4 + group, Pick(scales[0], group),
-               Pick(scales[1], group), Pick(mins[0], group), Pick(mins[1], group), sums);
-  }
-
-  GEMMA_DEVICE static void Leave(const float (&sums)[4], float* to) {
-    if (Lane() % 4 >= kPairs) return;
-    to += Lane() % 4 * 2 * kStreamTileRows + Lane() / 4;
-    to[0] = sums[0];
-    to[kStreamTileRows] = sums[1];
-    to[8] = sums[2];
-    to[kStreamTileRows + 8] = sums[3];
-  }
-
- private:
-  static constexpr int kPairs = kTokens / 2;
-
-  // The float16 of a group.
-  GEMMA_DEVICE static float Pick(const uint2& four, int group) {
-    const uint32_t pair = group < 2 ? four.x : four.y;
-    return group % 2 == 0 ? HalfLowToFloat(pair) : HalfHighToFloat(pair);
-  }
-
-  GEMMA_DEVICE void AddGroup(const std::byte* values, int group, float low_scale, float high_scale,
-                             float low_min, float high_min, float (&sums)[4]) const {
-    const uint4 x = LoadFourWords(input_ + group * 64);
-    const float2 start = *reinterpret_cast<const float2*>(starts_ + group * kPairs);
-    Fragments a;
-    SpreadNibbles(LoadWord(values), 0, a);
-    SpreadNibbles(LoadWord(values + 8 * layout_.value_row), 1, a);
-    float low[4] = {0, 0, 0, 0}, high[4] = {0, 0, 0, 0};
-    if constexpr (ZeroPoint(kLayout) > 0) {
-      low[0] = low[2] = start.x;
-      low[1] = low[3] = start.y;
-    }
-    MultiplyAccumulateHalf(low, a[0], x.x, x.y);
-    MultiplyAccumulateHalf(high, a[1], x.z, x.w);
-    sums[0] += low_scale * (low[0] + high[0]);
-    sums[1] += low_scale * (low[1] + high[1]);
-    sums[2] += high_scale * (low[2] + high[2]);
-    sums[3] += high_scale * (low[3] + high[3]);
-    if constexpr (HasMins(kLayout)) {
-      sums[0] += low_min * start.x, sums[1] += low_min * start.y;
-      sums[2] += high_min * start.x, sums[3] += high_min * start.y;
-    }
-  }
-
-  const StreamStage& layout_;
-  const float4* const starts_;
-  const std::byte* const input_;
   const int values_;
   const int scales_;
 };
@@ -175,12 +106,11 @@ class ChunkMultiplier {
   using Lanes =
       std::conditional_t<kTokens <= 2, GroupLanes<kLayout, kTokens>, TokenLanes<kLayout, kTokens>>;
 
-  GEMMA_DEVICE ChunkMultiplier(const StreamBlock& block, const InputView& in)
-      : b_(block), lanes_(block, in) {}
+  GEMMA_DEVICE ChunkMultiplier(const StreamBlock& block, const Lanes& lanes)
+      : b_(block), lanes_(lanes) {}
 
   GEMMA_DEVICE void Run() const {
     ChunkPlace place, slot;
-    const int sets = b_.s.piece_columns / 128;
     float sums[4] = {0, 0, 0, 0};
 #pragma unroll 1
     while (true) {
@@ -189,9 +119,7 @@ class ChunkMultiplier {
       if (chunk == kStreamEnd) break;
       const std::byte* const stage = b_.Stage(place.index);
       const int tile = chunk / b_.s.pieces, piece = chunk - tile * b_.s.pieces;
-#pragma unroll 1
-      for (int set = WarpIndex(); set < sets; set += kStreamWarps)
-        lanes_.Add(stage, set, piece * sets + set, sums);
+      lanes_.AddChunk(stage, piece, sums);
       Arrive(b_.Empty(place.index));
       place.Advance(b_.s.stages);
       if (piece < b_.s.pieces - 1) continue;
@@ -215,7 +143,7 @@ class ChunkMultiplier {
   }
 
   const StreamBlock& b_;
-  const Lanes lanes_;
+  const Lanes& lanes_;
 };
 
 }  // namespace gemma::cuda

@@ -34,6 +34,12 @@ struct NormParams {
   float epsilon = 0;
 };
 
+// Threads of a row, and pieces of four columns that each keeps in registers.
+inline constexpr int kNormThreads = 512;
+inline constexpr int kUsualNormPieces = 3;
+inline constexpr int kMaxNormPieces = 12;
+constexpr int NormColumns(int pieces) { return 4 * kNormThreads * pieces; }
+
 struct EmbedParams {
   Matrix weight;                 // [vocab, columns]
   const int64_t* ids = nullptr;  // [tokens], each in [0, vocab)

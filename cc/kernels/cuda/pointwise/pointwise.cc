@@ -6,11 +6,10 @@
 namespace gemma::cuda {
 
 absl::Status RunNorm(const NormParams& op, const Context& context) {
-  const size_t row_bytes = static_cast<size_t>(op.columns) * sizeof(float) + 1024;
-  if (op.columns < 4 || op.columns % 4 != 0 || row_bytes > context.device.shared_bytes) {
+  constexpr int kMost = NormColumns(kMaxNormPieces);
+  if (op.columns < 4 || op.columns % 4 != 0 || op.columns > kMost) {
     return absl::InvalidArgumentError(
-        absl::StrCat("norm: ", op.columns, " columns (a multiple of 4 up to ",
-                     (context.device.shared_bytes - 1024) / sizeof(float), ")"));
+        absl::StrCat("norm: ", op.columns, " columns (a multiple of 4 up to ", kMost, ")"));
   }
   if (IsPair(op.branch.number)) return absl::InvalidArgumentError("norm: an input of pairs");
   if (op.rows < 1 || (op.x == nullptr && op.branch.data == nullptr)) {

@@ -52,45 +52,92 @@ GEMMA_DEVICE void StoreFour(const Activations& to, int64_t i, const float4& v) {
   }
 }
 
-GEMMA_DEVICE float4 Scaled(const float4& v, float factor, const float* weight, int i) {
-  const float4 w =
-      weight == nullptr ? make_float4(1, 1, 1, 1) : *reinterpret_cast<const float4*>(weight + i);
-  return make_float4(v.x * factor * w.x, v.y * factor * w.y, v.z * factor * w.z,
-                     v.w * factor * w.w);
+GEMMA_DEVICE float4 Scaled(const float4& v, float factor, const float4& weight) {
+  return make_float4(v.x * factor * weight.x, v.y * factor * weight.y, v.z * factor * weight.z,
+                     v.w * factor * weight.w);
 }
 
 GEMMA_DEVICE float SumOfSquares(const float4& v) {
   return (v.x * v.x + v.y * v.y) + (v.z * v.z + v.w * v.w);
 }
 
-// One row, kept in shared memory between the passes. Columns are a multiple of 4.
+// One row, kept in registers between the passes. Columns are a multiple of 4 and at most
+// NormColumns(kPieces). Few rows take as long as their loads take to come, so all are asked for at
+// once, those of weights before the kernel that makes the row has ended.
+template <int kPieces>
 class NormRow {
  public:
-  GEMMA_DEVICE NormRow(const NormParams& p, std::byte* shared)
-      : p_(p),
-        start_(static_cast<int64_t>(blockIdx.x) * p.columns),
-        scratch_(reinterpret_cast<float*>(shared)),
-        row_(reinterpret_cast<float*>(shared) + kThreads / kWarp) {}
+  GEMMA_DEVICE NormRow(const NormParams& p, float* scratch)
+      : p_(p), start_(static_cast<int64_t>(blockIdx.x) * p.columns), scratch_(scratch) {}
 
   GEMMA_DEVICE void Run() const {
-    float squares = p_.branch.data == nullptr ? LoadStream() : AddBranch();
-    if (p_.out.data == nullptr) return;
-    squares = BlockSum<kThreads>(squares, scratch_);
-    const float factor = Factor(squares);
-    for (int i = First(); i < p_.columns; i += kStep) {
-      const float4 v = Scaled(Row(i), factor, p_.weight, i);
+    Row weight, branch_weight, branch, x;
+    LoadWeight(p_.weight, weight);
+    LoadWeight(p_.branch_weight, branch_weight);
+    const float scalar = p_.scalar == nullptr ? 1.0f : *p_.scalar;
+    WaitForPreviousKernel();
+    LetNextKernelStart();
+    ForEachPiece([&](int piece, int i) {
+      branch[piece] = p_.branch.data == nullptr ? Zeros() : LoadFour(p_.branch, start_ + i);
+      x[piece] = p_.x == nullptr ? Zeros() : *reinterpret_cast<const float4*>(p_.x + start_ + i);
+    });
+    if (p_.branch.data != nullptr) AddBranch(branch, branch_weight, scalar, x);
+    if (p_.out.data != nullptr) StoreNormed(x, weight);
+  }
+
+ private:
+  using Row = float4[kPieces];
+
+  GEMMA_DEVICE static float4 Zeros() { return make_float4(0, 0, 0, 0); }
+
+  // The thread's pieces of four columns, from column i on.
+  template <typename Function>
+  GEMMA_DEVICE void ForEachPiece(const Function& function) const {
+#pragma unroll
+    for (int piece = 0; piece < kPieces; ++piece) {
+      const int i = 4 * (piece * kNormThreads + static_cast<int>(threadIdx.x));
+      if (i < p_.columns) function(piece, i);
+    }
+  }
+
+  GEMMA_DEVICE void LoadWeight(const float* from, Row& weight) const {
+    ForEachPiece([&](int piece, int i) {
+      weight[piece] =
+          from == nullptr ? make_float4(1, 1, 1, 1) : *reinterpret_cast<const float4*>(from + i);
+    });
+  }
+
+  // 1 / rms(row)
+  GEMMA_DEVICE float Factor(const Row& row) const {
+    float squares = 0;
+    ForEachPiece([&](int piece, int) { squares += SumOfSquares(row[piece]); });
+    squares = BlockSum<kNormThreads>(squares, scratch_);
+    return 1.0f / sqrtf(squares / static_cast<float>(p_.columns) + p_.epsilon);
+  }
+
+  // x <- (x + branch / rms(branch) * weight) * scalar
+  GEMMA_DEVICE void AddBranch(const Row& branch, const Row& weight, float scalar, Row& x) const {
+    const float factor = Factor(branch);
+    ForEachPiece([&](int piece, int i) {
+      const float4 v = Scaled(branch[piece], factor, weight[piece]), old = x[piece];
+      x[piece] = make_float4((old.x + v.x) * scalar, (old.y + v.y) * scalar, (old.z + v.z) * scalar,
+                             (old.w + v.w) * scalar);
+      if (p_.x_out != nullptr) *reinterpret_cast<float4*>(p_.x_out + start_ + i) = x[piece];
+    });
+  }
+
+  GEMMA_DEVICE void StoreNormed(const Row& x, const Row& weight) const {
+    const float factor = Factor(x);
+    ForEachPiece([&](int piece, int i) {
+      const float4 v = Scaled(x[piece], factor, weight[piece]);
       if (IsPair(p_.out.number)) {
         StorePairs(i, v);
       } else {
         StoreFour(p_.out, start_ + i, v);
       }
-    }
+    });
   }
 
- private:
-  static constexpr int kStep = 4 * kThreads;
-  GEMMA_DEVICE static int First() { return 4 * static_cast<int>(threadIdx.x); }
-  GEMMA_DEVICE float4& Row(int i) const { return *reinterpret_cast<float4*>(row_ + i); }
   GEMMA_DEVICE void StorePairs(int i, const float4& v) const {
     constexpr float kScale = kActivationScale;
     uint16_t* const to = static_cast<uint16_t*>(p_.out.data) + 2 * start_ + i;
@@ -99,54 +146,16 @@ class NormRow {
                                     HalfRest(v.z * kScale), HalfRest(v.w * kScale));
     *reinterpret_cast<uint2*>(to + p_.columns) = PackFour(rest, kPairScale);
   }
-  GEMMA_DEVICE float Factor(float squares) const {
-    return 1.0f / sqrtf(squares / static_cast<float>(p_.columns) + p_.epsilon);
-  }
-
-  // Each thread reads back only what it wrote itself, so the row needs no barrier.
-  GEMMA_DEVICE float LoadStream() const {
-    float squares = 0;
-    for (int i = First(); i < p_.columns; i += kStep) {
-      Row(i) = *reinterpret_cast<const float4*>(p_.x + start_ + i);
-      squares += SumOfSquares(Row(i));
-    }
-    return squares;
-  }
-
-  GEMMA_DEVICE float AddBranch() const {
-    float squares = 0;
-    for (int i = First(); i < p_.columns; i += kStep) {
-      Row(i) = LoadFour(p_.branch, start_ + i);
-      squares += SumOfSquares(Row(i));
-    }
-    const float factor = Factor(BlockSum<kThreads>(squares, scratch_));
-    const float scalar = p_.scalar == nullptr ? 1.0f : *p_.scalar;
-    squares = 0;
-    for (int i = First(); i < p_.columns; i += kStep) {
-      float4 v = Scaled(Row(i), factor, p_.branch_weight, i);
-      if (p_.x != nullptr) {
-        const float4 x = *reinterpret_cast<const float4*>(p_.x + start_ + i);
-        v = make_float4(x.x + v.x, x.y + v.y, x.z + v.z, x.w + v.w);
-      }
-      v = make_float4(v.x * scalar, v.y * scalar, v.z * scalar, v.w * scalar);
-      Row(i) = v;
-      if (p_.x_out != nullptr) *reinterpret_cast<float4*>(p_.x_out + start_ + i) = v;
-      squares += SumOfSquares(v);
-    }
-    return squares;
-  }
 
   const NormParams& p_;
   const int64_t start_;
   float* const scratch_;
-  float* const row_;
 };
 
-__global__ void __launch_bounds__(kThreads) NormKernel(const __grid_constant__ NormParams p) {
+template <int kPieces>
+__global__ void __launch_bounds__(kNormThreads) NormKernel(const __grid_constant__ NormParams p) {
   GEMMA_SHARED_MEMORY(shared);
-  WaitForPreviousKernel();
-  LetNextKernelStart();
-  NormRow(p, shared).Run();
+  NormRow<kPieces>(p, reinterpret_cast<float*>(shared)).Run();
 }
 
 __global__ void __launch_bounds__(kThreads) EmbedKernel(const __grid_constant__ EmbedParams p) {
@@ -200,9 +209,11 @@ __global__ void __launch_bounds__(kThreads)
 }  // namespace
 
 cudaError_t LaunchNorm(const NormParams& params, const LaunchOptions& launch) {
-  const size_t shared = (static_cast<size_t>(params.columns) + kThreads / kWarp) * sizeof(float);
-  const LaunchShape shape{dim3(static_cast<unsigned>(params.rows)), kThreads, shared, launch};
-  return Launch(NormKernel, shape, params);
+  constexpr size_t kShared = kNormThreads / kWarp * sizeof(float);
+  const LaunchShape shape{dim3(static_cast<unsigned>(params.rows)), kNormThreads, kShared, launch};
+  if (params.columns <= NormColumns(kUsualNormPieces))
+    return Launch(NormKernel<kUsualNormPieces>, shape, params);
+  return Launch(NormKernel<kMaxNormPieces>, shape, params);
 }
 
 cudaError_t LaunchEmbed(const EmbedParams& params, const LaunchOptions& launch) {

@@ -120,6 +120,13 @@ TEST(NormTest, OneAndTwo) {
   CheckNorm({2, 640, false, false, true, true});
 }
 
+// The longest row of each kernel, and the shortest of the longer one.
+TEST(NormTest, LongRows) {
+  for (const int32_t columns : {NormColumns(kUsualNormPieces), NormColumns(kUsualNormPieces) + 4,
+                                NormColumns(kMaxNormPieces)})
+    CheckNorm({2, columns, true, true, true});
+}
+
 TEST(PointwiseTest, AllThree) {
   std::mt19937 random(6);
   TestContext context;
@@ -178,8 +185,10 @@ TEST(NormTest, RefusesInASentence) {
   NormParams op;
   op.columns = 6;
   op.rows = 1;
-  EXPECT_EQ(RunNorm(op, context.get()).message().substr(0, 36),
-            "norm: 6 columns (a multiple of 4 up ");
+  EXPECT_EQ(RunNorm(op, context.get()).message(), "norm: 6 columns (a multiple of 4 up to 24576)");
+  op.columns = NormColumns(kMaxNormPieces) + 4;
+  EXPECT_EQ(RunNorm(op, context.get()).message(),
+            "norm: 24580 columns (a multiple of 4 up to 24576)");
 }
 
 }  // namespace
