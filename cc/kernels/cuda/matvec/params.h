@@ -81,7 +81,8 @@ struct MatvecStream {
 
 inline constexpr int kStreamTileRows = 16;
 inline constexpr int kStreamWarps = 14;  // that multiply
-inline constexpr int kMaxPieceColumns = kStreamWarps * 3 * 128;
+inline constexpr int kWarpSets = 3;      // of 128 columns of a chunk, for each of them
+inline constexpr int kMaxPieceColumns = kStreamWarps * kWarpSets * 128;
 inline constexpr int kMaxStreamStages = 4;
 inline constexpr int kStreamClaims = 4;  // sets of counters, used in turn
 inline constexpr int kMaxStreamSlices = 8;

@@ -28,9 +28,9 @@ namespace gemma::cuda {
 namespace {
 
 // The warps that multiply.
-template <WeightLayout kLayout, int kTokens>
+template <WeightLayout kLayout, int kTokens, bool kSliced>
 GEMMA_DEVICE void Multiply(const StreamBlock& block, const InputView& input) {
-  using Multiplier = ChunkMultiplier<kLayout, kTokens>;
+  using Multiplier = ChunkMultiplier<kLayout, kTokens, kSliced>;
   if constexpr (kTokens <= 2) {
     Multiplier(block, typename Multiplier::Lanes(block, input)).Run();
   } else {
@@ -39,11 +39,11 @@ GEMMA_DEVICE void Multiply(const StreamBlock& block, const InputView& input) {
 }
 
 // All warps but the producer's.
-template <WeightLayout kLayout, int kTokens>
+template <WeightLayout kLayout, int kTokens, bool kSliced>
 GEMMA_DEVICE void Compute(const StreamBlock& block) {
   InputView view = {};
   if constexpr (kTokens <= 2) {
-    constexpr int kThreads = StreamThreads(kTokens) - kWarp;
+    constexpr int kThreads = StreamThreads(kSliced) - kWarp;
     const MatvecInput<kLayout, kTokens, kThreads, /*kAll=*/false> input(block.p, block.shared,
                                                                         block.layout.input);
     input.Prepare();
@@ -54,39 +54,46 @@ GEMMA_DEVICE void Compute(const StreamBlock& block) {
     LetNextKernelStart();
   }
   if (WarpIndex() >= kStreamWarps) {
-    TileAdder<kLayout, kTokens>(block, WarpIndex() - kStreamWarps).Run();
+    TileAdder<kLayout, kTokens, kSliced>(block, WarpIndex() - kStreamWarps).Run();
   } else {
-    Multiply<kLayout, kTokens>(block, view);
+    Multiply<kLayout, kTokens, kSliced>(block, view);
   }
 }
 
-template <WeightLayout kLayout, int kTokens>
-__global__ void __launch_bounds__(StreamThreads(kTokens), 1)
+template <WeightLayout kLayout, int kTokens, bool kSliced>
+__global__ void __launch_bounds__(StreamThreads(kSliced), 1)
     StreamKernel(const __grid_constant__ MatvecParams p, const __grid_constant__ MatvecStream s,
                  const __grid_constant__ StreamShared layout) {
   GEMMA_SHARED_MEMORY(shared);
   const int index = static_cast<int>(blockIdx.x), blocks = static_cast<int>(gridDim.x);
-  const int slices = kTokens <= 2 ? 1 : s.slices, slice = kTokens <= 2 ? 0 : index % slices;
+  const int slices = kSliced ? s.slices : 1, slice = kSliced ? index % slices : 0;
   const StreamBlock block{
       p, s, layout, shared, slice, index / slices, (blocks - slice + slices - 1) / slices};
   ChunkProducer<kLayout> producer(block);
-  if (WarpIndex() == StreamProducer(kTokens)) producer.InitBarriers();
+  if (WarpIndex() == StreamProducer(kSliced)) producer.InitBarriers();
   if (threadIdx.x < 16) reinterpret_cast<uint32_t*>(shared + layout.zeros)[threadIdx.x] = 0;
   __syncthreads();
-  if (WarpIndex() == StreamProducer(kTokens)) {
+  if (WarpIndex() == StreamProducer(kSliced)) {
     producer.Run();
     return;
   }
-  Compute<kLayout, kTokens>(block);
+  Compute<kLayout, kTokens, kSliced>(block);
 }
 
-template <WeightLayout kLayout, int kTokens>
+template <WeightLayout kLayout, int kTokens, bool kSliced = false>
 cudaError_t LaunchTokens(const MatvecParams& params, const MatvecStream& stream,
                          const LaunchOptions& launch) {
   const StreamShared layout = StreamSharedOf(params.columns, stream, HasMins(kLayout));
-  const LaunchShape shape{dim3(static_cast<unsigned>(params.blocks)), StreamThreads(kTokens),
+  const LaunchShape shape{dim3(static_cast<unsigned>(params.blocks)), StreamThreads(kSliced),
                           Exclusive(layout.bytes, launch), launch};
-  return Launch(StreamKernel<kLayout, kTokens>, shape, params, stream, layout);
+  return Launch(StreamKernel<kLayout, kTokens, kSliced>, shape, params, stream, layout);
+}
+
+template <WeightLayout kLayout, int kTokens>
+cudaError_t LaunchSlices(const MatvecParams& params, const MatvecStream& stream,
+                         const LaunchOptions& launch) {
+  return stream.slices > 1 ? LaunchTokens<kLayout, kTokens, true>(params, stream, launch)
+                           : LaunchTokens<kLayout, kTokens>(params, stream, launch);
 }
 
 template <WeightLayout kLayout>
@@ -98,9 +105,9 @@ cudaError_t LaunchLayout(const MatvecParams& params, const MatvecStream& stream,
     case 2:
       return LaunchTokens<kLayout, 2>(params, stream, launch);
     case 4:
-      return LaunchTokens<kLayout, 4>(params, stream, launch);
+      return LaunchSlices<kLayout, 4>(params, stream, launch);
     default:
-      return LaunchTokens<kLayout, 8>(params, stream, launch);
+      return LaunchSlices<kLayout, 8>(params, stream, launch);
   }
 }
 

@@ -48,6 +48,8 @@ struct StreamShared {
 };
 
 inline constexpr int kStreamSlots = 4;
+// What sums of more than two tokens start from: [warp][set][group of the set][pair of tokens] float2.
+inline constexpr int kTokenStarts = kWarpSets * 4 * 4;
 
 // `columns` of the matrix; `stream` needs its slots, slices, pieces and stages alone.
 constexpr StreamShared StreamSharedOf(int columns, const MatvecStream& stream, bool has_mins) {
@@ -58,7 +60,8 @@ constexpr StreamShared StreamSharedOf(int columns, const MatvecStream& stream, b
   s.input.activations = int64_t{stream.stages} * s.stage.bytes;
   s.input.activation_stride = int64_t{stream.slice_columns} * 2 + 64;
   s.input.sums = s.input.activations + (shared_input ? tokens * s.input.activation_stride : 0);
-  const int64_t sums = shared_input ? stream.slice_columns / 32 * StartsPerGroup(tokens) * 16 : 0;
+  const int64_t sums = shared_input ? stream.slice_columns / 32 * StartsPerGroup(tokens) * 16
+                                    : kStreamWarps * kTokenStarts * 8;
   // Lanes that add nothing read zeros, from other banks than those that do (stream_multiply.h).
   s.zeros = (s.input.sums + sums + 127) / 128 * 128 + 32;
   s.partials = s.zeros + 64;

@@ -10,10 +10,11 @@
 
 namespace gemma::cuda {
 
-// Warps that add: with more tokens, sums of slices pass through device memory.
-constexpr int StreamAdders(int tokens) { return tokens <= 2 ? 1 : 2; }
-constexpr int StreamProducer(int tokens) { return kStreamWarps + StreamAdders(tokens); }
-constexpr int StreamThreads(int tokens) { return (StreamProducer(tokens) + 1) * kWarp; }
+// Warps that add: sums of slices pass through device memory. (With one, 16 warps in all, the others
+// may have 128 registers a thread instead of 96.)
+constexpr int StreamAdders(bool sliced) { return sliced ? 2 : 1; }
+constexpr int StreamProducer(bool sliced) { return kStreamWarps + StreamAdders(sliced); }
+constexpr int StreamThreads(bool sliced) { return (StreamProducer(sliced) + 1) * kWarp; }
 // Of a chunk or a tile: there is no other.
 inline constexpr int kStreamEnd = -1;
 

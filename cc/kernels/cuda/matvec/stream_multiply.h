@@ -100,7 +100,7 @@ class GroupLanes {
 };
 
 // One of the warps: its own sets of 128 columns of every chunk.
-template <WeightLayout kLayout, int kTokens>
+template <WeightLayout kLayout, int kTokens, bool kSliced>
 class ChunkMultiplier {
  public:
   using Lanes =
@@ -129,7 +129,7 @@ class ChunkMultiplier {
       for (float& sum : sums) sum = 0;
     }
     // An end for each adding warp.
-    for (int i = 0; i < StreamAdders(kTokens); ++i) {
+    for (int i = 0; i < StreamAdders(kSliced); ++i) {
       WaitBarrier(b_.SumsEmpty(slot.index), slot.parity ^ 1);
       Publish(kStreamEnd, slot);
     }

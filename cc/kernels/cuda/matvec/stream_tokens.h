@@ -25,9 +25,12 @@ class TokenLanes {
   GEMMA_DEVICE explicit TokenLanes(const StreamBlock& block)
       : layout_(block.layout.stage),
         sets_(block.s.piece_columns / 128),
+        starts_(reinterpret_cast<float2*>(block.shared + block.layout.input.sums) +
+                WarpIndex() * kTokenStarts + Lane() % 4),
         values_(Lane() / 4 * layout_.value_row + Lane() % 4 * 4),
         scales_(layout_.scales + Lane() / 4 * layout_.scale_row) {
-    LoadInput(block.p, block.slice * block.s.slice_columns);
+    LoadInput(block);
+    SumInput();
   }
 
   // Adds the warp's columns of a slice, which is one piece.
@@ -35,7 +38,7 @@ class TokenLanes {
 #pragma unroll
     for (int i = 0; i < kSets; ++i) {
       const int set = WarpIndex() + i * kStreamWarps;
-      if (set < sets_) AddSet(stage, set, x_[i], sums);
+      if (set < sets_) AddSet(stage, set, i, sums);
     }
   }
 
@@ -50,32 +53,54 @@ class TokenLanes {
   }
 
  private:
-  static constexpr int kSets = kMaxPieceColumns / 128 / kStreamWarps;  // of 128 columns
-  static constexpr int kGroups = 4;                                    // of a set
+  static constexpr int kSets = kWarpSets;
+  static constexpr int kGroups = 4;  // of a set
 
-  // Columns 4t to 4t + 3 and 16 + 4t to 16 + 4t + 3 of each group, in the order of Fragments.
-  GEMMA_DEVICE void LoadInput(const MatvecParams& p, int first_column) {
-    const int token = Lane() / 4 % kTokens;
-    const uint16_t* const from =
-        p.in + (token < p.tokens ? token * p.in_stride : 0) + first_column + Lane() % 4 * 4;
+  // Of the warp's own columns. They come in whole lines of memory, half a warp a token, and change
+  // lanes through shared memory.
+  GEMMA_DEVICE void LoadInput(const StreamBlock& block) {
+    const MatvecParams& p = block.p;
+    constexpr int kLoads = kTokens / 2;
+    const int chunk = Lane() % 16, first_column = block.slice * block.s.slice_columns + chunk * 8;
+    uint4 lines[kSets][kLoads];
 #pragma unroll
     for (int i = 0; i < kSets; ++i) {
       const int set = WarpIndex() + i * kStreamWarps;
-      const bool inside = token < p.tokens && set < sets_;
 #pragma unroll
-      for (int group = 0; group < kGroups; ++group) {
-        const uint16_t* const columns = from + (inside ? set * 128 + group * 32 : 0);
-        const uint2 low = inside ? *reinterpret_cast<const uint2*>(columns) : make_uint2(0, 0);
-        const uint2 high =
-            inside ? *reinterpret_cast<const uint2*>(columns + 16) : make_uint2(0, 0);
-        x_[i][group] = make_uint4(low.x, low.y, high.x, high.y);
+      for (int j = 0; j < kLoads; ++j) {
+        const int token = 2 * j + Lane() / 16;
+        const bool inside = token < p.tokens && set < sets_;
+        const uint16_t* const from = p.in + token * p.in_stride + first_column + set * 128;
+        lines[i][j] = inside ? *reinterpret_cast<const uint4*>(from) : make_uint4(0, 0, 0, 0);
       }
     }
 #pragma unroll
     for (int i = 0; i < kSets; ++i) {
 #pragma unroll
-      for (int group = 0; group < kGroups; ++group) x_[i][group] = Ordered(x_[i][group]);
+      for (int j = 0; j < kLoads; ++j)
+        *reinterpret_cast<uint4*>(Staged(block, 2 * j + Lane() / 16, chunk)) = lines[i][j];
+      __syncwarp();
+#pragma unroll
+      for (int group = 0; group < kGroups; ++group) x_[i][group] = Ordered(Staged(block, group));
+      __syncwarp();
     }
+  }
+
+  // 16 bytes of a token's 128 columns, where the warp will leave its sums: its outputs of each slot
+  // have room for a quarter of the tokens. Permuted so that reads meet different banks.
+  GEMMA_DEVICE static std::byte* Staged(const StreamBlock& block, int token, int chunk) {
+    constexpr int kTokensASlot = kTokens / kStreamSlots;
+    float* const slot = block.Partials<kTokens>(token / kTokensASlot, WarpIndex());
+    return reinterpret_cast<std::byte*>(slot) + token % kTokensASlot * 256 +
+           (chunk ^ (2 * token % 16)) * 16;
+  }
+
+  // Columns 4t to 4t + 3 and 16 + 4t to 16 + 4t + 3 of a group, of token g.
+  GEMMA_DEVICE static uint4 Staged(const StreamBlock& block, int group) {
+    const int token = Lane() / 4 % kTokens, t = Lane() % 4, chunk = group * 4 + t / 2;
+    const uint2 low = *reinterpret_cast<const uint2*>(Staged(block, token, chunk) + t % 2 * 8);
+    const uint2 high = *reinterpret_cast<const uint2*>(Staged(block, token, chunk + 2) + t % 2 * 8);
+    return make_uint4(low.x, low.y, high.x, high.y);
   }
 
   // Even columns before odd ones; the first four times 16, since the weights of the last four are.
@@ -87,12 +112,15 @@ class TokenLanes {
                       __byte_perm(x.z, x.w, 0x5410), __byte_perm(x.z, x.w, 0x7632));
   }
 
-  // Adds 128 columns: set `set` of the stage.
-  GEMMA_DEVICE void AddSet(const std::byte* stage, int set, const uint4 (&x)[kGroups],
-                           float (&sums)[4]) const {
+  // Adds 128 columns: set `set` of the stage, the warp's own `i`.
+  GEMMA_DEVICE void AddSet(const std::byte* stage, int set, int i, float (&sums)[4]) const {
+    uint32_t words[kGroups][2];
     uint2 scales[2], mins[2] = {};
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
+      const std::byte* const values = stage + values_ + 8 * r * layout_.value_row + set * 64;
+#pragma unroll
+      for (int group = 0; group < kGroups; ++group) words[group][r] = LoadWord(values + group * 16);
       const std::byte* const from = stage + scales_ + 8 * r * layout_.scale_row + set * 8;
       scales[r] = *reinterpret_cast<const uint2*>(from);
       if constexpr (HasMins(kLayout))
@@ -100,17 +128,23 @@ class TokenLanes {
     }
 #pragma unroll
     for (int group = 0; group < kGroups; ++group) {
-      const std::byte* const values = stage + values_ + set * 64 + group * 16;
-      float products[4] = {0, 0, 0, 0};
-      if constexpr (ZeroPoint(kLayout) > 0) AddSameWeights(x[group], products);
-      AddProducts(values, x[group], products);
+      const float2 start = starts_[(i * kGroups + group) * 4];
+      float low[4] = {0, 0, 0, 0}, high[4] = {0, 0, 0, 0};
+      if constexpr (ZeroPoint(kLayout) > 0) {
+        low[0] = low[2] = start.x;
+        low[1] = low[3] = start.y;
+      }
+      Fragments a;
+      SpreadNibbles(words[group][0], 0, a);
+      SpreadNibbles(words[group][1], 1, a);
+      const uint4& x = x_[i][group];
+      MultiplyAccumulateHalf(low, a[0], x.x, x.y);
+      MultiplyAccumulateHalf(high, a[1], x.z, x.w);
 #pragma unroll
-      for (int r = 0; r < 4; ++r) sums[r] += Pick(scales[r / 2], group) * products[r];
-      if constexpr (HasMins(kLayout)) {
-        float totals[4] = {0, 0, 0, 0};
-        AddSameWeights(x[group], totals);
-#pragma unroll
-        for (int r = 0; r < 4; ++r) sums[r] += Pick(mins[r / 2], group) * totals[r];
+      for (int r = 0; r < 4; ++r) {
+        sums[r] += Pick(scales[r / 2], group) * (low[r] + high[r]);
+        if constexpr (HasMins(kLayout))
+          sums[r] += Pick(mins[r / 2], group) * (r % 2 == 0 ? start.x : start.y);
       }
     }
   }
@@ -121,17 +155,9 @@ class TokenLanes {
     return group % 2 == 0 ? HalfLowToFloat(pair) : HalfHighToFloat(pair);
   }
 
-  GEMMA_DEVICE void AddProducts(const std::byte* values, const uint4& x, float (&c)[4]) const {
-    Fragments a;
-    SpreadNibbles(LoadWord(values), 0, a);
-    SpreadNibbles(LoadWord(values + 8 * layout_.value_row), 1, a);
-    MultiplyAccumulateHalf(c, a[0], x.x, x.y);
-    MultiplyAccumulateHalf(c, a[1], x.z, x.w);
-  }
-
-  // Adds -zero point * sum(x), or sum(x) where there is none, in the units of the products: what
-  // weights that are all the same would give.
-  GEMMA_DEVICE static void AddSameWeights(const uint4& x, float (&c)[4]) {
+  // -zero point * sum(x), or sum(x) where there is none, in the units of the products, of each group:
+  // what weights that are all the same would give.
+  GEMMA_DEVICE void SumInput() const {
     constexpr uint32_t kZero = static_cast<uint32_t>(ZeroPoint(kLayout));
     static_assert(kZero * 16 < 1024);  // a multiple of kQuantum that is subnormal
     constexpr uint32_t kWeight = kZero > 0 ? 0x8000 | kZero : 1;
@@ -139,12 +165,23 @@ class TokenLanes {
     constexpr uint32_t kPair = kWeight * 0x10001, kHighPair = kHigh * 0x10001;
     const uint32_t low[4] = {kPair, kPair, kPair, kPair};
     const uint32_t high[4] = {kHighPair, kHighPair, kHighPair, kHighPair};
-    MultiplyAccumulateHalf(c, low, x.x, x.y);
-    MultiplyAccumulateHalf(c, high, x.z, x.w);
+#pragma unroll
+    for (int i = 0; i < kSets; ++i) {
+#pragma unroll
+      for (int group = 0; group < kGroups; ++group) {
+        const uint4& x = x_[i][group];
+        float c[4] = {0, 0, 0, 0};
+        MultiplyAccumulateHalf(c, low, x.x, x.y);
+        MultiplyAccumulateHalf(c, high, x.z, x.w);
+        if (Lane() < 4) starts_[(i * kGroups + group) * 4] = make_float2(c[0], c[1]);
+      }
+    }
+    __syncwarp();
   }
 
   const StreamStage& layout_;
-  const int sets_;  // of a slice, all warps'
+  const int sets_;        // of a slice, all warps'
+  float2* const starts_;  // of this lane's tokens, [set][group][4]
   uint4 x_[kSets][kGroups];
   const int values_;
   const int scales_;
