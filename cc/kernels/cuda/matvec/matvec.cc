@@ -108,9 +108,9 @@ bool HasStreamKernel(const Product& op, const std::vector<size_t>& outputs, cons
                      [&](size_t i) { return op.outputs[i].weight.shape.rows % step == 0; });
 }
 
-// There is room for the sums of so many tiles, and a block can do with a part of the input.
+// There is room for the sums of so many tiles.
 bool CanBeSliced(const Product& op, const std::vector<size_t>& outputs, const Device& device) {
-  if (op.gated || op.norm.x != nullptr) return false;
+  if (op.gated) return false;
   int64_t tiles = 0;
   for (const size_t i : outputs)
     tiles += op.outputs[i].weight.shape.rows / static_cast<uint32_t>(kStreamTileRows);
@@ -118,11 +118,8 @@ bool CanBeSliced(const Product& op, const std::vector<size_t>& outputs, const De
          Columns(op) / SliceColumns(Columns(op)) <= device.multiprocessors;
 }
 
-// Two tokens of long rows take the kernel of four: their input would leave too little shared memory
-// to weights.
-int StreamSlots(int64_t tokens, bool long_rows) {
-  if (tokens == 1 || (tokens == 2 && !long_rows)) return static_cast<int>(tokens);
-  return tokens <= 4 ? 4 : kMaxDecodeTokens;
+int StreamSlots(int64_t tokens) {
+  return tokens <= 2 ? static_cast<int>(tokens) : tokens <= 4 ? 4 : kMaxDecodeTokens;
 }
 
 std::optional<MatvecPlan> PlanStream(const Product& op, const std::vector<size_t>& outputs,
@@ -131,9 +128,8 @@ std::optional<MatvecPlan> PlanStream(const Product& op, const std::vector<size_t
   const int columns = Columns(op);
   MatvecPlan plan{.kernel = Kernel::kStream, .outputs = outputs, .slice = columns};
   MatvecStream& stream = plan.stream;
-  const bool can_be_sliced = CanBeSliced(op, outputs, device);
-  stream.slots = StreamSlots(op.rows(), can_be_sliced && columns > kMaxPieceColumns);
-  const bool sliced = stream.slots > 2 && can_be_sliced;
+  stream.slots = StreamSlots(op.rows());
+  const bool sliced = stream.slots > 2 && CanBeSliced(op, outputs, device);
   stream.slice_columns = sliced ? SliceColumns(columns) : columns;
   stream.slices = columns / stream.slice_columns;
   stream.pieces = StreamPieces(stream.slice_columns);
