@@ -161,7 +161,9 @@ def test_float8_of_modelopt_and_of_transformers(tmp_path: Path) -> None:
         ours = dequantize(UP, checkpoint.read(UP))
         assert torch.equal(ours, eighths.float() * torch.tensor(0.02))
     scale = 0.01 * (1 + torch.rand(4, 2, generator=torch.Generator().manual_seed(1)))
-    blocks = {"weight": eighths, "weight_scale_inv": scale}
+    blocks = {
+        "weight": eighths, "weight_scale_inv": scale, "activation_scale": torch.tensor(1.0)
+    }  # fmt: skip
     quantization = {"quant_method": "fp8", "weight_block_size": [128, 128]}
     with open_checkpoint(_write(tmp_path / "b", blocks, quantization)) as checkpoint:
         spread = scale.repeat_interleave(128, 0).repeat_interleave(128, 1)
