@@ -202,7 +202,7 @@ def test_an_unsupported_or_contradictory_key_is_named(
 
 @pytest.mark.parametrize("kind", [Gemma4AssistantConfig, Gemma4UnifiedAssistantConfig])
 def test_the_drafters_of_transformers_are_named_for_what_they_are(kind: Any) -> None:
-    text = Gemma4TextConfig(hidden_size_per_layer_input=0)
+    text = Gemma4TextConfig(hidden_size_per_layer_input=0, vocab_size_per_layer_input=0)
     written = kind(text_config=text).to_dict()
     with pytest.raises(ConfigError, match=f"'{kind.model_type}' is Gemma 4's drafter"):
         config_from_hf(written)
