@@ -333,6 +333,11 @@ VALUES: list[tuple[str, Callable[[Tensors], Any], str]] = [
         _with("weight", torch.full((ROWS, COLUMNS), torch.nan).to(torch.float8_e4m3fn)),
         "weight that is no number",
     ),
+    (
+        "float8",
+        _with("weight", torch.full((ROWS, COLUMNS), 0xFF).byte().view(torch.float8_e4m3fn)),
+        "weight that is no number",
+    ),
 ]  # fmt: skip
 
 
