@@ -1,4 +1,4 @@
-# Sourced by the programs beside it: require_clang ends a program, in one sentence, where there is no clang for libFuzzer.
+# Sourced by the programs beside it: require_clang ends a program, in one sentence, where no clang has libFuzzer.
 require_clang() {
   local probe
   probe=$(mktemp)

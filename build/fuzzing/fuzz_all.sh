@@ -3,8 +3,8 @@
 #
 #   fuzz_all.sh SECONDS OUT
 #
-# A run with the same OUT goes on from what the last one found. After a finding the rest of the time is used, too. At the
-# end OUT has, beside a folder for each parser:
+# A run with the same OUT goes on from what the last one found. After a finding the rest of the time is used, too.
+# At the end OUT has, beside a folder for each parser:
 #   summary.txt       one line a parser, as printed
 #   findings.tar.gz   inputs that broke a promise, crashed, ran for over 10 s or took over 2 GB, and the reports
 #   new_corpus.tar.gz inputs that reached new code
