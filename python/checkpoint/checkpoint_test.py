@@ -180,6 +180,16 @@ def test_other_checkpoints_are_refused(tmp_path: Path) -> None:
         open_checkpoint(folder)
 
 
+@pytest.mark.parametrize("model_type", ["gemma4_assistant", "gemma4_unified_assistant"])
+def test_the_folder_of_a_drafter_is_named_for_what_it_is(tmp_path: Path, model_type: str) -> None:
+    folder = _folder(tmp_path / "hf")
+    text = json.loads((folder / "config.json").read_text()) | {"num_kv_shared_layers": 2}
+    outer = {"model_type": model_type, "backbone_hidden_size": 1536, "text_config": text}
+    (folder / "config.json").write_text(json.dumps(outer))
+    with pytest.raises(FormatError, match=f"'{model_type}' is Gemma 4's drafter, which .* folder"):
+        open_checkpoint(folder)
+
+
 def test_a_folder_that_only_speaks_of_quantization_is_plain(tmp_path: Path) -> None:
     """As those that were trained for Q4_0 and left in bfloat16: what the files hold decides."""
     folder = _folder(tmp_path / "hf")
@@ -288,6 +298,11 @@ _ZERO = (ggml_types.F32, np.zeros(1, dtype=np.float32), (1,))
     ("pairs", "tensors", "problem"),
     [
         ([text_pair("general.architecture", "llama")], [], "architecture 'llama' is not supported"),
+        (
+            [text_pair("general.architecture", "gemma4-assistant")],
+            [],
+            "architecture 'gemma4-assistant' is Gemma 4's drafter, which .* the model's own file",
+        ),
         ([], [("blk.0.ffn_gate_exps.weight", *_ZERO)], "ffn_gate_exps.weight: unknown tensor"),
         ([], [("blk.x.ffn_up.weight", *_ZERO)], "blk.x.ffn_up.weight: unknown tensor"),
         ([], [("blk.0.ffn_up.weight", *_ZERO)], "up_proj.weight is 1, gemma3 needs 512 x 256"),

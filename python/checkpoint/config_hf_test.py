@@ -7,7 +7,14 @@ import json
 from typing import Any
 
 import pytest
-from transformers import Gemma3Config, Gemma3TextConfig, Gemma4Config, Gemma4TextConfig
+from transformers import (
+    Gemma3Config,
+    Gemma3TextConfig,
+    Gemma4AssistantConfig,
+    Gemma4Config,
+    Gemma4TextConfig,
+    Gemma4UnifiedAssistantConfig,
+)
 
 from python.checkpoint.config_hf import config_from_hf
 from python.model.gemma_config import ConfigError, GemmaConfig
@@ -191,6 +198,14 @@ def test_an_unsupported_or_contradictory_key_is_named(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         config_from_hf(OLD_31B | changes)
+
+
+@pytest.mark.parametrize("kind", [Gemma4AssistantConfig, Gemma4UnifiedAssistantConfig])
+def test_the_drafters_of_transformers_are_named_for_what_they_are(kind: Any) -> None:
+    text = Gemma4TextConfig(hidden_size_per_layer_input=0, vocab_size_per_layer_input=0)
+    written = kind(text_config=text).to_dict()
+    with pytest.raises(ConfigError, match=f"'{kind.model_type}' is Gemma 4's drafter"):
+        config_from_hf(written)
 
 
 def test_the_top_and_text_config_must_agree() -> None:

@@ -18,7 +18,10 @@ DEFAULT_BLOCK = (128, 128)
 
 
 class Float8Source(WeightSource):
-    """weight: F8_E4M3 [rows, columns]; scale: one number, one a row, or one a block of the matrix."""
+    """weight: F8_E4M3 [rows, columns]; scale: one number, one a row, or one a block of the matrix.
+
+    ModelOpt writes the scales of blocks as [block rows, 1, block columns, 1].
+    """
 
     def __init__(
         self,
@@ -40,8 +43,9 @@ class Float8Source(WeightSource):
         height, width = self._block
         self._scales = (-(-self.rows // height), -(-self.columns // width))
         found = self.entry("scale").shape
-        flat = found if found in _ONE or found == (self.rows,) else self._scales
-        self.need("scale", _SCALES, flat)
+        height, width = self._scales
+        also = (*_ONE, (self.rows,), (height, 1, width, 1))
+        self.need("scale", _SCALES, found if found in also else self._scales)
 
     def _find_block(self, block: tuple[int, int] | None) -> tuple[int, int]:
         found = self.entry("scale").shape

@@ -44,7 +44,8 @@ _PARTS = {
 # Scales of what is computed, not stored: caches and activations keep the types of the artifact.
 _CACHE_SCALES = tuple(f"{which}_{what}" for which in "qkv" for what in ("scale", "zero_point"))
 _INPUT_SCALES = (
-    "input_scale", "input_zero_point", "input_global_scale", "output_scale", "output_zero_point"
+    "activation_scale", "input_scale", "input_zero_point", "input_global_scale", "output_scale",
+    "output_zero_point",
 )  # fmt: skip
 _METHODS = ("compressed-tensors", "gptq", "awq", "fp8", "modelopt", "torchao")
 
@@ -63,7 +64,7 @@ def folder_sources(
     sources = with_conventions(torchao_sources(files), config, files.folder)
     taken = {part for source in sources.values() for part in source.parts.values()}
     quantization = _quantization(config, files.folder)
-    modules, plain = _modules([name for name in files.names if name not in taken], is_ours)
+    modules, plain = _modules(files, [it for it in files.names if it not in taken], is_ours)
     make = _SourceMaker(files, quantization)
     for name, parts in modules.items():
         sources[name] = make(name, parts)
@@ -84,9 +85,9 @@ def _quantization(config: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
 
 
 def _modules(
-    names: list[str], is_ours: Callable[[str], bool]
+    files: SafetensorsFolder, names: list[str], is_ours: Callable[[str], bool]
 ) -> tuple[dict[str, Parts], list[str]]:
-    """Weights with more than one tensor, or with one that is none: name -> parts. And the others."""
+    """Weights that are not one tensor of plain numbers: name -> parts. And the other tensors."""
     found: dict[str, Parts] = {}
     plain = []
     for name in names:
@@ -96,7 +97,11 @@ def _modules(
             plain.append(name)
         else:
             found.setdefault(weight, {})[_PARTS[leaf]] = name
-    alone = [name for name, parts in found.items() if list(parts) == ["weight"]]
+    alone = [
+        name
+        for name, parts in found.items()
+        if list(parts) == ["weight"] and files.entry(parts["weight"]).dtype in _PLAIN
+    ]
     for name in alone:
         del found[name]
     return found, [*plain, *alone]

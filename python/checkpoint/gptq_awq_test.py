@@ -5,6 +5,7 @@ AWQ's are also given to compressed-tensors' converter of AutoAWQ checkpoints, wh
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from safetensors.torch import save_file
 from python.checkpoint.config_hf_json import config_json
 from python.checkpoint.open_checkpoint import open_checkpoint
 from python.checkpoint.tensor import IntegerTensor
+from python.checkpoint.testing import modelopt_parts
 from python.checkpoint.testing.column_words import awq_parts, gptq_parts
 from python.model.named_configs import tiny_gemma4
 from python.model.weight_names import expected_weights
@@ -108,22 +110,67 @@ def test_awq(tmp_path: Path, group: int) -> None:
     assert torch.equal(zeros.to(torch.int64) + 8, zero)
 
 
+# sha256 of what AutoGPTQ 0.7.1 (its old CUDA linear's pack), AutoAWQ 0.2.9 (WQLinear_GEMM) and
+# ModelOpt 0.47.0 (NVFP4QTensor, FP8QTensor) make of the matrices below, on the CPU.
+_WRITTEN_BY = {
+    "AutoGPTQ, 4 bits": "0f727ea79f2708c1",
+    "AutoGPTQ, 8 bits": "be1acaa9d8bc45fb",
+    "AutoAWQ": "efdbf1a1b3417c5b",
+    "ModelOpt, NVFP4": "d346e6214761ba54",
+    "ModelOpt, FP8": "ebeb6221dc44a3a8",
+}
+
+
+def _digest(parts: dict[str, torch.Tensor]) -> str:
+    """Of names and bytes, without the scales of activations."""
+    digest = hashlib.sha256()
+    for name in sorted(parts.keys() - {"input_scale"}):
+        data = parts[name].contiguous().reshape(-1).view(torch.uint8)
+        digest.update(name.encode() + data.numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def test_the_tensors_written_here_are_those_of_the_libraries() -> None:
+    row, column, group = torch.arange(32)[:, None], torch.arange(128)[None], torch.arange(4)[None]
+    mixed = 7 * row + 11 * column + row * column
+    scale = ((1 + (row + 2 * group) % 8) / 256).to(torch.float16)
+    written = {}
+    for bits in (4, 8):
+        zero = (3 * row + 5 * group) % ((1 << bits) - 1) + 1
+        q = mixed % (1 << bits)
+        parts = gptq_parts(q, scale, zero, bits=bits, second_format=False)
+        written[f"AutoGPTQ, {bits} bits"] = _digest(parts)
+    zero = (3 * row + 5 * group) % 15 + 1
+    written["AutoAWQ"] = _digest(awq_parts(mixed % 16, scale, zero))
+    w = (mixed % 127 - 63).float() / 256
+    written["ModelOpt, NVFP4"] = _digest(modelopt_parts.nvfp4_parts(w)[0])
+    written["ModelOpt, FP8"] = _digest(modelopt_parts.fp8_parts(w)[0])
+    assert written == _WRITTEN_BY
+
+
 def test_float8_of_modelopt_and_of_transformers(tmp_path: Path) -> None:
-    """One scale for a matrix (ModelOpt), and blocks of 128 x 128 with weight_scale_inv."""
+    """One scale for a matrix (ModelOpt), and blocks of 128 x 128 with weight_scale_inv or without."""
     values = torch.randn(ROWS, COLUMNS, generator=torch.Generator().manual_seed(0))
     eighths = values.to(torch.float8_e4m3fn)
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
+    (tmp_path / "c").mkdir()
     one = {"weight": eighths, "weight_scale": torch.tensor(0.02), "input_scale": torch.tensor(1.0)}
     folder = _write(tmp_path / "a", one, {"quant_method": "modelopt", "quant_algo": "FP8"})
     with open_checkpoint(folder) as checkpoint:
         ours = dequantize(UP, checkpoint.read(UP))
         assert torch.equal(ours, eighths.float() * torch.tensor(0.02))
     scale = 0.01 * (1 + torch.rand(4, 2, generator=torch.Generator().manual_seed(1)))
-    blocks = {"weight": eighths, "weight_scale_inv": scale}
+    blocks = {
+        "weight": eighths, "weight_scale_inv": scale, "activation_scale": torch.tensor(1.0)
+    }  # fmt: skip
     quantization = {"quant_method": "fp8", "weight_block_size": [128, 128]}
     with open_checkpoint(_write(tmp_path / "b", blocks, quantization)) as checkpoint:
         spread = scale.repeat_interleave(128, 0).repeat_interleave(128, 1)
+        assert torch.equal(dequantize(UP, checkpoint.read(UP)), eighths.float() * spread)
+    blocks = {"weight": eighths, "weight_scale": scale.reshape(4, 1, 2, 1)}
+    quantization = {"quant_method": "modelopt", "quant_algo": "FP8_PB_WO"}
+    with open_checkpoint(_write(tmp_path / "c", blocks, quantization)) as checkpoint:
         assert torch.equal(dequantize(UP, checkpoint.read(UP)), eighths.float() * spread)
 
 

@@ -13,11 +13,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from python.checkpoint import torchao_metadata
 from python.checkpoint.config_hf_json import config_json
 from python.checkpoint.open_checkpoint import open_checkpoint
 from python.checkpoint.testing.refusal_cost import check_cheap, refusal_of
 from python.model.named_configs import tiny_gemma4
 from python.model.weight_names import expected_weights
+from python.quant.dequantize import dequantize
 
 CONFIG = tiny_gemma4(num_layers=1)
 ROWS, COLUMNS, GROUP = 512, 256, 32  # of up_proj
@@ -75,11 +77,57 @@ def _float8() -> Tensors:
     }
 
 
+def _float8_blocks() -> Tensors:
+    return {
+        "weight": torch.ones(ROWS, COLUMNS).to(torch.float8_e4m3fn),
+        "weight_scale_inv": torch.ones(ROWS // 128, COLUMNS // 128),
+    }
+
+
+def _float8_whole() -> Tensors:
+    return {**_float8(), "weight_scale": torch.tensor(1.0)}
+
+
+def _int8() -> Tensors:
+    return {
+        "weight": torch.ones(ROWS, COLUMNS, dtype=torch.int8),
+        "weight_scale": torch.ones(ROWS, 1, dtype=torch.bfloat16),
+    }
+
+
 def _nvfp4() -> Tensors:
     return {
         "weight_packed": torch.zeros(ROWS, COLUMNS // 2, dtype=torch.uint8),
         "weight_scale": torch.ones(ROWS, COLUMNS // 16).to(torch.float8_e4m3fn),
         "weight_global_scale": torch.ones(1),
+    }
+
+
+def _nvfp4_modelopt() -> Tensors:
+    packed, scale, _ = _nvfp4().values()
+    return {"weight": packed, "weight_scale": scale, "weight_scale_2": torch.tensor(1.0)}
+
+
+def _int4_tensor() -> Tensors:
+    """torchao's; ExecuTorch's has zero points of 8."""
+    return {
+        "_weight_qdata": torch.zeros(ROWS, COLUMNS // 2, dtype=torch.uint8),
+        "_weight_scale": torch.ones(COLUMNS // GROUP, ROWS, dtype=torch.bfloat16),
+        "_weight_zero_point": torch.zeros(COLUMNS // GROUP, ROWS, dtype=torch.bfloat16),
+    }
+
+
+def _executorch() -> Tensors:
+    zero = torch.full((COLUMNS // GROUP, ROWS), 8, dtype=torch.bfloat16)
+    scale = torch.full_like(zero, 0.01)
+    return {**_int4_tensor(), "_weight_scale": scale, "_weight_zero_point": zero}
+
+
+def _int8_tensor() -> Tensors:
+    return {
+        "_weight_qdata": torch.ones(ROWS, COLUMNS, dtype=torch.int8),
+        "_weight_scale": torch.ones(ROWS, COLUMNS // GROUP, dtype=torch.bfloat16),
+        "_weight_zero_point": torch.zeros(ROWS, COLUMNS // GROUP, dtype=torch.int8),
     }
 
 
@@ -93,8 +141,21 @@ FORMS: dict[str, tuple[Callable[[], Tensors], dict[str, Any]]] = {
     "gptq": (_gptq, GPTQ),
     "awq": (_awq, AWQ),
     "float8": (_float8, FLOAT8),
+    "float8 in blocks": (_float8_blocks, {"quant_method": "fp8", "weight_block_size": [128, 128]}),
+    "float8 under one scale": (_float8_whole, {"quant_method": "modelopt", "quant_algo": "FP8"}),
+    "int8": (_int8, _compressed(num_bits=8, strategy="channel", group_size=None)),
     "nvfp4": (_nvfp4, NVFP4),
+    "nvfp4 of ModelOpt": (_nvfp4_modelopt, {"quant_method": "modelopt", "quant_algo": "NVFP4"}),
+    "Int4Tensor": (_int4_tensor, {"quant_method": "torchao"}),
+    "Int4Tensor of ExecuTorch": (_executorch, {}),
+    "IntxUnpackedToInt8Tensor": (_int8_tensor, {"quant_method": "torchao"}),
 }
+ATTRIBUTES: dict[str, dict[str, Any]] = {
+    "Int4Tensor": {"block_size": [1, GROUP], "shape": [ROWS, COLUMNS]},
+    "IntxUnpackedToInt8Tensor": {
+        "block_size": [1, GROUP], "target_dtype": {"_type": "torch.dtype", "_data": "int8"},
+    },
+}  # fmt: skip
 
 
 @functools.cache
@@ -107,9 +168,24 @@ def _others() -> Tensors:
     }
 
 
-def _write(folder: Path, parts: Mapping[str, torch.Tensor], quantization: object) -> Path:
+def _metadata(form: str, parts: Mapping[str, torch.Tensor], **changes: Any) -> dict[str, str]:
+    """Of the shard: what torchao's tensors are made of stands there."""
+    attributes = ATTRIBUTES.get(form.removesuffix(" of ExecuTorch"))
+    if attributes is None:
+        return {}
+    names = tuple(part.removeprefix("_weight_") for part in parts)
+    class_name = form.removesuffix(" of ExecuTorch")
+    return {f"{UP}.weight": torchao_metadata.entry(class_name, {**attributes, **changes}, names)}
+
+
+def _write(
+    folder: Path,
+    parts: Mapping[str, torch.Tensor],
+    quantization: object,
+    metadata: dict[str, str] | None = None,
+) -> Path:
     tensors = {**_others(), **{f"{UP}.{part}": tensor for part, tensor in parts.items()}}
-    save_file(tensors, folder / "model.safetensors")
+    save_file(tensors, folder / "model.safetensors", metadata)
     values = config_json(CONFIG, torch.bfloat16) | {"quantization_config": quantization}
     (folder / "config.json").write_text(json.dumps(values))
     return folder
@@ -124,8 +200,48 @@ def _refused(read: Callable[[], object], sentence: str) -> None:
 @pytest.mark.parametrize("form", FORMS)
 def test_what_is_damaged_below_is_read_whole(tmp_path: Path, form: str) -> None:
     make, quantization = FORMS[form]
-    with open_checkpoint(_write(tmp_path, make(), quantization)) as checkpoint:
+    folder = _write(tmp_path, make(), quantization, _metadata(form, make()))
+    with open_checkpoint(folder) as checkpoint:
         checkpoint.read("layers.0.mlp.up_proj.weight")
+
+
+# What a form may lack: the order of its columns, and zero points that all are the middle.
+OPTIONAL = {"gptq": {"g_idx", "qzeros"}}
+
+
+def _damages(tensor: torch.Tensor) -> dict[str, torch.Tensor | None]:
+    """What to put in a part's place; None: nothing."""
+    return {
+        "missing": None,
+        "of another type": tensor.to(torch.float64),
+        "a row short": tensor[:-1] if tensor.ndim else tensor.repeat(2),
+        "a column long": torch.cat([tensor, tensor[..., :1]], -1) if tensor.ndim else tensor.repeat(3),
+        "a size more": tensor.reshape(*tensor.shape, 1, 1, 1),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_part_of_every_form_is_checked(tmp_path: Path, form: str) -> None:
+    """Shapes off by one, packed sizes off by one, scales of another type: one sentence each."""
+    make, quantization = FORMS[form]
+    parts = make()
+    for part, tensor in parts.items():
+        for how, other in _damages(tensor).items():
+            if how == "missing" and part in OPTIONAL.get(form, set()):
+                continue
+            damaged = {**parts, part: other} if other is not None else _left_out(parts, part)
+            folder = _write(tmp_path, damaged, quantization, _metadata(form, parts))
+            print(f"{form}: {part} is {how}")
+            _refused(functools.partial(_read, folder), "up_proj|config.json")
+
+
+def _left_out(parts: Tensors, part: str) -> Tensors:
+    return {name: tensor for name, tensor in parts.items() if name != part}
+
+
+def _read(folder: Path) -> None:
+    with open_checkpoint(folder) as checkpoint:
+        dequantize("up_proj", checkpoint.read("layers.0.mlp.up_proj.weight"))
 
 
 def _without(part: str) -> Callable[[Tensors], Any]:
@@ -179,6 +295,10 @@ PARTS: list[tuple[str, Callable[[Tensors], Any], str]] = [
     ("nvfp4", _with("weight_global_scale", torch.ones(2)), r"global_scale of \[2\]"),
     ("nvfp4", _with("weight_packed", torch.zeros(ROWS, 126).byte()), "252 columns, no multiple"),
     ("nvfp4", _with("weight_packed", torch.zeros(ROWS, 120).byte()), r"scale of \[512, 16\]"),
+    ("nvfp4 of ModelOpt", _with("pre_quant_scale", torch.ones(COLUMNS)), "pre_quant_scale: unknown"),
+    ("int8", _without("weight_scale"), "up_proj.weight' has no scale"),
+    ("float8", _without("weight_scale"), "up_proj.weight' has no scale"),
+    ("float8 in blocks", _without("weight_scale_inv"), "up_proj.weight' has no scale"),
 ]  # fmt: skip
 
 
@@ -211,6 +331,11 @@ VALUES: list[tuple[str, Callable[[Tensors], Any], str]] = [
     (
         "float8",
         _with("weight", torch.full((ROWS, COLUMNS), torch.nan).to(torch.float8_e4m3fn)),
+        "weight that is no number",
+    ),
+    (
+        "float8",
+        _with("weight", torch.full((ROWS, COLUMNS), 0xFF).byte().view(torch.float8_e4m3fn)),
         "weight that is no number",
     ),
 ]  # fmt: skip
@@ -302,7 +427,37 @@ def test_hostile_configurations(
     _refused(lambda: open_checkpoint(folder), sentence)
 
 
-def test_a_huge_configuration(tmp_path: Path) -> None:
-    config = _changed(_compressed(), ignore=["x" * 60] * (1 << 17))
-    folder = _write(tmp_path, _packed(), config)
+@pytest.mark.parametrize("form", FORMS)
+def test_a_huge_configuration(tmp_path: Path, form: str) -> None:
+    make, quantization = FORMS[form]
+    config = _changed(quantization, ignore=["x" * 60] * (1 << 15))
+    folder = _write(tmp_path, make(), config, _metadata(form, make()))
     _refused(lambda: open_checkpoint(folder), "is larger than 1048576 bytes")
+
+
+_INT3 = {"_type": "torch.dtype", "_data": "int3"}
+TORCHAO: list[tuple[str, dict[str, Any], str]] = [
+    ("Int4Tensor", {"block_size": [1, 0]}, r"block_size \[1, 0\] is not read"),
+    ("Int4Tensor", {"block_size": [2, 32]}, r"block_size \[2, 32\] is not read"),
+    ("Int4Tensor", {"block_size": [1, 1 << 62]}, "group 4611686018427387904 does not divide 256"),
+    ("Int4Tensor", {"block_size": [1, 48]}, "group 48 does not divide 256"),
+    ("Int4Tensor", {"block_size": [1, 64]}, r"scale has \(512, 8\), \(512, 4\) are needed"),
+    ("Int4Tensor", {"block_size": [1] * 100_000}, r"block_size \[1, 1, .* is not read"),
+    ("Int4Tensor", {"block_size": "x" * 100_000}, "block_size 'xxx.* is not read"),
+    ("Int4Tensor of ExecuTorch", {"block_size": [1, 0]}, r"block_size of \[1, 0\]"),
+    ("Int4Tensor of ExecuTorch", {"block_size": [1, 1 << 62]}, "4611686018427387904"),
+    ("Int4Tensor of ExecuTorch", {"block_size": ["x"] * 100_000}, r"block_size of \['x', 'x'"),
+    ("IntxUnpackedToInt8Tensor", {"target_dtype": _INT3}, "target_dtype .*int3.* is not read"),
+    ("IntxUnpackedToInt8Tensor", {"target_dtype": ["x"] * 100_000}, "target_dtype .* is not read"),
+    ("IntxUnpackedToInt8Tensor", {"target_dtype": None}, "target_dtype None is not read"),
+    ("IntxUnpackedToInt8Tensor", {"block_size": [1, 96]}, "group 96 does not divide 256"),
+]
+
+
+@pytest.mark.parametrize(("form", "changes", "sentence"), TORCHAO)
+def test_hostile_attributes_of_torchao(
+    tmp_path: Path, form: str, changes: dict[str, Any], sentence: str
+) -> None:
+    make, quantization = FORMS[form]
+    folder = _write(tmp_path, make(), quantization, _metadata(form, make(), **changes))
+    _refused(lambda: _read(folder), sentence)

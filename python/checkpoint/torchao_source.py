@@ -15,6 +15,13 @@ from python.checkpoint.weight_source import WeightSource
 from python.console.errors import FormatError
 
 _CLASSES = ("Int4Tensor", "IntxUnpackedToInt8Tensor")
+# What such a tensor is stored as (`TensorInfo.encoding`) -> bits of an integer of it.
+TORCHAO_BITS: Mapping[str, int] = {
+    "Int4Tensor": 4,
+    "IntxUnpackedToInt8Tensor": 8,
+    "IntxUnpackedToInt8Tensor of int4": 4,
+}
+_INT4 = {"_type": "torch.dtype", "_data": "int4"}
 
 
 class TorchaoSource(WeightSource):
@@ -43,9 +50,10 @@ class TorchaoSource(WeightSource):
         rows, columns = (*self.entry("qdata").shape, 0, 0)[:2]
         if self.class_name == "Int4Tensor":
             columns *= 2
-        return TensorInfo(
-            name=name, encoding=self.class_name, shape=(rows, columns), bytes=self.bytes
-        )
+        encoding = self.class_name
+        if encoding == "IntxUnpackedToInt8Tensor" and self._data.get("target_dtype") == _INT4:
+            encoding += " of int4"
+        return TensorInfo(name=name, encoding=encoding, shape=(rows, columns), bytes=self.bytes)
 
     def read(self) -> TorchaoTensor:
         parts = {part: self.tensor(part) for part in self.parts}

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from python.checkpoint import quantized
 from python.checkpoint.checkpoint import Checkpoint
 from python.checkpoint.tensor import DenseTensor, Float8Tensor, IntegerTensor, TensorInfo
+from python.checkpoint.torchao_source import TORCHAO_BITS
 from python.console.errors import UserError
 from python.model.gemma_config import GemmaConfig
 from python.model.rope import rope_frequencies
@@ -22,7 +23,6 @@ from python.quant import quantize
 from python.quant.lattice_share import LatticeShare
 from python.quant.recipe import QuantRecipe
 
-_TORCHAO_BITS = {"Int4Tensor": 4, "IntxUnpackedToInt8Tensor": 8}
 _NAMES_SHOWN = 3
 
 
@@ -82,7 +82,7 @@ class WeightTable:
         if name in self._computed:
             return True
         info = self._checkpoint.describe(name)
-        if len(info.shape) < 2 or info.encoding in _TORCHAO_BITS:
+        if len(info.shape) < 2 or info.encoding in TORCHAO_BITS:
             return True
         return self._kept_shape(info)[1]
 
@@ -187,14 +187,14 @@ class WeightTable:
 
         Whether such a tensor is symmetric, its zero points alone tell; they are all it reads.
         """
-        if info.encoding not in _TORCHAO_BITS:
+        if info.encoding not in TORCHAO_BITS:
             return None
         zero_point = self._checkpoint.read_part(info.name, "zero_point")
         if zero_point is None or zero_point.numel() == 0:
             raise UserError(f"zero_point of the {info.encoding} is missing")
         rows, columns = info.shape
         layout = integer_layout(
-            _TORCHAO_BITS[info.encoding], symmetric=not quantized.any_nonzero(zero_point)
+            TORCHAO_BITS[info.encoding], symmetric=not quantized.any_nonzero(zero_point)
         )
         group = rows * columns // zero_point.numel()
         return WeightShape(layout=layout, rows=rows, columns=columns, group=group)

@@ -22,6 +22,7 @@ from python.checkpoint.tensor import (
     TensorInfo,
     TorchaoTensor,
 )
+from python.checkpoint.torchao_source import TORCHAO_BITS
 from python.console.errors import UserError
 from python.inference.packed_weight import RowsInt4, pack, tinygemm_obstacle
 from python.inference.quantized_linear import QuantizedEmbedding, QuantizedLinear
@@ -36,7 +37,6 @@ Dtype = torch.dtype
 OnWeight = Callable[[TensorInfo], None]
 OnNote = Callable[[str], None]
 _STORED: dict[str, Dtype] = {"BF16": torch.bfloat16, "F16": torch.bfloat16, "F32": torch.float32}
-_TORCHAO = ("Int4Tensor", "IntxUnpackedToInt8Tensor")
 # GGUF types that are groups of 32 with one scale, so that packing changes nothing.
 _BLOCKS = {
     "Q4_0": QuantConfig(bits=4, group=32, symmetric=True, method="min_max"),
@@ -114,7 +114,7 @@ def _install_packed(
     if not kept:
         raise UserError(
             "--weights packed: the checkpoint has no weight that can stay packed "
-            f"({', '.join((*_TORCHAO, *_BLOCKS))}); use --weights plain"
+            f"({', '.join((*TORCHAO_BITS, *_BLOCKS))}); use --weights plain"
         )
     for obstacle, count in without_tinygemm.items():
         on_note(f"{count} INT4 weights are dequantized for every product: {obstacle}")
@@ -159,7 +159,9 @@ def _note_unpacked(
 
 def _is_packable(checkpoint: Checkpoint, name: str) -> bool:
     encoding, form = checkpoint.describe(name).encoding, checkpoint.form(name)
-    return encoding in _TORCHAO or encoding in _BLOCKS or (form is not None and form.zero == "none")
+    if form is not None:
+        return form.zero == "none"
+    return encoding in TORCHAO_BITS or encoding in _BLOCKS
 
 
 def _packable(name: str, tensor: StoredTensor) -> QuantizedTensor | None:

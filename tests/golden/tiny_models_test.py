@@ -22,10 +22,9 @@ from transformers import Gemma3TextConfig, PreTrainedModel
 from python.checkpoint import ggml_types
 from python.checkpoint.ggml_types import GgmlType
 from python.checkpoint.open_checkpoint import open_checkpoint
-from python.checkpoint.testing import gguf_bytes, tiny_gguf
+from python.checkpoint.testing import tiny_gguf
 from python.console.progress import Progress
 from python.export import export
-from python.model.gemma_config import GemmaConfig
 from python.model.named_configs import tiny_gemma3
 from python.quant.recipe import recipe
 from tests.golden import oracle
@@ -141,14 +140,6 @@ def test_a_smaller_declared_chunk_has_a_smaller_ring_and_the_same_scores(tmp_pat
         assert largest_error(score(artifact, tokens, chunk), tokens, expected) <= _TOLERANCE
 
 
-def without_tokenizer(config: GemmaConfig, encode: tiny_gguf.Encode) -> bytes:
-    """A GGUF as `tiny_gguf.build` makes it, but for its tokenizer."""
-    entries = tiny_gguf.metadata(config).items()
-    kept = [entry for key, entry in entries if not key.startswith("tokenizer.")]
-    kept.append(gguf_bytes.number_pair("gemma3.vocab_size", gguf_bytes.U32, config.vocab_size))
-    return gguf_bytes.gguf_file(kept, list(tiny_gguf.tensors(config, encode).values()))
-
-
 def random_levels(name: str, shape: tuple[int, ...]) -> tuple[GgmlType, np.ndarray]:
     """Matrices whose codes stand for levels, random and of deviation 0.05, for a GGUF."""
     if len(shape) == 1:
@@ -167,7 +158,7 @@ def test_iq4_xs_and_iq4_nl_score_as_the_weights_that_gguf_py_dequantizes(tmp_pat
     """Such weights are exact, so the tolerance is that of weights which are not quantized."""
     path = tmp_path / "levels.gguf"
     config = tiny_gemma3(num_layers=2)
-    path.write_bytes(without_tokenizer(config, random_levels))
+    path.write_bytes(tiny_gguf.without_tokenizer(config, random_levels))
     kinds = [f"{kind}_attention" for kind in config.layer_kinds]
     model = oracle.gemma3_from_gguf(
         path,

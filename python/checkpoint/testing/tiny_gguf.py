@@ -95,3 +95,12 @@ def build(config: GemmaConfig, encode: Encode = random_f32) -> bytes:
     return gguf_bytes.gguf_file(
         list(metadata(config).values()), list(tensors(config, encode).values())
     )
+
+
+def without_tokenizer(config: GemmaConfig, encode: Encode = random_f32) -> bytes:
+    """The bytes of a file that states the size of its vocabulary and holds none of it."""
+    entries = metadata(config).items()
+    kept = [entry for key, entry in entries if not key.startswith("tokenizer.")]
+    arch = "gemma4" if config.layer_scalar else "gemma3"
+    kept.append(gguf_bytes.number_pair(f"{arch}.vocab_size", U32, config.vocab_size))
+    return gguf_bytes.gguf_file(kept, list(tensors(config, encode).values()))
