@@ -33,7 +33,7 @@ def _compile(ctx, source, context, compiler):
     # A folder for each source: nvcc puts its temporary files beside the output.
     output = ctx.actions.declare_file("%s_objects/%s/%s.pic.o" % (ctx.label.name, name, name))
     arguments = ctx.actions.args()
-    arguments.add_all(_FLAGS)
+    arguments.add_all(_FLAGS + ctx.attr.copts)
     for architecture in ctx.attr._architectures[BuildSettingInfo].value:
         arguments.add_all(_code_generation(architecture))
     if ctx.attr._debug_waits[BuildSettingInfo].value:
@@ -64,6 +64,7 @@ def _cuda_objects_impl(ctx):
 _cuda_objects = rule(
     implementation = _cuda_objects_impl,
     attrs = {
+        "copts": attr.string_list(doc = "Of nvcc."),
         "deps": attr.label_list(providers = [CcInfo]),
         "srcs": attr.label_list(allow_files = [".cu"]),
         "_architectures": attr.label(default = "//build/cuda:architectures"),
@@ -105,7 +106,16 @@ def cuda_module(name, srcs = [], hdrs = [], deps = [], cuda_deps = [], copts = [
     compiled_deps = deps + cuda_deps + ["@cuda_toolkit//:cudart_static"]
     if kernels:
         cc_library(name = name + "_headers", hdrs = hdrs, deps = compiled_deps, **kwargs)
-        _cuda_objects(name = name + "_objects", srcs = kernels, deps = [":" + name + "_headers"], **kwargs)
+        _cuda_objects(
+            name = name + "_objects",
+            srcs = kernels,
+            copts = select({
+                "//build/cuda:never_run": ["--Ofast-compile=max"],
+                "//conditions:default": [],
+            }),
+            deps = [":" + name + "_headers"],
+            **kwargs
+        )
     cc_library(
         name = "compiled_" + name,
         srcs = others + ([":" + name + "_objects"] if kernels else []),

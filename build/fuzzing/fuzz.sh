@@ -15,14 +15,11 @@ seconds=${2:-60}
 [[ $seconds =~ ^[1-9][0-9]*$ ]] || { echo "fuzz: \"$seconds\" is no number of seconds; $usage" >&2; exit 2; }
 shift $(($# < 2 ? $# : 2))
 
+source "$(dirname "${BASH_SOURCE[0]}")/clang.sh"
+require_clang
+
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-if ! clang++-16 -x c++ -fsanitize=fuzzer,address,undefined -o "$scratch/probe" - 2> /dev/null \
-  <<< 'extern "C" int LLVMFuzzerTestOneInput(const char*, unsigned long) { return 0; }'; then
-  echo "fuzz: clang 16 with libFuzzer is not here (apt install clang-16 libclang-rt-16-dev libfuzzer-16-dev)" >&2
-  exit 1
-fi
-
 here=$PWD
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cd "$top"

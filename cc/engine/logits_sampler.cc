@@ -1,8 +1,8 @@
 #include "cc/engine/logits_sampler.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
-#include <limits>
 #include <numeric>
 
 #include "absl/memory/memory.h"
@@ -26,6 +26,15 @@ absl::Status CheckFinite(std::span<const float> logits) {
   if (broken == 0) return absl::OkStatus();
   return absl::InternalError(
       absl::StrCat(broken, " of ", logits.size(), " logits are NaN or infinite"));
+}
+
+// The id of the n-th token that the mask allows, from 0.
+int32_t NthAllowed(std::span<const uint32_t> mask, int32_t n) {
+  size_t word = 0;
+  for (; std::popcount(mask[word]) <= n; ++word) n -= std::popcount(mask[word]);
+  uint32_t rest = mask[word];
+  for (; n > 0; --n) rest &= rest - 1;
+  return static_cast<int32_t>(word * 32) + std::countr_zero(rest);
 }
 
 // log(sum(exp(logits))).
@@ -81,14 +90,15 @@ absl::StatusOr<DrawnToken> LogitsSampler::Draw(std::span<float> logits, int64_t 
   GEMMA_RETURN_IF_ERROR(CheckFinite(logits));
   if (changes_.top_logprobs.has_value()) unchanged_.assign(logits.begin(), logits.end());
   Change(logits);
-  if (constraint != nullptr) Mask(logits, *constraint);
   DrawnToken drawn;
-  drawn.id =
-      static_cast<int32_t>(device_->kernels.sample({.logits = logits.data(),
-                                                    .vocab = static_cast<int64_t>(logits.size()),
-                                                    .sampling = sampling_,
-                                                    .position = static_cast<uint64_t>(position)},
-                                                   device_->workspace));
+  if (constraint == nullptr) {
+    drawn.id = DrawIndex(logits, position);
+  } else {
+    constraint->FillMask(mask_);
+    GatherAllowed(logits);
+    if (allowed_.empty()) return absl::InternalError("the answer's form allows no token");
+    drawn.id = NthAllowed(mask_, DrawIndex(allowed_, position));
+  }
   if (changes_.top_logprobs.has_value()) TakeLogprobs(unchanged_, drawn);
   ++seen_[drawn.id];
   ++drawn_[drawn.id];
@@ -109,11 +119,29 @@ void LogitsSampler::Change(std::span<float> logits) const {
   for (const auto& [id, bias] : changes_.logit_bias) logits[id] += bias;
 }
 
-void LogitsSampler::Mask(std::span<float> logits, TokenConstraint& constraint) {
-  constraint.FillMask(mask_);
-  for (size_t id = 0; id < logits.size(); ++id) {
-    const bool allowed = (mask_[id / 32] >> (id % 32) & 1) != 0;
-    if (!allowed) logits[id] = -std::numeric_limits<float>::infinity();
+int32_t LogitsSampler::DrawIndex(std::span<const float> logits, int64_t position) {
+  return static_cast<int32_t>(device_->kernels.sample({.logits = logits.data(),
+                                                       .vocab = static_cast<int64_t>(logits.size()),
+                                                       .sampling = sampling_,
+                                                       .position = static_cast<uint64_t>(position)},
+                                                      device_->workspace));
+}
+
+// What is forbidden is left out rather than made unlikely: where few tokens are allowed, drawing is
+// cheap, and top_k does not rank a vocabulary of equals.
+void LogitsSampler::GatherAllowed(std::span<const float> logits) {
+  allowed_.clear();
+  for (size_t word = 0; word < mask_.size(); ++word) {
+    const std::span<const float> here =
+        logits.subspan(word * 32, std::min<size_t>(32, logits.size() - word * 32));
+    if (mask_[word] == ~0u) {
+      allowed_.insert(allowed_.end(), here.begin(), here.end());
+      continue;
+    }
+    for (uint32_t rest = mask_[word]; rest != 0; rest &= rest - 1) {
+      const auto bit = static_cast<size_t>(std::countr_zero(rest));
+      if (bit < here.size()) allowed_.push_back(here[bit]);
+    }
   }
 }
 

@@ -82,7 +82,8 @@ class LogitsSampler {
   LogitsSampler(const SamplingParams& sampling, const LogitsChanges& changes, int64_t vocab_size);
 
   void Change(std::span<float> logits) const;
-  void Mask(std::span<float> logits, TokenConstraint& constraint);
+  int32_t DrawIndex(std::span<const float> logits, int64_t position);
+  void GatherAllowed(std::span<const float> logits);
   void TakeLogprobs(std::span<const float> logits, DrawnToken& drawn) const;
 
   const SamplingParams sampling_;
@@ -92,6 +93,7 @@ class LogitsSampler {
   absl::flat_hash_map<int32_t, int64_t> drawn_;  // times in the answer
   std::vector<float> unchanged_;                 // [vocab_size], for log-probabilities
   std::vector<uint32_t> mask_;
+  std::vector<float> allowed_;  // the logits of the tokens that mask_ allows, ids ascending
 };
 
 }  // namespace gemma

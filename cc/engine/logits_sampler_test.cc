@@ -1,11 +1,14 @@
 #include "cc/engine/logits_sampler.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <map>
 #include <random>
 #include <set>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cc/kernels/reference.h"
@@ -90,6 +93,61 @@ TEST(LogitsSampler, AConstraintForbidsTokensAndIsToldOfTheDrawn) {
     drawn.push_back(sampler->Draw(logits, i, &constraint)->id);
   }
   EXPECT_EQ(drawn, (std::vector<int32_t>{40, 2, 1, 1}));
+}
+
+// Allows what its mask says, always.
+class SetConstraint final : public TokenConstraint {
+ public:
+  explicit SetConstraint(std::vector<uint32_t> mask) : mask_(std::move(mask)) {}
+  void FillMask(std::span<uint32_t> mask) override { std::ranges::copy(mask_, mask.begin()); }
+  absl::Status Accept(int32_t) override { return absl::OkStatus(); }
+
+ private:
+  const std::vector<uint32_t> mask_;
+};
+
+// A mask whose words are none, all, or each bit with a chance; bits after the vocabulary are set.
+std::vector<uint32_t> RandomMask(size_t vocab, std::mt19937& random) {
+  std::vector<uint32_t> mask(MaskWords(static_cast<int64_t>(vocab)));
+  for (uint32_t& word : mask) {
+    const uint32_t kind = random() % 4;
+    word = kind == 0 ? 0 : kind == 1 ? ~0u : kind == 2 ? random() : random() & random() & random();
+  }
+  const size_t kept = random() % vocab;
+  mask[kept / 32] |= 1u << (kept % 32);
+  if (vocab % 32 != 0) mask.back() |= ~0u << (vocab % 32);
+  return mask;
+}
+
+TEST(LogitsSampler, WithinAConstraintItDrawsAsIfTheOtherTokensWereImpossible) {
+  std::mt19937 random(11);
+  const SamplingParams all[] = {{},
+                                {.temperature = 1, .top_k = 64, .top_p = 0.95f, .seed = 2},
+                                {.temperature = 1.5f, .seed = 3},
+                                {.temperature = 0.7f, .min_p = 0.1f, .seed = 4}};
+  for (const size_t vocab : {1u, 31u, 33u, 70u, 1000u, 40'000u}) {
+    for (int64_t position = 0; position < 40; ++position) {
+      const SamplingParams& sampling = all[position % std::ssize(all)];
+      std::vector<float> logits = RandomLogits(vocab, random());
+      SetConstraint constraint(RandomMask(vocab, random));
+      std::vector<uint32_t> mask(MaskWords(static_cast<int64_t>(vocab)));
+      constraint.FillMask(mask);
+      std::vector<float> masked = logits;
+      for (size_t id = 0; id < vocab; ++id) {
+        if ((mask[id / 32] >> (id % 32) & 1) == 0) masked[id] = -INFINITY;
+      }
+      const int64_t expected = reference::Compute(Sample{
+          masked.data(), static_cast<int64_t>(vocab), sampling, static_cast<uint64_t>(position)});
+      EXPECT_EQ(Sampler(sampling, {}, vocab)->Draw(logits, position, &constraint)->id, expected);
+    }
+  }
+}
+
+TEST(LogitsSampler, AFormThatAllowsNothingIsAnError) {
+  SetConstraint constraint({0, ~0u << 8});
+  std::vector<float> logits = RandomLogits(40, 1);
+  EXPECT_THAT(Sampler({}, {}, 40)->Draw(logits, 0, &constraint).status().message(),
+              HasSubstr("allows no token"));
 }
 
 TEST(LogitsSampler, LogprobsAreOfTheModelsOwnDistribution) {

@@ -19,6 +19,7 @@
 #include "cc/runner/prompt_flags.h"
 #include "cc/runner/prompt_progress.h"
 #include "cc/runner/sampling_flags.h"
+#include "cc/runner/user_path.h"
 
 namespace gemma {
 namespace {

@@ -13,7 +13,7 @@
 #include "cc/runner/build_version.h"
 #include "cc/runner/command.h"
 #include "cc/runner/flags.h"
-#include "cc/runner/model_flags.h"
+#include "cc/runner/user_path.h"
 
 namespace gemma {
 namespace {

@@ -14,7 +14,7 @@
 #include "cc/base/shown.h"
 #include "cc/base/status_macros.h"
 #include "cc/runner/exit_code.h"
-#include "cc/runner/model_flags.h"
+#include "cc/runner/user_path.h"
 
 namespace gemma {
 namespace {

@@ -12,7 +12,7 @@
 #include "cc/engine/load_engine.h"
 #include "cc/runner/command.h"
 #include "cc/runner/flags.h"
-#include "cc/runner/model_flags.h"
+#include "cc/runner/user_path.h"
 #include "nlohmann/json.hpp"
 
 namespace gemma {

@@ -1,8 +1,6 @@
 #include "cc/runner/model_flags.h"
 
 #include <cstdio>
-#include <cstdlib>
-#include <filesystem>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -14,6 +12,7 @@
 #include "cc/runner/flags.h"
 #include "cc/runner/interrupt.h"
 #include "cc/runner/log.h"
+#include "cc/runner/user_path.h"
 
 namespace gemma {
 namespace {
@@ -114,11 +113,6 @@ void AddModelFlags(CLI::App& parser, ModelFlags& flags) {
                 "machine: for measuring without a checkpoint.")
       ->group(kGroup);
   parser.add_flag("--quiet", flags.quiet, "Nothing on stderr but errors.")->group(kGroup);
-}
-
-std::string UserPath(const std::string& path) {
-  const char* folder = std::getenv("BUILD_WORKING_DIRECTORY");
-  return folder == nullptr ? path : (std::filesystem::path(folder) / path).string();
 }
 
 void Note(const ModelFlags& flags, const std::string& line) {

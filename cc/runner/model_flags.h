@@ -27,9 +27,6 @@ struct ModelFlags {
 
 void AddModelFlags(CLI::App& parser, ModelFlags& flags);
 
-// Relative paths start where the user stands, also under `bazel run`.
-std::string UserPath(const std::string& path);
-
 // One line for people on stderr, or nothing with --quiet. Errors are not notes.
 void Note(const ModelFlags& flags, const std::string& line);
 

@@ -20,6 +20,7 @@
 #include "cc/runner/model_flags.h"
 #include "cc/runner/perplexity/measure.h"
 #include "cc/runner/perplexity/report.h"
+#include "cc/runner/user_path.h"
 
 namespace gemma {
 namespace {

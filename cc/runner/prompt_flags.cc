@@ -12,7 +12,7 @@
 #include "cc/engine/prompt.h"
 #include "cc/runner/exit_code.h"
 #include "cc/runner/flags.h"
-#include "cc/runner/model_flags.h"
+#include "cc/runner/user_path.h"
 
 namespace gemma {
 namespace {

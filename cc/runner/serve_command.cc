@@ -15,6 +15,7 @@
 #include "cc/runner/flags.h"
 #include "cc/runner/interrupt.h"
 #include "cc/runner/model_flags.h"
+#include "cc/runner/user_path.h"
 #include "cc/server/api_keys.h"
 #include "cc/server/server.h"
 

@@ -12,6 +12,7 @@
 #include "absl/strings/string_view.h"
 #include "cc/base/checked_math.h"
 #include "cc/base/sha256.h"
+#include "cc/base/shown.h"
 #include "cc/base/status_macros.h"
 #include "cc/weights/background_hash.h"
 #include "cc/weights/load_tasks.h"
@@ -85,13 +86,13 @@ absl::StatusOr<PtdFile::Blob> ReadBlob(const RandomAccessFile& file, const Heade
                                        const FlatTensor& root, uint32_t segment,
                                        const std::string& key) {
   if (root.segments() == nullptr || segment >= root.segments()->size()) {
-    return Refuse(file, "weight ", key, " is in segment ", segment,
+    return Refuse(file, "weight ", Shown(key), " is in segment ", segment,
                   ", which the file does not have");
   }
   const auto& place = *root.segments()->Get(segment);
   const absl::StatusOr<uint64_t> end = CheckedAdd(place.offset(), place.size());
   if (!end.ok() || *end > header.blobs_bytes) {
-    return Refuse(file, "weight ", key, " has ", place.size(), " bytes at ", place.offset(),
+    return Refuse(file, "weight ", Shown(key), " has ", place.size(), " bytes at ", place.offset(),
                   ", but all weights together have ", header.blobs_bytes);
   }
   return PtdFile::Blob{header.blobs_offset + place.offset(), place.size()};
@@ -112,7 +113,7 @@ absl::StatusOr<Blobs> ReadBlobs(const RandomAccessFile& file, const Header& head
     const std::string key = entry->key()->str();
     GEMMA_ASSIGN_OR_RETURN(const PtdFile::Blob blob,
                            ReadBlob(file, header, root, entry->segment_index(), key));
-    if (!blobs.emplace(key, blob).second) return Refuse(file, "has two weights named ", key);
+    if (!blobs.emplace(key, blob).second) return Refuse(file, "has two weights named ", Shown(key));
   }
   return blobs;
 }
@@ -129,7 +130,7 @@ absl::Status CheckOverlap(const RandomAccessFile& file, const Blobs& blobs) {
     const PtdFile::Blob& a = sorted[i - 1]->second;
     const PtdFile::Blob& b = sorted[i]->second;
     if (a.offset + a.bytes <= b.offset || (a.offset == b.offset && a.bytes == b.bytes)) continue;
-    return Refuse(file, "weights ", sorted[i - 1]->first, " and ", sorted[i]->first,
+    return Refuse(file, "weights ", Shown(sorted[i - 1]->first), " and ", Shown(sorted[i]->first),
                   " overlap at byte ", b.offset);
   }
   return absl::OkStatus();
@@ -353,10 +354,10 @@ absl::StatusOr<std::vector<PtdFile::Wanted>> PtdFile::Find(
     const auto found = blobs_.find(requests[i].key);
     if (found == blobs_.end()) {
       return absl::NotFoundError(
-          absl::StrCat(file_.path(), ": weight ", requests[i].key, " is missing"));
+          absl::StrCat(file_.path(), ": weight ", Shown(requests[i].key), " is missing"));
     }
     if (found->second.bytes != requests[i].bytes) {
-      return Refuse(file_, "weight ", requests[i].key, " has ", found->second.bytes,
+      return Refuse(file_, "weight ", Shown(requests[i].key), " has ", found->second.bytes,
                     " bytes, but the plan says ", requests[i].bytes);
     }
     wanted.push_back({found->second, i});

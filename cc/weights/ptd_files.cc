@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "cc/base/shown.h"
 #include "cc/base/status_macros.h"
 #include "cc/weights/part_sink.h"
 
@@ -13,7 +14,8 @@ absl::StatusOr<PtdFiles> PtdFiles::Create(std::vector<PtdFile> files) {
   for (size_t i = 0; i < result.files_.size(); ++i) {
     for (const auto& [key, blob] : result.files_[i].blobs()) {
       if (!result.file_of_.emplace(key, i).second) {
-        return absl::InvalidArgumentError(absl::StrCat("weight ", key, " is in two .ptd files"));
+        return absl::InvalidArgumentError(
+            absl::StrCat("weight ", Shown(key), " is in two .ptd files"));
       }
     }
   }
@@ -26,7 +28,8 @@ absl::StatusOr<std::vector<PtdFiles::Part>> PtdFiles::Split(
   for (size_t i = 0; i < requests.size(); ++i) {
     const auto found = file_of_.find(requests[i].key);
     if (found == file_of_.end()) {
-      return absl::NotFoundError(absl::StrCat("weight ", requests[i].key, " is in no .ptd file"));
+      return absl::NotFoundError(
+          absl::StrCat("weight ", Shown(requests[i].key), " is in no .ptd file"));
     }
     parts[found->second].requests.push_back(requests[i]);
     parts[found->second].indices.push_back(i);

@@ -23,6 +23,7 @@ from python.checkpoint.testing.compressed_folders import (
     preset,
     write_folder,
 )
+from python.console.errors import FormatError
 from python.model.named_configs import tiny_gemma3, tiny_gemma4
 from python.model.testing.hf_reference import hf_model
 from python.pack import pack, pack_scaled
@@ -163,6 +164,20 @@ def test_nvfp4(tmp_path: Path, scheme: str) -> None:
             assert torch.allclose(values, theirs, rtol=2.0**-22, atol=0.0), weight
             assert torch.equal(values.to(torch.bfloat16), rounded[stored]), weight
             assert np.array_equal(unpack(pack.pack(weight, tensor)), values.numpy())
+
+
+@pytest.mark.parametrize(
+    ("scheme", "sentence"),
+    [
+        ("MXFP4A16", r"packed in bytes, but not as NVFP4 \(4 bits, groups of 16\)"),
+        ("MXFP8A16", "has a scale of U8"),
+    ],
+)
+def test_powers_of_two_as_scales_are_refused(tmp_path: Path, scheme: str, sentence: str) -> None:
+    model = hf_model(tiny_gemma4(num_layers=1), seed=0, dtype=torch.bfloat16)
+    write_folder(tmp_path, model, {"g": preset(scheme)})
+    with pytest.raises(FormatError, match=f"down_proj.weight' .*{sentence}"):
+        open_checkpoint(tmp_path)
 
 
 def test_gemma3(tmp_path: Path) -> None:

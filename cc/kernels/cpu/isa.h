@@ -14,7 +14,9 @@
 #include <new>
 #include <type_traits>
 
-#if defined(__x86_64__)
+// clang has none of the pragmas below: it compiles the portable kernels alone, for fuzzing.
+#if defined(__x86_64__) && !defined(__clang__)
+#define GEMMA_X86_KERNELS
 #include <immintrin.h>
 #endif
 
@@ -26,7 +28,7 @@
 // Functions between BEGIN and END are compiled for the instruction set, and nothing else is: a
 // function of the standard library that such code uses stays fit for every machine, whichever copy
 // of it the linker keeps. (Compiler flags for a whole file would not have that.)
-#if defined(__x86_64__)
+#ifdef GEMMA_X86_KERNELS
 #define GEMMA_BEGIN_AVX2 _Pragma("GCC push_options") _Pragma("GCC target(\"avx2,fma,f16c,bmi2\")")
 #define GEMMA_END_AVX2 _Pragma("GCC pop_options")
 
@@ -53,7 +55,7 @@ inline constexpr int64_t kScratchFloatsPerColumn = 12;
 inline constexpr int64_t kMaxAttentionParts = 32;
 
 Kernels PortableKernels();
-#if defined(__x86_64__)
+#ifdef GEMMA_X86_KERNELS
 Kernels Avx2Kernels();
 Kernels Avx512Kernels();
 #endif

@@ -1,7 +1,7 @@
 // The kernels for AVX2, FMA and F16C.
 #include "cc/kernels/cpu/isa.h"
 
-#if defined(__x86_64__)
+#ifdef GEMMA_X86_KERNELS
 #define GEMMA_SIMD_X86
 
 GEMMA_BEGIN_AVX2

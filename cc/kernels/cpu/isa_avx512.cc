@@ -1,7 +1,7 @@
 // The kernels for AVX-512 (F, BW, DQ, VL).
 #include "cc/kernels/cpu/isa.h"
 
-#if defined(__x86_64__)
+#ifdef GEMMA_X86_KERNELS
 #define GEMMA_SIMD_X86
 #define GEMMA_SIMD_LOOKS_UP_NIBBLES
 

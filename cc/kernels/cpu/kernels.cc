@@ -77,7 +77,7 @@ absl::StatusOr<Regions> PlanRegions(const Workspace::Limits& limits) {
   return regions;
 }
 
-#if defined(__x86_64__)
+#ifdef GEMMA_X86_KERNELS
 bool HasAvx2() {
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
          __builtin_cpu_supports("f16c") && __builtin_cpu_supports("bmi2");
@@ -91,7 +91,7 @@ bool HasAvx512() {
 
 std::vector<Kernels> FindKernels() {
   std::vector<Kernels> found = {PortableKernels()};
-#if defined(__x86_64__)
+#ifdef GEMMA_X86_KERNELS
   if (HasAvx2()) found.push_back(Avx2Kernels());
   if (HasAvx512()) found.push_back(Avx512Kernels());
 #endif

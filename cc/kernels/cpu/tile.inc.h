@@ -71,17 +71,16 @@ inline void AccumulateRows(const float* rows, int64_t stride, const float* x, in
 // Rows of `in` are in_stride floats apart, rows of `out` out_stride.
 inline void Transpose4(const float* in, int64_t in_stride, float* out, int64_t out_stride) {
   typedef float F4 __attribute__((vector_size(16)));
-  typedef int32_t I4 __attribute__((vector_size(16)));
   F4 row[4];
   for (int i = 0; i < 4; ++i) std::memcpy(&row[i], in + i * in_stride, sizeof(F4));
-  const F4 low01 = __builtin_shuffle(row[0], row[1], I4{0, 4, 1, 5});
-  const F4 high01 = __builtin_shuffle(row[0], row[1], I4{2, 6, 3, 7});
-  const F4 low23 = __builtin_shuffle(row[2], row[3], I4{0, 4, 1, 5});
-  const F4 high23 = __builtin_shuffle(row[2], row[3], I4{2, 6, 3, 7});
-  const F4 column[4] = {__builtin_shuffle(low01, low23, I4{0, 1, 4, 5}),
-                        __builtin_shuffle(low01, low23, I4{2, 3, 6, 7}),
-                        __builtin_shuffle(high01, high23, I4{0, 1, 4, 5}),
-                        __builtin_shuffle(high01, high23, I4{2, 3, 6, 7})};
+  const F4 low01 = __builtin_shufflevector(row[0], row[1], 0, 4, 1, 5);
+  const F4 high01 = __builtin_shufflevector(row[0], row[1], 2, 6, 3, 7);
+  const F4 low23 = __builtin_shufflevector(row[2], row[3], 0, 4, 1, 5);
+  const F4 high23 = __builtin_shufflevector(row[2], row[3], 2, 6, 3, 7);
+  const F4 column[4] = {__builtin_shufflevector(low01, low23, 0, 1, 4, 5),
+                        __builtin_shufflevector(low01, low23, 2, 3, 6, 7),
+                        __builtin_shufflevector(high01, high23, 0, 1, 4, 5),
+                        __builtin_shufflevector(high01, high23, 2, 3, 6, 7)};
   for (int i = 0; i < 4; ++i) std::memcpy(out + i * out_stride, &column[i], sizeof(F4));
 }
 

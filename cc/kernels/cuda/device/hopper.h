@@ -118,6 +118,25 @@ GEMMA_DEVICE void KeepRegisters(uint32_t (&words)[kCount]) {
 }
 
 #ifdef GEMMA_CUDA_EMULATION
+// d (+)= a * columns, for operands that name d, a and accumulate.
+template <int kColumns, typename Operands>
+void EmulatedRowsProduct(const void* const* ins, const float (&columns)[16][kColumns]) {
+  float rows[16][16];
+  EmulatedRows<HalfElement, Operands>(ins, rows);
+  const bool accumulate = static_cast<const Operands*>(ins[0])->accumulate != 0;
+  for (int row = 0; row < 16; ++row) {
+    float products[kColumns] = {};
+    for (int k = 0; k < 16; ++k) {
+      for (int n = 0; n < kColumns; ++n) products[n] += rows[row][k] * columns[k][n];
+    }
+    for (int n = 0; n < kColumns; ++n) {
+      const auto* lane = static_cast<const Operands*>(ins[row % 8 * 4 + n % 8 / 2]);
+      float& sum = lane->d[n / 8 * 4 + row / 8 * 2 + n % 2];
+      sum = accumulate ? sum + products[n] : products[n];
+    }
+  }
+}
+
 template <int kColumns>
 void EmulatedTileProduct(float* d, const uint32_t* a, uint64_t b, int accumulate) {
   struct Operands {
@@ -133,25 +152,15 @@ void EmulatedTileProduct(float* d, const uint32_t* a, uint64_t b, int accumulate
     const uint32_t address = static_cast<uint32_t>(first.b & 0x3fff) * 16;
     const std::byte* const tile = emulation::SharedMemory() + address / 1024 * 1024;
     const int chunk = static_cast<int>(address % 128 / 16);
-    static float column[kColumns][16];
+    static float columns[16][kColumns];
     for (int n = 0; n < kColumns; ++n) {
       for (int k = 0; k < 16; ++k) {
         uint16_t bits;
         memcpy(&bits, tile + TileOffset(n, chunk + k / 8) + k % 8 * 2, 2);
-        column[n][k] = HalfBitsToFloat(bits);
+        columns[k][n] = HalfBitsToFloat(bits);
       }
     }
-    for (int row = 0; row < 16; ++row) {
-      float x[16];
-      for (int k = 0; k < 16; ++k)
-        x[k] = HalfElement(lane(row % 8 * 4 + k % 8 / 2)->a[row / 8 + k / 8 * 2], k % 2);
-      for (int n = 0; n < kColumns; ++n) {
-        float& sum = lane(row % 8 * 4 + n % 8 / 2)->d[n / 8 * 4 + row / 8 * 2 + n % 2];
-        float product = 0;
-        for (int k = 0; k < 16; ++k) product += x[k] * column[n][k];
-        sum = first.accumulate != 0 ? sum + product : product;
-      }
-    }
+    EmulatedRowsProduct<kColumns, Operands>(ins, columns);
   });
 }
 #endif
@@ -247,25 +256,15 @@ inline void EmulatedTurnedProduct(float* d, const uint32_t* a, uint64_t b, int a
     const Operands& first = *lane(0);
     const std::byte* const tiles = EmulatedAddress(first.b);
     const int64_t tile_bytes = static_cast<int64_t>(first.b >> 16 & 0x3fff) * 16;
-    static float value[16][256];
+    static float columns[16][256];
     for (int k = 0; k < 16; ++k) {
       for (int n = 0; n < 256; ++n) {
         uint16_t bits;
         memcpy(&bits, tiles + n / 64 * tile_bytes + TileOffset(k, n % 64 / 8) + n % 8 * 2, 2);
-        value[k][n] = HalfBitsToFloat(bits);
+        columns[k][n] = HalfBitsToFloat(bits);
       }
     }
-    for (int row = 0; row < 16; ++row) {
-      float x[16];
-      for (int k = 0; k < 16; ++k)
-        x[k] = HalfElement(lane(row % 8 * 4 + k % 8 / 2)->a[row / 8 + k / 8 * 2], k % 2);
-      for (int n = 0; n < 256; ++n) {
-        float& sum = lane(row % 8 * 4 + n % 8 / 2)->d[n / 8 * 4 + row / 8 * 2 + n % 2];
-        float product = 0;
-        for (int k = 0; k < 16; ++k) product += x[k] * value[k][n];
-        sum = first.accumulate != 0 ? sum + product : product;
-      }
-    }
+    EmulatedRowsProduct<256, Operands>(ins, columns);
   });
 }
 #endif

@@ -88,6 +88,17 @@ GEMMA_DEVICE uint32_t AddHalf(uint32_t a, uint32_t b) {
 #ifdef GEMMA_CUDA_EMULATION
 using PairElement = float (*)(uint32_t pair, int i);
 
+// The values of a warp's first operand, as lanes hold it.
+template <PairElement kElement, typename Operands>
+void EmulatedRows(const void* const* ins, float (&rows)[16][16]) {
+  for (int row = 0; row < 16; ++row) {
+    for (int k = 0; k < 16; ++k) {
+      const auto* lane = static_cast<const Operands*>(ins[row % 8 * 4 + k % 8 / 2]);
+      rows[row][k] = kElement(lane->a[row / 8 + k / 8 * 2], k % 2);
+    }
+  }
+}
+
 template <PairElement kElement>
 void EmulatedMultiplyAccumulate(float* c, const uint32_t* a, uint32_t b0, uint32_t b1) {
   struct Operands {
@@ -98,15 +109,20 @@ void EmulatedMultiplyAccumulate(float* c, const uint32_t* a, uint32_t b0, uint32
   const Operands in{c, a, {b0, b1}};
   emulation::WarpCollective(&in, nullptr, [](const void* const* ins, void* const*) {
     auto lane = [&](int l) { return static_cast<const Operands*>(ins[l]); };
+    float rows[16][16], columns[16][8];
+    EmulatedRows<kElement, Operands>(ins, rows);
+    for (int k = 0; k < 16; ++k) {
+      for (int n = 0; n < 8; ++n)
+        columns[k][n] = kElement(lane(n * 4 + k % 8 / 2)->b[k / 8], k % 2);
+    }
     for (int row = 0; row < 16; ++row) {
-      for (int column = 0; column < 8; ++column) {
-        float& sum = lane(row % 8 * 4 + column / 2)->c[row / 8 * 2 + column % 2];
-        for (int k = 0; k < 16; ++k) {
-          const float x = kElement(lane(row % 8 * 4 + k % 8 / 2)->a[row / 8 + k / 8 * 2], k % 2);
-          const float y = kElement(lane(column * 4 + k % 8 / 2)->b[k / 8], k % 2);
-          sum += x * y;
-        }
+      auto sum = [&](int n) -> float& { return lane(row % 8 * 4 + n / 2)->c[row / 8 * 2 + n % 2]; };
+      float sums[8];
+      for (int n = 0; n < 8; ++n) sums[n] = sum(n);
+      for (int k = 0; k < 16; ++k) {
+        for (int n = 0; n < 8; ++n) sums[n] += rows[row][k] * columns[k][n];
       }
+      for (int n = 0; n < 8; ++n) sum(n) = sums[n];
     }
   });
 }

@@ -4,7 +4,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
-#include <span>
 #include <vector>
 
 #include "cc/kernels/cuda/emulation/fiber_context.h"
@@ -31,7 +30,6 @@ struct Fiber {
   Block* block = nullptr;
   int index = 0;  // in the block
   bool finished = false;
-  bool polls = false;  // gave way, and looks again at what it waits for when the others have run
   // Not resumed while *waits_for == waits_while; null when it can run.
   const uint64_t* waits_for = nullptr;
   uint64_t waits_while = 0;
@@ -43,7 +41,8 @@ struct Meeting {
 };
 
 struct Block {
-  std::vector<std::unique_ptr<Fiber>> fibers;
+  std::unique_ptr<Fiber[]> fibers;
+  int threads = 0;
   std::vector<Warp> warps;
   std::byte* shared = nullptr;
   int live = 0;
@@ -57,6 +56,7 @@ struct Block {
 FiberContext scheduler_context;
 Fiber* current = nullptr;
 const std::function<void()>* current_kernel = nullptr;
+bool warp_goes_on = false;  // a fiber of the running warp did more than poll
 
 void ReleaseBarrierIfComplete(Block& block) {
   if (block.at_barrier < block.live || block.live == 0) return;
@@ -64,27 +64,52 @@ void ReleaseBarrierIfComplete(Block& block) {
   ++block.barrier_generation;
 }
 
+bool CanRun(const Fiber& fiber) {
+  if (fiber.finished) return false;
+  return fiber.waits_for == nullptr || *fiber.waits_for != fiber.waits_while;
+}
+
+// The first fiber of `index`'s warp, from `index` on, that can run; null: none.
+Fiber* NextOfWarp(const Block& block, int index) {
+  const int end = std::min(block.threads, (index / kWarpSize + 1) * kWarpSize);
+  for (; index < end; ++index) {
+    if (CanRun(block.fibers[index])) return &block.fibers[index];
+  }
+  return nullptr;
+}
+
+void Resume(FiberContext& from, Fiber& fiber) {
+  fiber.waits_for = nullptr;
+  current = &fiber;
+  FiberContext::Switch(from, fiber.context);
+}
+
+// Goes on with the rest of the warp, without a detour by the scheduler.
+void GiveWay() {
+  Fiber& self = *current;
+  const bool last = (self.index + 1) % kWarpSize == 0;
+  Fiber* const next = last ? nullptr : NextOfWarp(*self.block, self.index + 1);
+  if (next != nullptr) {
+    Resume(self.context, *next);
+  } else {
+    FiberContext::Switch(self.context, scheduler_context);
+  }
+}
+
 void FiberMain() {
   (*current_kernel)();
   current->finished = true;
   --current->block->live;
   ReleaseBarrierIfComplete(*current->block);
-  FiberContext::Switch(current->context, scheduler_context);
+  warp_goes_on = true;
+  GiveWay();
 }
 
 void Wait(const uint64_t& generation) {
   current->waits_for = &generation;
   current->waits_while = generation;
-  FiberContext::Switch(current->context, scheduler_context);
-}
-
-std::unique_ptr<Fiber> MakeFiber(Block& block, int index, const Thread& thread) {
-  auto fiber = std::make_unique<Fiber>();
-  fiber->thread = thread;
-  fiber->block = &block;
-  fiber->index = index;
-  fiber->context.Begin(FiberMain);
-  return fiber;
+  warp_goes_on = true;
+  GiveWay();
 }
 
 std::unique_ptr<Block> MakeBlock(dim3 grid, dim3 size, uint3 block_index, size_t shared_bytes) {
@@ -95,51 +120,45 @@ std::unique_ptr<Block> MakeBlock(dim3 grid, dim3 size, uint3 block_index, size_t
   std::memset(block->shared, 0xff, rounded);
   const int threads = static_cast<int>(size.x);
   block->warps.resize((threads + kWarpSize - 1) / kWarpSize);
-  block->live = threads;
+  block->live = block->threads = threads;
+  block->fibers = std::make_unique<Fiber[]>(threads);
   for (int i = 0; i < threads; ++i) {
-    const Thread thread{{static_cast<unsigned>(i), 0, 0}, block_index, size, grid};
-    block->fibers.push_back(MakeFiber(*block, i, thread));
+    Fiber& fiber = block->fibers[i];
+    fiber.thread = {{static_cast<unsigned>(i), 0, 0}, block_index, size, grid};
+    fiber.block = block.get();
+    fiber.index = i;
+    fiber.context.Begin(FiberMain);
   }
   return block;
 }
 
-bool CanRun(const Fiber& fiber) {
-  if (fiber.finished) return false;
-  return fiber.waits_for == nullptr || *fiber.waits_for != fiber.waits_while;
-}
-
-// Resumes a warp's fibers until each has ended, waits for others or polls. False when none could run.
-bool RunWarp(std::span<const std::unique_ptr<Fiber>> warp) {
+// Resumes the fibers of the warp that begins with `first` until each has ended, waits for others or
+// polls. False when none could run.
+bool RunWarp(const Block& block, int first) {
   bool ran = false;
-  bool goes_on = true;
-  while (goes_on) {
-    goes_on = false;
-    for (const auto& fiber : warp) {
-      if (!CanRun(*fiber)) continue;
-      fiber->waits_for = nullptr;
-      fiber->polls = false;
-      current = fiber.get();
-      FiberContext::Switch(scheduler_context, fiber->context);
-      ran = true;
-      goes_on |= !fiber->polls;
-    }
+  warp_goes_on = true;
+  while (warp_goes_on) {
+    warp_goes_on = false;
+    Fiber* const fiber = NextOfWarp(block, first);
+    if (fiber == nullptr) break;
+    Resume(scheduler_context, *fiber);
+    ran = true;
   }
   return ran;
 }
 
 // Resumes every warp that can run, once. False when none could.
-bool Round(std::vector<std::unique_ptr<Block>>& blocks) {
+bool Round(const std::vector<std::unique_ptr<Block>>& blocks) {
   bool progress = false;
-  for (auto& block : blocks) {
+  for (const auto& block : blocks) {
     if (block->live == 0) continue;
-    const std::span<const std::unique_ptr<Fiber>> fibers = block->fibers;
-    for (size_t first = 0; first < fibers.size(); first += kWarpSize)
-      progress |= RunWarp(fibers.subspan(first, kWarpSize));
+    for (int first = 0; first < block->threads; first += kWarpSize)
+      progress |= RunWarp(*block, first);
   }
   return progress;
 }
 
-void RunBlocks(std::vector<std::unique_ptr<Block>>& blocks) {
+void RunBlocks(const std::vector<std::unique_ptr<Block>>& blocks) {
   while (true) {
     const bool progress = Round(blocks);
     const bool done = std::all_of(blocks.begin(), blocks.end(),
@@ -161,10 +180,8 @@ void Fail(const char* message) {
   std::abort();
 }
 
-void Yield() {
-  current->polls = true;
-  FiberContext::Switch(current->context, scheduler_context);
-}
+// A fiber that polls looks again at what it waits for when the others have run.
+void Yield() { GiveWay(); }
 
 void BlockBarrier() {
   Block& block = *current->block;
