@@ -67,6 +67,12 @@ bool IsEmpty(const flatbuffers::Vector<T>* vector) {
   return vector == nullptr || vector->size() == 0;
 }
 
+// The Verifier looks at where vectors are, not at where their numbers are.
+template <typename T>
+bool IsAligned(const flatbuffers::Vector<T>* vector) {
+  return reinterpret_cast<uintptr_t>(vector->Data()) % alignof(T) == 0;
+}
+
 // Bytes [offset, offset + size) of the memory that is planned for tensors.
 struct Place {
   uint64_t offset = 0;
@@ -112,7 +118,8 @@ class MethodChecker {
   // Buffer 0 is reserved; buffer 1 holds the tensors.
   absl::Status CheckMemory() {
     const auto* sizes = plan_.non_const_buffer_sizes();
-    if (sizes == nullptr || sizes->size() != 2 || !IsEmpty(plan_.non_const_buffer_device())) {
+    if (sizes == nullptr || sizes->size() != 2 || !IsAligned(sizes) ||
+        !IsEmpty(plan_.non_const_buffer_device())) {
       return Fail("does not plan one piece of host memory");
     }
     if (sizes->Get(0) != 0 || sizes->Get(1) < 0 || sizes->Get(1) > kMaxPlannedBytes) {
@@ -290,7 +297,7 @@ absl::Status CheckSegments(const pte::Program& program, const Header& header) {
 absl::Status CheckNoOtherData(const pte::Program& program) {
   const auto* constants = program.constant_segment();
   const bool no_constants = constants != nullptr && constants->offsets() != nullptr &&
-                            constants->offsets()->size() == 1 &&
+                            constants->offsets()->size() == 1 && IsAligned(constants->offsets()) &&
                             constants->offsets()->Get(0) == 0 &&
                             constants->segment_index() < program.segments()->size();
   if (!no_constants || !IsEmpty(program.constant_buffer()) ||

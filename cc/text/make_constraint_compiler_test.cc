@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "cc/text/chat_template.h"
 #include "cc/text/fake_tokenizer.h"
 #include "cc/text/token_constraint.h"
@@ -188,6 +189,20 @@ TEST(MakeConstraintCompilerTest, StringsAreValidUtf8) {
     EXPECT_EQ(AllowedBytes(OfSchema(schema), "\"\xF4\x90\x80\x80"), 2u) << schema;
     EXPECT_EQ(AllowedBytes(OfSchema(schema), "\"\x80"), 1u) << schema;
   }
+}
+
+// A pattern may ask for what a JSON string has only as an escape, which patterns are not about.
+TEST(MakeConstraintCompilerTest, PatternsThatAreNotJsonAreRefused) {
+  for (const char* pattern : {R"(a{2}\\n)", R"(^[a-z]{2}\"$)", R"(a\nb)", "a\\\\b"}) {
+    const std::string schema = absl::StrCat(R"({"type": "string", "pattern": ")", pattern, "\"}");
+    EXPECT_THAT(std::string(TheCompiler().Compile(OfSchema(schema)).status().message()),
+                HasSubstr("no JSON string without escapes"))
+        << schema;
+  }
+  const OutputFormat beyond_ascii = OfSchema(R"({"type": "string", "pattern": "^[äö]+.$"})");
+  EXPECT_EQ(AllowedBytes(beyond_ascii, "\"ö!\""), 5u);
+  EXPECT_EQ(AllowedBytes(beyond_ascii, "\"ö\n"), 3u);
+  EXPECT_EQ(AllowedBytes(beyond_ascii, "\"o"), 1u);
 }
 
 TEST(MakeConstraintCompilerTest, NumbersAreFloat64) {

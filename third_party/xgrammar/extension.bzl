@@ -33,6 +33,21 @@ _CHANGES = [
         """{{'+', '+'}, {'-', '-'}})}),
             Repeat(rule_name + "_exponent", builder_.AddCharacterClass({{'0', '9'}}), 1, 2)}""",
     ),
+    # A string with a pattern is JSON: what no automaton can be made for, or would need a character that JSON writes
+    # as an escape, is an error instead of a grammar without that promise. Characters beyond ASCII have automata, too.
+    (
+        "json_schema_converter.cc",
+        "return character >= 0x20 && character <= 0x7e;",
+        "return character >= 0x20;",
+    ),
+    (
+        "json_schema_converter.cc",
+        "  // Keep regex conversion independent. Only the uncommon fallback path",
+        """  if (json_string) {
+    XGRAMMAR_LOG(FATAL) << "no JSON string without escapes is known to match the pattern " << regex;
+  }
+  // Keep regex conversion independent. Only the uncommon fallback path""",
+    ),
     # A surrogate is no character: its three bytes are not UTF-8, and are read as three characters.
     (
         "grammar_functor.cc",
