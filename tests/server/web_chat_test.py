@@ -398,7 +398,7 @@ def test_a_phone_has_room_for_all_of_it(browser: Browser) -> None:
         ask_and_wait(page, "a")
         assert page.value("document.documentElement.scrollWidth") == 360
         assert page.value("document.querySelector('#messages').scrollWidth") <= 360
-        assert page.value("getComputedStyle(document.querySelector('nav')).visibility") == "hidden"
+        page.until("getComputedStyle(document.querySelector('nav')).visibility === 'hidden'")
         page.click("#menu")
         page.until("getComputedStyle(document.querySelector('nav')).visibility === 'visible'")
         assert page.focused() == "new"

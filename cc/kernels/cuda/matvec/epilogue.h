@@ -66,9 +66,13 @@ class TileSums {
 
   // The caller synchronizes the block afterwards.
   GEMMA_DEVICE void Prepare() const {
-    if (threadIdx.x >= kSlots) return;
-    InitBarrier(full_[threadIdx.x], kMatvecWarps * kWarp);
-    InitBarrier(empty_[threadIdx.x], kWarp);
+    if (threadIdx.x != 0) return;
+    // A loop, not predicates: compute-sanitizer's racecheck sees a write where lanes are predicated off.
+#pragma unroll 1
+    for (int slot = 0; slot < kSlots; ++slot) {
+      InitBarrier(full_[slot], kMatvecWarps * kWarp);
+      InitBarrier(empty_[slot], kWarp);
+    }
   }
 
   GEMMA_DEVICE int first_tile() const { return first_tile_; }
