@@ -7,12 +7,10 @@ in symbols, are those of the source (--objdir-as-tempdir, -frandom-seed).
 
 load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
 load("@bazel_skylib//rules:native_binary.bzl", "native_test")
-load("@rules_cc//cc:cc_binary.bzl", "cc_binary")
-load("@rules_cc//cc:cc_library.bzl", "cc_library")
-load("@rules_cc//cc:cc_test.bzl", "cc_test")
 load("@rules_cc//cc:find_cc_toolchain.bzl", "find_cc_toolchain", "use_cc_toolchain")
 load("@rules_cc//cc/common:cc_common.bzl", "cc_common")
 load("@rules_cc//cc/common:cc_info.bzl", "CcInfo")
+load("//build/cc:cc.bzl", "cc_binary", "cc_library", "cc_test")
 
 # 128: a loop in a template that some layouts never reach.
 _FLAGS = ["-std=c++20", "-O3", "--expt-relaxed-constexpr", "-Werror", "all-warnings", "-diag-suppress=128"]
@@ -42,10 +40,13 @@ def _compile(ctx, source, context, compiler):
     arguments.add("-Xcompiler=-fPIC,-frandom-seed=%s" % source.short_path)
     arguments.add_all(_include_flags(context))
     arguments.add_all(["-c", source, "-o", output])
+
+    # Precompiled headers are gcc's.
+    headers = [header for header in context.headers.to_list() if header.extension != "gch"]
     ctx.actions.run(
         executable = ctx.file._nvcc,
         arguments = [arguments],
-        inputs = depset([source], transitive = [context.headers, depset(ctx.files._nvcc_files)]),
+        inputs = depset([source] + headers, transitive = [depset(ctx.files._nvcc_files)]),
         tools = [ctx.file._nvcc],
         outputs = [output],
         # nvcc finds the host compiler's own parts through the PATH.

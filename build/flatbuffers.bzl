@@ -1,7 +1,7 @@
 """Readers of FlatBuffers schemas: in C++ with a verifier for bytes that nobody vouches for, and in Python."""
 
-load("@rules_cc//cc:cc_library.bzl", "cc_library")
 load("@rules_python//python:py_library.bzl", "py_library")
+load("//build/cc:cc.bzl", "cc_library")
 
 def flatbuffer_cc_library(name, src, **kwargs):
     """A library whose header `FOO_generated.h` reads, writes and verifies what the schema `FOO.fbs` describes.

@@ -1,8 +1,6 @@
 """fuzz_test: from one harness a test that replays its corpus, and a program that libFuzzer drives."""
 
-load("@rules_cc//cc:cc_binary.bzl", "cc_binary")
-load("@rules_cc//cc:cc_library.bzl", "cc_library")
-load("@rules_cc//cc:cc_test.bzl", "cc_test")
+load("//build/cc:cc.bzl", "cc_binary", "cc_library", "cc_test")
 
 def fuzz_test(name, deps, mutations = 1000, **kwargs):
     """The targets of the harness NAME.cc (build/fuzzing/harness.h), whose corpus is corpus/PARSER/ for PARSER_fuzz.

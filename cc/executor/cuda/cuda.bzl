@@ -1,6 +1,6 @@
 """Modules of the executor that call CUDA, each in two forms: for a GPU, and for the CPU by emulation, for tests."""
 
-load("@rules_cc//cc:cc_library.bzl", "cc_library")
+load("//build/cc:cc.bzl", "cc_library")
 
 def cuda_module(name, deps = [], cuda_deps = [], visibility = None, **kwargs):
     """The libraries `name` and `emulated_` + name.
