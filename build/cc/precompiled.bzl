@@ -68,7 +68,7 @@ precompiled_header = rule(
     implementation = _precompiled_header_impl,
     attrs = {
         "copts": attr.string_list(doc = "Those of the sources that include it."),
-        "deps": attr.label_list(doc = "What owns the included headers. Nothing of them is linked.", providers = [CcInfo]),
+        "deps": attr.label_list(doc = "The owners of the included headers; nothing is linked.", providers = [CcInfo]),
         "includes": attr.string_list(doc = "With quotes or angle brackets."),
     },
     provides = [CcInfo],
