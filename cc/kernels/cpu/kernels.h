@@ -19,9 +19,15 @@
 
 namespace gemma::cpu {
 
-enum class Isa { kPortable, kAvx2, kAvx512 };
+enum class Isa {
+  kPortable,
+  kAvx2,
+  kAvx512,
+  kAmx,        // AVX-512, and products of many tokens on AMX's bfloat16 tiles
+  kTileModel,  // kAmx's schedule on a model of the tiles, for any machine; tests alone
+};
 
-absl::string_view IsaName(Isa isa);  // "portable", "AVX2", "AVX-512"
+absl::string_view IsaName(Isa isa);  // "portable", "AVX2", "AVX-512", "AMX", "tile model"
 
 // A token that `sample` may draw.
 struct Candidate {

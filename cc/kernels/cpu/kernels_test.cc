@@ -23,8 +23,8 @@ TEST(WorkspaceTest, TakesWhatItSays) {
                                  .max_vocab = 262144};
   const auto bytes = Workspace::Bytes(limits);
   ASSERT_TRUE(bytes.ok());
-  EXPECT_GT(*bytes, 512u * 21504 * 4);
-  EXPECT_LT(*bytes, 64u << 20);
+  EXPECT_GT(*bytes, 512u * 21504 * 6);
+  EXPECT_LT(*bytes, 80u << 20);
   const auto workspace = Workspace::Create(limits);
   ASSERT_TRUE(workspace.ok());
   EXPECT_GE(workspace->thread_scratch(1) - workspace->thread_scratch(0), 12 * 21504);

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "cc/kernels/cpu/testing/kernel_test.h"
+#include "cc/kernels/cpu/testing/tile_model.h"
 #include "cc/kernels/reference.h"
 #include "cc/kernels/testing/error_report.h"
 #include "cc/kernels/testing/random_weight.h"
@@ -108,6 +109,7 @@ TEST_P(LinearTest, DoesNotDependOnTheNumberOfThreads) {
 }
 
 GEMMA_TEST_ALL_ISAS(LinearTest);
+INSTANTIATE_TEST_SUITE_P(Model, LinearTest, testing::Values(&TileModelKernels()), IsaTestName);
 
 class EmbedTest : public KernelTest {};
 
