@@ -14,6 +14,7 @@
 #include "cc/base/checked_math.h"
 #include "cc/base/cpu_count.h"
 #include "cc/base/status_macros.h"
+#include "cc/executor/cpu/measure.h"
 #include "cc/executor/cpu/profile.h"
 #include "cc/executor/cpu/session.h"
 #include "cc/plan/activation_memory.h"
@@ -474,6 +475,16 @@ absl::StatusOr<std::unique_ptr<PreparedPlan>> CpuExecutor::Prepare(
 absl::StatusOr<std::unique_ptr<SessionState>> CpuExecutor::NewSession(
     const std::vector<PlanCache>& caches, int64_t max_context) {
   return CpuSession::Create(caches, max_context);
+}
+
+// Host memory is no device's: how much of it is used stays zero.
+absl::StatusOr<DeviceFigures> CpuExecutor::Measure() {
+  std::lock_guard lock(shared_.run_mutex);
+  DeviceFigures figures;
+  GEMMA_ASSIGN_OR_RETURN(const uint64_t bytes, BytesToRead(LastCacheBytes(), AvailableMemory()));
+  GEMMA_ASSIGN_OR_RETURN(figures.read_bytes_per_second,
+                         MeasureReadBandwidth(*shared_.kernels, *shared_.pool, bytes));
+  return figures;
 }
 
 uint64_t CpuExecutor::ActivationBytes() const {

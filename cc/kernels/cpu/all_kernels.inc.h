@@ -20,6 +20,7 @@
 #include "cc/kernels/cpu/attention_few_tokens.inc.h"
 #include "cc/kernels/cpu/attention_many_tokens.inc.h"
 #include "cc/kernels/cpu/sampling.inc.h"
+#include "cc/kernels/cpu/read_memory.inc.h"
 // clang-format on
 
 inline Kernels Table(Isa isa) {
@@ -35,5 +36,6 @@ inline Kernels Table(Isa isa) {
           .add = ComputeAdd,
           .softcap = ComputeSoftcap,
           .score = ComputeScore,
-          .sample = SampleToken};
+          .sample = SampleToken,
+          .read = ReadMemory};
 }

@@ -6,7 +6,6 @@
 #endif
 
 #include <algorithm>
-#include <cstdlib>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -153,12 +152,10 @@ absl::StatusOr<uint64_t> Workspace::Bytes(const Limits& limits) {
 absl::StatusOr<Workspace> Workspace::Create(const Limits& limits) {
   GEMMA_ASSIGN_OR_RETURN(const Regions regions, PlanRegions(limits));
   Workspace workspace;
-  workspace.memory_.reset(static_cast<std::byte*>(std::aligned_alloc(kAlignment, regions.total)));
-  std::byte* next = workspace.memory_.get();
-  if (next == nullptr) {
-    return absl::ResourceExhaustedError(absl::StrCat("no memory for a workspace of ", regions.total,
-                                                     " bytes (use fewer tokens a call)"));
-  }
+  GEMMA_ASSIGN_OR_RETURN(
+      workspace.memory_,
+      HostMemory::Allocate(regions.total, "a workspace (use fewer tokens a call)"));
+  std::byte* next = workspace.memory_.data();
   auto take = [&next](uint64_t bytes) { return std::exchange(next, next + bytes); };
   workspace.packed_input_ = reinterpret_cast<float*>(take(regions.packed_input));
   workspace.attention_parts_ = reinterpret_cast<float*>(take(regions.attention_parts));
@@ -167,8 +164,6 @@ absl::StatusOr<Workspace> Workspace::Create(const Limits& limits) {
   workspace.thread_floats_ = regions.thread / sizeof(float);
   return workspace;
 }
-
-void Workspace::Free::operator()(std::byte* memory) const { std::free(memory); }
 
 int64_t AttentionParts(const Attention& op) {
   if (op.tokens > kMaxDecodeTokens) return 1;

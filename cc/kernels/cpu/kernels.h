@@ -9,11 +9,11 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "cc/base/host_memory.h"
 #include "cc/kernels/cpu/thread_pool.h"
 #include "cc/kernels/operations.h"
 
@@ -58,10 +58,7 @@ class Workspace {
   float* thread_scratch(int index) const { return thread_scratch_ + index * thread_floats_; }
 
  private:
-  struct Free {
-    void operator()(std::byte* memory) const;
-  };
-  std::unique_ptr<std::byte, Free> memory_;
+  HostMemory memory_;
   float* packed_input_ = nullptr;     // a linear's input, as its inner loop reads it
   float* attention_parts_ = nullptr;  // softmax sums of pieces of the context
   Candidate* candidates_ = nullptr;   // [max_vocab]
@@ -101,6 +98,10 @@ struct Kernels {
 
   // One thread; the others need not call it.
   int64_t (*sample)(const Sample&, const Workspace&);
+
+  // The sum of `count` floats (a multiple of 128), read as quickly as memory gives them. One
+  // thread; to measure with.
+  float (*read)(const float* numbers, int64_t count);
 };
 
 // The best set for this machine, found by cpuid once.

@@ -1,6 +1,7 @@
 #include "cc/kernels/cpu/kernels.h"
 
 #include <limits>
+#include <vector>
 
 #include "gtest/gtest.h"
 
@@ -12,6 +13,15 @@ TEST(KernelsTest, ThePortableOnesComeFirstAndTheBestLast) {
   ASSERT_FALSE(available.empty());
   EXPECT_EQ(available.front()->isa, Isa::kPortable);
   EXPECT_EQ(available.back(), &BestKernels());
+}
+
+TEST(KernelsTest, ReadEveryNumberOnce) {
+  std::vector<float> numbers(4 * 128);
+  for (size_t i = 0; i < numbers.size(); ++i) numbers[i] = static_cast<float>(i);
+  for (const Kernels* kernels : AvailableKernels()) {
+    EXPECT_EQ(kernels->read(numbers.data(), std::ssize(numbers)), 511 * 512 / 2);
+    EXPECT_EQ(kernels->read(numbers.data(), 0), 0);
+  }
 }
 
 TEST(WorkspaceTest, TakesWhatItSays) {

@@ -220,41 +220,76 @@ inline void FillPanel(const WeightView& weight, Range rows, Range columns, float
   }
 }
 
-// products[r][t] = the sum of the columns that share a scale, number `part` of the block's
-// ScalesPerBlock. values: the block of a strip; x: that of the input, for the first kHalves * 16
-// tokens of its tile.
-template <WeightLayout kLayout, int kHalves>
-inline void MultiplyTiles(Tiles& tiles, int part, const uint16_t* values, const uint16_t* x,
-                          float* products) {
-  constexpr int64_t kWeightStride = kBlockColumns * sizeof(uint16_t), kPairStride = 64;
-  values += part * 16;
-  x += part * (kLimbElements / 4);  // half of a half tile
+// What a step multiplies: the columns of one block that share a scale, of a strip and of a tile of
+// the input.
+struct TileOperands {
+  const uint16_t* values;
+  const uint16_t* x;
+};
+
+template <int kHalves>
+inline void LoadInput(Tiles& tiles, const uint16_t* x) {
+  constexpr int64_t kStride = 64;  // bytes: a pair of columns for 16 tokens
+  tiles.Load<6>(x, kStride);
+  if constexpr (kHalves == 2) tiles.Load<7>(x + kLimbElements / 2, kStride);
+}
+
+inline void LoadWeights(Tiles& tiles, const uint16_t* values) {
+  constexpr int64_t kStride = kBlockColumns * sizeof(uint16_t);
+  tiles.Load<4>(values, kStride);
+  tiles.Load<5>(values + 16 * kBlockColumns, kStride);
+}
+
+template <int kHalves>
+inline void LoadOperands(Tiles& tiles, const TileOperands& operands) {
+  LoadWeights(tiles, operands.values);
+  LoadInput<kHalves>(tiles, operands.x);
+}
+
+template <int kHalves>
+inline void MultiplyLoaded(Tiles& tiles) {
+  tiles.MultiplyAdd<0, 4, 6>();
+  if constexpr (kHalves == 2) tiles.MultiplyAdd<1, 4, 7>();
+  tiles.MultiplyAdd<2, 5, 6>();
+  if constexpr (kHalves == 2) tiles.MultiplyAdd<3, 5, 7>();
+}
+
+template <int kHalves>
+inline void ZeroSums(Tiles& tiles) {
   tiles.Zero<0>();
+  if constexpr (kHalves == 2) tiles.Zero<1>();
   tiles.Zero<2>();
-  if constexpr (kHalves == 2) {
-    tiles.Zero<1>();
-    tiles.Zero<3>();
-  }
-  for (int w = 0; w < WeightLimbs(kLayout); ++w) {
-    tiles.Load<4>(values + w * kStripRows * kBlockColumns, kWeightStride);
-    tiles.Load<5>(values + (w * kStripRows + 16) * kBlockColumns, kWeightStride);
-    for (int limb = 0; limb < kInputLimbs; ++limb) {
-      tiles.Load<6>(x + limb * kLimbElements, kPairStride);
-      if constexpr (kHalves == 2)
-        tiles.Load<7>(x + limb * kLimbElements + kLimbElements / 2, kPairStride);
-      tiles.MultiplyAdd<0, 4, 6>();
-      if constexpr (kHalves == 2) tiles.MultiplyAdd<1, 4, 7>();
-      tiles.MultiplyAdd<2, 5, 6>();
-      if constexpr (kHalves == 2) tiles.MultiplyAdd<3, 5, 7>();
-    }
-  }
+  if constexpr (kHalves == 2) tiles.Zero<3>();
+}
+
+template <int kHalves>
+inline void StoreTileSums(const Tiles& tiles, float* products) {
   constexpr int64_t kStride = kTokens * sizeof(float);
   tiles.Store<0>(products, kStride);
+  if constexpr (kHalves == 2) tiles.Store<1>(products + 16, kStride);
   tiles.Store<2>(products + 16 * kTokens, kStride);
-  if constexpr (kHalves == 2) {
-    tiles.Store<1>(products + 16, kStride);
-    tiles.Store<3>(products + 16 * kTokens + 16, kStride);
+  if constexpr (kHalves == 2) tiles.Store<3>(products + 16 * kTokens + 16, kStride);
+}
+
+// products[r][t] = the product of a step with the first kHalves * 16 tokens of its tile. LoadOperands
+// has loaded its first limbs; those of the next step are loaded before the sums are stored, since
+// loads can wait for stores before them, and these wait for the products.
+template <WeightLayout kLayout, int kHalves>
+inline void MultiplyTiles(Tiles& tiles, const TileOperands& step, const TileOperands& next,
+                          float* products) {
+  ZeroSums<kHalves>(tiles);
+  for (int w = 0; w < WeightLimbs(kLayout); ++w) {
+    for (int limb = 1; limb < kInputLimbs; ++limb) {
+      MultiplyLoaded<kHalves>(tiles);
+      LoadInput<kHalves>(tiles, step.x + limb * kLimbElements);
+    }
+    MultiplyLoaded<kHalves>(tiles);
+    if (w + 1 < WeightLimbs(kLayout)) {
+      LoadOperands<kHalves>(tiles, {step.values + (w + 1) * kStripRows * kBlockColumns, step.x});
+    }
   }
+  LoadOperands<kHalves>(tiles, next);
+  StoreTileSums<kHalves>(tiles, products);
 }
 
 // totals[r][t] += scale[r] * products[r][t] for each of kBlocks * ScalesPerBlock products, and min[r]
@@ -287,62 +322,81 @@ struct TileInput {
   const float* block_sums;
 };
 
-// Some blocks of a strip, multiplied and not yet added.
-struct Pending {
+// Some blocks of a strip, which are multiplied together.
+struct Chunk {
   int64_t strip = 0;
   int64_t block = 0;
-  int64_t blocks = 0;  // 0: nothing is pending
-  float* products = nullptr;
+  int64_t blocks = 0;  // kBlocksTogether, or 1 at the end
 };
 
-template <WeightLayout kLayout, int kHalves>
-inline void MultiplyBlocks(Tiles& tiles, const Panel<kLayout>& panel, const TileInput& x,
-                           const Pending& pending) {
+// A panel's chunks, in the order of their work.
+struct Chunks {
+  int64_t strips;
+  int64_t blocks;
+
+  int64_t count() const { return (blocks + kBlocksTogether - 1) / kBlocksTogether * strips; }
+  Chunk operator[](int64_t i) const {
+    const int64_t block = i / strips * kBlocksTogether;
+    return {i % strips, block, std::min<int64_t>(kBlocksTogether, blocks - block)};
+  }
+};
+
+// Step `index` of a chunk: a block has ScalesPerBlock of them.
+template <WeightLayout kLayout>
+inline TileOperands OperandsOf(const Panel<kLayout>& panel, const TileInput& x, const Chunk& chunk,
+                               int64_t index) {
   constexpr int kScales = ScalesPerBlock(kLayout);
-  for (int64_t b = 0; b < pending.blocks; ++b) {
-    const int64_t block = pending.block + b;
-    for (int part = 0; part < kScales; ++part) {
-      MultiplyTiles<kLayout, kHalves>(
-          tiles, part, panel.values_of(pending.strip, block),
-          x.limbs + block * kInputLimbs * kLimbElements,
-          pending.products + (b * kScales + part) * kStripRows * kTokens);
-    }
+  const int64_t block = chunk.block + index / kScales, part = index % kScales;
+  return {panel.values_of(chunk.strip, block) + part * 16,
+          x.limbs + block * kInputLimbs * kLimbElements + part * (kLimbElements / 4)};
+}
+
+template <WeightLayout kLayout, int kHalves>
+inline void MultiplyChunk(Tiles& tiles, const Panel<kLayout>& panel, const TileInput& x,
+                          const Chunk& chunk, const Chunk& next, float* products) {
+  const int64_t steps = chunk.blocks * ScalesPerBlock(kLayout);
+  for (int64_t i = 0; i < steps; ++i) {
+    MultiplyTiles<kLayout, kHalves>(
+        tiles, OperandsOf(panel, x, chunk, i),
+        i + 1 < steps ? OperandsOf(panel, x, chunk, i + 1) : OperandsOf(panel, x, next, 0),
+        products + i * kStripRows * kTokens);
   }
 }
 
 template <WeightLayout kLayout, int kHalves>
-inline void AddPending(const Panel<kLayout>& panel, const TileInput& x, const Pending& pending,
-                       float* totals) {
+inline void AddChunk(const Panel<kLayout>& panel, const TileInput& x, const Chunk& chunk,
+                     const float* products, float* totals) {
   const auto add = [&]<int kBlocks>() {
-    AddScaled<kLayout, kHalves, kBlocks>(
-        pending.products, panel.scales_of(pending.strip, pending.block),
-        panel.mins_of(pending.strip, pending.block), x.block_sums + pending.block * kTokens,
-        totals + pending.strip * kStripRows * kTokens);
+    AddScaled<kLayout, kHalves, kBlocks>(products, panel.scales_of(chunk.strip, chunk.block),
+                                         panel.mins_of(chunk.strip, chunk.block),
+                                         x.block_sums + chunk.block * kTokens,
+                                         totals + chunk.strip * kStripRows * kTokens);
   };
-  if (pending.blocks == kBlocksTogether) add.template operator()<kBlocksTogether>();
-  if (pending.blocks == 1) add.template operator()<1>();
+  chunk.blocks == kBlocksTogether ? add.template operator()<kBlocksTogether>()
+                                  : add.template operator()<1>();
 }
 
-// totals[row][t] = the panel's product with the first kHalves * 16 tokens of a tile of the input.
-// Sums are added while the tiles are busy with those that come next.
+// totals[row][t] = the panel's product with the first kHalves * 16 tokens of a tile of the input. A
+// chunk's products are added while the tiles are busy with the next one's.
 template <WeightLayout kLayout, int kHalves>
 inline void MultiplyPanelTiles(Tiles& tiles, const Panel<kLayout>& panel, int64_t strips,
                                const TileInput& x, const TilesScratch& scratch) {
   std::fill(scratch.totals, scratch.totals + strips * kStripRows * kTokens, 0.0f);
-  Pending pending;
-  for (int64_t block = 0; block < panel.blocks; block += kBlocksTogether) {
-    const int64_t blocks = std::min<int64_t>(kBlocksTogether, panel.blocks - block);
-    for (int64_t strip = 0; strip < strips; ++strip) {
-      const Pending next{strip, block, blocks,
-                         scratch.products[pending.products == scratch.products[0]]};
-      MultiplyBlocks<kLayout, kHalves>(tiles, panel, x, next);
-      AddPending<kLayout, kHalves>(panel, x, pending, scratch.totals);
-      pending = next;
+  const Chunks chunks{strips, panel.blocks};
+  const int64_t count = chunks.count();
+  LoadOperands<kHalves>(tiles, OperandsOf(panel, x, chunks[0], 0));
+  for (int64_t i = 0; i < count; ++i) {
+    MultiplyChunk<kLayout, kHalves>(tiles, panel, x, chunks[i], chunks[std::min(i + 1, count - 1)],
+                                    scratch.products[i % 2]);
+    if (i > 0) {
+      AddChunk<kLayout, kHalves>(panel, x, chunks[i - 1], scratch.products[(i - 1) % 2],
+                                 scratch.totals);
     }
   }
-  AddPending<kLayout, kHalves>(panel, x, pending, scratch.totals);
+  AddChunk<kLayout, kHalves>(panel, x, chunks[count - 1], scratch.products[(count - 1) % 2],
+                             scratch.totals);
 }
-static_assert(kBlocksTogether == 2);  // AddPending lists the numbers of blocks
+static_assert(kBlocksTogether == 2);  // AddChunk lists the numbers of blocks
 
 // Rows and columns of a weight, with all tokens: outputs are set where the columns are the first,
 // else added to.

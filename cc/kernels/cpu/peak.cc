@@ -58,14 +58,6 @@ constexpr int64_t kFlops = 4 * 2 * 16 * 16 * 32;
 }  // namespace amx_peak
 #endif
 
-float SumFloats(Isa isa, const float* p, int64_t count) {
-#if defined(__x86_64__)
-  if (isa == Isa::kAvx512 || isa == Isa::kAmx) return avx512_peak::ReadAll(p, count);
-  if (isa == Isa::kAvx2) return avx2_peak::ReadAll(p, count);
-#endif
-  return portable_peak::ReadAll(p, count);
-}
-
 float MultiplyAdds(Isa isa, int64_t count) {
 #if defined(__x86_64__)
   if (isa == Isa::kAmx) return amx_peak::RunTiles(count);

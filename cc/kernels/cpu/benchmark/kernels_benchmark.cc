@@ -49,8 +49,8 @@ class Benchmark {
   void MeasureMachine() {
     const std::vector<float> memory(64 << 20, 1);
     const double read = Seconds([&](Slice slice) {
-      const Range range = Share(std::ssize(memory), slice, 16);
-      sink_ += SumFloats(kernels_.isa, memory.data() + range.begin, range.end - range.begin);
+      const Range range = Share(std::ssize(memory), slice, 128);
+      sink_ += kernels_.read(memory.data() + range.begin, range.end - range.begin);
     });
     bandwidth_ = memory.size() * sizeof(float) / read;
     const double seconds = Seconds([&](Slice) { sink_ += MultiplyAdds(kernels_.isa, kChains); });
