@@ -51,7 +51,7 @@ namespace gemma::cpu {
 // besides, every column of a linear takes kScratchFloatsPerColumn, for the inputs of few tokens as
 // their inner loops read them (10 floats) and the factors of some rows (1).
 inline constexpr int64_t kPanelFloats = 64 << 10;
-inline constexpr int64_t kScratchFloats = 172 << 10;
+inline constexpr int64_t kScratchFloats = 232 << 10;
 inline constexpr int64_t kScratchFloatsPerColumn = 12;
 
 // Parts times tokens of an attention for few tokens.

@@ -83,7 +83,8 @@ struct Kernels {
   //   if (LinearPacksInput(tokens)) { pack_input(in, tokens, columns, workspace, slice); barrier }
   //   linear(a, workspace, slice); linear(b, workspace, slice); barrier
   void (*pack_input)(const float* in, int64_t tokens, int64_t columns, const Workspace&, Slice);
-  void (*linear)(const Linear&, const Workspace&, Slice);
+  // claims: of its rows; null: every thread has its share of them.
+  void (*linear)(const Linear&, const Workspace&, Slice, Claims* claims);
 
   void (*prepare_attention)(const PrepareAttention&, Slice);
   //   attention(op, workspace, slice); barrier

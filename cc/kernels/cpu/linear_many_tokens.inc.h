@@ -87,19 +87,21 @@ inline void MultiplyBlock(const Linear& op, Range panels, int64_t begin, int64_t
   }
 }
 
-inline void MultiplyManyTokens(const Linear& op, const Workspace& workspace, Slice slice) {
+inline void MultiplyManyTokens(const Linear& op, const Workspace& workspace, Slice slice,
+                               Claims* claims) {
   const int64_t columns = op.weight.shape.columns;
   const int64_t panels = (op.weight.shape.rows + kTileRows - 1) / kTileRows;
-  const Range share = Share(panels, slice);
   const ManyTokensScratch scratch(workspace.thread_scratch(slice.index), columns,
                                   std::min(kMaxDepth, PackedColumns(columns)));
   WithLayout(op.weight.shape.layout, [&]<WeightLayout kLayout>() {
-    for (int64_t first = share.begin; first < share.end; first += scratch.panel_count) {
-      const Range block{first, std::min(share.end, first + scratch.panel_count)};
-      for (int64_t begin = 0; begin < columns; begin += kMaxDepth) {
-        MultiplyBlock<kLayout>(op, block, begin, std::min(columns, begin + kMaxDepth),
-                               workspace.packed_input(), scratch);
+    ForParts(panels, slice, claims, 1, scratch.panel_count, [&](Range part) {
+      for (int64_t first = part.begin; first < part.end; first += scratch.panel_count) {
+        const Range block{first, std::min(part.end, first + scratch.panel_count)};
+        for (int64_t begin = 0; begin < columns; begin += kMaxDepth) {
+          MultiplyBlock<kLayout>(op, block, begin, std::min(columns, begin + kMaxDepth),
+                                 workspace.packed_input(), scratch);
+        }
       }
-    }
+    });
   });
 }

@@ -13,13 +13,16 @@
 constexpr int kInputLimbs = 3;
 constexpr int kTokens = 32;     // of a tile of the input: two registers side by side
 constexpr int kStripRows = 32;  // of the weight, in two registers
-constexpr int kLimbElements = kTokens * kBlockColumns;
+constexpr int kLimbElements = 16 * kBlockColumns;  // of a limb's tile, for 16 tokens
+constexpr int kTileElements = kTokens / 16 * kInputLimbs * kLimbElements;
 // Blocks that are multiplied before their sums are scaled. More of them means that running totals
 // are read and written less often, and that more sums wait in the first-level cache.
 constexpr int kBlocksTogether = 2;
 // Columns and rows of a panel: half of a second-level cache of 2 MB holds it with what it meets.
 constexpr int64_t kPanelColumns = 2048;
 constexpr int64_t kPanelRows = 128;
+// Tokens that a panel meets before the next one is made.
+constexpr int64_t kPanelTokens = 512;
 
 // Limbs of a weight, or of the integer that it stores.
 constexpr int WeightLimbs(WeightLayout layout) {
@@ -30,7 +33,7 @@ inline int64_t PackedBlocks(int64_t columns) {
   return (columns + kBlockColumns - 1) / kBlockColumns;
 }
 
-// The packed input: limbs [token tiles][blocks][kInputLimbs][2][16 pairs of columns][16 tokens][2],
+// The packed input: limbs [token tiles][blocks][2][kInputLimbs][16 pairs of columns][16 tokens][2],
 // in bfloat16, and each block's sums of inputs, [token tiles][blocks][kTokens].
 struct PackedInput {
   uint16_t* limbs;
@@ -39,7 +42,7 @@ struct PackedInput {
   PackedInput(float* memory, int64_t tokens, int64_t columns) {
     const int64_t tiles = (tokens + kTokens - 1) / kTokens;
     limbs = reinterpret_cast<uint16_t*>(memory);
-    block_sums = memory + tiles * PackedBlocks(columns) * (kInputLimbs * kLimbElements / 2);
+    block_sums = memory + tiles * PackedBlocks(columns) * (kTileElements / 2);
   }
 };
 
@@ -90,7 +93,7 @@ inline void PackInput(const float* in, int64_t tokens, int64_t columns, const Wo
       const int64_t used = std::clamp<int64_t>(tokens - token, 0, 16);
       PackHalfTile(in + token * columns + column, columns, used,
                    std::min<int64_t>(kBlockColumns, columns - column),
-                   packed.limbs + i * kInputLimbs * kLimbElements + half * (kLimbElements / 2),
+                   packed.limbs + i * kTileElements + half * (kTileElements / 2),
                    packed.block_sums + i * kTokens + half * 16);
     }
   }
@@ -121,13 +124,13 @@ struct Panel {
 // A thread's scratch.
 struct TilesScratch {
   static constexpr int64_t kProducts = kBlocksTogether * 2 * kStripRows * kTokens;
-  static constexpr int64_t kTotals = kPanelRows * kTokens;
+  static constexpr int64_t kTotals = kPanelRows * kPanelTokens;
   static constexpr int64_t kFactors = kPanelColumns / kBlockColumns * kPanelRows;
   static constexpr int64_t kValues = kPanelRows * kPanelColumns / 2;  // in floats
   static_assert(2 * kProducts + kTotals + 3 * kFactors + kValues <= kScratchFloats);
 
   float* products[2];  // [kBlocksTogether][scales][kStripRows][kTokens], in turn
-  float* totals;       // [kPanelRows][kTokens]
+  float* totals;       // [kPanelTokens / kTokens][kPanelRows][kTokens]
   float* scales;       // the panel's
   float* mins;
   uint16_t* values;
@@ -220,77 +223,34 @@ inline void FillPanel(const WeightView& weight, Range rows, Range columns, float
   }
 }
 
-// What a step multiplies: the columns of one block that share a scale, of a strip and of a tile of
-// the input.
-struct TileOperands {
-  const uint16_t* values;
-  const uint16_t* x;
-};
-
-template <int kHalves>
-inline void LoadInput(Tiles& tiles, const uint16_t* x) {
-  constexpr int64_t kStride = 64;  // bytes: a pair of columns for 16 tokens
-  tiles.Load<6>(x, kStride);
-  if constexpr (kHalves == 2) tiles.Load<7>(x + kLimbElements / 2, kStride);
-}
-
-inline void LoadWeights(Tiles& tiles, const uint16_t* values) {
-  constexpr int64_t kStride = kBlockColumns * sizeof(uint16_t);
-  tiles.Load<4>(values, kStride);
-  tiles.Load<5>(values + 16 * kBlockColumns, kStride);
-}
-
-template <int kHalves>
-inline void LoadOperands(Tiles& tiles, const TileOperands& operands) {
-  LoadWeights(tiles, operands.values);
-  LoadInput<kHalves>(tiles, operands.x);
-}
-
-template <int kHalves>
-inline void MultiplyLoaded(Tiles& tiles) {
-  tiles.MultiplyAdd<0, 4, 6>();
-  if constexpr (kHalves == 2) tiles.MultiplyAdd<1, 4, 7>();
-  tiles.MultiplyAdd<2, 5, 6>();
-  if constexpr (kHalves == 2) tiles.MultiplyAdd<3, 5, 7>();
-}
-
-template <int kHalves>
-inline void ZeroSums(Tiles& tiles) {
+// products[r][t] = the product of those columns of a block that share a scale, for 16 tokens: number
+// `part` of its ScalesPerBlock. values: the block's, of a strip; x: the input's, for these tokens.
+template <WeightLayout kLayout>
+inline void MultiplyTiles(Tiles& tiles, int part, const uint16_t* values, const uint16_t* x,
+                          float* products) {
+  constexpr int64_t kValueStride = kBlockColumns * sizeof(uint16_t), kPairStride = 64;
+  values += part * 16;
+  x += part * (kLimbElements / 2);
   tiles.Zero<0>();
-  if constexpr (kHalves == 2) tiles.Zero<1>();
-  tiles.Zero<2>();
-  if constexpr (kHalves == 2) tiles.Zero<3>();
-}
-
-template <int kHalves>
-inline void StoreTileSums(const Tiles& tiles, float* products) {
+  tiles.Zero<1>();
+  tiles.Load<5>(x, kPairStride);
+  tiles.Load<6>(x + kLimbElements, kPairStride);
+  tiles.Load<7>(x + 2 * kLimbElements, kPairStride);
+  for (int w = 0; w < WeightLimbs(kLayout); ++w, values += kStripRows * kBlockColumns) {
+    tiles.Load<3>(values, kValueStride);
+    tiles.Load<4>(values + 16 * kBlockColumns, kValueStride);
+    tiles.MultiplyAdd<0, 3, 5>();
+    tiles.MultiplyAdd<1, 4, 5>();
+    tiles.MultiplyAdd<0, 3, 6>();
+    tiles.MultiplyAdd<1, 4, 6>();
+    tiles.MultiplyAdd<0, 3, 7>();
+    tiles.MultiplyAdd<1, 4, 7>();
+  }
   constexpr int64_t kStride = kTokens * sizeof(float);
   tiles.Store<0>(products, kStride);
-  if constexpr (kHalves == 2) tiles.Store<1>(products + 16, kStride);
-  tiles.Store<2>(products + 16 * kTokens, kStride);
-  if constexpr (kHalves == 2) tiles.Store<3>(products + 16 * kTokens + 16, kStride);
+  tiles.Store<1>(products + 16 * kTokens, kStride);
 }
-
-// products[r][t] = the product of a step with the first kHalves * 16 tokens of its tile. LoadOperands
-// has loaded its first limbs; those of the next step are loaded before the sums are stored, since
-// loads can wait for stores before them, and these wait for the products.
-template <WeightLayout kLayout, int kHalves>
-inline void MultiplyTiles(Tiles& tiles, const TileOperands& step, const TileOperands& next,
-                          float* products) {
-  ZeroSums<kHalves>(tiles);
-  for (int w = 0; w < WeightLimbs(kLayout); ++w) {
-    for (int limb = 1; limb < kInputLimbs; ++limb) {
-      MultiplyLoaded<kHalves>(tiles);
-      LoadInput<kHalves>(tiles, step.x + limb * kLimbElements);
-    }
-    MultiplyLoaded<kHalves>(tiles);
-    if (w + 1 < WeightLimbs(kLayout)) {
-      LoadOperands<kHalves>(tiles, {step.values + (w + 1) * kStripRows * kBlockColumns, step.x});
-    }
-  }
-  LoadOperands<kHalves>(tiles, next);
-  StoreTileSums<kHalves>(tiles, products);
-}
+static_assert(kInputLimbs == 3);  // a register each
 
 // totals[r][t] += scale[r] * products[r][t] for each of kBlocks * ScalesPerBlock products, and min[r]
 // * sums[t] for each block.
@@ -326,40 +286,21 @@ struct TileInput {
 struct Chunk {
   int64_t strip = 0;
   int64_t block = 0;
-  int64_t blocks = 0;  // kBlocksTogether, or 1 at the end
+  int64_t blocks = 0;  // kBlocksTogether, or 1 at the end; 0: nothing
 };
-
-// A panel's chunks, in the order of their work.
-struct Chunks {
-  int64_t strips;
-  int64_t blocks;
-
-  int64_t count() const { return (blocks + kBlocksTogether - 1) / kBlocksTogether * strips; }
-  Chunk operator[](int64_t i) const {
-    const int64_t block = i / strips * kBlocksTogether;
-    return {i % strips, block, std::min<int64_t>(kBlocksTogether, blocks - block)};
-  }
-};
-
-// Step `index` of a chunk: a block has ScalesPerBlock of them.
-template <WeightLayout kLayout>
-inline TileOperands OperandsOf(const Panel<kLayout>& panel, const TileInput& x, const Chunk& chunk,
-                               int64_t index) {
-  constexpr int kScales = ScalesPerBlock(kLayout);
-  const int64_t block = chunk.block + index / kScales, part = index % kScales;
-  return {panel.values_of(chunk.strip, block) + part * 16,
-          x.limbs + block * kInputLimbs * kLimbElements + part * (kLimbElements / 4)};
-}
 
 template <WeightLayout kLayout, int kHalves>
 inline void MultiplyChunk(Tiles& tiles, const Panel<kLayout>& panel, const TileInput& x,
-                          const Chunk& chunk, const Chunk& next, float* products) {
-  const int64_t steps = chunk.blocks * ScalesPerBlock(kLayout);
-  for (int64_t i = 0; i < steps; ++i) {
-    MultiplyTiles<kLayout, kHalves>(
-        tiles, OperandsOf(panel, x, chunk, i),
-        i + 1 < steps ? OperandsOf(panel, x, chunk, i + 1) : OperandsOf(panel, x, next, 0),
-        products + i * kStripRows * kTokens);
+                          const Chunk& chunk, float* products) {
+  for (int64_t block = chunk.block; block < chunk.block + chunk.blocks; ++block) {
+    for (int part = 0; part < ScalesPerBlock(kLayout); ++part) {
+      for (int half = 0; half < kHalves; ++half) {
+        MultiplyTiles<kLayout>(tiles, part, panel.values_of(chunk.strip, block),
+                               x.limbs + block * kTileElements + half * (kTileElements / 2),
+                               products + half * 16);
+      }
+      products += kStripRows * kTokens;
+    }
   }
 }
 
@@ -372,72 +313,91 @@ inline void AddChunk(const Panel<kLayout>& panel, const TileInput& x, const Chun
                                          x.block_sums + chunk.block * kTokens,
                                          totals + chunk.strip * kStripRows * kTokens);
   };
-  chunk.blocks == kBlocksTogether ? add.template operator()<kBlocksTogether>()
-                                  : add.template operator()<1>();
+  if (chunk.blocks == kBlocksTogether) add.template operator()<kBlocksTogether>();
+  if (chunk.blocks == 1) add.template operator()<1>();
 }
 
-// totals[row][t] = the panel's product with the first kHalves * 16 tokens of a tile of the input. A
+// totals[row][t] += the panel's product with the first kHalves * 16 tokens of a tile of the input. A
 // chunk's products are added while the tiles are busy with the next one's.
 template <WeightLayout kLayout, int kHalves>
 inline void MultiplyPanelTiles(Tiles& tiles, const Panel<kLayout>& panel, int64_t strips,
-                               const TileInput& x, const TilesScratch& scratch) {
-  std::fill(scratch.totals, scratch.totals + strips * kStripRows * kTokens, 0.0f);
-  const Chunks chunks{strips, panel.blocks};
-  const int64_t count = chunks.count();
-  LoadOperands<kHalves>(tiles, OperandsOf(panel, x, chunks[0], 0));
-  for (int64_t i = 0; i < count; ++i) {
-    MultiplyChunk<kLayout, kHalves>(tiles, panel, x, chunks[i], chunks[std::min(i + 1, count - 1)],
-                                    scratch.products[i % 2]);
-    if (i > 0) {
-      AddChunk<kLayout, kHalves>(panel, x, chunks[i - 1], scratch.products[(i - 1) % 2],
-                                 scratch.totals);
+                               const TileInput& x, float* const (&products)[2], float* totals) {
+  Chunk before;
+  int turn = 0;
+  for (int64_t block = 0; block < panel.blocks; block += kBlocksTogether) {
+    const int64_t blocks = std::min<int64_t>(kBlocksTogether, panel.blocks - block);
+    for (int64_t strip = 0; strip < strips; ++strip, turn ^= 1) {
+      const Chunk chunk{strip, block, blocks};
+      MultiplyChunk<kLayout, kHalves>(tiles, panel, x, chunk, products[turn]);
+      AddChunk<kLayout, kHalves>(panel, x, before, products[turn ^ 1], totals);
+      before = chunk;
     }
   }
-  AddChunk<kLayout, kHalves>(panel, x, chunks[count - 1], scratch.products[(count - 1) % 2],
-                             scratch.totals);
+  AddChunk<kLayout, kHalves>(panel, x, before, products[turn ^ 1], totals);
 }
 static_assert(kBlocksTogether == 2);  // AddChunk lists the numbers of blocks
 
-// Rows and columns of a weight, with all tokens: outputs are set where the columns are the first,
-// else added to.
+// Adds the product of a panel, rows and columns of the weight, to the totals of some tokens.
 template <WeightLayout kLayout>
-inline void MultiplyBlock(const Linear& op, Range rows, Range columns, const PackedInput& packed,
-                          const TilesScratch& scratch) {
+inline void MultiplyBlock(const Linear& op, Range rows, Range columns, Range tokens,
+                          const PackedInput& packed, const TilesScratch& scratch) {
   const Panel<kLayout> panel{PackedBlocks(columns.end - columns.begin), scratch.values,
                              scratch.scales, scratch.mins};
-  const int64_t blocks = PackedBlocks(op.weight.shape.columns), all_rows = op.weight.shape.rows;
+  const int64_t blocks = PackedBlocks(op.weight.shape.columns);
   const int64_t strips = (rows.end - rows.begin + kStripRows - 1) / kStripRows;
   FillPanel<kLayout>(op.weight, rows, columns, scratch.factors, panel);
   Tiles tiles(kBlockColumns / ScalesPerBlock(kLayout));
-  for (int64_t token = 0; token < op.tokens; token += kTokens) {
-    const int64_t tokens = std::min<int64_t>(kTokens, op.tokens - token);
+  float* totals = scratch.totals;
+  for (int64_t token = tokens.begin; token < tokens.end; token += kTokens) {
     const int64_t first = token / kTokens * blocks + columns.begin / kBlockColumns;
-    const TileInput x{packed.limbs + first * kInputLimbs * kLimbElements,
-                      packed.block_sums + first * kTokens};
-    tokens > 16 ? MultiplyPanelTiles<kLayout, 2>(tiles, panel, strips, x, scratch)
-                : MultiplyPanelTiles<kLayout, 1>(tiles, panel, strips, x, scratch);
-    for (int64_t row = rows.begin; row < rows.end; row += kStripRows) {
-      StoreTile<kStripRows>(scratch.totals + (row - rows.begin) * kTokens, kTokens, tokens,
-                            std::min<int64_t>(kStripRows, rows.end - row), columns.begin > 0,
-                            op.out + token * all_rows + row, all_rows);
-    }
+    const TileInput x{packed.limbs + first * kTileElements, packed.block_sums + first * kTokens};
+    tokens.end - token > 16
+        ? MultiplyPanelTiles<kLayout, 2>(tiles, panel, strips, x, scratch.products, totals)
+        : MultiplyPanelTiles<kLayout, 1>(tiles, panel, strips, x, scratch.products, totals);
+    totals += kPanelRows * kTokens;
   }
 }
 
-inline void MultiplyManyTokens(const Linear& op, const Workspace& workspace, Slice slice) {
+inline void StoreTotals(const Linear& op, Range rows, Range tokens, const float* totals) {
+  const int64_t all_rows = op.weight.shape.rows;
+  for (int64_t token = tokens.begin; token < tokens.end; token += kTokens) {
+    for (int64_t row = rows.begin; row < rows.end; row += kStripRows) {
+      StoreTile<kStripRows>(totals + (row - rows.begin) * kTokens, kTokens,
+                            std::min<int64_t>(kTokens, tokens.end - token),
+                            std::min<int64_t>(kStripRows, rows.end - row), false,
+                            op.out + token * all_rows + row, all_rows);
+    }
+    totals += kPanelRows * kTokens;
+  }
+}
+
+// Some rows of the weight, no more than a panel has, with all tokens.
+template <WeightLayout kLayout>
+inline void MultiplyRows(const Linear& op, Range rows, const PackedInput& packed,
+                         const TilesScratch& scratch) {
   const int64_t columns = op.weight.shape.columns;
-  const PackedInput packed(workspace.packed_input(), op.tokens, columns);
+  for (int64_t token = 0; token < op.tokens; token += kPanelTokens) {
+    const Range tokens{token, std::min(op.tokens, token + kPanelTokens)};
+    const int64_t tiles = (tokens.end - token + kTokens - 1) / kTokens;
+    std::fill(scratch.totals, scratch.totals + tiles * kPanelRows * kTokens, 0.0f);
+    for (int64_t column = 0; column < columns; column += kPanelColumns) {
+      MultiplyBlock<kLayout>(op, rows, {column, std::min(columns, column + kPanelColumns)}, tokens,
+                             packed, scratch);
+    }
+    StoreTotals(op, rows, tokens, scratch.totals);
+  }
+}
+
+inline void MultiplyManyTokens(const Linear& op, const Workspace& workspace, Slice slice,
+                               Claims* claims) {
+  const PackedInput packed(workspace.packed_input(), op.tokens, op.weight.shape.columns);
   const TilesScratch scratch(workspace.thread_scratch(slice.index));
-  const Range share = Share(op.weight.shape.rows, slice, kStripRows);
   WithLayout(op.weight.shape.layout, [&]<WeightLayout kLayout>() {
     // More limbs, fewer rows: the panel takes the same memory.
     constexpr int64_t kRows = kPanelRows / WeightLimbs(kLayout) / kStripRows * kStripRows;
-    for (int64_t row = share.begin; row < share.end; row += kRows) {
-      for (int64_t column = 0; column < columns; column += kPanelColumns) {
-        MultiplyBlock<kLayout>(op, {row, std::min(share.end, row + kRows)},
-                               {column, std::min(columns, column + kPanelColumns)}, packed,
-                               scratch);
-      }
-    }
+    ForParts(op.weight.shape.rows, slice, claims, kStripRows, kRows, [&](Range part) {
+      for (int64_t row = part.begin; row < part.end; row += kRows)
+        MultiplyRows<kLayout>(op, {row, std::min(part.end, row + kRows)}, packed, scratch);
+    });
   });
 }

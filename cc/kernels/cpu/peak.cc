@@ -32,23 +32,21 @@ GEMMA_END_AVX512
 namespace amx_peak {
 #include "cc/kernels/cpu/tiles_amx.inc.h"
 
-// Four sums take turns: the next addition to one waits until the last is done.
+// Sums take turns, since the next addition to one waits until the last is done.
 inline float RunTiles(int64_t count) {
   Tiles tiles(32);
   const uint16_t numbers[16][32] = {};
+  tiles.Load<3>(numbers, 64);
   tiles.Load<4>(numbers, 64);
   tiles.Load<5>(numbers, 64);
-  tiles.Load<6>(numbers, 64);
-  tiles.Load<7>(numbers, 64);
-  tiles.Zero<0>();
-  tiles.Zero<1>();
-  tiles.Zero<2>();
-  tiles.Zero<3>();
   for (int64_t i = 0; i < count; ++i) {
-    tiles.MultiplyAdd<0, 4, 6>();
-    tiles.MultiplyAdd<1, 4, 7>();
-    tiles.MultiplyAdd<2, 5, 6>();
-    tiles.MultiplyAdd<3, 5, 7>();
+    tiles.Zero<0>();
+    tiles.Zero<1>();
+    tiles.Zero<2>();
+    tiles.MultiplyAdd<0, 3, 5>();
+    tiles.MultiplyAdd<1, 4, 5>();
+    tiles.MultiplyAdd<2, 3, 5>();
+    tiles.MultiplyAdd<0, 4, 5>();
   }
   float sums[16][16];
   tiles.Store<0>(sums, 64);

@@ -11,7 +11,7 @@ class Tiles {
       uint8_t rows[16] = {};
     } config;
     for (int tile = 0; tile < 8; ++tile) {
-      const bool is_a = tile == 4 || tile == 5, is_b = tile == 6 || tile == 7;
+      const bool is_a = tile == 3 || tile == 4, is_b = tile >= 5;
       config.row_bytes[tile] = static_cast<uint16_t>(is_a ? 2 * columns : 64);
       config.rows[tile] = static_cast<uint8_t>(is_b ? columns / 2 : 16);
     }

@@ -2,8 +2,8 @@
 // any machine: the model that tests run the schedule on where there is no AMX. Numbers are those of
 // TDPBF16PS in Intel's Software Developer's Manual, bit by bit. Included inside a namespace.
 //
-// There are eight tiles. 0 to 3 hold sums, float32 [16][16]. 4 and 5 hold A, bfloat16 [16][columns].
-// 6 and 7 hold B, bfloat16 [columns / 2][16][2]: a row has two columns of A, side by side.
+// There are eight tiles. 0 to 2 hold sums, float32 [16][16]. 3 and 4 hold A, bfloat16 [16][columns].
+// 5 to 7 hold B, bfloat16 [columns / 2][16][2]: a row has two columns of A, side by side.
 
 class Tiles {
  public:
@@ -52,8 +52,8 @@ class Tiles {
   }
 
  private:
-  static bool IsA(int tile) { return tile == 4 || tile == 5; }
-  static bool IsB(int tile) { return tile == 6 || tile == 7; }
+  static bool IsA(int tile) { return tile == 3 || tile == 4; }
+  static bool IsB(int tile) { return tile >= 5; }
   int Rows(int tile) const { return IsB(tile) ? columns_ / 2 : 16; }
   int RowBytes(int tile) const { return IsA(tile) ? 2 * columns_ : 64; }
 

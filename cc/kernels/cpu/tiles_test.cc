@@ -44,22 +44,20 @@ template <typename Tiles>
 std::vector<float> Multiply(const Operands& x, int columns) {
   Tiles tiles(columns);
   tiles.template Load<0>(x.sums, 64);
-  tiles.template Load<3>(x.sums, 64);
+  tiles.template Load<2>(x.sums, 64);
   tiles.template Zero<1>();
-  tiles.template Zero<2>();
-  tiles.template Load<4>(x.a, 64);
-  tiles.template Load<5>(x.a[0] + 32 - columns, 64);  // the last ones
+  tiles.template Load<3>(x.a, 64);
+  tiles.template Load<4>(x.a[0] + 32 - columns, 64);  // the last ones
+  tiles.template Load<5>(x.b, 64);
   tiles.template Load<6>(x.b, 64);
   tiles.template Load<7>(x.b[16 - columns / 2], 64);
-  tiles.template MultiplyAdd<0, 4, 6>();
-  tiles.template MultiplyAdd<1, 4, 6>();
-  tiles.template MultiplyAdd<2, 5, 7>();
-  tiles.template MultiplyAdd<3, 5, 7>();
-  std::vector<float> out(4 * 256);
+  tiles.template MultiplyAdd<0, 3, 5>();
+  tiles.template MultiplyAdd<1, 3, 6>();
+  tiles.template MultiplyAdd<2, 4, 7>();
+  std::vector<float> out(3 * 256);
   tiles.template Store<0>(out.data(), 64);
   tiles.template Store<1>(out.data() + 256, 64);
   tiles.template Store<2>(out.data() + 512, 64);
-  tiles.template Store<3>(out.data() + 768, 64);
   return out;
 }
 

@@ -66,7 +66,7 @@ class Benchmark {
     const std::vector<float> in = RandomFloats(columns, 2);
     std::vector<float> out(rows);
     const double seconds = Seconds([&](Slice slice) {
-      kernels_.linear({weight.view(), in.data(), 1, out.data()}, workspace_, slice);
+      kernels_.linear({weight.view(), in.data(), 1, out.data()}, workspace_, slice, &claims_);
     });
     const double bytes = static_cast<double>(weight.view().planes.bytes);
     Print("one token", weight.view().shape, seconds, bytes / seconds / 1e9, "GB/s",
@@ -82,7 +82,7 @@ class Benchmark {
         kernels_.pack_input(in.data(), tokens, columns, workspace_, slice);
         pool_.Wait();
       }
-      kernels_.linear({weight.view(), in.data(), tokens, out.data()}, workspace_, slice);
+      kernels_.linear({weight.view(), in.data(), tokens, out.data()}, workspace_, slice, &claims_);
     });
     const double flops = 2.0 * rows * columns * static_cast<double>(tokens);
     Print(std::to_string(tokens) + " tokens", weight.view().shape, seconds, flops / seconds / 1e9,
@@ -202,7 +202,10 @@ class Benchmark {
 
   template <typename Kernel>
   double Seconds(Kernel kernel) {
-    return ShortestSeconds(options_.repetitions, [&] { pool_.Run(kernel); });
+    return ShortestSeconds(options_.repetitions, [&] {
+      claims_.Reset();
+      pool_.Run(kernel);
+    });
   }
 
   void Print(const std::string& what, const WeightShape& shape, double seconds, double rate,
@@ -219,6 +222,7 @@ class Benchmark {
   const Kernels& kernels_;
   ThreadPool& pool_;
   const Workspace workspace_;
+  Claims claims_;
   std::atomic<float> sink_ = 0;
   double bandwidth_ = 0;  // bytes/s
   double peak_ = 0;       // flop/s
