@@ -1,6 +1,6 @@
 // All kernels of one instruction set, in the namespace that includes this file after its
-// simd_*.inc.h, and with GEMMA_TILES its tiles_*.inc.h. Everything here is inline in an own namespace, so no instruction of one set can end
-// up in a function of another.
+// simd_*.inc.h, and with GEMMA_TILES its tiles_*.inc.h. Everything here is inline in an own
+// namespace, so no instruction of one set can end up in a function of another.
 
 // Each file uses those before it.
 // clang-format off

@@ -1,17 +1,17 @@
 // Linear for many tokens on a machine with tile registers (tiles_model.inc.h).
 //
-// A tile multiplies bfloat16. The integers that a weight stores are exact in it; a float32 is exactly
-// the sum of three of it (limbs), and so are inputs, and weights of floating-point numbers. A product
-// of two limbs has 16 bits, so nothing is rounded but the sums, as in float32. Scales and mins multiply
-// the sums of a block's columns, in float32.
+// A tile multiplies bfloat16. The integers that a weight stores are exact in it; a float32 is
+// exactly the sum of three of it (limbs), and so are inputs, and weights of floating-point numbers.
+// A product of two limbs has 16 bits, so nothing is rounded but the sums, as in float32. Scales and
+// mins multiply the sums of a block's columns, in float32.
 //
 // The input is packed once, into tiles of kTokens tokens and 32 columns. A thread takes panels of
 // weight rows and turns them into tiles in its scratch; then, for kTokens tokens at a time, some
-// blocks of columns are multiplied with all rows of the panel, so that those blocks of the input stay in
-// the first-level cache while the panel streams from the second.
+// blocks of columns are multiplied with all rows of the panel, so that those blocks of the input
+// stay in the first-level cache while the panel streams from the second.
 
 constexpr int kInputLimbs = 3;
-constexpr int kTokens = 32;     // of a tile of the input: two registers side by side
+constexpr int kTokens = 32;     // of a tile of the input, 16 a register
 constexpr int kStripRows = 32;  // of the weight, in two registers
 constexpr int kLimbElements = 16 * kBlockColumns;  // of a limb's tile, for 16 tokens
 constexpr int kTileElements = kTokens / 16 * kInputLimbs * kLimbElements;
@@ -223,8 +223,9 @@ inline void FillPanel(const WeightView& weight, Range rows, Range columns, float
   }
 }
 
-// products[r][t] = the product of those columns of a block that share a scale, for 16 tokens: number
-// `part` of its ScalesPerBlock. values: the block's, of a strip; x: the input's, for these tokens.
+// products[r][t] = the product of those columns of a block that share a scale, for 16 tokens:
+// number `part` of its ScalesPerBlock. values: the block's, of a strip; x: the input's, for these
+// tokens.
 template <WeightLayout kLayout>
 inline void MultiplyTiles(Tiles& tiles, int part, const uint16_t* values, const uint16_t* x,
                           float* products) {
@@ -252,8 +253,8 @@ inline void MultiplyTiles(Tiles& tiles, int part, const uint16_t* values, const 
 }
 static_assert(kInputLimbs == 3);  // a register each
 
-// totals[r][t] += scale[r] * products[r][t] for each of kBlocks * ScalesPerBlock products, and min[r]
-// * sums[t] for each block.
+// totals[r][t] += scale[r] * products[r][t] for each of kBlocks * ScalesPerBlock products, and
+// min[r] * sums[t] for each block.
 template <WeightLayout kLayout, int kHalves, int kBlocks>
 inline void AddScaled(const float* products, const float* scales, const float* mins,
                       const float* sums, float* totals) {
@@ -317,8 +318,8 @@ inline void AddChunk(const Panel<kLayout>& panel, const TileInput& x, const Chun
   if (chunk.blocks == 1) add.template operator()<1>();
 }
 
-// totals[row][t] += the panel's product with the first kHalves * 16 tokens of a tile of the input. A
-// chunk's products are added while the tiles are busy with the next one's.
+// totals[row][t] += the panel's product with the first kHalves * 16 tokens of a tile of the input.
+// A chunk's products are added while the tiles are busy with the next one's.
 template <WeightLayout kLayout, int kHalves>
 inline void MultiplyPanelTiles(Tiles& tiles, const Panel<kLayout>& panel, int64_t strips,
                                const TileInput& x, float* const (&products)[2], float* totals) {

@@ -55,8 +55,8 @@ class Claims {
   alignas(64) std::atomic<int64_t> next_{0};
 };
 
-// Calls function(Range) for this thread's parts of [0, total): its share, or where there are claims,
-// what it can take.
+// Calls function(Range) for this thread's parts of [0, total): its share, or where there are
+// claims, what it can take.
 template <typename Function>
 void ForParts(int64_t total, Slice slice, Claims* claims, int64_t multiple, int64_t most,
               Function function) {

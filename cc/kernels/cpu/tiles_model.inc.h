@@ -1,9 +1,11 @@
-// The tile registers that a product of many tokens uses, and what its instructions do with them, for
-// any machine: the model that tests run the schedule on where there is no AMX. Numbers are those of
-// TDPBF16PS in Intel's Software Developer's Manual, bit by bit. Included inside a namespace.
+// The tile registers that a product of many tokens uses, and what its instructions do with them,
+// for any machine: the model that tests run the schedule on where there is no AMX. Numbers are
+// those of TDPBF16PS in Intel's Software Developer's Manual, bit by bit. Included inside a
+// namespace.
 //
-// There are eight tiles. 0 to 2 hold sums, float32 [16][16]. 3 and 4 hold A, bfloat16 [16][columns].
-// 5 to 7 hold B, bfloat16 [columns / 2][16][2]: a row has two columns of A, side by side.
+// There are eight tiles. 0 to 2 hold sums, float32 [16][16]. 3 and 4 hold A, bfloat16
+// [16][columns]. 5 to 7 hold B, bfloat16 [columns / 2][16][2]: a row has two columns of A, side by
+// side.
 
 class Tiles {
  public:

@@ -1,5 +1,5 @@
-// The model of the tile registers, by numbers worked out by hand and against the registers themselves
-// where this machine has them.
+// The model of the tile registers, by numbers worked out by hand and against the registers
+// themselves where this machine has them.
 #include <cstdint>
 #include <cstring>
 #include <random>
