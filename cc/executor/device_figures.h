@@ -8,7 +8,7 @@ namespace gemma {
 
 struct DeviceFigures {
   double read_bytes_per_second = 0;
-  uint64_t memory_used = 0;  // of the whole device, by all programs
+  uint64_t memory_used = 0;  // of the whole device, by all programs; 0 for host memory
   uint64_t memory_total = 0;
 };
 

@@ -159,10 +159,14 @@ absl::Status ProfileAll(const Flags& flags, int64_t max_chunk, Session& session,
   return absl::OkStatus();
 }
 
-// Unimplemented is no error: zeros say that it is not known.
-absl::StatusOr<DeviceFigures> Figures(Engine& engine) {
+// Zeros say that it is not known: where a device cannot tell, or has no room for measuring.
+absl::StatusOr<DeviceFigures> Figures(const Flags& flags, Engine& engine) {
   const absl::StatusOr<DeviceFigures> figures = engine.MeasureDevice();
   if (absl::IsUnimplemented(figures.status())) return DeviceFigures{};
+  if (absl::IsResourceExhausted(figures.status())) {
+    Note(flags.model, absl::StrCat("no read bandwidth: ", figures.status().message()));
+    return DeviceFigures{};
+  }
   return figures;
 }
 
@@ -179,7 +183,10 @@ BenchConditions Conditions(const Flags& flags, const Engine& engine, const Devic
 
 absl::Status Measure(const Flags& flags, Engine& engine) {
   GEMMA_ASSIGN_OR_RETURN(const std::unique_ptr<Session> session, OpenSession(engine, flags.model));
-  GEMMA_ASSIGN_OR_RETURN(const DeviceFigures figures, Figures(engine));
+  // What measuring takes of the host's memory is no part of what the model takes.
+  const uint64_t peak_before = PeakResidentBytes();
+  GEMMA_ASSIGN_OR_RETURN(const DeviceFigures figures, Figures(flags, engine));
+  ForgetPeakResidentBytes();
   BenchReport report(FindFormat(flags.format), Conditions(flags, engine, figures),
                      [](const auto& text) {
                        std::fputs(text.c_str(), stdout);
@@ -188,9 +195,11 @@ absl::Status Measure(const Flags& flags, Engine& engine) {
   Bench bench(*session, engine.limits().vocab_size, Sampling(flags, engine));
   absl::Status status = MeasureAll(flags, bench, *session, report);
   if (status.ok()) status = ProfileAll(flags, engine.limits().max_prefill_chunk, *session, report);
-  const absl::StatusOr<DeviceFigures> after = Figures(engine);
-  report.Finish({.peak_resident_bytes = PeakResidentBytes(),
-                 .device_bytes_used = after.ok() ? after->memory_used : 0});
+  const uint64_t peak = std::max(peak_before, PeakResidentBytes());
+  const absl::StatusOr<DeviceFigures> after =
+      figures.memory_total > 0 ? Figures(flags, engine) : figures;
+  report.Finish(
+      {.peak_resident_bytes = peak, .device_bytes_used = after.ok() ? after->memory_used : 0});
   return status.ok() ? after.status() : status;
 }
 

@@ -38,7 +38,7 @@ struct BenchConditions {
   double weights_seconds = 0;  // of load_seconds: allocating, reading and copying them
   uint64_t weight_bytes = 0;
   uint64_t session_bytes = 0;
-  double read_bandwidth = 0;  // of the GPU, bytes a second, in this run; 0: not known
+  double read_bandwidth = 0;  // of the device's memory, bytes a second, in this run; 0: not known
 };
 
 // What was taken by the end.

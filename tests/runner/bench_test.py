@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 from pathlib import Path
@@ -34,6 +35,28 @@ def test_quiet_prints_results_alone(artifact: Path) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert [row["test"] for row in json.loads(done.stdout)["results"]] == ["prefill", "decode"]
+
+
+def test_a_cpu_reads_memory_at_a_speed_of_which_decode_uses_a_share(artifact: Path) -> None:
+    arguments = ("--prefill", "8", "--decode", "16", "--repetitions", "1", "--device", "cpu")
+    done = run("bench", "--model", str(artifact), *arguments)
+    assert done.returncode == 0, done.stderr
+    title, _, rows = done.stdout.partition("\n")
+    measured = re.search(r"read bandwidth (\d+) GB/s$", title)
+    assert measured is not None, title
+    decode = re.search(r"^decode .* (\d+) GB/s, (\d+) % of the bandwidth$", rows, re.MULTILINE)
+    assert decode is not None, rows
+    share = 100 * int(decode[1]) / int(measured[1])
+    assert int(measured[1]) > 0
+    assert abs(int(decode[2]) - share) <= 1 + 60 / int(measured[1])  # both are rounded to 1 GB/s
+
+
+def test_what_measuring_takes_is_no_part_of_the_peak(artifact: Path) -> None:
+    arguments = ("--prefill", "8", "--decode", "1", "--repetitions", "1", "--format", "json")
+    done = run("bench", "--model", str(artifact), "--device", "cpu", *arguments)
+    report = json.loads(done.stdout)
+    assert report["read_bytes_per_second"] > 1e8
+    assert report["peak_resident_bytes"] < 256 << 20  # the least that measuring reads
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@
 #include "cc/base/checked_math.h"
 #include "cc/base/cpu_count.h"
 #include "cc/base/status_macros.h"
+#include "cc/executor/cpu/measure.h"
 #include "cc/executor/cpu/profile.h"
 #include "cc/executor/cpu/session.h"
 #include "cc/plan/activation_memory.h"
@@ -39,6 +40,8 @@ struct Resolved {
   std::vector<WeightView> weights;  // by weight of the plan
   ActivationMemory activations;
   std::vector<bool> barriers;  // by step
+  std::vector<size_t> claims;  // by step, its first among those of all products
+  size_t claim_count = 0;
 };
 
 // What the threads of one call share.
@@ -52,6 +55,7 @@ struct Region {
   const CpuSession& session;
   const Call& call;
   const CallResults& results;
+  cpu::Claims* claims;
   // Whether to stop, as thread 0 saw it before a barrier. Two of them in turn, so that the answer
   // for one barrier is still there when thread 0 already approaches the next.
   std::array<bool, 2> stop = {false, false};
@@ -83,6 +87,7 @@ class Worker {
       if (region_.resolved.barriers[i] && !WaitOrStop()) return false;
       const PlanOperation& operation = plan.steps[i].operation;
       if (!region_.call.emit && std::holds_alternative<SelectLastStep>(operation)) break;
+      step_ = i;
       std::visit([this](const auto& step) { Step(step); }, operation);
     }
     return true;
@@ -94,6 +99,7 @@ class Worker {
     for (size_t i = 0; i < plan.steps.size(); ++i) {
       Wait();
       const auto begin = std::chrono::steady_clock::now();
+      step_ = i;
       std::visit([this](const auto& step) { Step(step); }, plan.steps[i].operation);
       Wait();
       const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begin;
@@ -134,15 +140,18 @@ class Worker {
     return !stop;
   }
 
-  // All of these projections have one input, whose packing they share.
-  void Multiply(std::span<const Linear> linears) {
+  // All of these projections have one input, whose packing they share. claims: one each, or null.
+  void Multiply(std::span<const Linear> linears, cpu::Claims* claims) {
     const Linear& first = linears.front();
     if (cpu::LinearPacksInput(first.tokens)) {
       region_.kernels.pack_input(first.in, first.tokens, first.weight.shape.columns,
                                  region_.workspace, slice_);
       Wait();
     }
-    for (const Linear& linear : linears) region_.kernels.linear(linear, region_.workspace, slice_);
+    for (size_t i = 0; i < linears.size(); ++i) {
+      region_.kernels.linear(linears[i], region_.workspace, slice_,
+                             claims == nullptr ? nullptr : claims + i);
+    }
   }
 
   void Step(const EmbedStep& step) {
@@ -175,7 +184,8 @@ class Worker {
                     .tokens = Rows(step.in),
                     .out = Value(step.outs[i])};
     }
-    Multiply({linears.data(), step.weights.size()});
+    Multiply({linears.data(), step.weights.size()},
+             region_.claims + region_.resolved.claims[step_]);
   }
 
   void Step(const PrepareAttentionStep& step) {
@@ -267,7 +277,7 @@ class Worker {
                          .in = Value(step.in) + first * Columns(step.in),
                          .tokens = rows,
                          .out = logits};
-    Multiply({&head, 1});
+    Multiply({&head, 1}, nullptr);
     Wait();
     if (step.softcap > 0) {
       region_.kernels.softcap(
@@ -288,9 +298,18 @@ class Worker {
   Region& region_;
   const Slice slice_;
   const int64_t tokens_;
+  size_t step_ = 0;
   int turn_ = 0;
   std::optional<CacheOverflow> overflow_;
 };
+
+void CountClaims(const Plan& plan, Resolved& resolved) {
+  for (const PlanStep& step : plan.steps) {
+    resolved.claims.push_back(resolved.claim_count);
+    if (const auto* linear = std::get_if<LinearStep>(&step.operation))
+      resolved.claim_count += linear->weights.size();
+  }
+}
 
 // The workspace that the plan's steps need, for calls of max_tokens.
 cpu::Workspace::Limits FindLimits(const Plan& plan, int threads) {
@@ -332,13 +351,14 @@ absl::StatusOr<uint64_t> ScoreLogitsBytes(const Plan& plan) {
 class PreparedCpuPlan final : public PreparedPlan {
  public:
   PreparedCpuPlan(CpuExecutor::Shared& shared, Resolved resolved)
-      : shared_(shared), resolved_(std::move(resolved)) {}
+      : shared_(shared), resolved_(std::move(resolved)), claims_(resolved_.claim_count) {}
 
   absl::Status Run(SessionState& session, const Call& call, const CallResults& results) override {
     std::lock_guard lock(shared_.run_mutex);
     if (results.token != nullptr) *results.token = -1;
     Region region = MakeRegion(session, call, results);
     bool finished = false;
+    ResetClaims();
     std::vector<std::optional<CacheOverflow>> overflows(shared_.pool->threads());
     shared_.pool->Run([&](Slice slice) {
       Worker worker(region, slice);
@@ -361,8 +381,10 @@ class PreparedCpuPlan final : public PreparedPlan {
     const CallResults results = {.token = &token};  // the region refers to it
     Region region = MakeRegion(session, call, results);
     std::vector<double> seconds(plan.steps.size(), std::numeric_limits<double>::infinity());
-    for (int run = 0; run < (tokens == 1 ? kDecodeRuns : kPromptRuns); ++run)
+    for (int run = 0; run < (tokens == 1 ? kDecodeRuns : kPromptRuns); ++run) {
+      ResetClaims();
       shared_.pool->Run([&](Slice slice) { Worker(region, slice).RunTimed(seconds); });
+    }
     return ProfileByKind(plan, start, tokens, seconds);
   }
 
@@ -388,11 +410,17 @@ class PreparedCpuPlan final : public PreparedPlan {
             // The model that made the session has checked that it is this executor's.
             .session = static_cast<const CpuSession&>(session),
             .call = call,
-            .results = results};
+            .results = results,
+            .claims = claims_.data()};
+  }
+
+  void ResetClaims() {
+    for (cpu::Claims& claims : claims_) claims.Reset();
   }
 
   CpuExecutor::Shared& shared_;
   const Resolved resolved_;
+  std::vector<cpu::Claims> claims_;  // of every product of the plan; one call runs at a time
 };
 
 absl::StatusOr<std::unique_ptr<CpuExecutor>> CpuExecutor::Create(const Options& options) {
@@ -466,6 +494,7 @@ absl::StatusOr<std::unique_ptr<PreparedPlan>> CpuExecutor::Prepare(
   GEMMA_ASSIGN_OR_RETURN(const uint64_t logits_bytes, ScoreLogitsBytes(plan));
   GEMMA_ASSIGN_OR_RETURN(resolved.activations, PlaceActivations(plan, logits_bytes));
   resolved.barriers = FindBarriers(plan, resolved.activations);
+  CountClaims(plan, resolved);
   GEMMA_RETURN_IF_ERROR(GrowWorkspace(plan));
   GEMMA_RETURN_IF_ERROR(GrowActivations(resolved.activations.bytes));
   return std::make_unique<PreparedCpuPlan>(shared_, std::move(resolved));
@@ -474,6 +503,16 @@ absl::StatusOr<std::unique_ptr<PreparedPlan>> CpuExecutor::Prepare(
 absl::StatusOr<std::unique_ptr<SessionState>> CpuExecutor::NewSession(
     const std::vector<PlanCache>& caches, int64_t max_context) {
   return CpuSession::Create(caches, max_context);
+}
+
+// Host memory is no device's: how much of it is used stays zero.
+absl::StatusOr<DeviceFigures> CpuExecutor::Measure() {
+  std::lock_guard lock(shared_.run_mutex);
+  DeviceFigures figures;
+  GEMMA_ASSIGN_OR_RETURN(const uint64_t bytes, BytesToRead(LastCacheBytes(), AvailableMemory()));
+  GEMMA_ASSIGN_OR_RETURN(figures.read_bytes_per_second,
+                         MeasureReadBandwidth(*shared_.kernels, *shared_.pool, bytes));
+  return figures;
 }
 
 uint64_t CpuExecutor::ActivationBytes() const {

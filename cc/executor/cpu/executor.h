@@ -38,6 +38,7 @@ class CpuExecutor final : public Executor {
                                                         std::vector<size_t> cache_slots) override;
   absl::StatusOr<std::unique_ptr<SessionState>> NewSession(const std::vector<PlanCache>& caches,
                                                            int64_t max_context) override;
+  absl::StatusOr<DeviceFigures> Measure() override;
   uint64_t WeightBytes() const override { return shared_.weights.bytes(); }
   uint64_t ActivationBytes() const override;
 

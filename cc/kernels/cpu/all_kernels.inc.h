@@ -1,6 +1,6 @@
 // All kernels of one instruction set, in the namespace that includes this file after its
-// simd_*.inc.h. Everything here is inline in an own namespace, so no instruction of one set can end
-// up in a function of another.
+// simd_*.inc.h, and with GEMMA_TILES its tiles_*.inc.h. Everything here is inline in an own
+// namespace, so no instruction of one set can end up in a function of another.
 
 // Each file uses those before it.
 // clang-format off
@@ -9,12 +9,18 @@
 #include "cc/kernels/cpu/tile.inc.h"
 #include "cc/kernels/cpu/code_chunks.inc.h"
 #include "cc/kernels/cpu/linear_few_tokens.inc.h"
+#if defined(GEMMA_TILES)
+#include "cc/kernels/cpu/linear_tiles.inc.h"
+#else
 #include "cc/kernels/cpu/linear_many_tokens.inc.h"
+#endif
+#include "cc/kernels/cpu/linear.inc.h"
 #include "cc/kernels/cpu/elementwise.inc.h"
 #include "cc/kernels/cpu/prepare_attention.inc.h"
 #include "cc/kernels/cpu/attention_few_tokens.inc.h"
 #include "cc/kernels/cpu/attention_many_tokens.inc.h"
 #include "cc/kernels/cpu/sampling.inc.h"
+#include "cc/kernels/cpu/read_memory.inc.h"
 // clang-format on
 
 inline Kernels Table(Isa isa) {
@@ -30,5 +36,6 @@ inline Kernels Table(Isa isa) {
           .add = ComputeAdd,
           .softcap = ComputeSoftcap,
           .score = ComputeScore,
-          .sample = SampleToken};
+          .sample = SampleToken,
+          .read = ReadMemory};
 }

@@ -40,15 +40,18 @@
           _Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Wuninitialized\"") \
               _Pragma("GCC diagnostic ignored \"-Wmaybe-uninitialized\"")
 #define GEMMA_END_AVX512 _Pragma("GCC diagnostic pop") _Pragma("GCC pop_options")
+// Tiles are used in assembly, which needs no option.
+#define GEMMA_BEGIN_AMX GEMMA_BEGIN_AVX512
+#define GEMMA_END_AMX GEMMA_END_AVX512
 #endif
 
 namespace gemma::cpu {
 
-// Floats of a thread's scratch: kScratchFloats hold dequantized panels or an attention's tile;
+// Floats of a thread's scratch: kScratchFloats hold panels of weights or an attention's tile;
 // besides, every column of a linear takes kScratchFloatsPerColumn, for the inputs of few tokens as
 // their inner loops read them (10 floats) and the factors of some rows (1).
 inline constexpr int64_t kPanelFloats = 64 << 10;
-inline constexpr int64_t kScratchFloats = 80 << 10;
+inline constexpr int64_t kScratchFloats = 232 << 10;
 inline constexpr int64_t kScratchFloatsPerColumn = 12;
 
 // Parts times tokens of an attention for few tokens.
@@ -58,6 +61,7 @@ Kernels PortableKernels();
 #ifdef GEMMA_X86_KERNELS
 Kernels Avx2Kernels();
 Kernels Avx512Kernels();
+Kernels AmxKernels();
 #endif
 
 }  // namespace gemma::cpu

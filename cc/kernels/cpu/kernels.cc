@@ -1,7 +1,11 @@
 #include "cc/kernels/cpu/kernels.h"
 
+#ifdef __linux__
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 #include <algorithm>
-#include <cstdlib>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -14,9 +18,9 @@ namespace gemma::cpu {
 namespace {
 
 constexpr uint64_t kAlignment = 4096;
-// The widest tile and vector of any instruction set.
+// Tokens of the widest tile, and columns of the widest block, of any instruction set.
 constexpr uint64_t kWidestTile = 32;
-constexpr uint64_t kWidestVector = 16;
+constexpr uint64_t kWidestBlock = 32;
 // Keys of an attention for few tokens that are worth a part of their own.
 constexpr int64_t kPartKeys = 128;
 
@@ -55,11 +59,14 @@ absl::StatusOr<Regions> PlanRegions(const Workspace::Limits& limits) {
   GEMMA_RETURN_IF_ERROR(CheckLimits(limits));
   Regions regions;
   GEMMA_ASSIGN_OR_RETURN(const uint64_t columns,
-                         CheckedRoundUp<uint64_t>(limits.max_columns, kWidestVector));
+                         CheckedRoundUp<uint64_t>(limits.max_columns, kWidestBlock));
   if (LinearPacksInput(limits.max_tokens)) {
     GEMMA_ASSIGN_OR_RETURN(const uint64_t tokens,
                            CheckedRoundUp<uint64_t>(limits.max_tokens, kWidestTile));
-    GEMMA_ASSIGN_OR_RETURN(regions.packed_input, RegionBytes(tokens, columns, sizeof(float)));
+    // Where there are tiles: three bfloat16 a number, and a float for each block's sum.
+    GEMMA_ASSIGN_OR_RETURN(const uint64_t floats,
+                           CheckedAdd<uint64_t>(columns, columns / 2 + columns / kWidestBlock));
+    GEMMA_ASSIGN_OR_RETURN(regions.packed_input, RegionBytes(tokens, floats, sizeof(float)));
   }
   GEMMA_ASSIGN_OR_RETURN(
       regions.attention_parts,
@@ -87,6 +94,21 @@ bool HasAvx512() {
   return HasAvx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
+
+// Linux gives a process the tile registers when it asks for them, and then to all of its threads.
+bool MayUseTiles() {
+#ifdef __linux__
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;  // asm/prctl.h, XFEATURE_XTILEDATA
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+
+bool HasAmx() {
+  return HasAvx512() && __builtin_cpu_supports("amx-tile") && __builtin_cpu_supports("amx-bf16") &&
+         MayUseTiles();
+}
 #endif
 
 std::vector<Kernels> FindKernels() {
@@ -94,6 +116,7 @@ std::vector<Kernels> FindKernels() {
 #ifdef GEMMA_X86_KERNELS
   if (HasAvx2()) found.push_back(Avx2Kernels());
   if (HasAvx512()) found.push_back(Avx512Kernels());
+  if (HasAmx()) found.push_back(AmxKernels());
 #endif
   return found;
 }
@@ -113,6 +136,10 @@ absl::string_view IsaName(Isa isa) {
       return "AVX2";
     case Isa::kAvx512:
       return "AVX-512";
+    case Isa::kAmx:
+      return "AMX";
+    case Isa::kTileModel:
+      return "tile model";
   }
   return "unknown";
 }
@@ -125,12 +152,10 @@ absl::StatusOr<uint64_t> Workspace::Bytes(const Limits& limits) {
 absl::StatusOr<Workspace> Workspace::Create(const Limits& limits) {
   GEMMA_ASSIGN_OR_RETURN(const Regions regions, PlanRegions(limits));
   Workspace workspace;
-  workspace.memory_.reset(static_cast<std::byte*>(std::aligned_alloc(kAlignment, regions.total)));
-  std::byte* next = workspace.memory_.get();
-  if (next == nullptr) {
-    return absl::ResourceExhaustedError(absl::StrCat("no memory for a workspace of ", regions.total,
-                                                     " bytes (use fewer tokens a call)"));
-  }
+  GEMMA_ASSIGN_OR_RETURN(
+      workspace.memory_,
+      HostMemory::Allocate(regions.total, "a workspace (use fewer tokens a call)"));
+  std::byte* next = workspace.memory_.data();
   auto take = [&next](uint64_t bytes) { return std::exchange(next, next + bytes); };
   workspace.packed_input_ = reinterpret_cast<float*>(take(regions.packed_input));
   workspace.attention_parts_ = reinterpret_cast<float*>(take(regions.attention_parts));
@@ -139,8 +164,6 @@ absl::StatusOr<Workspace> Workspace::Create(const Limits& limits) {
   workspace.thread_floats_ = regions.thread / sizeof(float);
   return workspace;
 }
-
-void Workspace::Free::operator()(std::byte* memory) const { std::free(memory); }
 
 int64_t AttentionParts(const Attention& op) {
   if (op.tokens > kMaxDecodeTokens) return 1;

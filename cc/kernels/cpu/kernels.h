@@ -9,19 +9,25 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "cc/base/host_memory.h"
 #include "cc/kernels/cpu/thread_pool.h"
 #include "cc/kernels/operations.h"
 
 namespace gemma::cpu {
 
-enum class Isa { kPortable, kAvx2, kAvx512 };
+enum class Isa {
+  kPortable,
+  kAvx2,
+  kAvx512,
+  kAmx,        // AVX-512, and products of many tokens on AMX's bfloat16 tiles
+  kTileModel,  // kAmx's schedule on a model of the tiles, for any machine; tests alone
+};
 
-absl::string_view IsaName(Isa isa);  // "portable", "AVX2", "AVX-512"
+absl::string_view IsaName(Isa isa);  // "portable", "AVX2", "AVX-512", "AMX", "tile model"
 
 // A token that `sample` may draw.
 struct Candidate {
@@ -52,10 +58,7 @@ class Workspace {
   float* thread_scratch(int index) const { return thread_scratch_ + index * thread_floats_; }
 
  private:
-  struct Free {
-    void operator()(std::byte* memory) const;
-  };
-  std::unique_ptr<std::byte, Free> memory_;
+  HostMemory memory_;
   float* packed_input_ = nullptr;     // a linear's input, as its inner loop reads it
   float* attention_parts_ = nullptr;  // softmax sums of pieces of the context
   Candidate* candidates_ = nullptr;   // [max_vocab]
@@ -80,7 +83,8 @@ struct Kernels {
   //   if (LinearPacksInput(tokens)) { pack_input(in, tokens, columns, workspace, slice); barrier }
   //   linear(a, workspace, slice); linear(b, workspace, slice); barrier
   void (*pack_input)(const float* in, int64_t tokens, int64_t columns, const Workspace&, Slice);
-  void (*linear)(const Linear&, const Workspace&, Slice);
+  // claims: of its rows; null: every thread has its share of them.
+  void (*linear)(const Linear&, const Workspace&, Slice, Claims* claims);
 
   void (*prepare_attention)(const PrepareAttention&, Slice);
   //   attention(op, workspace, slice); barrier
@@ -95,6 +99,10 @@ struct Kernels {
 
   // One thread; the others need not call it.
   int64_t (*sample)(const Sample&, const Workspace&);
+
+  // The sum of `count` floats (a multiple of 128), read as quickly as memory gives them. One
+  // thread; to measure with.
+  float (*read)(const float* numbers, int64_t count);
 };
 
 // The best set for this machine, found by cpuid once.

@@ -232,32 +232,38 @@ inline TokenInputs<InputOf<kLayout>> PrepareTokens(const Linear& op,
 
 // The factors of the next rows are read before the rows at hand are, so that nobody waits for them.
 template <WeightLayout kLayout>
-inline void MultiplyFewTokensOf(const Linear& op, float* memory, Range share) {
+inline void MultiplyFewTokensOf(const Linear& op, const TokenInputs<InputOf<kLayout>>& tokens,
+                                const FewTokensScratch& scratch, Range rows) {
   const int64_t columns = op.weight.shape.columns;
-  const FewTokensScratch scratch(memory, columns, op.tokens);
-  const TokenInputs<InputOf<kLayout>> tokens = PrepareTokens<kLayout>(op, scratch);
   const auto factors_of = [&](int64_t row) {
-    const int64_t count = std::min<int64_t>(kDotRows, share.end - row);
-    const Factors<kLayout> factors(scratch.factors[(row - share.begin) / kDotRows % 2], columns,
+    const int64_t count = std::min<int64_t>(kDotRows, rows.end - row);
+    const Factors<kLayout> factors(scratch.factors[(row - rows.begin) / kDotRows % 2], columns,
                                    count);
     if constexpr (!IsFloat(kLayout)) {
       if (count > 0) ReadFactors(op.weight, row, count, factors);
     }
     return factors;
   };
-  Factors<kLayout> next = factors_of(share.begin);
-  for (int64_t row = share.begin; row < share.end; row += kDotRows) {
+  Factors<kLayout> next = factors_of(rows.begin);
+  for (int64_t row = rows.begin; row < rows.end; row += kDotRows) {
     const Factors<kLayout> factors = next;
     next = factors_of(row + kDotRows);
-    DotTokens<kLayout>(op.weight, {row, std::min(share.end, row + kDotRows)}, tokens, op.tokens,
+    DotTokens<kLayout>(op.weight, {row, std::min(rows.end, row + kDotRows)}, tokens, op.tokens,
                        factors);
   }
 }
 
-inline void MultiplyFewTokens(const Linear& op, const Workspace& workspace, Slice slice) {
-  const Range share = Share(op.weight.shape.rows, slice, kDotRows);
-  if (share.begin == share.end) return;
+// Rows that a thread takes at a time, at most: some hundred kilobytes.
+constexpr int64_t kMostClaimedRows = 64;
+
+inline void MultiplyFewTokens(const Linear& op, const Workspace& workspace, Slice slice,
+                              Claims* claims) {
+  const FewTokensScratch scratch(workspace.thread_scratch(slice.index), op.weight.shape.columns,
+                                 op.tokens);
   WithLayout(op.weight.shape.layout, [&]<WeightLayout kLayout>() {
-    MultiplyFewTokensOf<kLayout>(op, workspace.thread_scratch(slice.index), share);
+    const TokenInputs<InputOf<kLayout>> tokens = PrepareTokens<kLayout>(op, scratch);
+    ForParts(op.weight.shape.rows, slice, claims, kDotRows, kMostClaimedRows, [&](Range rows) {
+      if (rows.begin < rows.end) MultiplyFewTokensOf<kLayout>(op, tokens, scratch, rows);
+    });
   });
 }

@@ -5,8 +5,6 @@
 // Columns taken at a time, so that panels and one tile stay in the second-level cache.
 constexpr int64_t kMaxDepth = 2048;
 
-inline int64_t PackedColumns(int64_t columns) { return (columns + kLanes - 1) / kLanes * kLanes; }
-
 inline void PackInput(const float* in, int64_t tokens, int64_t columns, const Workspace& workspace,
                       Slice slice) {
   constexpr int64_t kStrip = 64;  // columns of one piece of work
@@ -38,23 +36,6 @@ inline void DequantizePanel(const WeightView& weight, int64_t row, int64_t begin
       });
     } else {
       for (int64_t v = 0; v < depth / kLanes; ++v) Store(out + v * kTileRows * kLanes, Set(0));
-    }
-  }
-}
-
-// out[t][r] = (or +=) tile[r][t]
-inline void StoreTile(const float* tile, int64_t tokens, int64_t rows, bool add, float* out,
-                      int64_t out_stride) {
-  constexpr int64_t kStride = (kTileRows + 3) / 4 * 4;
-  float turned[kTile * kStride];
-  Transpose(tile, kTile, kStride, tokens, turned, kStride);
-  for (int64_t t = 0; t < tokens; ++t) {
-    const float* from = turned + t * kStride;
-    float* to = out + t * out_stride;
-    if (add) {
-      for (int64_t r = 0; r < rows; ++r) to[r] += from[r];
-    } else {
-      std::memcpy(to, from, rows * sizeof(float));
     }
   }
 }
@@ -100,33 +81,27 @@ inline void MultiplyBlock(const Linear& op, Range panels, int64_t begin, int64_t
       const int64_t row = p * kTileRows;
       MultiplyTile(scratch.panels + (p - panels.begin) * panel_floats, x, depth, tokens,
                    scratch.tile);
-      StoreTile(scratch.tile, tokens, std::min<int64_t>(kTileRows, rows - row), begin > 0,
-                op.out + token * rows + row, rows);
+      StoreTile<kTileRows>(scratch.tile, kTile, tokens, std::min<int64_t>(kTileRows, rows - row),
+                           begin > 0, op.out + token * rows + row, rows);
     }
   }
 }
 
-inline void MultiplyManyTokens(const Linear& op, const Workspace& workspace, Slice slice) {
+inline void MultiplyManyTokens(const Linear& op, const Workspace& workspace, Slice slice,
+                               Claims* claims) {
   const int64_t columns = op.weight.shape.columns;
   const int64_t panels = (op.weight.shape.rows + kTileRows - 1) / kTileRows;
-  const Range share = Share(panels, slice);
   const ManyTokensScratch scratch(workspace.thread_scratch(slice.index), columns,
                                   std::min(kMaxDepth, PackedColumns(columns)));
   WithLayout(op.weight.shape.layout, [&]<WeightLayout kLayout>() {
-    for (int64_t first = share.begin; first < share.end; first += scratch.panel_count) {
-      const Range block{first, std::min(share.end, first + scratch.panel_count)};
-      for (int64_t begin = 0; begin < columns; begin += kMaxDepth) {
-        MultiplyBlock<kLayout>(op, block, begin, std::min(columns, begin + kMaxDepth),
-                               workspace.packed_input(), scratch);
+    ForParts(panels, slice, claims, 1, scratch.panel_count, [&](Range part) {
+      for (int64_t first = part.begin; first < part.end; first += scratch.panel_count) {
+        const Range block{first, std::min(part.end, first + scratch.panel_count)};
+        for (int64_t begin = 0; begin < columns; begin += kMaxDepth) {
+          MultiplyBlock<kLayout>(op, block, begin, std::min(columns, begin + kMaxDepth),
+                                 workspace.packed_input(), scratch);
+        }
       }
-    }
+    });
   });
-}
-
-inline void MultiplyLinear(const Linear& op, const Workspace& workspace, Slice slice) {
-  if (LinearPacksInput(op.tokens)) {
-    MultiplyManyTokens(op, workspace, slice);
-  } else {
-    MultiplyFewTokens(op, workspace, slice);
-  }
 }

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "cc/kernels/cpu/testing/kernel_test.h"
+#include "cc/kernels/cpu/testing/tile_model.h"
 #include "cc/kernels/reference.h"
 #include "cc/kernels/testing/error_report.h"
 #include "cc/kernels/testing/random_weight.h"
@@ -63,7 +64,7 @@ class LinearTest : public KernelTest {
         kernels().pack_input(op.in, op.tokens, columns, workspace, slice);
       });
     }
-    ForSlices(slices, [&](Slice slice) { kernels().linear(op, workspace, slice); });
+    ForSlices(slices, [&](Slice slice) { kernels().linear(op, workspace, slice, nullptr); });
   }
 };
 
@@ -107,7 +108,49 @@ TEST_P(LinearTest, DoesNotDependOnTheNumberOfThreads) {
   }
 }
 
+// The same bits whichever thread takes which rows.
+TEST_P(LinearTest, DoesNotDependOnWhoClaimsWhichRows) {
+  const auto pool = ThreadPool::Create(3);
+  ASSERT_TRUE(pool.ok());
+  for (const int64_t tokens : {1, 7, 40}) {
+    const RandomWeight weight({WeightLayout::kInt4, 301, 640, 32}, 7);
+    const std::vector<float> in = RandomFloats(tokens * 640, 8);
+    std::vector<float> shared(tokens * 301), claimed(tokens * 301);
+    Run(Linear{weight.view(), in.data(), tokens, shared.data()}, 1);
+    const Workspace workspace =
+        TestWorkspace({.threads = 3, .max_tokens = tokens, .max_columns = 640});
+    Claims claims;
+    (*pool)->Run([&](Slice slice) {
+      if (LinearPacksInput(tokens)) kernels().pack_input(in.data(), tokens, 640, workspace, slice);
+      (*pool)->Wait();
+      kernels().linear({weight.view(), in.data(), tokens, claimed.data()}, workspace, slice,
+                       &claims);
+    });
+    EXPECT_EQ(shared, claimed) << tokens << " tokens";
+  }
+}
+
+// 512 tokens meet a panel: one more, and the panel is made again.
+TEST_P(LinearTest, MatchesReferenceAtTheBorderOfManyTokens) {
+  ErrorReport report(Named("linear, 511 to 545 tokens"));
+  const RandomWeight weight({WeightLayout::kInt4Min, 3, 64, 64}, 9);
+  for (int64_t tokens : {511, 512, 513, 545}) Check(weight, tokens, 1, report);
+}
+
+// Panels have 128 rows, fewer where a weight has more limbs.
+TEST_P(LinearTest, MatchesReferenceAtTheBorderOfAPanel) {
+  ErrorReport report(Named("linear, 31 to 257 rows"));
+  for (const WeightLayout layout :
+       {WeightLayout::kInt4, WeightLayout::kQ6_K, WeightLayout::kF16, WeightLayout::kF32}) {
+    for (uint32_t rows : {31, 32, 63, 65, 127, 128, 129, 257}) {
+      const RandomWeight weight({layout, rows, 256, HasGroups(layout) ? 64u : 0u}, rows);
+      for (int64_t tokens : {9, 17}) Check(weight, tokens, 1, report);
+    }
+  }
+}
+
 GEMMA_TEST_ALL_ISAS(LinearTest);
+INSTANTIATE_TEST_SUITE_P(Model, LinearTest, testing::Values(&TileModelKernels()), IsaTestName);
 
 class EmbedTest : public KernelTest {};
 

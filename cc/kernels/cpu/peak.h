@@ -8,10 +8,7 @@
 
 namespace gemma::cpu {
 
-// Reads count floats (a multiple of 16) as quickly as memory gives them.
-float SumFloats(Isa isa, const float* p, int64_t count);
-
-// `count` steps of independent multiply-adds that fill the units;
+// `count` steps of independent multiply-adds that fill the units, float32's or AMX's of bfloat16;
 // FlopsPerChain is what one step computes.
 float MultiplyAdds(Isa isa, int64_t count);
 int64_t FlopsPerChain(Isa isa);

@@ -1,20 +1,6 @@
 // The machine's limits in one instruction set; see peak.h.
 
-constexpr int kStreams = 8;
 constexpr int kChains = kLanes == 4 ? 8 : 12;
-
-inline float ReadAll(const float* p, int64_t count) {
-  F sums[kStreams] = {};
-  int64_t i = 0;
-  for (; i + kStreams * kLanes <= count; i += kStreams * kLanes) {
-    __builtin_prefetch(p + i + 1024);
-    __builtin_prefetch(p + i + 1024 + kStreams * kLanes / 2);
-#pragma GCC unroll 8
-    for (int j = 0; j < kStreams; ++j) sums[j] = sums[j] + Load(p + i + j * kLanes);
-  }
-  for (int j = 1; j < kStreams; ++j) sums[0] = sums[0] + sums[j];
-  return Sum(sums[0]);
-}
 
 inline float RunChains(int64_t count) {
   F sums[kChains];

@@ -78,6 +78,11 @@ inline void StoreBfloat16(uint16_t* p, F v) {
   const __m128i low = _mm256_castsi256_si128(result), high = _mm256_extracti128_si256(result, 1);
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm_packus_epi32(low, high));
 }
+inline void StoreUpperHalves(uint16_t* p, F v) {
+  const I halves = _mm256_srli_epi32(_mm256_castps_si256(v), 16);
+  const __m128i low = _mm256_castsi256_si128(halves), high = _mm256_extracti128_si256(halves, 1);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm_packus_epi32(low, high));
+}
 
 inline void Widen(__m256i codes, F (&out)[4]) {
   const __m128i low = _mm256_castsi256_si128(codes), high = _mm256_extracti128_si256(codes, 1);

@@ -69,6 +69,10 @@ inline void StoreBfloat16(uint16_t* p, F v) {
   const I result = _mm512_srli_epi32(_mm512_mask_blend_epi32(is_nan, rounded, nan), 16);
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(result));
 }
+inline void StoreUpperHalves(uint16_t* p, F v) {
+  const I halves = _mm512_srli_epi32(_mm512_castps_si512(v), 16);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(halves));
+}
 
 inline void Widen(__m256i codes, F (&out)[2]) {
   out[0] = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm256_castsi256_si128(codes)));

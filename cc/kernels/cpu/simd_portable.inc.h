@@ -92,6 +92,11 @@ inline void StoreBfloat16(uint16_t* p, F v) {
         (v[i] != v[i] ? bits | 1 << 22 : bits + 0x7fff + (bits >> 16 & 1)) >> 16);
   }
 }
+// Of floats that bfloat16 holds, which is what it stores.
+inline void StoreUpperHalves(uint16_t* p, F v) {
+  for (int i = 0; i < kLanes; ++i)
+    p[i] = static_cast<uint16_t>(std::bit_cast<uint32_t>(float{v[i]}) >> 16);
+}
 
 // Words of 32 bits.
 inline I LoadWords(const uint8_t* p) {

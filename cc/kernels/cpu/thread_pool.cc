@@ -42,6 +42,18 @@ Range Share(int64_t total, Slice slice, int64_t multiple) {
   return {std::min(begin, total), std::min(end, total)};
 }
 
+Range Claims::Take(int64_t total, int threads, int64_t multiple, int64_t most) {
+  int64_t begin = next_.load(std::memory_order_relaxed);
+  for (;;) {
+    if (begin >= total) return {total, total};
+    const int64_t fair = std::min((total - begin) / threads, most);
+    const int64_t size = std::max<int64_t>(1, fair / multiple) * multiple;
+    const int64_t end = std::min(total, begin + size);
+    // What is taken was written before the region, so the number alone must be right.
+    if (next_.compare_exchange_weak(begin, end, std::memory_order_relaxed)) return {begin, end};
+  }
+}
+
 Barrier::Barrier(int threads) : threads_(threads), spins_(SpinsFor(threads)) {}
 
 void Barrier::Wait() {

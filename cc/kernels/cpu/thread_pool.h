@@ -5,7 +5,7 @@
 //   pool.Run([&](Slice slice) {
 //     kernels.rms_norm(norm, slice);
 //     pool.Wait();
-//     kernels.linear(linear, workspace, slice);
+//     kernels.linear(linear, workspace, slice, nullptr);
 //   });
 //
 // Waiting threads spin for some microseconds and then sleep, so a barrier is cheap when all threads
@@ -39,6 +39,34 @@ struct Range {
 // The slice's share of [0, total): contiguous, near-equal parts whose borders are multiples of
 // `multiple`.
 Range Share(int64_t total, Slice slice, int64_t multiple = 1);
+
+// Work on [0, total) that threads take as they come, for one operation of a region: a thread that
+// something else holds up then leaves more of it to the others.
+class Claims {
+ public:
+  // A piece that nobody has taken yet; an empty one when all is taken. Its borders are multiples of
+  // `multiple`. Pieces are as large as `most` at first, and smaller as less is left for `threads`.
+  Range Take(int64_t total, int threads, int64_t multiple, int64_t most);
+
+  // To be called while no thread works.
+  void Reset() { next_.store(0, std::memory_order_relaxed); }
+
+ private:
+  alignas(64) std::atomic<int64_t> next_{0};
+};
+
+// Calls function(Range) for this thread's parts of [0, total): its share, or where there are
+// claims, what it can take.
+template <typename Function>
+void ForParts(int64_t total, Slice slice, Claims* claims, int64_t multiple, int64_t most,
+              Function function) {
+  if (claims == nullptr) return function(Share(total, slice, multiple));
+  for (;;) {
+    const Range part = claims->Take(total, slice.count, multiple, most);
+    if (part.begin == part.end) return;
+    function(part);
+  }
+}
 
 // All `threads` threads must call Wait before any of them returns from it; reusable at once.
 // What a thread wrote before Wait is visible to all after it.

@@ -2,6 +2,8 @@
 
 #include <sys/resource.h>
 
+#include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <vector>
@@ -15,6 +17,37 @@ std::unique_ptr<ThreadPool> Pool(int threads) {
   auto pool = ThreadPool::Create(threads);
   EXPECT_TRUE(pool.ok()) << pool.status();
   return *std::move(pool);
+}
+
+TEST(ClaimsTest, GiveLargePiecesFirstAndEveryoneTheirRest) {
+  Claims claims;
+  std::vector<int64_t> sizes;
+  int64_t next = 0;
+  for (Range part; (part = claims.Take(1003, 4, 4, 96)).begin != part.end; next = part.end) {
+    EXPECT_EQ(part.begin, next);
+    EXPECT_EQ(part.begin % 4, 0);
+    sizes.push_back(part.end - part.begin);
+  }
+  EXPECT_EQ(next, 1003);
+  EXPECT_EQ(sizes.front(), 96);
+  EXPECT_EQ(sizes.back(), 3);
+  EXPECT_TRUE(std::is_sorted(sizes.rbegin(), sizes.rend()));
+  claims.Reset();
+  EXPECT_EQ(claims.Take(3, 4, 4, 96).end, 3);
+  EXPECT_EQ(claims.Take(3, 4, 4, 96).begin, 3);
+}
+
+TEST(ClaimsTest, ThreadsTakeEveryNumberOnce) {
+  const auto pool = ThreadPool::Create(4);
+  ASSERT_TRUE(pool.ok());
+  std::vector<std::atomic<int>> taken(5000);
+  Claims claims;
+  (*pool)->Run([&](Slice slice) {
+    ForParts(std::ssize(taken), slice, &claims, 8, 64, [&](Range part) {
+      for (int64_t i = part.begin; i < part.end; ++i) ++taken[i];
+    });
+  });
+  for (const auto& count : taken) EXPECT_EQ(count, 1);
 }
 
 TEST(ShareTest, CoversEverythingOnceAtMultiples) {

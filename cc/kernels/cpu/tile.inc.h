@@ -11,6 +11,8 @@ constexpr int kTileRows = 4;
 #endif
 constexpr int kTile = 2 * kLanes;
 
+inline int64_t PackedColumns(int64_t columns) { return (columns + kLanes - 1) / kLanes * kLanes; }
+
 // out[r][j] = sum over k of panel(r, k) * x[k][j], for kRows rows and the first kWidth vectors of
 // the tile. panel: [depth / kLanes][kRows][kLanes]; x: [depth][kTile]; out: [kRows][kTile]. depth
 // is a multiple of kLanes.
@@ -87,17 +89,34 @@ inline void Transpose4(const float* in, int64_t in_stride, float* out, int64_t o
 // out[c][r] = in[r][c]
 inline void Transpose(const float* in, int64_t in_stride, int64_t rows, int64_t columns, float* out,
                       int64_t out_stride) {
-  int64_t r = 0;
-  for (; r + 4 <= rows; r += 4) {
-    int64_t c = 0;
-    for (; c + 4 <= columns; c += 4) {
+  const int64_t whole_rows = rows / 4 * 4, whole_columns = columns / 4 * 4;
+  for (int64_t r = 0; r < whole_rows; r += 4) {
+    for (int64_t c = 0; c < whole_columns; c += 4)
       Transpose4(in + r * in_stride + c, in_stride, out + c * out_stride + r, out_stride);
-    }
-    for (; c < columns; ++c) {
+    for (int64_t c = whole_columns; c < columns; ++c) {
       for (int64_t i = r; i < r + 4; ++i) out[c * out_stride + i] = in[i * in_stride + c];
     }
   }
-  for (; r < rows; ++r) {
+  for (int64_t r = whole_rows; r < rows; ++r) {
     for (int64_t c = 0; c < columns; ++c) out[c * out_stride + r] = in[r * in_stride + c];
+  }
+}
+
+// out[t][r] = (or +=) tile[r][t] for the first rows and tokens of a tile of kRows rows that are
+// `stride` floats apart.
+template <int kRows>
+inline void StoreTile(const float* tile, int64_t stride, int64_t tokens, int64_t rows, bool add,
+                      float* out, int64_t out_stride) {
+  constexpr int kStride = (kRows + 3) / 4 * 4;
+  float turned[32 * kStride];
+  Transpose(tile, stride, kStride, tokens, turned, kStride);
+  for (int64_t t = 0; t < tokens; ++t) {
+    const float* from = turned + t * kStride;
+    float* to = out + t * out_stride;
+    if (add) {
+      for (int64_t r = 0; r < rows; ++r) to[r] += from[r];
+    } else {
+      std::memcpy(to, from, rows * sizeof(float));
+    }
   }
 }

@@ -49,15 +49,15 @@ class Benchmark {
   void MeasureMachine() {
     const std::vector<float> memory(64 << 20, 1);
     const double read = Seconds([&](Slice slice) {
-      const Range range = Share(std::ssize(memory), slice, 16);
-      sink_ += SumFloats(kernels_.isa, memory.data() + range.begin, range.end - range.begin);
+      const Range range = Share(std::ssize(memory), slice, 128);
+      sink_ += kernels_.read(memory.data() + range.begin, range.end - range.begin);
     });
     bandwidth_ = memory.size() * sizeof(float) / read;
     const double seconds = Seconds([&](Slice) { sink_ += MultiplyAdds(kernels_.isa, kChains); });
     peak_ = static_cast<double>(kChains) * FlopsPerChain(kernels_.isa) * pool_.threads() / seconds;
-    std::printf("%s, %d threads: reads %.1f GB/s, %.0f GFLOP/s of float32 multiply-adds\n",
+    std::printf("%s, %d threads: reads %.1f GB/s, %.0f GFLOP/s of %s multiply-adds\n",
                 std::string(IsaName(kernels_.isa)).c_str(), pool_.threads(), bandwidth_ / 1e9,
-                peak_ / 1e9);
+                peak_ / 1e9, kernels_.isa == Isa::kAmx ? "bfloat16" : "float32");
   }
 
   // A matrix larger than the caches, read once per repetition.
@@ -66,7 +66,7 @@ class Benchmark {
     const std::vector<float> in = RandomFloats(columns, 2);
     std::vector<float> out(rows);
     const double seconds = Seconds([&](Slice slice) {
-      kernels_.linear({weight.view(), in.data(), 1, out.data()}, workspace_, slice);
+      kernels_.linear({weight.view(), in.data(), 1, out.data()}, workspace_, slice, &claims_);
     });
     const double bytes = static_cast<double>(weight.view().planes.bytes);
     Print("one token", weight.view().shape, seconds, bytes / seconds / 1e9, "GB/s",
@@ -82,7 +82,7 @@ class Benchmark {
         kernels_.pack_input(in.data(), tokens, columns, workspace_, slice);
         pool_.Wait();
       }
-      kernels_.linear({weight.view(), in.data(), tokens, out.data()}, workspace_, slice);
+      kernels_.linear({weight.view(), in.data(), tokens, out.data()}, workspace_, slice, &claims_);
     });
     const double flops = 2.0 * rows * columns * static_cast<double>(tokens);
     Print(std::to_string(tokens) + " tokens", weight.view().shape, seconds, flops / seconds / 1e9,
@@ -202,7 +202,10 @@ class Benchmark {
 
   template <typename Kernel>
   double Seconds(Kernel kernel) {
-    return ShortestSeconds(options_.repetitions, [&] { pool_.Run(kernel); });
+    return ShortestSeconds(options_.repetitions, [&] {
+      claims_.Reset();
+      pool_.Run(kernel);
+    });
   }
 
   void Print(const std::string& what, const WeightShape& shape, double seconds, double rate,
@@ -219,6 +222,7 @@ class Benchmark {
   const Kernels& kernels_;
   ThreadPool& pool_;
   const Workspace workspace_;
+  Claims claims_;
   std::atomic<float> sink_ = 0;
   double bandwidth_ = 0;  // bytes/s
   double peak_ = 0;       // flop/s
@@ -247,6 +251,18 @@ void RunAll(Benchmark& benchmark) {
       benchmark.Tokens(WeightLayout::kInt4, 2048, 5376, tokens);
     benchmark.Tokens(WeightLayout::kInt8, 5376, 8192, 512);
   }
+  if (benchmark.Wants("31b")) {
+    for (const auto& [rows, columns] :
+         {std::pair{8192u, 5376u}, {5376u, 8192u}, {21504u, 5376u}, {5376u, 21504u}}) {
+      benchmark.Tokens(WeightLayout::kInt4, rows, columns, 512);
+    }
+    for (const WeightLayout layout :
+         {WeightLayout::kInt8, WeightLayout::kQ4_K, WeightLayout::kQ6_K, WeightLayout::kBF16}) {
+      benchmark.Tokens(layout, 8192, 5376, 512);
+    }
+    for (int64_t tokens : {9, 16, 32, 64, 128})
+      benchmark.Tokens(WeightLayout::kInt4, 21504, 5376, tokens);
+  }
   if (benchmark.Wants("attention")) {
     for (const CacheType type : kCacheTypes) {
       benchmark.AttentionOf(1, 512, 4, 1, 256, type);
@@ -264,8 +280,8 @@ int Main(int argc, char** argv) {
   CLI::App app("Speed of the CPU kernels beside the machine's limits");
   app.add_option("--threads", options.threads, "threads");
   app.add_option("--repetitions", options.repetitions, "runs of each kernel; the shortest counts");
-  app.add_option("--isa", options.isa, "portable, AVX2 or AVX-512; the best one if not given");
-  app.add_option("--only", options.only, "one, few, many, attention, small or sample");
+  app.add_option("--isa", options.isa, "portable, AVX2, AVX-512 or AMX; the best one if not given");
+  app.add_option("--only", options.only, "one, few, many, 31b, attention, small or sample");
   CLI11_PARSE(app, argc, argv);
   auto pool = ThreadPool::Create(options.threads);
   auto workspace = Workspace::Create({.threads = options.threads,

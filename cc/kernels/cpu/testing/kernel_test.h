@@ -28,6 +28,10 @@ inline std::string IsaTestName(const testing::TestParamInfo<const Kernels*>& inf
       return "Avx2";
     case Isa::kAvx512:
       return "Avx512";
+    case Isa::kAmx:
+      return "Amx";
+    case Isa::kTileModel:
+      return "TileModel";
   }
   return "Unknown";
 }
