@@ -270,7 +270,6 @@ inline void MultiplyFewTokens(const Linear& op, const Workspace& workspace, Slic
     const auto multiply = [&](Range part) {
       if (part.begin < part.end) MultiplyFewTokensOf<kLayout>(op, tokens, scratch, part);
     };
-    // Equal shares need no whole claims.
     ForParts(rows, slice, claims, claims == nullptr ? kDotRows : multiple, most, multiply);
   });
 }
