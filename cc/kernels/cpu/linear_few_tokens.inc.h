@@ -253,17 +253,23 @@ inline void MultiplyFewTokensOf(const Linear& op, const TokenInputs<InputOf<kLay
   }
 }
 
-// Rows that a thread takes at a time, at most: some hundred kilobytes.
-constexpr int64_t kMostClaimedRows = 64;
+// What a thread claims at a time, in bytes: much more than it asks for beyond its end.
+constexpr int64_t kMostClaimedBytes = 256 << 10;
+constexpr int64_t kLeastClaimedBytes = 16 << 10;
 
 inline void MultiplyFewTokens(const Linear& op, const Workspace& workspace, Slice slice,
                               Claims* claims) {
+  const int64_t rows = op.weight.shape.rows;
+  const int64_t row_bytes = static_cast<int64_t>(op.weight.planes.bytes) / rows + 1;
+  const int64_t most = kMostClaimedBytes / row_bytes, least = kLeastClaimedBytes / row_bytes;
+  const int64_t multiple = (least / kDotRows + 1) * kDotRows;
   const FewTokensScratch scratch(workspace.thread_scratch(slice.index), op.weight.shape.columns,
                                  op.tokens);
   WithLayout(op.weight.shape.layout, [&]<WeightLayout kLayout>() {
     const TokenInputs<InputOf<kLayout>> tokens = PrepareTokens<kLayout>(op, scratch);
-    ForParts(op.weight.shape.rows, slice, claims, kDotRows, kMostClaimedRows, [&](Range rows) {
-      if (rows.begin < rows.end) MultiplyFewTokensOf<kLayout>(op, tokens, scratch, rows);
-    });
+    const auto multiply = [&](Range part) {
+      if (part.begin < part.end) MultiplyFewTokensOf<kLayout>(op, tokens, scratch, part);
+    };
+    ForParts(rows, slice, claims, claims == nullptr ? kDotRows : multiple, most, multiply);
   });
 }

@@ -11,8 +11,8 @@
 // stay in the first-level cache while the panel streams from the second.
 
 constexpr int kInputLimbs = 3;
-constexpr int kTokens = 32;     // of a tile of the input, 16 a register
-constexpr int kStripRows = 32;  // of the weight, in two registers
+constexpr int kTokens = 32;                        // of a tile of the input, 16 a register
+constexpr int kStripRows = 32;                     // of the weight, in two registers
 constexpr int kLimbElements = 16 * kBlockColumns;  // of a limb's tile, for 16 tokens
 constexpr int kTileElements = kTokens / 16 * kInputLimbs * kLimbElements;
 // Blocks that are multiplied before their sums are scaled. More of them means that running totals
