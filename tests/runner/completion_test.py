@@ -1,10 +1,14 @@
-"""`completion`: bash completes subcommands, flags and their values as the parser has them."""
+"""`completion`: bash and zsh complete subcommands, flags and their values as the parser has them."""
 
 from __future__ import annotations
 
 import os
+import pty
+import re
+import select
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -66,17 +70,51 @@ def test_folders_and_files(script: Path) -> None:
     assert complete(script, "runner", "generate", "--prompt_file", "no") == ["notes.txt"]
 
 
-def test_zsh_reads_its_script(tmp_path: Path) -> None:
+def test_zsh_has_the_same_tables() -> None:
     done = run("completion", "zsh")
     assert done.returncode == 0
     assert done.stdout.startswith("#compdef runner\n")
     assert "'*--device=[auto takes the GPU" in done.stdout
-    if shutil.which("zsh") is None:
-        return  # bash's test above is of the same tables
-    script = tmp_path / "_runner"
-    script.write_text(done.stdout)
-    environment = {**os.environ, "HOME": str(tmp_path)}
-    subprocess.run(["zsh", "-n", str(script)], check=True, env=environment)
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="no zsh here")
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("runner ge", "runner generate "),
+        ("runner chat --dev", "runner chat --device="),
+        ("runner chat --device=cu", "runner chat --device=cuda "),
+        ("runner bench --log_format j", "runner bench --log_format json "),
+        ("runner chat --model mo", "runner chat --model model_folder/"),
+    ],
+)
+def test_zsh_completes(tmp_path: Path, typed: str, completed: str) -> None:
+    (tmp_path / "model_folder").mkdir()
+    (tmp_path / "runner.zsh").write_text(run("completion", "zsh").stdout)
+    assert complete_in_zsh(tmp_path, typed) == completed
+
+
+def complete_in_zsh(folder: Path, typed: str) -> str:
+    """What a Tab makes of a line, in a zsh of its own in a pseudo-terminal."""
+    setup = (
+        "autoload -U compinit; compinit -u -D; source ./runner.zsh; "
+        'show() { zle -I; print -r -- "[$BUFFER]" }; zle -N show; bindkey "^T" show\r'
+    )
+    terminal, theirs = pty.openpty()
+    with subprocess.Popen(
+        ["zsh", "-f", "-i"], stdin=theirs, stdout=theirs, stderr=theirs, cwd=folder,
+        start_new_session=True, env={**os.environ, "HOME": str(folder), "TERM": "dumb"},
+    ) as shell:  # fmt: skip
+        os.close(theirs)
+        os.write(terminal, (setup + typed + "\t\x14").encode())
+        shown, end = "", time.monotonic() + 30
+        while (found := re.search(r"\[(runner [^]]*)\]", shown)) is None:
+            assert time.monotonic() < end, shown
+            if select.select([terminal], [], [], 0.1)[0]:
+                shown += os.read(terminal, 65536).decode(errors="replace")
+        shell.kill()
+        os.close(terminal)
+    return found[1]
 
 
 def test_another_shell_is_a_usage_error() -> None:
