@@ -90,6 +90,7 @@ def test_a_client_that_leaves_while_it_waits_is_dropped() -> None:
 def test_a_client_that_does_not_read_holds_nobody_up() -> None:
     with fake_server("x" * 900, "next", slots=1) as served:
         slow = start(served, chat(stream=True))
+        slow.recv(1, socket.MSG_PEEK)  # the server has begun to answer
         assert eventually(lambda: served.metric("gemma_answers_running") == 0)
         fast = served.post("/v1/chat/completions", chat())
         assert fast.json["choices"][0]["message"]["content"] == "next"
