@@ -184,7 +184,11 @@ int Main(int argc, char** argv) {
   CLI::App app("Times draws of tokens whose answers have a promised form.");
   app.add_option("--tokenizer", tokenizer, "the tokenizer.bin of an artifact")->required();
   app.add_option("--repetitions", repetitions, "of every answer")->check(CLI::Range(1, 10000));
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
   const absl::Status status = Run(tokenizer, repetitions);
   if (status.ok()) return 0;
   std::fprintf(stderr, "constraint_benchmark: %s\n", std::string(status.message()).c_str());

@@ -122,7 +122,11 @@ int Main(int argc, char** argv) {
   app.add_option("--queue", flags.server.queue);
   app.add_option("--connections", flags.server.connections);
   app.add_option("--body_bytes", flags.server.body_bytes);
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
   const absl::Status status = Run(flags);
   if (!status.ok())
     std::fprintf(stderr, "fake_server: %s\n", std::string(status.message()).c_str());

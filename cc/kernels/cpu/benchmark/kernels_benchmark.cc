@@ -282,7 +282,11 @@ int Main(int argc, char** argv) {
   app.add_option("--repetitions", options.repetitions, "runs of each kernel; the shortest counts");
   app.add_option("--isa", options.isa, "portable, AVX2, AVX-512 or AMX; the best one if not given");
   app.add_option("--only", options.only, "one, few, many, 31b, attention, small or sample");
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
   auto pool = ThreadPool::Create(options.threads);
   auto workspace = Workspace::Create({.threads = options.threads,
                                       .max_tokens = 512,

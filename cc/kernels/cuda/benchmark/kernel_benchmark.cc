@@ -270,7 +270,11 @@ int main(int argc, char** argv) {
   decode->add_option("--rotated", options.rotated,
                      "128: full layers share keys and values; 0: not");
   decode->add_flag("--parts", options.parts, "also time the step without some of its parts");
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
   const absl::Status status = matvec->parsed()      ? gemma::cuda::BenchMatvec(options)
                               : gemm->parsed()      ? gemma::cuda::BenchGemm(options)
                               : attention->parsed() ? gemma::cuda::BenchAttention(options)

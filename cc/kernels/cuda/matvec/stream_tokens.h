@@ -78,17 +78,18 @@ class TokenLanes {
     for (int i = 0; i < kSets; ++i) {
 #pragma unroll
       for (int j = 0; j < kLoads; ++j)
-        *reinterpret_cast<uint4*>(Staged(block, 2 * j + Lane() / 16, chunk)) = lines[i][j];
+        *reinterpret_cast<uint4*>(StagedChunk(block, 2 * j + Lane() / 16, chunk)) = lines[i][j];
       __syncwarp();
 #pragma unroll
-      for (int group = 0; group < kGroups; ++group) x_[i][group] = Ordered(Staged(block, group));
+      for (int group = 0; group < kGroups; ++group)
+        x_[i][group] = Ordered(StagedGroup(block, group));
       __syncwarp();
     }
   }
 
   // 16 bytes of a token's 128 columns, where the warp will leave its sums: its outputs of each slot
   // have room for a quarter of the tokens. Permuted so that reads meet different banks.
-  GEMMA_DEVICE static std::byte* Staged(const StreamBlock& block, int token, int chunk) {
+  GEMMA_DEVICE static std::byte* StagedChunk(const StreamBlock& block, int token, int chunk) {
     constexpr int kTokensASlot = kTokens / kStreamSlots;
     float* const slot = block.Partials<kTokens>(token / kTokensASlot, WarpIndex());
     return reinterpret_cast<std::byte*>(slot) + token % kTokensASlot * 256 +
@@ -96,10 +97,11 @@ class TokenLanes {
   }
 
   // Columns 4t to 4t + 3 and 16 + 4t to 16 + 4t + 3 of a group, of token g.
-  GEMMA_DEVICE static uint4 Staged(const StreamBlock& block, int group) {
+  GEMMA_DEVICE static uint4 StagedGroup(const StreamBlock& block, int group) {
     const int token = Lane() / 4 % kTokens, t = Lane() % 4, chunk = group * 4 + t / 2;
-    const uint2 low = *reinterpret_cast<const uint2*>(Staged(block, token, chunk) + t % 2 * 8);
-    const uint2 high = *reinterpret_cast<const uint2*>(Staged(block, token, chunk + 2) + t % 2 * 8);
+    const uint2 low = *reinterpret_cast<const uint2*>(StagedChunk(block, token, chunk) + t % 2 * 8);
+    const uint2 high =
+        *reinterpret_cast<const uint2*>(StagedChunk(block, token, chunk + 2) + t % 2 * 8);
     return make_uint4(low.x, low.y, high.x, high.y);
   }
 
