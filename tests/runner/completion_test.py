@@ -101,20 +101,23 @@ def complete_in_zsh(folder: Path, typed: str) -> str:
         'show() { zle -I; print -r -- "[$BUFFER]" }; zle -N show; bindkey "^T" show\r'
     )
     terminal, theirs = pty.openpty()
-    with subprocess.Popen(
+    shell = subprocess.Popen(
         ["zsh", "-f", "-i"], stdin=theirs, stdout=theirs, stderr=theirs, cwd=folder,
         start_new_session=True, env={**os.environ, "HOME": str(folder), "TERM": "dumb"},
-    ) as shell:  # fmt: skip
-        os.close(theirs)
+    )  # fmt: skip
+    os.close(theirs)
+    try:
         os.write(terminal, (setup + typed + "\t\x14").encode())
         shown, end = "", time.monotonic() + 30
         while (found := re.search(r"\[(runner [^]]*)\]", shown)) is None:
             assert time.monotonic() < end, shown
             if select.select([terminal], [], [], 0.1)[0]:
                 shown += os.read(terminal, 65536).decode(errors="replace")
+        return found[1]
+    finally:
         shell.kill()
+        shell.wait()
         os.close(terminal)
-    return found[1]
 
 
 def test_another_shell_is_a_usage_error() -> None:
