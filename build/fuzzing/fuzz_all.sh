@@ -25,7 +25,7 @@ export UBSAN_OPTIONS=print_stacktrace=1
 fixed_addresses=()
 if setarch "$(uname -m)" -R true 2> /dev/null; then fixed_addresses=(setarch "$(uname -m)" -R); fi
 
-# Runs one parser until the time is over, again after each finding.
+# Runs one parser until the time is over, again after each finding; once however short the time is.
 fuzz() {
   local name=$1 folder=$out/$1 end=$((SECONDS + seconds)) left restarts
   mkdir -p "$folder/new" "$folder/findings"
@@ -33,7 +33,8 @@ fuzz() {
   : > "$folder/log"
   for ((restarts = 0; restarts < most_restarts; ++restarts)); do
     left=$((end - SECONDS))
-    ((left > 0)) || return 0
+    ((left > 0 || restarts == 0)) || return 0
+    ((left > 0)) || left=1
     if LD_LIBRARY_PATH=$pack/lib "${fixed_addresses[@]}" "$pack/bin/$name" "-max_total_time=$left" -timeout=10 \
       -rss_limit_mb=2048 -print_final_stats=1 "-artifact_prefix=$folder/findings/" \
       "$folder/new" "$pack/corpus/$name" >> "$folder/log" 2>&1; then
