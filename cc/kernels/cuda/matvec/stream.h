@@ -43,7 +43,7 @@ struct StreamShared {
   int64_t zeros = 0;     // 64 bytes
   int64_t partials = 0;  // [slot][warp][StreamOutputs] float32
   int64_t barriers = 0;  // full, empty [stage], sums_full, sums_empty [slot]
-  int64_t chunks = 0;    // [stage], [slot] int32
+  int64_t tiles = 0;     // [stage], [slot] int32
   int64_t bytes = 0;
 };
 
@@ -66,8 +66,8 @@ constexpr StreamShared StreamSharedOf(int columns, const MatvecStream& stream, b
   s.zeros = (s.input.sums + sums + 127) / 128 * 128 + 32;
   s.partials = s.zeros + 64;
   s.barriers = s.partials + int64_t{kStreamSlots} * kStreamWarps * StreamOutputs(tokens) * 4;
-  s.chunks = s.barriers + (kMaxStreamStages + kStreamSlots) * 2 * 8;
-  s.input.scratch = s.chunks + (kMaxStreamStages + kStreamSlots) * 4;
+  s.tiles = s.barriers + (kMaxStreamStages + kStreamSlots) * 2 * 8;
+  s.input.scratch = s.tiles + (kMaxStreamStages + kStreamSlots) * 4;
   s.bytes = s.input.scratch + (kMatvecThreads / 32) * 4;
   return s;
 }

@@ -15,7 +15,7 @@ namespace gemma::cuda {
 constexpr int StreamAdders(bool sliced) { return sliced ? 2 : 1; }
 constexpr int StreamProducer(bool sliced) { return kStreamWarps + StreamAdders(sliced); }
 constexpr int StreamThreads(bool sliced) { return (StreamProducer(sliced) + 1) * kWarp; }
-// Of a chunk or a tile: there is no other.
+// Instead of a tile: there is no other.
 inline constexpr int kStreamEnd = -1;
 
 // What all warps of a block know.
@@ -38,11 +38,11 @@ struct StreamBlock {
   GEMMA_DEVICE Barrier& SumsEmpty(int slot) const {
     return Barriers()[2 * kMaxStreamStages + kStreamSlots + slot];
   }
-  GEMMA_DEVICE int32_t& ChunkOfStage(int stage) const {
-    return reinterpret_cast<int32_t*>(shared + layout.chunks)[stage];
+  GEMMA_DEVICE int32_t& TileOfStage(int stage) const {
+    return reinterpret_cast<int32_t*>(shared + layout.tiles)[stage];
   }
   GEMMA_DEVICE int32_t& TileOfSlot(int slot) const {
-    return reinterpret_cast<int32_t*>(shared + layout.chunks)[kMaxStreamStages + slot];
+    return reinterpret_cast<int32_t*>(shared + layout.tiles)[kMaxStreamStages + slot];
   }
   GEMMA_DEVICE std::byte* Stage(int stage) const { return shared + stage * layout.stage.bytes; }
   // [kTokens][kStreamTileRows]

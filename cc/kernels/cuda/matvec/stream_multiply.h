@@ -111,18 +111,19 @@ class ChunkMultiplier {
 
   GEMMA_DEVICE void Run() const {
     ChunkPlace place, slot;
+    int piece = 0;  // the pieces of a tile follow each other: nothing is divided
     float sums[4] = {0, 0, 0, 0};
 #pragma unroll 1
     while (true) {
       WaitBarrier(b_.Full(place.index), place.parity);
-      const int chunk = b_.ChunkOfStage(place.index);
-      if (chunk == kStreamEnd) break;
+      const int tile = b_.TileOfStage(place.index);
+      if (tile == kStreamEnd) break;
       const std::byte* const stage = b_.Stage(place.index);
-      const int tile = chunk / b_.s.pieces, piece = chunk - tile * b_.s.pieces;
       lanes_.AddChunk(stage, piece, sums);
       Arrive(b_.Empty(place.index));
       place.Advance(b_.s.stages);
-      if (piece < b_.s.pieces - 1) continue;
+      if (++piece < b_.s.pieces) continue;
+      piece = 0;
       WaitBarrier(b_.SumsEmpty(slot.index), slot.parity ^ 1);
       Lanes::Leave(sums, b_.template Partials<kTokens>(slot.index, WarpIndex()));
       Publish(tile, slot);

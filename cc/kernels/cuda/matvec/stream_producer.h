@@ -37,7 +37,7 @@ class ChunkProducer {
     PrefetchShare(b_.s.prefetch, static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x));
     AwaitStage();
     if (Lane() == 0) {
-      b_.ChunkOfStage(place_.index) = kStreamEnd;
+      b_.TileOfStage(place_.index) = kStreamEnd;
       Arrive(b_.Full(place_.index));
     }
   }
@@ -82,7 +82,7 @@ class ChunkProducer {
     if (!IsElected()) return;
     const StreamStage& layout = b_.layout.stage;
     Barrier& full = b_.Full(stage);
-    b_.ChunkOfStage(stage) = tile * b_.s.pieces + piece;
+    b_.TileOfStage(stage) = tile;
     const int scale_bytes = layout.scale_bytes * (HasMins(kLayout) ? 2 : 1);
     ArriveExpecting(full, kStreamTileRows * (layout.value_bytes + scale_bytes));
     int tile_in_part;
