@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "absl/strings/str_cat.h"
+#include "cc/engine/number_vector.h"
 
 namespace gemma {
 namespace {
@@ -46,7 +47,7 @@ bool DoesNothing(const pte::ExecutionPlan& method) {
   return Count(method.inputs()) == 0 && Count(method.operators()) == 0 &&
          Count(method.delegates()) == 0 && Count(method.chains()) == 1 &&
          Count(method.chains()->Get(0)->instructions()) == 0 && Count(memory) == 1 &&
-         memory->Get(0) == 0 && Count(method.non_const_buffer_device()) == 0;
+         IsAligned(*memory) && memory->Get(0) == 0 && Count(method.non_const_buffer_device()) == 0;
 }
 
 // Output i is value i.

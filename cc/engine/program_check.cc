@@ -10,6 +10,7 @@
 #include "cc/base/checked_math.h"
 #include "cc/base/status_macros.h"
 #include "cc/engine/constant_methods.h"
+#include "cc/engine/number_vector.h"
 #include "cc/kernels/sampling_params.h"
 #include "third_party/executorch/program_generated.h"
 
@@ -67,12 +68,6 @@ bool IsEmpty(const flatbuffers::Vector<T>* vector) {
   return vector == nullptr || vector->size() == 0;
 }
 
-// The Verifier looks at where vectors are, not at where their numbers are.
-template <typename T>
-bool IsAligned(const flatbuffers::Vector<T>* vector) {
-  return reinterpret_cast<uintptr_t>(vector->Data()) % alignof(T) == 0;
-}
-
 // Bytes [offset, offset + size) of the memory that is planned for tensors.
 struct Place {
   uint64_t offset = 0;
@@ -118,7 +113,7 @@ class MethodChecker {
   // Buffer 0 is reserved; buffer 1 holds the tensors.
   absl::Status CheckMemory() {
     const auto* sizes = plan_.non_const_buffer_sizes();
-    if (sizes == nullptr || sizes->size() != 2 || !IsAligned(sizes) ||
+    if (sizes == nullptr || sizes->size() != 2 || !IsAligned(*sizes) ||
         !IsEmpty(plan_.non_const_buffer_device())) {
       return Fail("does not plan one piece of host memory");
     }
@@ -297,7 +292,7 @@ absl::Status CheckSegments(const pte::Program& program, const Header& header) {
 absl::Status CheckNoOtherData(const pte::Program& program) {
   const auto* constants = program.constant_segment();
   const bool no_constants = constants != nullptr && constants->offsets() != nullptr &&
-                            constants->offsets()->size() == 1 && IsAligned(constants->offsets()) &&
+                            constants->offsets()->size() == 1 && IsAligned(*constants->offsets()) &&
                             constants->offsets()->Get(0) == 0 &&
                             constants->segment_index() < program.segments()->size();
   if (!no_constants || !IsEmpty(program.constant_buffer()) ||

@@ -35,11 +35,13 @@ std::vector<const CLI::App*> Subcommands(const CLI::App& root) {
   return root.get_subcommands([](const CLI::App*) { return true; });
 }
 
+// The flag that sets a value: --help and --version do something instead.
 const CLI::Option* FindFlag(const CLI::App& root, const CLI::App& command,
                             const std::string& flag) {
-  const CLI::Option* option = command.get_option_no_throw(absl::StrCat("--", flag));
-  if (option != nullptr) return option;
-  return root.get_option_no_throw(absl::StrCat("--", flag));
+  const std::string name = absl::StrCat("--", flag);
+  const CLI::Option* option = command.get_option_no_throw(name);
+  if (option == nullptr) option = root.get_option_no_throw(name);
+  return option != nullptr && option->get_configurable() ? option : nullptr;
 }
 
 // Whether some subcommand has it.

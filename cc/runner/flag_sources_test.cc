@@ -98,6 +98,11 @@ TEST_F(FlagSourcesTest, ListsAndSwitches) {
 
 TEST_F(FlagSourcesTest, RefusesNamesByName) {
   EXPECT_THAT(Refusal({"write"}, {"GEMMA_RUNNER_HAET=2"}), HasSubstr("there is no --haet"));
+  EXPECT_THAT(Refusal({"write"}, {"GEMMA_RUNNER_HELP=1"}), HasSubstr("there is no --help"));
+  EXPECT_THAT(Refusal({"write", "--config", File("help = true\n")}),
+              HasSubstr("help is a flag of no subcommand"));
+  EXPECT_THAT(Refusal({"write", "--config", File("[write]\nhelp = true\n")}),
+              HasSubstr("help in [write] is no flag of it"));
   EXPECT_THAT(Refusal({"write", "--config", File("haet = 3\n")}),
               HasSubstr("haet is a flag of no subcommand"));
   EXPECT_THAT(Refusal({"write", "--config", File("[serve]\nheat = 3\n")}),
