@@ -1,4 +1,4 @@
-// What CLI11 declares where CLI11_COMPILE is defined, as its own src/Precompile.cpp has it.
+// The definitions of what CLI11 only declares where CLI11_COMPILE is defined.
 #include "CLI/CLI.hpp"
 #include "CLI/impl/App_inl.hpp"
 #include "CLI/impl/Argv_inl.hpp"
@@ -9,6 +9,6 @@
 #include "CLI/impl/Split_inl.hpp"
 #include "CLI/impl/StringTools_inl.hpp"
 #include "CLI/impl/Validators_inl.hpp"
-#if __has_include("CLI/impl/ExtraValidators_inl.hpp")  // since 2.6
+#if __has_include("CLI/impl/ExtraValidators_inl.hpp")  // newer versions
 #include "CLI/impl/ExtraValidators_inl.hpp"
 #endif
