@@ -58,7 +58,7 @@ def remove_scripts(folder: pathlib.Path) -> None:
 # outside of a sandbox, Python would write what it compiled into the repository.
 SOURCE_ONLY = re.compile(
     r"/tests/"
-    r"|/transformers/models/(?!auto/|gemma)[^/]+/"
+    r"|/transformers/models/(?!auto/|encoder_decoder/|gemma)[^/]+/"
     r"|/executorch/(backends|examples)/"
     r"|/sympy/physics/"
     r"|/mypy/"  # machine code lies beside its source
