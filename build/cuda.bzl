@@ -2,7 +2,8 @@
 
 A library of kernels links into any C++ program; the program starts on a machine without GPU or driver, where CUDA calls
 return errors. What must stay true: the same inputs give the same bytes, so nvcc's temporary names, which would end up
-in symbols, are those of the source (--objdir-as-tempdir, -frandom-seed).
+in symbols, are those of the source (--objdir-as-tempdir, -frandom-seed), and so is the path that it makes names of, which
+would be that of a sandbox (--orig_src_path_name).
 """
 
 load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
@@ -38,6 +39,7 @@ def _compile(ctx, source, context, compiler):
         arguments.add("-DGEMMA_DEBUG_WAITS")
     arguments.add_all(["-ccbin", compiler, "--objdir-as-tempdir"])
     arguments.add("-Xcompiler=-fPIC,-frandom-seed=%s" % source.short_path)
+    arguments.add("-Xcudafe=--orig_src_path_name=%s" % source.short_path)
     arguments.add_all(_include_flags(context))
     arguments.add_all(["-c", source, "-o", output])
 

@@ -23,8 +23,10 @@ TEST(ClaimsTest, GiveLargePiecesFirstAndEveryoneTheirRest) {
   Claims claims;
   std::vector<int64_t> sizes;
   int64_t next = 0;
-  for (Range part; (part = claims.Take(1003, 4, 4, 96)).begin != part.end; next = part.end) {
+  const auto take = [&] { return claims.Take(1003, 4, 4, 96); };
+  for (Range part = take(); part.begin != part.end; part = take()) {
     EXPECT_EQ(part.begin, next);
+    next = part.end;
     EXPECT_EQ(part.begin % 4, 0);
     sizes.push_back(part.end - part.begin);
   }
