@@ -36,6 +36,8 @@ def bazel_arguments() -> list[str]:
         "--import-mode=importlib",
         "-p",
         "no:cacheprovider",
+        "-p",
+        "no:anyio",  # of a library that uses pytest, and slow to import
         "-ra",
         "--rootdir=.",
         "--config-file=/dev/null",

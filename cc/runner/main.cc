@@ -104,6 +104,16 @@ std::string SourceOf(const std::string& error, const std::map<std::string, std::
   return "";
 }
 
+// A misspelled flag comes before a missing one: it may be the same.
+std::string UsageSentence(const CLI::App& root, const CLI::ParseError& error,
+                          const std::map<std::string, std::string>& sources) {
+  const bool missing = dynamic_cast<const CLI::RequiredError*>(&error) != nullptr;
+  const bool stray = dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr;
+  if (stray || (missing && root.remaining_size(/*recurse=*/true) > 0)) return StrayWords(root);
+  const std::string sentence = FirstLine(error.what());
+  return absl::StrCat(sentence, SourceOf(sentence, sources), " (--help lists the flags)");
+}
+
 absl::Status RunParsed(const std::vector<Command>& commands) {
   for (const Command& command : commands) {
     if (command.parser->parsed()) return command.run();
@@ -139,13 +149,8 @@ bool Parse(CLI::App& root, const std::vector<std::string>& words, int& code) {
     return true;
   } catch (const CLI::Success& request) {  // --help
     code = root.exit(request);
-  } catch (const CLI::ExtrasError&) {
-    code = Fail(StrayWords(root), kExitUsage);
   } catch (const CLI::ParseError& error) {
-    const std::string sentence = FirstLine(error.what());
-    code =
-        Fail(absl::StrCat(sentence, SourceOf(sentence, line->sources), " (--help lists the flags)"),
-             kExitUsage);
+    code = Fail(UsageSentence(root, error, line->sources), kExitUsage);
   }
   return false;
 }

@@ -168,6 +168,11 @@ def test_wrong_values_end_in_2_before_anything_is_loaded(
     assert done.stdout == ""
 
 
+@pytest.mark.parametrize("flag", ["--hlep", "--modle"])
+def test_a_misspelled_flag_is_said_before_a_missing_one(flag: str) -> None:
+    assert f"generate has no flag {flag}" in refusal(run("generate", flag), 2)
+
+
 def test_a_token_outside_the_vocabulary_is_said_before_anything_is_loaded(artifact: Path) -> None:
     next(artifact.glob("*.ptd")).unlink()
     done = run("score", "--model", str(artifact), "--tokens", "1,1000000")
