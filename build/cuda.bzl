@@ -2,8 +2,8 @@
 
 A library of kernels links into any C++ program; the program starts on a machine without GPU or driver, where CUDA calls
 return errors. What must stay true: the same inputs give the same bytes, so nvcc's temporary names, which would end up
-in symbols, are those of the source (--objdir-as-tempdir, -frandom-seed), and so is the path that it makes names of, which
-would be that of a sandbox (--orig_src_path_name).
+in symbols, are those of the source (--objdir-as-tempdir, -frandom-seed), and so is the path that it makes names of,
+which would be that of a sandbox (--orig_src_path_name).
 """
 
 load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
