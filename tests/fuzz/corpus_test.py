@@ -11,7 +11,7 @@ import pytest
 from python.checkpoint.testing.refusal_cost import MAX_BYTES
 from tests.fuzz import corpus, readers
 
-# A refusal takes well under 100 ms (the hostile tests of each reader); here memory is counted, too, and others may work.
+# A refusal takes well under 100 ms (the hostile tests of each reader). Here memory is counted, too, and others work.
 _MAX_SECONDS = 1.0
 
 
