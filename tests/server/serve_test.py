@@ -198,7 +198,7 @@ def test_a_result_goes_back_to_the_model(client: openai.OpenAI) -> None:
 
 def test_anthropics_client_gets_its_tool_use(served: Served) -> None:
     client = anthropic.Anthropic(base_url=served.url, api_key="none", max_retries=0, timeout=120)
-    # The API has no seed, and now and then random weights fill an answer with spaces.
+    # The API has no seed, and random weights do not always end a call within the limit.
     for _ in range(6):
         answer = client.messages.create(
             model="tiny",
