@@ -28,7 +28,7 @@ def test_uses(path: str, text: str, uses: list[str]) -> None:
     ("path", "product"),
     [
         ("cc/engine/engine.h", True),
-        ("cc/kernels/cuda/gemm/sm90_int4.cu", True),
+        ("cc/kernels/cuda/gemm/int4.cu", True),
         ("cc/engine/manifest_test.cc", False),
         ("cc/engine/manifest_fuzz.cc", False),
         ("cc/plan/testing/plan_writer.cc", False),

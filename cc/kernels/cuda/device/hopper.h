@@ -16,8 +16,6 @@
 
 namespace gemma::cuda {
 
-inline constexpr int kWarpgroup = 128;
-
 // ---- registers ----
 
 template <int kRegisters>
@@ -33,11 +31,7 @@ GEMMA_DEVICE void GiveRegisters() {
 #endif
 }
 
-// ---- tiles of a 16-bit matrix ----
-
-// A tile in shared memory has rows of 128 bytes (64 elements); the 16-byte chunk c of row r lies
-// where chunk c ^ (r % 8) would. The tile begins at a multiple of 1024 bytes.
-GEMMA_DEVICE int TileOffset(int row, int chunk) { return row * 128 + (chunk ^ (row & 7)) * 16; }
+// ---- tiles of a 16-bit matrix (TileOffset) ----
 
 // Starts the copy of the tile of `map` (tile_map.h) at [row, column] and counts its bytes at the
 // barrier; elements outside of the matrix are zeros.

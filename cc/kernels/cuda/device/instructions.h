@@ -8,6 +8,7 @@
 namespace gemma::cuda {
 
 inline constexpr int kWarp = 32;
+inline constexpr int kWarpgroup = 128;  // threads of four warps, the first a multiple of 4
 inline constexpr unsigned kAllLanes = 0xffffffff;
 
 GEMMA_DEVICE int Lane() { return static_cast<int>(threadIdx.x) % kWarp; }
@@ -189,6 +190,10 @@ GEMMA_DEVICE uint32_t SharedAddress(const void* pointer) {
   return static_cast<uint32_t>(__cvta_generic_to_shared(pointer));
 #endif
 }
+
+// A tile of a 16-bit matrix in shared memory has rows of 128 bytes (64 elements); the 16-byte chunk c
+// of row r lies where chunk c ^ (r % 8) would. The tile begins at a multiple of 1024 bytes.
+GEMMA_DEVICE int TileOffset(int row, int chunk) { return row * 128 + (chunk ^ (row & 7)) * 16; }
 
 // Four 8 x 8 matrices of 16-bit elements from shared memory; lane l gives the address of row l % 8
 // of matrix l / 8. d[m]: row l / 4, columns 2 (l % 4) and 2 (l % 4) + 1 of matrix m.

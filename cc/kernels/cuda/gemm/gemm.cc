@@ -18,13 +18,25 @@ absl::Status Check(const Product& op) {
   return CheckProduct("gemm", op);
 }
 
+// Hopper's kernel, the one for all other GPUs (Ampere's instructions), and the fallback.
+enum class Kernel { kSm90, kMma, kAnyShape };
+
 bool HasSm90(const Device& device) {
   return device.features().wgmma && device.shared_bytes >= kGemmSharedBytes;
 }
 
-// The Hopper kernel copies 16 bytes of values and 4 of scales at a time.
-bool FitsSm90(const WeightShape& shape, uint64_t input_address) {
-  if (!HasSm90Kernel(shape.layout) || input_address % 16 != 0) return false;
+int TileTokens(int64_t tokens) { return tokens <= kFewTokens ? kFewTokens : kGemmTokens; }
+
+// Of Ampere's tiles: fewer where so many do not fit shared memory beside the weights.
+int MmaTokens(WeightLayout layout, int64_t tokens, const Device& device) {
+  const int most = TileTokens(tokens);
+  const size_t bytes = static_cast<size_t>(MmaSharedOf(layout, most).bytes);
+  return bytes <= device.shared_bytes ? most : kFewTokens;
+}
+
+// Both kernels copy 16 bytes of values and 4 of scales at a time.
+bool FitsTiles(const WeightShape& shape, uint64_t input_address) {
+  if (!HasTileKernels(shape.layout) || input_address % 16 != 0) return false;
   const uint32_t step = IsFloat(shape.layout) ? 8 : HasHalfScales(shape.layout) ? 64 : 32;
   if (shape.columns % step != 0) return false;
   if (!HasGroups(shape.layout)) return true;
@@ -33,19 +45,25 @@ bool FitsSm90(const WeightShape& shape, uint64_t input_address) {
   return group_fits && shape.columns / shape.group % 2 == 0;
 }
 
-bool UsesSm90(const Product& op, size_t output, const Device& device) {
+Kernel KernelOf(const Product& op, size_t output, const Device& device) {
   const WeightShape& shape = op.outputs[output].weight.shape;
-  return HasSm90(device) && FitsSm90(shape, reinterpret_cast<uintptr_t>(op.in)) &&
-         (!op.gated || SameKind(op.outputs[0].weight.shape, op.outputs[1].weight.shape));
+  const bool fits = FitsTiles(shape, reinterpret_cast<uintptr_t>(op.in)) &&
+                    (!op.gated || SameKind(op.outputs[0].weight.shape, op.outputs[1].weight.shape));
+  if (!fits) return Kernel::kAnyShape;
+  if (device.features().wgmma) return HasSm90(device) ? Kernel::kSm90 : Kernel::kAnyShape;
+  const size_t least = static_cast<size_t>(MmaSharedOf(shape.layout, kFewTokens).bytes);
+  return least <= device.shared_bytes ? Kernel::kMma : Kernel::kAnyShape;
 }
 
+struct Launchers {
+  cudaError_t (*sm90)(const GemmTileParams&, const TileMap&, int, const LaunchOptions&);
+  cudaError_t (*mma)(const GemmTileParams&, int, const LaunchOptions&);
+};
 constexpr auto kLaunchers = ForEachLayout([]<WeightLayout kLayout>() {
-  using Launcher =
-      cudaError_t (*)(const GemmSm90Params&, const TileMap&, int, const LaunchOptions&);
-  if constexpr (HasSm90Kernel(kLayout)) {
-    return static_cast<Launcher>(&LaunchGemmSm90<kLayout>);
+  if constexpr (HasTileKernels(kLayout)) {
+    return Launchers{&LaunchGemmSm90<kLayout>, &LaunchGemmMma<kLayout>};
   } else {
-    return Launcher{};
+    return Launchers{};
   }
 });
 
@@ -66,19 +84,18 @@ void AddPart(const Product::Output& first, const Product::Output& second, GemmPa
                                        first.out};
 }
 
-int TileTokens(int tokens) { return tokens <= kFewTokens ? kFewTokens : kGemmTokens; }
-
 // A run of fewer columns is not worth the exchange of its sums.
 constexpr int kMinRunColumns = 512;
 
+// blocks: as many as run at the same time
 GemmSchedule ScheduleOf(WeightLayout layout, const GemmParams& params, int row_tiles,
-                        const Device& device) {
-  const int columns = GemmStageOf(layout).columns, tile_tokens = TileTokens(params.tokens);
+                        int tile_tokens, int blocks) {
+  const int columns = GemmStageOf(layout).columns;
   GemmSchedule s;
   s.row_tiles = row_tiles;
   s.token_tiles = (params.tokens + tile_tokens - 1) / tile_tokens;
   s.units = (params.columns + columns - 1) / columns;
-  const int tiles = s.row_tiles * s.token_tiles, blocks = device.multiprocessors;
+  const int tiles = s.row_tiles * s.token_tiles;
   s.whole_tiles = tiles / blocks * blocks;
   const int64_t rest = static_cast<int64_t>(tiles - s.whole_tiles) * s.units;
   const int64_t runs = std::max<int64_t>(rest / (kMinRunColumns / columns), 1);
@@ -87,41 +104,56 @@ GemmSchedule ScheduleOf(WeightLayout layout, const GemmParams& params, int row_t
   return s;
 }
 
+// Blocks of Ampere's kernel share a multiprocessor where two fit; each block takes 1 KB more than it
+// asks for, and a multiprocessor has 1 KB more than a block may use.
+constexpr int kMostMmaBlocks = 2;
+int MmaBlocks(int shared_bytes, const Device& device) {
+  const bool two =
+      kMostMmaBlocks * (static_cast<size_t>(shared_bytes) + 1024) <= device.shared_bytes + 1024;
+  return (two ? kMostMmaBlocks : 1) * device.multiprocessors;
+}
+
 // Sums that blocks leave for the one that has a tile's first columns,
-// and flags, 0 between launches.
+// and flags, 0 between launches. Two of Ampere's tiles are as large as one of Hopper's.
+static_assert(kGemmRows == kMostMmaBlocks * kMmaRows);
 Region PartialSums(const Device& device) {
   const size_t blocks = static_cast<size_t>(device.multiprocessors);
   return {"gemm: partial sums", blocks * kGemmRows * kGemmTokens * sizeof(float)};
 }
 Region PartialFlags(const Device& device) {
-  const size_t blocks = static_cast<size_t>(device.multiprocessors);
+  const size_t blocks = static_cast<size_t>(kMostMmaBlocks * device.multiprocessors);
   return {"gemm: flags of partial sums", 2 * blocks * sizeof(uint32_t), /*zeroed=*/true};
 }
 
-absl::Status LaunchSm90(const GemmParams& params, const Context& context) {
+absl::Status LaunchTiles(const GemmParams& params, Kernel kernel, const Context& context) {
   const WeightLayout layout = params.parts[0].first.layout;
-  GemmSm90Params sm90;
-  sm90.gemm = params;
-  const int rows = params.gated ? kGemmRows / 2 : kGemmRows;
+  const bool sm90 = kernel == Kernel::kSm90;
+  const int tile_tokens =
+      sm90 ? TileTokens(params.tokens) : MmaTokens(layout, params.tokens, context.device);
+  const int blocks = sm90 ? context.device.multiprocessors
+                          : MmaBlocks(MmaSharedOf(layout, tile_tokens).bytes, context.device);
+  GemmTileParams tiles;
+  tiles.gemm = params;
+  const int tile_rows = sm90 ? kGemmRows : kMmaRows, rows = tile_rows / (params.gated ? 2 : 1);
   int row_tiles = 0;
   for (int i = 0; i < params.part_count; ++i)
-    sm90.tile_end[i] = row_tiles += (params.parts[i].first.rows + rows - 1) / rows;
-  sm90.schedule = ScheduleOf(layout, params, row_tiles, context.device);
-  GEMMA_ASSIGN_OR_RETURN(sm90.partials,
+    tiles.tile_end[i] = row_tiles += (params.parts[i].first.rows + rows - 1) / rows;
+  tiles.schedule = ScheduleOf(layout, params, row_tiles, tile_tokens, blocks);
+  GEMMA_ASSIGN_OR_RETURN(tiles.partials,
                          context.workspace->Find<float>(PartialSums(context.device)));
-  GEMMA_ASSIGN_OR_RETURN(sm90.flags,
+  GEMMA_ASSIGN_OR_RETURN(tiles.flags,
                          context.workspace->Find<uint32_t>(PartialFlags(context.device)));
-  const int tile_tokens = TileTokens(params.tokens);
+  const Launchers& launchers = kLaunchers[static_cast<size_t>(layout)];
+  if (!sm90) return ToStatus(launchers.mma(tiles, tile_tokens, context.launch()), "gemm");
   TileMap map;
   GEMMA_RETURN_IF_ERROR(
       ToStatus(MakeTileMap(params.in, params.tokens, params.columns, tile_tokens, map),
                "gemm: cannot describe the input to the copy engine"));
-  const auto launch = kLaunchers[static_cast<size_t>(layout)];
-  return ToStatus(launch(sm90, map, tile_tokens, context.launch()), "gemm");
+  return ToStatus(launchers.sm90(tiles, map, tile_tokens, context.launch()), "gemm");
 }
 
 // Outputs of one kind, which one launch serves, from `first` on; marks them as done.
-GemmParams PartsLike(const Product& op, size_t first, bool sm90, const Device& device,
+GemmParams PartsLike(const Product& op, size_t first, Kernel kernel, const Device& device,
                      std::vector<bool>& done) {
   GemmParams params = CommonParams(op);
   if (op.gated) {
@@ -130,9 +162,9 @@ GemmParams PartsLike(const Product& op, size_t first, bool sm90, const Device& d
     return params;
   }
   for (size_t i = first; i < op.outputs.size(); ++i) {
-    const bool same = UsesSm90(op, i, device) ? sm90 && SameKind(op.outputs[i].weight.shape,
-                                                                 op.outputs[first].weight.shape)
-                                              : !sm90;
+    const bool same = KernelOf(op, i, device) == kernel &&
+                      (kernel == Kernel::kAnyShape ||
+                       SameKind(op.outputs[i].weight.shape, op.outputs[first].weight.shape));
     if (done[i] || !same) continue;
     AddPart(op.outputs[i], op.outputs[i], params);
     done[i] = true;
@@ -142,28 +174,33 @@ GemmParams PartsLike(const Product& op, size_t first, bool sm90, const Device& d
 
 }  // namespace
 
-Regions GemmRegions(const Device& device) {
-  if (!HasSm90(device)) return {};
-  return {PartialSums(device), PartialFlags(device)};
-}
+Regions GemmRegions(const Device& device) { return {PartialSums(device), PartialFlags(device)}; }
 
 std::vector<PlannedLaunch> PlanGemm(const Product& op, const Device& device) {
   std::vector<PlannedLaunch> launches;
   for (size_t i = 0; i < op.outputs.size(); ++i) {
-    if (UsesSm90(op, i, device)) {
-      const WeightLayout layout = op.outputs[i].weight.shape.layout;
-      const GemmRings rings = GemmRingsOf(layout, TileTokens(static_cast<int>(op.rows())));
-      launches.push_back({"gemm Hopper", static_cast<size_t>(rings.bytes)});
-    } else {
-      launches.push_back({"gemm any shape", 0});
+    const WeightLayout layout = op.outputs[i].weight.shape.layout;
+    switch (KernelOf(op, i, device)) {
+      case Kernel::kSm90: {
+        const GemmRings rings = GemmRingsOf(layout, TileTokens(op.rows()));
+        launches.push_back({"gemm Hopper", static_cast<size_t>(rings.bytes)});
+        break;
+      }
+      case Kernel::kMma: {
+        const MmaShared shared = MmaSharedOf(layout, MmaTokens(layout, op.rows(), device));
+        launches.push_back({"gemm Ampere", static_cast<size_t>(shared.bytes)});
+        break;
+      }
+      case Kernel::kAnyShape:
+        launches.push_back({"gemm any shape", 0});
     }
   }
   return launches;
 }
 
-bool IsHopperGemm(const Product& op, const Device& device) {
+bool HasTileGemm(const Product& op, const Device& device) {
   for (size_t i = 0; i < op.outputs.size(); ++i) {
-    if (!UsesSm90(op, i, device)) return false;
+    if (KernelOf(op, i, device) == Kernel::kAnyShape) return false;
   }
   return !op.outputs.empty();
 }
@@ -173,12 +210,12 @@ absl::Status RunGemm(const Product& op, const Context& context) {
   std::vector<bool> done(op.outputs.size(), false);
   for (size_t i = 0; i < op.outputs.size(); ++i) {
     if (done[i]) continue;
-    const bool sm90 = UsesSm90(op, i, context.device);
-    const GemmParams params = PartsLike(op, i, sm90, context.device, done);
-    if (sm90) {
-      GEMMA_RETURN_IF_ERROR(LaunchSm90(params, context));
-    } else {
+    const Kernel kernel = KernelOf(op, i, context.device);
+    const GemmParams params = PartsLike(op, i, kernel, context.device, done);
+    if (kernel == Kernel::kAnyShape) {
       GEMMA_RETURN_IF_ERROR(ToStatus(LaunchGemmAnyShape(params, context.launch()), "gemm"));
+    } else {
+      GEMMA_RETURN_IF_ERROR(LaunchTiles(params, kernel, context));
     }
   }
   return absl::OkStatus();

@@ -19,11 +19,12 @@ absl::Status RunGemm(const Product& op, const Context& context);
 // Scratch memory that RunGemm needs, for calls of any size.
 Regions GemmRegions(const Device& device);
 
-// The kernel of each output, for tests and benchmarks: "gemm any shape", or "gemm Hopper".
+// The kernel of each output, for tests and benchmarks: "gemm Hopper", "gemm Ampere" (every other GPU),
+// or "gemm any shape".
 std::vector<PlannedLaunch> PlanGemm(const Product& op, const Device& device);
 
-// Whether all outputs take a kernel for Hopper's tensor cores, not the fallback.
-bool IsHopperGemm(const Product& op, const Device& device);
+// Whether no output takes the fallback.
+bool HasTileGemm(const Product& op, const Device& device);
 
 }  // namespace gemma::cuda
 

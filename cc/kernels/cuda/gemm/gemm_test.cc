@@ -32,9 +32,10 @@ std::vector<float> Reference(const RandomWeight& weight, const std::vector<float
 
 uint32_t GroupOf(WeightLayout layout) { return HasGroups(layout) ? 32 : 0; }
 
-// Under emulation the GPU that has no kernel of its own for any layout.
+// Under emulation; a real GPU is what it is.
 constexpr int kAmpere = 8;
 constexpr int kHopper = 9;
+constexpr int kEveryGpu[] = {kHopper, kAmpere};
 
 ActivationValues RandomInput(bool paired, int64_t tokens, uint32_t columns, float scale,
                              std::mt19937& random) {
@@ -43,33 +44,38 @@ ActivationValues RandomInput(bool paired, int64_t tokens, uint32_t columns, floa
                 : RandomActivations(size, scale, random);
 }
 
+// `offset`: of the input in its memory, in numbers
 void CheckPlain(const WeightShape& shape, int64_t tokens, int compute_major = kHopper,
-                bool paired = false) {
+                bool paired = false, size_t offset = 0) {
   std::mt19937 random(shape.rows * 31 + shape.columns + static_cast<uint32_t>(tokens));
   TestContext context(compute_major);
   const RandomWeight weight(shape, random);
   const ActivationValues in = RandomInput(paired, tokens, shape.columns, 1, random);
-  const DeviceArray<uint16_t> device_in(in.bits);
+  std::vector<uint16_t> bits(offset);
+  bits.insert(bits.end(), in.bits.begin(), in.bits.end());
+  const DeviceArray<uint16_t> device_in(bits);
   DeviceArray<float> out(static_cast<size_t>(tokens) * shape.rows);
   Product op;
   op.tokens = tokens;
   op.in_number = paired ? Number::kFloat16Pair : Number::kFloat16;
-  op.in = device_in.get();
+  op.in = device_in.get() + offset;
   op.outputs = {{weight.on_device(), out.get()}};
   RequireOk(RunGemm(op, context.get()));
   const std::string kernel(PlanGemm(op, context->device)[0].kernel);
   // With weights that are float16 themselves nothing but sums is rounded, pairs or not. NVFP4 without
   // the scale of its row is float16.
   const bool exact = shape.layout == WeightLayout::kF16 ||
-                     (shape.layout == WeightLayout::kNvfp4 && kernel == "gemm Hopper");
+                     (shape.layout == WeightLayout::kNvfp4 && kernel != "gemm any shape");
   ExpectClose(absl::StrCat(kernel, ": ", Name(shape, tokens), paired ? " in pairs" : ""),
               out.Read(), Reference(weight, in.values, tokens), exact ? kExact : kRelative,
               exact ? 10 * kExact : kEach);
 }
 
 TEST(GemmTest, EveryLayout) {
-  for (const WeightLayout layout : kAllWeightLayouts)
+  for (const WeightLayout layout : kAllWeightLayouts) {
     CheckPlain({layout, 300, 512, GroupOf(layout)}, 9);
+    CheckPlain({layout, 140, 512, GroupOf(layout)}, 66, kAmpere);
+  }
 }
 
 // Tiles of 64 and 128 rows of the input, which are half as many tokens, and borders within them.
@@ -86,8 +92,10 @@ TEST(GemmTest, Pairs) {
 
 // Tiles of 64 and 128 tokens and their borders.
 TEST(GemmTest, TokenCounts) {
-  for (const int64_t tokens : {1, 17, 63, 64, 65, 127, 128, 129, 257})
-    CheckPlain({WeightLayout::kInt4, 40, 512, 32}, tokens);
+  for (const int gpu : kEveryGpu) {
+    for (const int64_t tokens : {1, 17, 63, 64, 65, 127, 128, 129, 257})
+      CheckPlain({WeightLayout::kInt4, 40, 512, 32}, tokens, gpu);
+  }
 }
 
 // Units of 256, 128 and 64 columns that the matrix ends within,
@@ -95,15 +103,21 @@ TEST(GemmTest, TokenCounts) {
 TEST(GemmTest, OddSizes) {
   for (const WeightLayout layout :
        {WeightLayout::kInt4, WeightLayout::kInt8, WeightLayout::kBF16}) {
-    for (const uint32_t columns : {64u, 640u, 1088u})
-      CheckPlain({layout, 33, columns, GroupOf(layout)}, 9);
-    for (const uint32_t rows : {1u, 257u}) CheckPlain({layout, rows, 256, GroupOf(layout)}, 9);
+    for (const int gpu : kEveryGpu) {
+      for (const uint32_t columns : {64u, 640u, 1088u})
+        CheckPlain({layout, 33, columns, GroupOf(layout)}, 9, gpu);
+      for (const uint32_t rows : {1u, 257u})
+        CheckPlain({layout, rows, 256, GroupOf(layout)}, 9, gpu);
+    }
   }
   CheckPlain({WeightLayout::kBF16, 33, 72, 0}, 9);
   for (const WeightLayout layout : kAllWeightLayouts)
     CheckPlain({layout, 256, 768, GroupOf(layout)}, 9);
   CheckPlain({WeightLayout::kQ6_K, 33, 768, 0}, 9);
   CheckPlain({WeightLayout::kQ4_K, 33, 1280, 0}, 9);
+  // An odd number of blocks a row, whose scales begin at odd places.
+  CheckPlain({WeightLayout::kQ6_K, 129, 768, 0}, 9, kAmpere);
+  CheckPlain({WeightLayout::kBF16, 33, 72, 0}, 9, kAmpere);
 }
 
 // Nibbles that stand for levels: whole tiles and units, and matrices that end within them.
@@ -122,21 +136,28 @@ TEST(GemmTest, Levels) {
 }
 
 TEST(GemmTest, Groups) {
-  for (const WeightLayout layout : {WeightLayout::kInt8, WeightLayout::kInt4})
-    for (const uint32_t group : {64u, 128u, 768u}) CheckPlain({layout, 48, 768, group}, 10);
-  for (const uint32_t group : {64u, 128u}) CheckPlain({WeightLayout::kInt4Min, 48, 768, group}, 10);
+  for (const int gpu : kEveryGpu) {
+    for (const WeightLayout layout : {WeightLayout::kInt8, WeightLayout::kInt4})
+      for (const uint32_t group : {64u, 128u, 768u}) CheckPlain({layout, 48, 768, group}, 10, gpu);
+    for (const uint32_t group : {64u, 128u})
+      CheckPlain({WeightLayout::kInt4Min, 48, 768, group}, 10, gpu);
+  }
 }
 
 // Whole tiles for every block, and tiles that blocks share: 2 to 4 of the emulated ones.
 TEST(GemmTest, BlocksShareTiles) {
+  CheckPlain({WeightLayout::kInt4, 1400, 1024, 32}, 65, kAmpere);
+  CheckPlain({WeightLayout::kQ4_K, 300, 2048, 0}, 9, kAmpere);
   CheckPlain({WeightLayout::kInt4, 1400, 1024, 32}, 65);
   CheckPlain({WeightLayout::kInt8, 20, 4096, 32}, 9);
   CheckPlain({WeightLayout::kQ4_K, 600, 2048, 0}, 70);
 }
 
 TEST(GemmTest, AnyShape) {
-  for (const WeightLayout layout : kAllWeightLayouts)
-    CheckPlain({layout, 72, 256, GroupOf(layout)}, 9, kAmpere);
+  for (const WeightLayout layout : kAllWeightLayouts) {
+    // The input, a number behind what other kernels copy from, is what makes it any shape.
+    CheckPlain({layout, 72, 256, GroupOf(layout)}, 9, kHopper, false, 1);
+  }
   CheckPlain({WeightLayout::kF32, 9, 50, 0}, 3);
   CheckPlain({WeightLayout::kBF16, 65, 33, 0}, 66);
   CheckPlain({WeightLayout::kInt5Min, 9, 512, 256}, 12);
@@ -175,12 +196,13 @@ TEST(GemmTest, SaysWhichKernel) {
   device.shared_bytes = 227 << 10;
   EXPECT_EQ(PlanGemm(op, device)[0].kernel, "gemm Hopper");
   EXPECT_EQ(PlanGemm(op, device)[1].kernel, "gemm any shape");
-  EXPECT_FALSE(IsHopperGemm(op, device));
+  EXPECT_FALSE(HasTileGemm(op, device));
   op.gated = true;  // of different layouts
   EXPECT_EQ(PlanGemm(op, device)[0].kernel, "gemm any shape");
   op.gated = false;
   device.compute_major = kAmpere;
-  EXPECT_EQ(PlanGemm(op, device)[0].kernel, "gemm any shape");
+  EXPECT_EQ(PlanGemm(op, device)[0].kernel, "gemm Ampere");
+  EXPECT_EQ(PlanGemm(op, device)[1].kernel, "gemm any shape");
 }
 
 TEST(GemmTest, OutputsShareAnInput) {
@@ -206,9 +228,9 @@ TEST(GemmTest, OutputsShareAnInput) {
 }
 
 void CheckGated(WeightLayout gate_layout, WeightLayout up_layout, int64_t tokens,
-                uint32_t rows = 203, bool paired = false) {
+                uint32_t rows = 203, bool paired = false, int compute_major = kHopper) {
   std::mt19937 random(7);
-  TestContext context;
+  TestContext context(compute_major);
   const uint32_t columns = 512;
   const RandomWeight gate({gate_layout, rows, columns, GroupOf(gate_layout)}, random),
       up({up_layout, rows, columns, GroupOf(up_layout)}, random);
@@ -248,6 +270,9 @@ TEST(GemmTest, Gated) {
   CheckGated(WeightLayout::kBF16, WeightLayout::kBF16, 9);
   CheckGated(WeightLayout::kInt4, WeightLayout::kInt4, 65, 256);  // whole tiles
   CheckGated(WeightLayout::kQ4_K, WeightLayout::kQ6_K, 10);       // of different layouts
+  CheckGated(WeightLayout::kInt4, WeightLayout::kInt4, 65, 203, false, kAmpere);
+  CheckGated(WeightLayout::kQ4_K, WeightLayout::kQ4_K, 9, 128, false, kAmpere);
+  CheckGated(WeightLayout::kF16, WeightLayout::kF16, 35, 100, true, kAmpere);
 }
 
 // Rows that halves are stored of in fours, and rows that they are not.

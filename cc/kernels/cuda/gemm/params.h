@@ -41,9 +41,10 @@ struct GemmParams {
 // by mma.sync, for what the Hopper kernel does not take.
 cudaError_t LaunchGemmAnyShape(const GemmParams&, const LaunchOptions&);
 
-// ---- the Hopper kernel (sm90_kernel.h) ----
+// ---- kernels that decode weights in registers: Hopper's (sm90_kernel.h), Ampere's (mma_kernel.h) ----
 
 inline constexpr int kGemmRows = 256;    // rows of a tile; when gated, of gate and up together
+inline constexpr int kMmaRows = 128;     // the same of Ampere's
 inline constexpr int kGemmTokens = 128;  // tokens of a tile, or kFewTokens when there are no more
 inline constexpr int kFewTokens = 64;
 inline constexpr int kGemmValueWarps = 2;  // that copy values
@@ -62,24 +63,24 @@ struct GemmSchedule {
   int32_t blocks = 0;
 };
 
-struct GemmSm90Params {
+struct GemmTileParams {
   GemmParams gemm;
   int32_t tile_end[kMaxGemmParts] = {};  // row tiles of a part and of those before it
   GemmSchedule schedule;
-  float* partials = nullptr;  // [blocks][kGemmRows * kGemmTokens]
+  float* partials = nullptr;  // [blocks][rows * tokens of a tile]
   uint32_t* flags = nullptr;  // [blocks][2], 0 between launches
 };
 
 // Shared memory of a block: rings of weights as they are stored, and of tiles of activations.
 struct GemmStage {
   int columns = 0;  // of a unit
-  int scales = 0;   // [kGemmRows][16 bytes]; kPacked: 12 packed bytes, d, dmin
+  int scales = 0;   // [rows][16 bytes]; kPacked: 12 packed bytes, d, dmin
   int mins = 0;     // as scales
-  int extra = 0;    // [kGemmRows][extra_row]
+  int extra = 0;    // [rows][extra_row]
   int extra_row = 0;
-  int blocks = 0;  // [kGemmRows][4 bytes]
+  int blocks = 0;  // [rows][4 bytes]
   int bytes = 0;
-  int count = 0;  // stages in the ring
+  int count = 0;  // stages in Hopper's ring
 };
 
 // Values come in pieces of 128 bytes;
@@ -87,15 +88,15 @@ struct GemmStage {
 inline constexpr int kValuePiece = 128;
 inline constexpr int kValueRow = kValuePiece + 16;
 
-constexpr GemmStage GemmStageOf(WeightLayout l) {
+constexpr GemmStage GemmStageOf(WeightLayout l, int rows = kGemmRows) {
   GemmStage s;
   s.columns = HasNibbles(l) ? 256 : l == WeightLayout::kInt8 ? 128 : 64;
-  s.scales = kGemmRows * kValueRow;
-  s.mins = s.scales + (IsFloat(l) ? 0 : kGemmRows * 16);
-  s.extra = s.mins + (HasMins(l) ? kGemmRows * 16 : 0);
+  s.scales = rows * kValueRow;
+  s.mins = s.scales + (IsFloat(l) ? 0 : rows * 16);
+  s.extra = s.mins + (HasMins(l) ? rows * 16 : 0);
   s.extra_row = HasBitPlane(l) ? 48 : HasPairPlane(l) ? 80 : 0;
-  s.blocks = s.extra + kGemmRows * s.extra_row;
-  s.bytes = s.blocks + (HasInt8Scales(l) ? kGemmRows * 4 : 0);
+  s.blocks = s.extra + rows * s.extra_row;
+  s.bytes = s.blocks + (HasInt8Scales(l) ? rows * 4 : 0);
   s.count = s.columns == 256 ? 2 : s.columns == 128 ? 3 : 4;
   return s;
 }
@@ -130,13 +131,32 @@ constexpr GemmRings GemmRingsOf(WeightLayout l, int tokens) {
   return s;
 }
 
-// Weights are multiplied as float16, which float32 does not fit.
-constexpr bool HasSm90Kernel(WeightLayout l) { return l != WeightLayout::kF32; }
+// Ampere's: two stages of weights, two tiles of 64 columns of activations, factors.
+struct MmaShared {
+  int tiles = 0;
+  int tile_bytes = 0;
+  int factors = 0;
+  int bytes = 0;
+};
 
-// Layouts that HasSm90Kernel. In sm90_*.cu, one source for each few layouts.
+constexpr MmaShared MmaSharedOf(WeightLayout l, int tokens) {
+  MmaShared s;
+  s.tiles = 2 * GemmStageOf(l, kMmaRows).bytes;
+  s.tile_bytes = tokens * 128;
+  s.factors = s.tiles + 2 * s.tile_bytes;
+  s.bytes = s.factors + (HasBlocks(l) ? kMmaRows * kFactorRow : 0);
+  return s;
+}
+
+// Weights are multiplied as float16, which float32 does not fit.
+constexpr bool HasTileKernels(WeightLayout l) { return l != WeightLayout::kF32; }
+
+// Layouts that HasTileKernels, one source for each few of them.
 template <WeightLayout kLayout>
-cudaError_t LaunchGemmSm90(const GemmSm90Params&, const TileMap&, int tile_tokens,
+cudaError_t LaunchGemmSm90(const GemmTileParams&, const TileMap&, int tile_tokens,
                            const LaunchOptions&);
+template <WeightLayout kLayout>
+cudaError_t LaunchGemmMma(const GemmTileParams&, int tile_tokens, const LaunchOptions&);
 
 }  // namespace gemma::cuda
 

@@ -9,10 +9,12 @@
 #ifndef CC_KERNELS_CUDA_GEMM_SM90_KERNEL_H_
 #define CC_KERNELS_CUDA_GEMM_SM90_KERNEL_H_
 
-#include "cc/kernels/cuda/device/activation.h"
+#include "cc/kernels/cuda/device/hopper.h"
 #include "cc/kernels/cuda/device/launch.h"
-#include "cc/kernels/cuda/gemm/sm90_results.h"
-#include "cc/kernels/cuda/gemm/sm90_weights.h"
+#include "cc/kernels/cuda/gemm/results.h"
+#include "cc/kernels/cuda/gemm/schedule.h"
+#include "cc/kernels/cuda/gemm/sm90_copies.h"
+#include "cc/kernels/cuda/gemm/weights.h"
 
 namespace gemma::cuda {
 
@@ -21,76 +23,6 @@ inline constexpr int kGemmThreads = 3 * kWarpgroup;
 inline constexpr int kGemmConsumerWarps = kGemmConsumers / kWarp;
 // Of the third warpgroup: warps that copy values, one that copies scales, one that copies tiles.
 inline constexpr int kGemmWeightWarps = kGemmValueWarps + 1;
-
-// Units [begin, end) of a tile.
-struct GemmPiece {
-  int tile;
-  int begin;
-  int end;
-};
-
-// What a block multiplies, one piece after the other.
-class GemmPieces {
- public:
-  GEMMA_DEVICE explicit GemmPieces(const GemmSchedule& s)
-      : s_(s), block_(static_cast<int>(blockIdx.x)), tile_(block_) {
-    if (block_ >= s.splits) return;
-    const int rest = s.row_tiles * s.token_tiles - s.whole_tiles;
-    const int64_t units = static_cast<int64_t>(rest) * s.units;
-    next_ = units * block_ / s.splits;
-    last_ = units * (block_ + 1) / s.splits;
-  }
-
-  GEMMA_DEVICE bool Next(GemmPiece& piece) {
-    if (tile_ < s_.whole_tiles) {
-      piece = {tile_, 0, s_.units};
-      tile_ += s_.blocks;
-      return true;
-    }
-    if (next_ >= last_) return false;
-    const int begin = static_cast<int>(next_ % s_.units);
-    const int64_t left = last_ - next_;
-    const int count = left < s_.units - begin ? static_cast<int>(left) : s_.units - begin;
-    piece = {s_.whole_tiles + static_cast<int>(next_ / s_.units), begin, begin + count};
-    next_ += count;
-    return true;
-  }
-
-  // The block whose run holds a unit of the tiles that are cut.
-  GEMMA_DEVICE int64_t EndOfRun(int block) const {
-    const int rest = s_.row_tiles * s_.token_tiles - s_.whole_tiles;
-    return static_cast<int64_t>(rest) * s_.units * (block + 1) / s_.splits;
-  }
-
- private:
-  const GemmSchedule& s_;
-  const int block_;
-  int tile_;
-  int64_t next_ = 0;
-  int64_t last_ = 0;
-};
-
-// Where a tile lies. Bands of token tiles one after the other, in each all rows, in those the
-// tokens: blocks that run at the same time share weights and activations in the L2 cache.
-struct GemmPlace {
-  int row_tile;
-  int token_tile;
-};
-GEMMA_DEVICE GemmPlace PlaceOf(const GemmSchedule& s, int tile) {
-  const int band = tile / (kGemmBand * s.row_tiles);
-  const int left = s.token_tiles - band * kGemmBand;
-  const int width = left < kGemmBand ? left : kGemmBand;
-  const int in_band = tile - band * kGemmBand * s.row_tiles;
-  return {in_band / width, band * kGemmBand + in_band % width};
-}
-
-GEMMA_DEVICE TileRows RowsOfTile(const GemmSm90Params& p, int row_tile) {
-  int part = 0;
-  while (row_tile >= p.tile_end[part]) ++part;
-  const int before = part == 0 ? 0 : p.tile_end[part - 1];
-  const int rows = p.gemm.gated ? kGemmRows / 2 : kGemmRows;
-  return {&p.gemm.parts[part], p.gemm.gated, (row_tile - before) * rows};
-}
 
 // A position in a ring and the parity of its barriers' phase.
 struct RingPlace {
@@ -102,16 +34,16 @@ struct RingPlace {
 };
 
 template <WeightLayout kLayout, int kTokens>
-class GemmBlock : public GemmResults<kLayout, kTokens> {
+class GemmBlock : public GemmResults<kLayout, kGemmRows, kTokens> {
  public:
-  using Results = GemmResults<kLayout, kTokens>;
+  using Results = GemmResults<kLayout, kGemmRows, kTokens>;
   static constexpr GemmStage kStage = GemmStageOf(kLayout);
   static constexpr GemmRings kShared = GemmRingsOf(kLayout, kTokens);
   static constexpr int kTilesAUnit = kStage.columns / 64;
   static constexpr int kSteps = kStage.columns / 32;
   using Results::kSums;
 
-  GEMMA_DEVICE GemmBlock(const GemmSm90Params& p, const TileMap& map, std::byte* shared)
+  GEMMA_DEVICE GemmBlock(const GemmTileParams& p, const TileMap& map, std::byte* shared)
       : Results(p), map_(map), shared_(shared) {}
 
   GEMMA_DEVICE void Run() {
@@ -142,6 +74,8 @@ class GemmBlock : public GemmResults<kLayout, kTokens> {
   }
 
  private:
+  using Results::AddPartials;
+  using Results::LeavePartial;
   using Results::p_;
   using Results::RowOfLane;
   using Results::Store;
@@ -166,13 +100,13 @@ class GemmBlock : public GemmResults<kLayout, kTokens> {
     RingPlace place;
     GemmPieces pieces(p_.schedule);
     for (GemmPiece piece; pieces.Next(piece);) {
-      const TileRows rows = RowsOfTile(p_, PlaceOf(p_.schedule, piece.tile).row_tile);
+      const TileRows rows = RowsOfTile<kGemmRows>(p_, PlaceOf(p_.schedule, piece.tile).row_tile);
       if (!IsWhole<kLayout>(rows)) {
         FillUnits(piece, place, [&](int unit, std::byte* stage) {
           if (values) {
-            CopyValues<kLayout>(rows, unit, stage, warp, kGemmValueWarps);
+            CopyValues<kLayout, kGemmRows>(rows, unit, stage, warp, kGemmValueWarps);
           } else {
-            CopyAllScales<kLayout>(rows, unit, stage);
+            CopyAllScales<kLayout, kGemmRows>(rows, unit, stage);
           }
         });
       } else if (values) {
@@ -223,7 +157,7 @@ class GemmBlock : public GemmResults<kLayout, kTokens> {
     GemmPieces pieces(p_.schedule);
     for (GemmPiece piece; pieces.Next(piece);) {
       const GemmPlace place = PlaceOf(p_.schedule, piece.tile);
-      const TileRows rows = RowsOfTile(p_, place.row_tile);
+      const TileRows rows = RowsOfTile<kGemmRows>(p_, place.row_tile);
       for (int unit = piece.begin; unit < piece.end; ++unit)
         MultiplyUnit(rows, unit, unit == piece.begin);
       WaitProducts<0>();
@@ -253,7 +187,8 @@ class GemmBlock : public GemmResults<kLayout, kTokens> {
       __syncwarp();
       const int r = Warpgroup() * 128 + Lane() / 16 * 64 + WarpIndex() % 4 * 16 + Lane() % 16;
       const int64_t block = int64_t{rows.RowOf(r)} * (p_.gemm.columns / 256) + unit;
-      DecodeFactors<kLayout>(stage, r, (block & 1) != 0, Factors() + r * (kFactorRow / 8));
+      DecodeFactors<kLayout, kGemmRows>(stage, r, (block & 1) != 0,
+                                        Factors() + r * (kFactorRow / 8));
       __syncwarp();
     }
   }
@@ -263,7 +198,8 @@ class GemmBlock : public GemmResults<kLayout, kTokens> {
     for (int b = 0; b < 2; ++b) {
 #pragma unroll
       for (int i = 0; i < 2; ++i)
-        LoadRow<kLayout>(stage, Factors(), places, step, RowOfLane(b) + 8 * i, i, raw_[b]);
+        LoadRow<kLayout, kGemmRows>(stage, Factors(), places, step, RowOfLane(b) + 8 * i, i,
+                                    raw_[b]);
     }
   }
 
@@ -312,56 +248,6 @@ class GemmBlock : public GemmResults<kLayout, kTokens> {
     CommitProducts();
   }
 
-  // ---- tiles that several blocks share ----
-
-  GEMMA_DEVICE float4* Partial(int block) const {
-    return reinterpret_cast<float4*>(p_.partials) +
-           static_cast<int64_t>(block) * (kGemmRows * kTokens / 4) + threadIdx.x;
-  }
-  GEMMA_DEVICE uint32_t* Flag(int block) const { return p_.flags + 2 * block + Warpgroup(); }
-
-  GEMMA_DEVICE void LeavePartial() const {
-    const int block = static_cast<int>(blockIdx.x);
-    float4* const to = Partial(block);
-#pragma unroll
-    for (int b = 0; b < 2; ++b) {
-#pragma unroll
-      for (int i = 0; i < kSums; i += 4) {
-        to[(b * kSums + i) / 4 * kGemmConsumers] =
-            make_float4(sums_[b][i], sums_[b][i + 1], sums_[b][i + 2], sums_[b][i + 3]);
-      }
-    }
-    __threadfence();
-    MeetThreads(1 + Warpgroup(), kWarpgroup);
-    if (threadIdx.x % kWarpgroup == 0) StoreRelease(Flag(block), 1);
-  }
-
-  // The blocks after this one have the tile's other columns; always summed in their order.
-  GEMMA_DEVICE void AddPartials(const GemmPieces& pieces, const GemmPiece& piece) {
-    const int64_t tile_end =
-        static_cast<int64_t>(piece.tile - p_.schedule.whole_tiles + 1) * p_.schedule.units;
-    int block = static_cast<int>(blockIdx.x);
-    while (pieces.EndOfRun(block) < tile_end) {
-      ++block;
-      if (threadIdx.x % kWarpgroup == 0) {
-        Spin spin;
-        while (LoadAcquire(Flag(block)) == 0) spin.Pause();
-      }
-      MeetThreads(1 + Warpgroup(), kWarpgroup);
-      const float4* const from = Partial(block);
-#pragma unroll
-      for (int b = 0; b < 2; ++b) {
-#pragma unroll
-        for (int i = 0; i < kSums; i += 4) {
-          const float4 part = LoadFromL2(from + (b * kSums + i) / 4 * kGemmConsumers);
-          sums_[b][i] += part.x, sums_[b][i + 1] += part.y;
-          sums_[b][i + 2] += part.z, sums_[b][i + 3] += part.w;
-        }
-      }
-      if (threadIdx.x % kWarpgroup == 0) *Flag(block) = 0;
-    }
-  }
-
   const TileMap& map_;
   std::byte* const shared_;
   RingPlace weights_, tile_;
@@ -371,7 +257,7 @@ class GemmBlock : public GemmResults<kLayout, kTokens> {
 
 template <WeightLayout kLayout, int kTokens>
 __global__ void __launch_bounds__(kGemmThreads, 1)
-    GemmSm90Kernel(const __grid_constant__ GemmSm90Params p, const __grid_constant__ TileMap map) {
+    GemmSm90Kernel(const __grid_constant__ GemmTileParams p, const __grid_constant__ TileMap map) {
 #if defined(GEMMA_CUDA_EMULATION) || defined(GEMMA_HOPPER)
   GEMMA_SHARED_MEMORY(shared);
   GemmBlock<kLayout, kTokens>(p, map, shared).Run();
@@ -379,7 +265,7 @@ __global__ void __launch_bounds__(kGemmThreads, 1)
 }
 
 template <WeightLayout kLayout>
-cudaError_t LaunchGemmSm90(const GemmSm90Params& p, const TileMap& map, int tile_tokens,
+cudaError_t LaunchGemmSm90(const GemmTileParams& p, const TileMap& map, int tile_tokens,
                            const LaunchOptions& launch) {
   const LaunchShape shape{dim3(static_cast<unsigned>(p.schedule.blocks)), kGemmThreads,
                           static_cast<size_t>(GemmRingsOf(kLayout, tile_tokens).bytes), launch};

@@ -8,14 +8,14 @@ namespace gemma::cuda {
 namespace {
 
 // Above so many rows of input, weights with more columns than rows that no kernel streams are
-// slower as matrix-vector products than as Hopper's matrix product (a third of the speed on an H100
-// with 4 to 8 tokens): they have too few rows to occupy the GPU.
+// slower as matrix-vector products than as a matrix product whose blocks share columns (a third of
+// the speed on an H100 with 4 to 8 tokens): they have too few rows to occupy the GPU.
 constexpr int64_t kTallRows = 2;
 
 bool TakesMatvec(const Product& op, const Device& device) {
   if (op.norm.x != nullptr) return true;
   if (op.rows() > kMaxDecodeTokens) return false;
-  if (!IsHopperGemm(op, device) || MatvecStreams(op, device)) return true;
+  if (!HasTileGemm(op, device) || MatvecStreams(op, device)) return true;
   const WeightShape& shape = op.outputs[0].weight.shape;
   if (op.rows() > kTallRows && shape.columns > shape.rows) return false;
   return MatvecFits(op, device);

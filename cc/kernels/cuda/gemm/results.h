@@ -1,27 +1,32 @@
-// The results of the product for many tokens on compute capability 9.0 (sm90_kernel.h): units, what
-// the product fuses, and how a lane's sums reach memory.
-#ifndef CC_KERNELS_CUDA_GEMM_SM90_RESULTS_H_
-#define CC_KERNELS_CUDA_GEMM_SM90_RESULTS_H_
+// The results of the products for many tokens (sm90_kernel.h, mma_kernel.h): units, what the product
+// fuses, sums of tiles that blocks share, and how a lane's sums reach memory.
+#ifndef CC_KERNELS_CUDA_GEMM_RESULTS_H_
+#define CC_KERNELS_CUDA_GEMM_RESULTS_H_
 
 #include "cc/kernels/cuda/device/activation.h"
-#include "cc/kernels/cuda/device/instructions.h"
-#include "cc/kernels/cuda/gemm/sm90_weights.h"
+#include "cc/kernels/cuda/device/barrier.h"
+#include "cc/kernels/cuda/gemm/schedule.h"
+#include "cc/kernels/cuda/gemm/weights.h"
 
 namespace gemma::cuda {
 
-// From the sums of a tile, which the lanes of a multiplying warpgroup hold, to outputs.
-template <WeightLayout kLayout, int kTokens>
+inline constexpr int kSummingWarpgroups = 2;
+inline constexpr int kSummingThreads = kSummingWarpgroups * kWarpgroup;
+
+// From the sums of a tile of kRows rows, which the lanes of two warpgroups hold, to outputs.
+// Each has 128 of the rows, as two blocks of 64, and kTokens of the tile's tokens.
+template <WeightLayout kLayout, int kRows, int kTokens>
 class GemmResults {
  public:
   static constexpr int kSums = kTokens / 2;
 
  protected:
-  GEMMA_DEVICE explicit GemmResults(const GemmSm90Params& p) : p_(p) {}
+  GEMMA_DEVICE explicit GemmResults(const GemmTileParams& p) : p_(p) {}
 
   GEMMA_DEVICE static int Warpgroup() { return static_cast<int>(threadIdx.x) / kWarpgroup; }
   // The row of the tile that the lane holds in a[0] of block b.
   GEMMA_DEVICE static int RowOfLane(int b) {
-    return Warpgroup() * 128 + b * 64 + WarpIndex() % 4 * 16 + Lane() / 4;
+    return Warpgroup() * 128 % kRows + b * 64 + WarpIndex() % 4 * 16 + Lane() / 4;
   }
 
   GEMMA_DEVICE float UnitOf(const Matrix& m, int row) const {
@@ -175,10 +180,60 @@ class GemmResults {
     }
   }
 
-  const GemmSm90Params& p_;
+  // ---- tiles that several blocks share ----
+
+  GEMMA_DEVICE float4* Partial(int block) const {
+    return reinterpret_cast<float4*>(p_.partials) +
+           static_cast<int64_t>(block) * (kSummingThreads * kSums / 2) + threadIdx.x;
+  }
+  GEMMA_DEVICE uint32_t* Flag(int block) const { return p_.flags + 2 * block + Warpgroup(); }
+
+  GEMMA_DEVICE void LeavePartial() const {
+    const int block = static_cast<int>(blockIdx.x);
+    float4* const to = Partial(block);
+#pragma unroll
+    for (int b = 0; b < 2; ++b) {
+#pragma unroll
+      for (int i = 0; i < kSums; i += 4) {
+        to[(b * kSums + i) / 4 * kSummingThreads] =
+            make_float4(sums_[b][i], sums_[b][i + 1], sums_[b][i + 2], sums_[b][i + 3]);
+      }
+    }
+    __threadfence();
+    MeetThreads(1 + Warpgroup(), kWarpgroup);
+    if (threadIdx.x % kWarpgroup == 0) StoreRelease(Flag(block), 1);
+  }
+
+  // The blocks after this one have the tile's other columns; always summed in their order.
+  GEMMA_DEVICE void AddPartials(const GemmPieces& pieces, const GemmPiece& piece) {
+    const int64_t tile_end =
+        static_cast<int64_t>(piece.tile - p_.schedule.whole_tiles + 1) * p_.schedule.units;
+    int block = static_cast<int>(blockIdx.x);
+    while (pieces.EndOfRun(block) < tile_end) {
+      ++block;
+      if (threadIdx.x % kWarpgroup == 0) {
+        Spin spin;
+        while (LoadAcquire(Flag(block)) == 0) spin.Pause();
+      }
+      MeetThreads(1 + Warpgroup(), kWarpgroup);
+      const float4* const from = Partial(block);
+#pragma unroll
+      for (int b = 0; b < 2; ++b) {
+#pragma unroll
+        for (int i = 0; i < kSums; i += 4) {
+          const float4 part = LoadFromL2(from + (b * kSums + i) / 4 * kSummingThreads);
+          sums_[b][i] += part.x, sums_[b][i + 1] += part.y;
+          sums_[b][i + 2] += part.z, sums_[b][i + 3] += part.w;
+        }
+      }
+      if (threadIdx.x % kWarpgroup == 0) *Flag(block) = 0;
+    }
+  }
+
+  const GemmTileParams& p_;
   float sums_[2][kSums];  // of two blocks of 64 rows
 };
 
 }  // namespace gemma::cuda
 
-#endif  // CC_KERNELS_CUDA_GEMM_SM90_RESULTS_H_
+#endif  // CC_KERNELS_CUDA_GEMM_RESULTS_H_

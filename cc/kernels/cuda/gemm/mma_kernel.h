@@ -1,0 +1,198 @@
+// The product for many tokens on GPUs without wgmma (compute capability 8.0 and later), by mma.sync.
+//
+// A tile is 128 rows of weights and 128 (or 64) tokens. Of a block's eight warps, four share the
+// rows, each with 16 of both blocks of 64 (when gated, gate and up of the same outputs), for half of
+// the tokens; the other four have the other half. Weights come to shared memory as they are stored
+// and become float16 in registers, the first operand; activations are the second. While a tile of 64
+// columns is multiplied, the next one is copied. Blocks share out tiles and columns as Hopper's do
+// (schedule.h), so all blocks of a launch must be able to run at the same time.
+#ifndef CC_KERNELS_CUDA_GEMM_MMA_KERNEL_H_
+#define CC_KERNELS_CUDA_GEMM_MMA_KERNEL_H_
+
+#include "cc/kernels/cuda/device/launch.h"
+#include "cc/kernels/cuda/gemm/results.h"
+#include "cc/kernels/cuda/gemm/schedule.h"
+#include "cc/kernels/cuda/gemm/weights.h"
+
+namespace gemma::cuda {
+
+template <WeightLayout kLayout, int kTokens>
+class MmaBlock : public GemmResults<kLayout, kMmaRows, kTokens / 2> {
+ public:
+  using Results = GemmResults<kLayout, kMmaRows, kTokens / 2>;
+  using Results::kSums;
+  static constexpr GemmStage kStage = GemmStageOf(kLayout, kMmaRows);
+  static constexpr MmaShared kShared = MmaSharedOf(kLayout, kTokens);
+  static constexpr int kTilesAUnit = kStage.columns / 64;
+  static constexpr int kWarps = kSummingThreads / kWarp;
+  static constexpr int kMyTokens = kTokens / 2;  // of a warp
+
+  GEMMA_DEVICE MmaBlock(const GemmTileParams& p, std::byte* shared) : Results(p), shared_(shared) {
+    const int r = Lane() / 16 * 8 + Lane() % 8;
+    tokens_at_ = TileOffset(Warpgroup() * kMyTokens + r, Lane() / 8 % 2);
+  }
+
+  GEMMA_DEVICE void Run() {
+    GemmPieces pieces(p_.schedule);
+    for (GemmPiece piece; pieces.Next(piece);) {
+      const GemmPlace place = PlaceOf(p_.schedule, piece.tile);
+      const TileRows rows = RowsOfTile<kMmaRows>(p_, place.row_tile);
+      const int token = place.token_tile * kTokens;
+      MultiplyPiece(rows, token, piece);
+      if (piece.begin > 0) {
+        LeavePartial();
+        continue;
+      }
+      if (piece.end < p_.schedule.units) AddPartials(pieces, piece);
+      Store(rows, token + Warpgroup() * kMyTokens);
+    }
+  }
+
+ private:
+  using Results::AddPartials;
+  using Results::LeavePartial;
+  using Results::p_;
+  using Results::RowOfLane;
+  using Results::Store;
+  using Results::sums_;
+  using Results::Warpgroup;
+
+  GEMMA_DEVICE std::byte* Weights(int unit) const { return shared_ + unit % 2 * kStage.bytes; }
+  GEMMA_DEVICE std::byte* Tile(int tile) const {
+    return shared_ + kShared.tiles + tile % 2 * kShared.tile_bytes;
+  }
+  GEMMA_DEVICE float2* Factors() const {
+    return reinterpret_cast<float2*>(shared_ + kShared.factors);
+  }
+
+  // sums_ = the weights' columns of the piece times activations
+  GEMMA_DEVICE void MultiplyPiece(const TileRows& rows, int token, const GemmPiece& piece) {
+#pragma unroll
+    for (int n = 0; n < kSums; ++n) sums_[0][n] = sums_[1][n] = 0;
+    const int first = piece.begin * kTilesAUnit, last = piece.end * kTilesAUnit;
+    __syncthreads();  // all have left the piece before
+    StartCopies(rows, token, first);
+    for (int tile = first; tile < last; ++tile) {
+      WaitCopies<0>();
+      __syncthreads();  // the tile has come for all, and all have left the one before
+      if (tile + 1 < last) StartCopies(rows, token, tile + 1);
+      MultiplyTile(rows, tile);
+    }
+  }
+
+  // A tile of activations, and the weights of a unit with its first tile.
+  GEMMA_DEVICE void StartCopies(const TileRows& rows, int token, int tile) const {
+    if (tile % kTilesAUnit == 0) {
+      const int unit = tile / kTilesAUnit, thread = static_cast<int>(threadIdx.x);
+      std::byte* const stage = Weights(unit);
+      CopyValues<kLayout, kMmaRows>(rows, unit, stage, WarpIndex(), kWarps);
+      if (!IsFloat(kLayout) && thread < kMmaRows)
+        CopyScalesOfRow<kLayout, kMmaRows>(rows, unit, stage, thread);
+    }
+    CopyTokens(token, tile * 64, Tile(tile));
+    CommitCopies();
+  }
+
+  // What lies outside becomes zeros.
+  GEMMA_DEVICE void CopyTokens(int token, int column, std::byte* to) const {
+    constexpr int kRowsAtOnce = kSummingThreads / 8;
+    const int chunk = static_cast<int>(threadIdx.x) % 8, row = static_cast<int>(threadIdx.x) / 8;
+    const int left = column + chunk * 8 < p_.gemm.columns ? p_.gemm.tokens - token - row : 0;
+    const uint16_t* from = p_.gemm.in;
+    if (left > 0) from += int64_t{token + row} * p_.gemm.columns + column + chunk * 8;
+    std::byte* const mine = to + TileOffset(row, chunk);
+#pragma unroll
+    for (int r = 0; r < kTokens; r += kRowsAtOnce) {
+      const bool inside = r < left;
+      CopyAsync<16>(mine + r * 128, inside ? from + int64_t{r} * p_.gemm.columns : p_.gemm.in,
+                    inside ? 16 : 0);
+    }
+  }
+
+  // Block scales as factors, by a thread for each row.
+  GEMMA_DEVICE void MakeFactors(const TileRows& rows, int unit) const {
+    const int r = static_cast<int>(threadIdx.x);
+    if (r < kMmaRows) {
+      const int64_t block = int64_t{rows.RowOf(r)} * (p_.gemm.columns / 256) + unit;
+      DecodeFactors<kLayout, kMmaRows>(Weights(unit), r, (block & 1) != 0,
+                                       Factors() + r * (kFactorRow / 8));
+    }
+    __syncthreads();
+  }
+
+  // 64 columns.
+  GEMMA_DEVICE void MultiplyTile(const TileRows& rows, int tile) {
+    const int unit = tile / kTilesAUnit, in_unit = tile % kTilesAUnit;
+    if constexpr (HasBlocks(kLayout)) {
+      if (in_unit == 0) MakeFactors(rows, unit);
+    }
+    const ScalePlaces places = ScalePlaces::Of(rows.part->first, unit, kStage.columns);
+    RawWeights<kLayout> raw[2];
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int step = 2 * in_unit + half;
+      uint32_t a[2][8];
+#pragma unroll
+      for (int b = 0; b < 2; ++b) {
+#pragma unroll
+        for (int i = 0; i < 2; ++i) {
+          LoadRow<kLayout, kMmaRows>(Weights(unit), Factors(), places, step, RowOfLane(b) + 8 * i,
+                                     i, raw[b]);
+        }
+        DecodeFragments<kLayout>(raw[b], places, step, a[b]);
+      }
+      MultiplyColumns(a, Tile(tile), half);
+    }
+  }
+
+  // 32 columns, `half` of the tile. a: as DecodeFragments leaves them; tokens: the tile
+  GEMMA_DEVICE void MultiplyColumns(const uint32_t (&a)[2][8], const std::byte* tokens, int half) {
+#pragma unroll
+    for (int k = 0; k < 2; ++k) {
+      const uint32_t first[4] = {a[0][4 * k], a[0][4 * k + 1], a[0][4 * k + 2], a[0][4 * k + 3]};
+      const uint32_t second[4] = {a[1][4 * k], a[1][4 * k + 1], a[1][4 * k + 2], a[1][4 * k + 3]};
+      const std::byte* const from = tokens + (tokens_at_ ^ (2 * half + k) * 32);
+#pragma unroll
+      for (int n = 0; n < kMyTokens / 8; n += 2) {
+        uint32_t b[4];  // of 8 tokens, then of 8 more
+        LoadMatrix(b, from + n * 8 * 128);
+        MultiplyAccumulateHalf(Sums(0, n), first, b[0], b[1]);
+        MultiplyAccumulateHalf(Sums(1, n), second, b[0], b[1]);
+        MultiplyAccumulateHalf(Sums(0, n + 1), first, b[2], b[3]);
+        MultiplyAccumulateHalf(Sums(1, n + 1), second, b[2], b[3]);
+      }
+    }
+  }
+
+  // Of tokens 8 n and on, and the rows of block b.
+  GEMMA_DEVICE float (&Sums(int b, int n))[4] {
+    return *reinterpret_cast<float (*)[4]>(&sums_[b][4 * n]);
+  }
+
+  std::byte* const shared_;
+  // Where in a tile the lane finds a row for LoadMatrix, of the warp's first 16 tokens and of the
+  // first 16 columns; those further on differ in other bits of the address.
+  int tokens_at_;
+};
+
+template <WeightLayout kLayout, int kTokens>
+__global__ void __launch_bounds__(kSummingThreads, 2)
+    GemmMmaKernel(const __grid_constant__ GemmTileParams p) {
+#if defined(GEMMA_CUDA_EMULATION) || !defined(__CUDA_ARCH_FEAT_SM90_ALL)
+  GEMMA_SHARED_MEMORY(shared);
+  WaitForPreviousKernel();
+  MmaBlock<kLayout, kTokens>(p, shared).Run();
+#endif
+}
+
+template <WeightLayout kLayout>
+cudaError_t LaunchGemmMma(const GemmTileParams& p, int tile_tokens, const LaunchOptions& launch) {
+  const LaunchShape shape{dim3(static_cast<unsigned>(p.schedule.blocks)), kSummingThreads,
+                          static_cast<size_t>(MmaSharedOf(kLayout, tile_tokens).bytes), launch};
+  if (tile_tokens == kFewTokens) return Launch(GemmMmaKernel<kLayout, kFewTokens>, shape, p);
+  return Launch(GemmMmaKernel<kLayout, kGemmTokens>, shape, p);
+}
+
+}  // namespace gemma::cuda
+
+#endif  // CC_KERNELS_CUDA_GEMM_MMA_KERNEL_H_

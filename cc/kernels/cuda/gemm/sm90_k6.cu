@@ -1,8 +1,0 @@
-#include "cc/kernels/cuda/gemm/sm90_kernel.h"
-
-namespace gemma::cuda {
-
-template cudaError_t LaunchGemmSm90<WeightLayout::kQ6_K>(const GemmSm90Params&, const TileMap&, int,
-                                                         const LaunchOptions&);
-
-}  // namespace gemma::cuda
