@@ -17,7 +17,9 @@ load("//build/cc:cc.bzl", "cc_binary", "cc_library", "cc_test")
 _FLAGS = ["-std=c++20", "-O3", "--expt-relaxed-constexpr", "-Werror", "all-warnings", "-diag-suppress=128"]
 
 def _code_generation(architecture):
-    # Machine code; PTX too would run on later GPUs, but those with a letter (90a) have no successor.
+    # PTX, which drivers compile for any later GPU, or machine code.
+    if architecture.startswith("compute_"):
+        return ["-gencode", "arch=%s,code=%s" % (architecture, architecture)]
     target = "arch=compute_%s,code=sm_%s" % (architecture, architecture)
     return ["-gencode", target]
 

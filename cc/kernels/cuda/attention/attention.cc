@@ -27,10 +27,6 @@ bool UsesDecodeKernel(const PrepareParams& p, const Device& device) {
   return static_cast<size_t>(smallest.bytes) <= device.shared_bytes;
 }
 
-bool UsesPromptKernel(const PrepareParams& p, const Device& device) {
-  return device.features().wgmma && HasPromptKernel(p.cache);
-}
-
 absl::Status Check(const Attention& op, const Context& context) {
   const PrepareParams& p = op.prepare;
   const DeviceCache& cache = p.cache;
@@ -160,7 +156,8 @@ bool AttentionNeedsQueries(const Attention& op, const Device& device) {
 
 absl::string_view AttentionKernelName(const Attention& op, const Device& device) {
   if (UsesDecodeKernel(op.prepare, device)) return "decode";
-  return UsesPromptKernel(op.prepare, device) ? "prompt" : "any shape";
+  if (!HasPromptKernel(op.prepare.cache)) return "any shape";
+  return device.features().wgmma ? "prompt Hopper" : "prompt Ampere";
 }
 
 absl::Status RunAttention(const Attention& op, const Context& context) {
@@ -174,9 +171,11 @@ absl::Status RunAttention(const Attention& op, const Context& context) {
   params.q = op.queries;
   params.scale = op.scale;
   params.out = op.out;
-  if (UsesPromptKernel(op.prepare, context.device))
-    return ToStatus(LaunchPromptAttention(params, launch), "attention");
-  return ToStatus(LaunchAttentionAnyShape(params, launch), "attention");
+  if (!HasPromptKernel(op.prepare.cache))
+    return ToStatus(LaunchAttentionAnyShape(params, launch), "attention");
+  return ToStatus(context.device.features().wgmma ? LaunchPromptAttention(params, launch)
+                                                  : LaunchPromptAttentionMma(params, launch),
+                  "attention");
 }
 
 }  // namespace gemma::cuda

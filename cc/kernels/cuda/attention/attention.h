@@ -49,7 +49,8 @@ PrefetchCache VisibleCacheOf(const PrepareParams& prepare);
 // False when one kernel prepares the queries and attends (1 to 8 tokens and few enough rows).
 bool AttentionNeedsQueries(const Attention& op, const Device& device);
 
-// For tests and benchmarks: which kernel RunAttention launches, "decode", "prompt" or "any shape".
+// For tests and benchmarks: which kernel RunAttention launches: "decode", "prompt Hopper",
+// "prompt Ampere" (every other GPU) or "any shape".
 absl::string_view AttentionKernelName(const Attention& op, const Device& device);
 
 // Writes the call's keys and values to the cache and attends. InvalidArgument for shapes that do

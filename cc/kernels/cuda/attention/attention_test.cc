@@ -31,6 +31,7 @@ struct Case {
   int turned_pairs = 0;  // rope frequencies that are not zero; 0: all
   bool shared = false;   // values come from k, normalized
   bool paired = false;
+  int gpu = 9;  // compute capability, under emulation; a real GPU is what it is
 };
 
 // One layer's cache on both sides, fed chunk by chunk with random projections.
@@ -52,7 +53,8 @@ class Layer {
         device_k_norm_(k_norm_),
         device_frequencies_(frequencies_),
         keys_(static_cast<size_t>(c.kv_heads * capacity_ * c.head_dim)),
-        values_(keys_.size()) {
+        values_(keys_.size()),
+        context_(c.gpu) {
     if (!c.paired) rotated_ = SharedCacheRotation(frequencies_.data(), c.head_dim, !c.shared, true);
     device_keys_.emplace(rotated_ > 0 ? 0 : (c.paired ? 2 : 1) * keys_.size());
     device_values_.emplace(static_cast<size_t>(c.kv_heads * capacity_ * (c.head_dim + rotated_)));
@@ -160,6 +162,14 @@ void RunChunks(const Case& c, const std::vector<int>& chunks) {
   }
 }
 
+// On Hopper, and on a GPU without its instructions.
+void RunChunksOnEveryGpu(Case c, const std::vector<int>& chunks) {
+  for (const int gpu : {9, 8}) {
+    c.gpu = gpu;
+    RunChunks(c, chunks);
+  }
+}
+
 const std::vector<int> kChunks = {1, 1, 8, 7, 8, 6, 1, 1, 8, 8, 8, 8, 3, 2, 5, 8, 8, 8, 8, 4, 1, 8};
 
 TEST(AttentionTest, FlatCache) {
@@ -207,18 +217,21 @@ TEST(AttentionTest, ManyTokensOnASharedCache) {
 // The kernel for many tokens: several blocks of rows, windows that begin within a block of keys, a
 // ring that wraps, and a long cache before the call.
 TEST(AttentionTest, Prompt) {
-  RunChunks({.heads = 4, .kv_heads = 2, .head_dim = 256, .window = 70}, {9, 100, 65, 130, 17});
-  RunChunks({.heads = 3, .kv_heads = 1, .head_dim = 256, .window = 40, .capacity = 200}, {63, 129});
-  RunChunks({.heads = 2, .kv_heads = 1, .head_dim = 256}, {40, 1, 257, 90});
+  RunChunksOnEveryGpu({.heads = 4, .kv_heads = 2, .head_dim = 256, .window = 70},
+                      {9, 100, 65, 130, 17});
+  RunChunksOnEveryGpu({.heads = 3, .kv_heads = 1, .head_dim = 256, .window = 40, .capacity = 200},
+                      {63, 129});
+  RunChunksOnEveryGpu({.heads = 2, .kv_heads = 1, .head_dim = 256}, {40, 1, 257, 90});
 }
 
 TEST(AttentionTest, PromptOnASharedCache) {
-  RunChunks({.heads = 8, .kv_heads = 1, .head_dim = 512, .turned_pairs = 64, .shared = true},
-            {17, 40, 1, 33});
+  RunChunksOnEveryGpu(
+      {.heads = 8, .kv_heads = 1, .head_dim = 512, .turned_pairs = 64, .shared = true},
+      {17, 40, 1, 33});
 }
 
 TEST(AttentionTest, PromptOfWideHeads) {
-  RunChunks({.heads = 4, .kv_heads = 2, .head_dim = 512, .window = 30}, {33, 20, 70});
+  RunChunksOnEveryGpu({.heads = 4, .kv_heads = 2, .head_dim = 512, .window = 30}, {33, 20, 70});
 }
 
 // Decode kernels of one, two and four tiles of rows, and several splits.
@@ -230,9 +243,9 @@ TEST(AttentionTest, Pairs) {
 }
 
 TEST(AttentionTest, PromptInPairs) {
-  RunChunks({.heads = 4, .kv_heads = 2, .head_dim = 256, .window = 70, .paired = true},
-            {9, 100, 65, 1, 129, 17});
-  RunChunks(
+  RunChunksOnEveryGpu({.heads = 4, .kv_heads = 2, .head_dim = 256, .window = 70, .paired = true},
+                      {9, 100, 65, 1, 129, 17});
+  RunChunksOnEveryGpu(
       {.heads = 3, .kv_heads = 1, .head_dim = 256, .window = 40, .capacity = 200, .paired = true},
       {63, 129});
 }
@@ -251,10 +264,12 @@ TEST(AttentionTest, SaysWhichKernel) {
   op.prepare.cache.kv_heads = 16;
   op.prepare.cache.head_dim = 256;
   Device device;
-  device.compute_major = 9;
+  device.compute_major = device.code_major = 9;
   device.multiprocessors = 132;
   device.shared_bytes = 227 << 10;
-  EXPECT_EQ(AttentionKernelName(op, device), "prompt");
+  EXPECT_EQ(AttentionKernelName(op, device), "prompt Hopper");
+  device.code_major = 8;
+  EXPECT_EQ(AttentionKernelName(op, device), "prompt Ampere");
   op.prepare.tokens = 1;
   EXPECT_EQ(AttentionKernelName(op, device), "decode");
   op.prepare.tokens = 9;

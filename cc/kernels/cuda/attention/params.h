@@ -52,7 +52,7 @@ struct HeadSizes {
   int head_dim;
   CacheForm form;
   int rotated;
-  bool prompts;  // a kernel for many tokens too (prompt.cu)
+  bool prompts;  // kernels for many tokens too (prompt.cu, prompt_mma.cu)
 };
 inline constexpr HeadSizes kHeadSizes[] = {
     {64, CacheForm::kSeparate, 0, false}, {128, CacheForm::kSeparate, 0, false},
@@ -197,6 +197,8 @@ cudaError_t LaunchDecodeAttention(const AttentionParams&, const DecodeShared&,
 cudaError_t LaunchPrepareAttention(const PrepareParams&, uint16_t* q_out, const LaunchOptions&);
 // Tensor cores of Hopper, and sizes for which HasPromptKernel.
 cudaError_t LaunchPromptAttention(const AttentionParams&, const LaunchOptions&);
+// The same sizes on every GPU but Hopper.
+cudaError_t LaunchPromptAttentionMma(const AttentionParams&, const LaunchOptions&);
 // Any head size up to kMaxHeadDim; a block for every query head and token.
 cudaError_t LaunchAttentionAnyShape(const AttentionParams&, const LaunchOptions&);
 

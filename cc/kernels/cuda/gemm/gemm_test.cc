@@ -192,7 +192,7 @@ TEST(GemmTest, SaysWhichKernel) {
   op.tokens = 9;
   op.outputs = {{q4k.on_device(), nullptr}, {f32.on_device(), nullptr}};
   Device device;
-  device.compute_major = kHopper;
+  device.compute_major = device.code_major = kHopper;
   device.shared_bytes = 227 << 10;
   EXPECT_EQ(PlanGemm(op, device)[0].kernel, "gemm Hopper");
   EXPECT_EQ(PlanGemm(op, device)[1].kernel, "gemm any shape");
@@ -200,7 +200,7 @@ TEST(GemmTest, SaysWhichKernel) {
   op.gated = true;  // of different layouts
   EXPECT_EQ(PlanGemm(op, device)[0].kernel, "gemm any shape");
   op.gated = false;
-  device.compute_major = kAmpere;
+  device.compute_major = device.code_major = kAmpere;
   EXPECT_EQ(PlanGemm(op, device)[0].kernel, "gemm Ampere");
   EXPECT_EQ(PlanGemm(op, device)[1].kernel, "gemm any shape");
 }

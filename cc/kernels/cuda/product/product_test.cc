@@ -24,7 +24,7 @@ constexpr Gpu kGpus[] = {{8, 99}, {12, 99}, {8, 163}, {9, 227}, {10, 227}};
 
 Device DeviceOf(const Gpu& gpu) {
   Device device;
-  device.compute_major = gpu.major;
+  device.compute_major = device.code_major = gpu.major;
   device.multiprocessors = 132;
   device.shared_bytes = gpu.shared_kb << 10;
   return device;

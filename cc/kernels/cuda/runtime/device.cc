@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "cc/base/status_macros.h"
+#include "cc/kernels/cuda/runtime/machine_code.h"
 
 namespace gemma::cuda {
 namespace {
@@ -26,7 +27,7 @@ absl::StatusCode CodeOf(cudaError_t error) {
   }
 }
 
-// By compute capability: from `first` on, the last row that fits.
+// By the compute capability of the code: from `first` on, the last row that fits.
 struct Generation {
   int first_major;
   GpuFeatures features;
@@ -51,7 +52,7 @@ absl::StatusOr<int> Attribute(cudaDeviceAttr attribute, int index) {
 const GpuFeatures& Device::features() const {
   const Generation* found = &kGenerations[0];
   for (const Generation& generation : kGenerations) {
-    if (generation.first_major <= compute_major) found = &generation;
+    if (generation.first_major <= code_major) found = &generation;
   }
   return found->features;
 }
@@ -84,6 +85,8 @@ absl::StatusOr<Device> FindDevice(int index) {
   GEMMA_ASSIGN_OR_RETURN(const int shared,
                          Attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, index));
   device.shared_bytes = static_cast<size_t>(shared);
+  GEMMA_RETURN_IF_ERROR(ToStatus(cudaSetDevice(index), "cannot use the GPU"));
+  if (FindMachineCode(device.code_major) != cudaSuccess) cudaGetLastError();
   if (device.compute_major < 8) {
     return absl::FailedPreconditionError(
         absl::StrCat(device.name, " has compute capability ", device.compute_major, ".",

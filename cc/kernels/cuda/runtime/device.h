@@ -31,6 +31,7 @@ struct Device {
   int index = 0;
   int compute_major = 0;
   int compute_minor = 0;
+  int code_major = 0;  // what the kernels that run on it were compiled for; 0: there are none
   int multiprocessors = 0;
   size_t shared_bytes = 0;  // that one block may use
   size_t memory_bytes = 0;

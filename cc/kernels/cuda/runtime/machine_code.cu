@@ -5,7 +5,7 @@ namespace gemma::cuda {
 
 #ifdef GEMMA_CUDA_EMULATION
 
-cudaError_t CheckMachineCode() { return cudaSuccess; }
+cudaError_t FindMachineCode(int&) { return cudaErrorNoKernelImageForDevice; }
 
 #else
 
@@ -16,9 +16,11 @@ __global__ void EmptyKernel() {}
 
 }  // namespace
 
-cudaError_t CheckMachineCode() {
+cudaError_t FindMachineCode(int& major) {
   cudaFuncAttributes attributes;
-  return cudaFuncGetAttributes(&attributes, EmptyKernel);
+  const cudaError_t error = cudaFuncGetAttributes(&attributes, EmptyKernel);
+  if (error == cudaSuccess) major = attributes.ptxVersion / 10;
+  return error;
 }
 
 #endif

@@ -1,4 +1,4 @@
-// Whether this program can run on a GPU at all.
+// Which of the program's kernels run on a GPU.
 #ifndef CC_KERNELS_CUDA_RUNTIME_MACHINE_CODE_H_
 #define CC_KERNELS_CUDA_RUNTIME_MACHINE_CODE_H_
 
@@ -6,8 +6,10 @@
 
 namespace gemma::cuda {
 
-// cudaErrorNoKernelImageForDevice where the program has no machine code for the current GPU.
-cudaError_t CheckMachineCode();
+// The major compute capability that the kernels were compiled for which run on the current GPU:
+// less than the GPU's own where its driver compiles them from PTX of an older one.
+// cudaErrorNoKernelImageForDevice where the program has none.
+cudaError_t FindMachineCode(int& major);
 
 }  // namespace gemma::cuda
 

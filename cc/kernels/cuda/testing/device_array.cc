@@ -29,7 +29,7 @@ Device TestDevice(int compute_major) {
 #ifdef GEMMA_CUDA_EMULATION
   Device device;
   device.name = "emulation";
-  device.compute_major = compute_major;
+  device.compute_major = device.code_major = compute_major;
   device.multiprocessors = 4;
   device.shared_bytes = 227 << 10;
   return device;

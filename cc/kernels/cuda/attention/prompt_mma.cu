@@ -1,0 +1,411 @@
+// Attention of many tokens on GPUs without wgmma (flash attention by mma.sync), for head sizes 256
+// and 512.
+//
+// A block has 64 rows (queries of one kv head), two teams of eight warps each 32 of them, which share
+// the keys and values that are copied for both. A team's warps share out the columns of the scores
+// (and positions, where columns are few): each keeps its part of the queries in registers and
+// multiplies it with a block of keys; the sums meet in shared memory, where eight threads a row add
+// them, in the same order always, and make weights of them. A warp then has an eighth of the values'
+// columns for all rows of its team. So queries, keys and values are read from shared memory once.
+// While weights of one block of keys multiply values, the next one's scores are computed.
+#include <cmath>
+
+#include "cc/kernels/cuda/attention/rope.h"
+#include "cc/kernels/cuda/device/activation.h"
+#include "cc/kernels/cuda/device/barrier.h"
+#include "cc/kernels/cuda/device/launch.h"
+
+namespace gemma::cuda {
+namespace {
+
+constexpr int kTeams = 2;
+constexpr int kTeamWarps = 8;
+constexpr int kTeamThreads = kTeamWarps * kWarp;
+constexpr int kThreads = kTeams * kTeamThreads;
+constexpr int kTeamRows = 32;
+constexpr int kRows = kTeams * kTeamRows;
+constexpr int kRowThreads = kTeamThreads / kTeamRows;  // that make a row's weights
+
+template <int kHeadDim, int kRotated, bool kPaired>
+struct MmaShape {
+  static constexpr bool kShared = kRotated > 0;
+  static constexpr int kScoreTiles = (kPaired ? 2 : 1) * (kHeadDim + kRotated) / 64;
+  static constexpr int kValueTiles = kHeadDim / 64;
+  // Of a team's warps: parts of the columns, times groups of positions.
+  static constexpr int kSplits = kHeadDim > 256 ? 8 : kPaired ? 4 : 2;
+  static constexpr int kKeyGroups = kTeamWarps / kSplits;
+  static constexpr int kKeys = kHeadDim > 256 || kPaired ? 16 : 32;  // positions of a block of keys
+  static constexpr int kMyKeys = kKeys / kKeyGroups;                 // 8 or 16
+  static constexpr int kSteps = (kHeadDim + kRotated) / 16 / kSplits;  // of a warp, of 16 columns
+  static constexpr int kMyColumns = kHeadDim / kTeamWarps;             // of the values
+  // Shared memory: rings of keys and of values, or of both where they are shared.
+  static constexpr int kTile = kKeys * 128;  // bytes of 64 columns
+  static constexpr int kKeyStages = kShared ? 3 : 2;
+  static constexpr int kKeyStage = kScoreTiles * kTile;
+  static constexpr int kValueStage = kShared ? 0 : kValueTiles * kTile;
+  static constexpr int kValues = kKeyStages * kKeyStage;
+  static constexpr int kSums = kValues + 2 * kValueStage;  // [teams][splits][rows][keys] float32
+  static constexpr int kTeamSums = kSplits * kTeamRows * kKeys * 4;
+  static constexpr int kWeights = kSums + kTeams * kTeamSums;    // [teams][rows][keys] float16
+  static constexpr int kFactors = kWeights + kRows * kKeys * 2;  // [rows] float32
+  static constexpr int kBytes = kFactors + kRows * 4;
+  static_assert(kBytes <= 99 << 10, "what every GPU has");
+};
+
+template <int kHeadDim, int kRotated, bool kPaired>
+class MmaPrompt {
+ public:
+  using S = MmaShape<kHeadDim, kRotated, kPaired>;
+  static constexpr int kParts = kPaired ? 2 : 1;  // of queries and keys
+  static constexpr int kScoreColumns = 64 * S::kScoreTiles;
+
+  GEMMA_DEVICE MmaPrompt(const AttentionParams& p, std::byte* shared)
+      : p_(p),
+        cache_(p.prepare.cache),
+        shared_(shared),
+        head_(static_cast<int>(blockIdx.y)),
+        group_(p.prepare.heads / cache_.kv_heads),
+        start_(static_cast<int>(*p.prepare.start)),
+        rows_(p.prepare.tokens * group_),
+        // Blocks with the most keys come first.
+        first_row_(static_cast<int>(gridDim.x - 1 - blockIdx.x) * kRows) {
+    int last_row = first_row_ + kRows - 1;
+    if (last_row >= rows_) last_row = rows_ - 1;
+    begin_ = FirstVisible(cache_, PositionOf(first_row_)) / S::kKeys;
+    blocks_ = PositionOf(last_row) / S::kKeys + 1 - begin_;
+    const int row = RowOfThread(), r = row < rows_ ? row : rows_ - 1;
+    last_ = PositionOf(r);
+    first_ = FirstVisible(cache_, last_);
+  }
+
+  GEMMA_DEVICE void Run() {
+    LoadQueries();
+    StartCopies(-1);
+    for (int n = -1; n < blocks_; ++n) {
+      WaitCopies<0>();
+      __syncthreads();  // the copies have come for all, and all have left the block before
+      if (n + 1 < blocks_) StartCopies(n + 1);
+      if (n + 1 < blocks_) AddScores(n + 1);
+      if (n >= 0) AddValues(n);
+      MeetThreads(1 + Team(), kTeamThreads);
+      if (n + 1 < blocks_) Weigh(n + 1);
+    }
+    FinishTotals();
+    Store();
+  }
+
+ private:
+  GEMMA_DEVICE static int Team() { return static_cast<int>(threadIdx.x) / kTeamThreads; }
+  GEMMA_DEVICE static int TeamThread() { return static_cast<int>(threadIdx.x) % kTeamThreads; }
+  GEMMA_DEVICE static int TeamWarp() { return WarpIndex() % kTeamWarps; }
+  GEMMA_DEVICE static int Split() { return TeamWarp() % S::kSplits; }
+  GEMMA_DEVICE static int KeyGroup() { return TeamWarp() / S::kSplits; }
+  GEMMA_DEVICE int PositionOf(int row) const { return start_ + row / group_; }
+  // The row whose weights the thread makes, with others.
+  GEMMA_DEVICE int RowOfThread() const {
+    return first_row_ + static_cast<int>(threadIdx.x) / kRowThreads;
+  }
+
+  GEMMA_DEVICE std::byte* Keys(int n) const { return shared_ + n % S::kKeyStages * S::kKeyStage; }
+  GEMMA_DEVICE std::byte* Values(int n) const {
+    return S::kShared ? Keys(n) : shared_ + S::kValues + n % 2 * S::kValueStage;
+  }
+  // The sums of a split for 8 positions of a row; rows that are written together lie in different
+  // banks.
+  GEMMA_DEVICE float* SumsAt(int split, int row, int eight) const {
+    constexpr int kEights = S::kKeys / 8;
+    const int place = eight ^ (row * kEights / 4 & (kEights - 1));
+    return reinterpret_cast<float*>(shared_ + S::kSums + Team() * S::kTeamSums) +
+           (split * kTeamRows + row) * S::kKeys + place * 8;
+  }
+  // The weights of a row for 8 positions, also in different banks.
+  GEMMA_DEVICE std::byte* WeightsAt(int row, int eight) const {
+    constexpr int kEights = S::kKeys / 8;
+    const int place = eight ^ (row * kEights / 8 & (kEights - 1));
+    return shared_ + S::kWeights + ((Team() * kTeamRows + row) * kEights + place) * 16;
+  }
+  GEMMA_DEVICE float& FactorOf(int row) const {
+    return reinterpret_cast<float*>(shared_ + S::kFactors)[Team() * kTeamRows + row];
+  }
+
+  // ---- copies ----
+
+  // What the scores of block n + 1 and the values of block n need.
+  GEMMA_DEVICE void StartCopies(int n) const {
+    if (n + 1 < blocks_) {
+      const uint16_t* const plane = S::kShared ? cache_.values : cache_.keys;
+      CopyBlock<S::kScoreTiles>(plane, n + 1, Keys(n + 1));
+    }
+    if constexpr (!S::kShared) {
+      if (n >= 0) CopyBlock<S::kValueTiles>(cache_.values, n, Values(n));
+    }
+    CommitCopies();
+  }
+
+  // Positions that no row of the block sees become zeros: the cache may hold anything there.
+  template <int kTiles>
+  GEMMA_DEVICE void CopyBlock(const uint16_t* plane, int n, std::byte* to) const {
+    constexpr int kAtOnce = kThreads / (8 * S::kKeys);  // tiles
+    const int thread = static_cast<int>(threadIdx.x), chunk = thread % 8;
+    const int row = thread / 8 % S::kKeys, tile = thread / (8 * S::kKeys);
+    const int first = FirstVisible(cache_, PositionOf(first_row_));
+    const int last = start_ + p_.prepare.tokens - 1, position = (begin_ + n) * S::kKeys + row;
+    const bool inside = position >= first && position <= last;
+    const uint16_t* const from =
+        plane + SlotOf(cache_, head_, inside ? position : first) * (kTiles * 64) + chunk * 8;
+    std::byte* const mine = to + TileOffset(row, chunk);
+#pragma unroll
+    for (int t = 0; t < kTiles; t += kAtOnce) {
+      if (kTiles % kAtOnce != 0 && t + tile >= kTiles) break;
+      CopyAsync<16>(mine + (t + tile) * S::kTile, from + (t + tile) * 64, inside ? 16 : 0);
+    }
+  }
+
+  // The warp's columns of its team's queries, as operands.
+  GEMMA_DEVICE void LoadQueries() {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {  // rows Lane() / 4 + 8 i of the team
+      const int row = first_row_ + Team() * kTeamRows + Lane() / 4 + 8 * i;
+      const int64_t query =
+          static_cast<int64_t>(row / group_) * p_.prepare.heads + head_ * group_ + row % group_;
+      const uint16_t* const from = p_.q + query * kScoreColumns + Lane() % 4 * 2;
+#pragma unroll
+      for (int part = 0; part < kParts; ++part) {
+#pragma unroll
+        for (int k = 0; k < S::kSteps; ++k) {
+          const int column = part * kHeadDim + (Split() * S::kSteps + k) * 16;
+          uint32_t (&a)[4] = queries_[part][i / 2][k];
+          a[i % 2] = row < rows_ ? *reinterpret_cast<const uint32_t*>(from + column) : 0;
+          a[i % 2 + 2] = row < rows_ ? *reinterpret_cast<const uint32_t*>(from + column + 8) : 0;
+        }
+      }
+    }
+  }
+
+  // ---- scores ----
+
+  // The warp's columns of the scores of block n, for its positions, to shared memory.
+  GEMMA_DEVICE void AddScores(int n) {
+    float scores[2][S::kMyKeys / 8][4] = {};  // of 16 rows, and 8 positions
+    const std::byte* const keys = Keys(n);
+    if constexpr (S::kMyKeys == 16) {
+#pragma unroll
+      for (int k = 0; k < S::kSteps; ++k) {
+        uint32_t b[4];
+        const int chunk = 2 * (Split() * S::kSteps + k) + Lane() / 8 % 2;
+        LoadMatrix(b, keys + KeyPlace(Lane() / 16 * 8 + Lane() % 8, chunk));
+#pragma unroll
+        for (int m = 0; m < 2; ++m) {
+          MultiplyAccumulateHalf(scores[m][0], queries_[0][m][k], b[0], b[1]);
+          MultiplyAccumulateHalf(scores[m][1], queries_[0][m][k], b[2], b[3]);
+        }
+      }
+    } else {
+      const int key = KeyGroup() * 8 + Lane() % 8;
+#pragma unroll
+      for (int k = 0; k < S::kSteps; k += 2) {
+        const int chunk = 2 * (Split() * S::kSteps + k) + Lane() / 8;
+        uint32_t b[kParts][4];
+#pragma unroll
+        for (int part = 0; part < kParts; ++part)
+          LoadMatrix(b[part], keys + KeyPlace(key, part * kHeadDim / 8 + chunk));
+#pragma unroll
+        for (int i = 0; i < 2; ++i) {
+#pragma unroll
+          for (int m = 0; m < 2; ++m) {
+            const auto& high = b[0];
+            MultiplyAccumulateHalf(scores[m][0], queries_[0][m][k + i], high[2 * i],
+                                   high[2 * i + 1]);
+            if constexpr (kPaired) {  // hi * lo and lo * hi
+              MultiplyAccumulateHalf(scores[m][0], queries_[0][m][k + i], b[1][2 * i],
+                                     b[1][2 * i + 1]);
+              MultiplyAccumulateHalf(scores[m][0], queries_[1][m][k + i], high[2 * i],
+                                     high[2 * i + 1]);
+            }
+          }
+        }
+      }
+    }
+#pragma unroll
+    for (int m = 0; m < 2; ++m) {
+#pragma unroll
+      for (int e = 0; e < S::kMyKeys / 8; ++e) {
+        const int row = m * 16 + Lane() / 4, eight = KeyGroup() * (S::kMyKeys / 8) + e;
+        const float (&s)[4] = scores[m][e];
+        reinterpret_cast<float2*>(SumsAt(Split(), row, eight))[Lane() % 4] =
+            make_float2(s[0], s[1]);
+        reinterpret_cast<float2*>(SumsAt(Split(), row + 8, eight))[Lane() % 4] =
+            make_float2(s[2], s[3]);
+      }
+    }
+  }
+
+  GEMMA_DEVICE static int KeyPlace(int key, int chunk) {
+    return chunk / 8 * S::kTile + TileOffset(key, chunk % 8);
+  }
+
+  // Scores of block n to weights; what the sums so far are multiplied with.
+  GEMMA_DEVICE void Weigh(int n) {
+    constexpr int kMine = S::kKeys / kRowThreads;  // positions of a thread: 2 or 4
+    const int row = TeamThread() / kRowThreads, first = TeamThread() % kRowThreads * kMine;
+    float scores[kMine] = {};
+#pragma unroll
+    for (int split = 0; split < S::kSplits; ++split) {
+      const float* const from = SumsAt(split, row, first / 8) + first % 8;
+#pragma unroll
+      for (int i = 0; i < kMine; i += 2) {
+        const float2 two = *reinterpret_cast<const float2*>(from + i);
+        scores[i] += two.x, scores[i + 1] += two.y;
+      }
+    }
+    float largest = largest_;
+#pragma unroll
+    for (int i = 0; i < kMine; ++i) {
+      const int position = (begin_ + n) * S::kKeys + first + i;
+      if (position < first_ || position > last_) scores[i] = -INFINITY;
+      largest = fmaxf(largest, scores[i]);
+    }
+#pragma unroll
+    for (int mask = 1; mask < kRowThreads; mask *= 2)
+      largest = fmaxf(largest, __shfl_xor_sync(kAllLanes, largest, mask));
+    const float base = Base(largest), rescale = exp2f(largest_ * Exponent() - base);
+    largest_ = largest;
+    total_ *= rescale;
+#pragma unroll
+    for (int i = 0; i < kMine; ++i) {
+      scores[i] = exp2f(scores[i] * Exponent() - base);
+      total_ += scores[i];
+    }
+#pragma unroll
+    for (int i = 0; i < kMine; i += 2) {
+      *reinterpret_cast<uint32_t*>(WeightsAt(row, first / 8) + 2 * (first % 8 + i)) =
+          PackHalf(scores[i], scores[i + 1]);
+    }
+    if (first == 0) FactorOf(row) = rescale;
+  }
+
+  GEMMA_DEVICE float Exponent() const { return p_.scale * 1.4426950408889634f; }  // of 2
+  // Rows that have seen nothing yet: 2^(-infinity - 0), not a difference of infinities.
+  GEMMA_DEVICE float Base(float largest) const {
+    return largest == -INFINITY ? 0 : largest * Exponent();
+  }
+
+  // ---- values ----
+
+  // The warp's columns of the values of block n, times the weights.
+  GEMMA_DEVICE void AddValues(int n) {
+    MultiplySums();
+    const std::byte* const values = Values(n);
+#pragma unroll
+    for (int k = 0; k < S::kKeys / 16; ++k) {
+      uint32_t a[2][4];
+#pragma unroll
+      for (int m = 0; m < 2; ++m)
+        LoadMatrix(a[m], WeightsAt(m * 16 + Lane() % 16, 2 * k + Lane() / 16));
+#pragma unroll
+      for (int c = 0; c < S::kMyColumns / 8; c += 2) {
+        const int chunk = TeamWarp() * (S::kMyColumns / 8) + c + Lane() / 16;
+        uint32_t b[4];  // of 8 columns, then of 8 more
+        LoadMatrixTransposed(b, values + KeyPlace(k * 16 + Lane() % 16, chunk));
+#pragma unroll
+        for (int m = 0; m < 2; ++m) {
+          MultiplyAccumulateHalf(sums_[m][c], a[m], b[0], b[1]);
+          MultiplyAccumulateHalf(sums_[m][c + 1], a[m], b[2], b[3]);
+        }
+      }
+    }
+  }
+
+  // Sums become those that belong to the largest scores so far.
+  GEMMA_DEVICE void MultiplySums() {
+    float factors[4];
+    bool changed = false;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      factors[i] = FactorOf(Lane() / 4 + 8 * i);
+      changed = changed || factors[i] != 1;
+    }
+    if (__any_sync(kAllLanes, changed) == 0) return;
+#pragma unroll
+    for (int c = 0; c < S::kMyColumns / 8; ++c) {
+#pragma unroll
+      for (int i = 0; i < 8; ++i) sums_[i / 4][c][i % 4] *= factors[i / 2];
+    }
+  }
+
+  // To FactorOf: what makes sums results.
+  GEMMA_DEVICE void FinishTotals() {
+    float total = total_;
+#pragma unroll
+    for (int mask = 1; mask < kRowThreads; mask *= 2)
+      total += __shfl_xor_sync(kAllLanes, total, mask);
+    if (TeamThread() % kRowThreads == 0)
+      FactorOf(TeamThread() / kRowThreads) = kActivationScale / total;
+    MeetThreads(1 + Team(), kTeamThreads);
+  }
+
+  GEMMA_DEVICE void Store() const {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const int r = Lane() / 4 + 8 * i, row = first_row_ + Team() * kTeamRows + r;
+      if (row >= rows_) continue;
+      const float factor = FactorOf(r);
+      const int64_t out_row = kParts * static_cast<int64_t>(row / group_);
+      const int64_t query = out_row * p_.prepare.heads + head_ * group_ + row % group_;
+      uint16_t* const to = p_.out + query * kHeadDim + TeamWarp() * S::kMyColumns + Lane() % 4 * 2;
+#pragma unroll
+      for (int c = 0; c < S::kMyColumns / 8; ++c) {
+        const float (&s)[4] = sums_[i / 2][c];
+        const float a = s[i % 2 * 2] * factor, b = s[i % 2 * 2 + 1] * factor;
+        *reinterpret_cast<uint32_t*>(to + 8 * c) = PackHalf(a, b);
+        if constexpr (kPaired) {
+          *reinterpret_cast<uint32_t*>(to + p_.prepare.heads * kHeadDim + 8 * c) =
+              PackHalf(kPairScale * HalfRest(a), kPairScale * HalfRest(b));
+        }
+      }
+    }
+  }
+
+  const AttentionParams& p_;
+  const DeviceCache& cache_;
+  std::byte* const shared_;
+  const int head_;
+  const int group_;
+  const int start_;
+  const int rows_;
+  const int first_row_;
+  int begin_;   // the first block of keys
+  int blocks_;  // of keys
+  // Of the row whose weights the thread makes: positions that it sees, the largest score, and the
+  // thread's share of the weights' sum.
+  int first_, last_;
+  float largest_ = -INFINITY;
+  float total_ = 0;
+  uint32_t queries_[kParts][2][S::kSteps][4];
+  float sums_[2][S::kMyColumns / 8][4] = {};  // of 16 rows, and 8 columns
+};
+
+template <int kHeadDim, int kRotated, bool kPaired>
+__global__ void __launch_bounds__(kThreads, 1)
+    MmaPromptKernel(const __grid_constant__ AttentionParams p) {
+#if defined(GEMMA_CUDA_EMULATION) || !defined(__CUDA_ARCH_FEAT_SM90_ALL)
+  GEMMA_SHARED_MEMORY(shared);
+  WaitForPreviousKernel();
+  MmaPrompt<kHeadDim, kRotated, kPaired>(p, shared).Run();
+#endif
+}
+
+}  // namespace
+
+cudaError_t LaunchPromptAttentionMma(const AttentionParams& p, const LaunchOptions& launch) {
+  return WithHeadSizes</*kPrompts=*/true>(
+      p.prepare.cache, [&]<int kHeadDim, int kRotated, bool kPaired>() {
+        const int rows = p.prepare.tokens * (p.prepare.heads / p.prepare.cache.kv_heads);
+        const LaunchShape shape{dim3(static_cast<unsigned>((rows + kRows - 1) / kRows),
+                                     static_cast<unsigned>(p.prepare.cache.kv_heads)),
+                                kThreads, MmaShape<kHeadDim, kRotated, kPaired>::kBytes, launch};
+        return Launch(MmaPromptKernel<kHeadDim, kRotated, kPaired>, shape, p);
+      });
+}
+
+}  // namespace gemma::cuda
