@@ -7,9 +7,9 @@ template cudaError_t LaunchGemmSm90<WeightLayout::kF16>(const GemmTileParams&, c
                                                         const LaunchOptions&);
 template cudaError_t LaunchGemmSm90<WeightLayout::kBF16>(const GemmTileParams&, const TileMap&, int,
                                                          const LaunchOptions&);
-template cudaError_t LaunchGemmMma<WeightLayout::kF16>(const GemmTileParams&, int,
+template cudaError_t LaunchGemmMma<WeightLayout::kF16>(const GemmTileParams&, const MmaTile&,
                                                        const LaunchOptions&);
-template cudaError_t LaunchGemmMma<WeightLayout::kBF16>(const GemmTileParams&, int,
+template cudaError_t LaunchGemmMma<WeightLayout::kBF16>(const GemmTileParams&, const MmaTile&,
                                                         const LaunchOptions&);
 
 }  // namespace gemma::cuda

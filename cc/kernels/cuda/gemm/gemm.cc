@@ -27,11 +27,17 @@ bool HasSm90(const Device& device) {
 
 int TileTokens(int64_t tokens) { return tokens <= kFewTokens ? kFewTokens : kGemmTokens; }
 
-// Of Ampere's tiles: fewer where so many do not fit shared memory beside the weights.
-int MmaTokens(WeightLayout layout, int64_t tokens, const Device& device) {
+size_t SharedBytesOf(WeightLayout layout, const MmaTile& tile) {
+  return static_cast<size_t>(MmaSharedOf(layout, tile.rows, tile.tokens).bytes);
+}
+
+// The largest of Ampere's tiles that fits shared memory beside the weights.
+MmaTile MmaTileOf(WeightLayout layout, int64_t tokens, const Device& device) {
   const int most = TileTokens(tokens);
-  const size_t bytes = static_cast<size_t>(MmaSharedOf(layout, most).bytes);
-  return bytes <= device.shared_bytes ? most : kFewTokens;
+  for (const MmaTile tile : {MmaTile{kGemmRows, most}, MmaTile{kFewRows, most}}) {
+    if (SharedBytesOf(layout, tile) <= device.shared_bytes) return tile;
+  }
+  return {kFewRows, kFewTokens};
 }
 
 // Both kernels copy 16 bytes of values and 4 of scales at a time.
@@ -51,13 +57,14 @@ Kernel KernelOf(const Product& op, size_t output, const Device& device) {
                     (!op.gated || SameKind(op.outputs[0].weight.shape, op.outputs[1].weight.shape));
   if (!fits) return Kernel::kAnyShape;
   if (device.features().wgmma) return HasSm90(device) ? Kernel::kSm90 : Kernel::kAnyShape;
-  const size_t least = static_cast<size_t>(MmaSharedOf(shape.layout, kFewTokens).bytes);
-  return least <= device.shared_bytes ? Kernel::kMma : Kernel::kAnyShape;
+  const MmaTile least{kFewRows, kFewTokens};
+  return SharedBytesOf(shape.layout, least) <= device.shared_bytes ? Kernel::kMma
+                                                                   : Kernel::kAnyShape;
 }
 
 struct Launchers {
   cudaError_t (*sm90)(const GemmTileParams&, const TileMap&, int, const LaunchOptions&);
-  cudaError_t (*mma)(const GemmTileParams&, int, const LaunchOptions&);
+  cudaError_t (*mma)(const GemmTileParams&, const MmaTile&, const LaunchOptions&);
 };
 constexpr auto kLaunchers = ForEachLayout([]<WeightLayout kLayout>() {
   if constexpr (HasTileKernels(kLayout)) {
@@ -87,7 +94,7 @@ void AddPart(const Product::Output& first, const Product::Output& second, GemmPa
 // A run of fewer columns is not worth the exchange of its sums.
 constexpr int kMinRunColumns = 512;
 
-// blocks: as many as run at the same time
+// blocks: a multiprocessor has one
 GemmSchedule ScheduleOf(WeightLayout layout, const GemmParams& params, int row_tiles,
                         int tile_tokens, int blocks) {
   const int columns = GemmStageOf(layout).columns;
@@ -104,52 +111,41 @@ GemmSchedule ScheduleOf(WeightLayout layout, const GemmParams& params, int row_t
   return s;
 }
 
-// Blocks of Ampere's kernel share a multiprocessor where two fit; each block takes 1 KB more than it
-// asks for, and a multiprocessor has 1 KB more than a block may use.
-constexpr int kMostMmaBlocks = 2;
-int MmaBlocks(int shared_bytes, const Device& device) {
-  const bool two =
-      kMostMmaBlocks * (static_cast<size_t>(shared_bytes) + 1024) <= device.shared_bytes + 1024;
-  return (two ? kMostMmaBlocks : 1) * device.multiprocessors;
-}
-
 // Sums that blocks leave for the one that has a tile's first columns,
-// and flags, 0 between launches. Two of Ampere's tiles are as large as one of Hopper's.
-static_assert(kGemmRows == kMostMmaBlocks * kMmaRows);
+// and flags, 0 between launches.
 Region PartialSums(const Device& device) {
   const size_t blocks = static_cast<size_t>(device.multiprocessors);
   return {"gemm: partial sums", blocks * kGemmRows * kGemmTokens * sizeof(float)};
 }
 Region PartialFlags(const Device& device) {
-  const size_t blocks = static_cast<size_t>(kMostMmaBlocks * device.multiprocessors);
+  const size_t blocks = static_cast<size_t>(device.multiprocessors);
   return {"gemm: flags of partial sums", 2 * blocks * sizeof(uint32_t), /*zeroed=*/true};
 }
 
 absl::Status LaunchTiles(const GemmParams& params, Kernel kernel, const Context& context) {
   const WeightLayout layout = params.parts[0].first.layout;
   const bool sm90 = kernel == Kernel::kSm90;
-  const int tile_tokens =
-      sm90 ? TileTokens(params.tokens) : MmaTokens(layout, params.tokens, context.device);
-  const int blocks = sm90 ? context.device.multiprocessors
-                          : MmaBlocks(MmaSharedOf(layout, tile_tokens).bytes, context.device);
+  const MmaTile tile = sm90 ? MmaTile{kGemmRows, TileTokens(params.tokens)}
+                            : MmaTileOf(layout, params.tokens, context.device);
   GemmTileParams tiles;
   tiles.gemm = params;
-  const int tile_rows = sm90 ? kGemmRows : kMmaRows, rows = tile_rows / (params.gated ? 2 : 1);
+  const int rows = tile.rows / (params.gated ? 2 : 1);
   int row_tiles = 0;
   for (int i = 0; i < params.part_count; ++i)
     tiles.tile_end[i] = row_tiles += (params.parts[i].first.rows + rows - 1) / rows;
-  tiles.schedule = ScheduleOf(layout, params, row_tiles, tile_tokens, blocks);
+  tiles.schedule =
+      ScheduleOf(layout, params, row_tiles, tile.tokens, context.device.multiprocessors);
   GEMMA_ASSIGN_OR_RETURN(tiles.partials,
                          context.workspace->Find<float>(PartialSums(context.device)));
   GEMMA_ASSIGN_OR_RETURN(tiles.flags,
                          context.workspace->Find<uint32_t>(PartialFlags(context.device)));
   const Launchers& launchers = kLaunchers[static_cast<size_t>(layout)];
-  if (!sm90) return ToStatus(launchers.mma(tiles, tile_tokens, context.launch()), "gemm");
+  if (!sm90) return ToStatus(launchers.mma(tiles, tile, context.launch()), "gemm");
   TileMap map;
   GEMMA_RETURN_IF_ERROR(
-      ToStatus(MakeTileMap(params.in, params.tokens, params.columns, tile_tokens, map),
+      ToStatus(MakeTileMap(params.in, params.tokens, params.columns, tile.tokens, map),
                "gemm: cannot describe the input to the copy engine"));
-  return ToStatus(launchers.sm90(tiles, map, tile_tokens, context.launch()), "gemm");
+  return ToStatus(launchers.sm90(tiles, map, tile.tokens, context.launch()), "gemm");
 }
 
 // Outputs of one kind, which one launch serves, from `first` on; marks them as done.
@@ -187,8 +183,8 @@ std::vector<PlannedLaunch> PlanGemm(const Product& op, const Device& device) {
         break;
       }
       case Kernel::kMma: {
-        const MmaShared shared = MmaSharedOf(layout, MmaTokens(layout, op.rows(), device));
-        launches.push_back({"gemm Ampere", static_cast<size_t>(shared.bytes)});
+        const MmaTile tile = MmaTileOf(layout, op.rows(), device);
+        launches.push_back({"gemm Ampere", SharedBytesOf(layout, tile)});
         break;
       }
       case Kernel::kAnyShape:

@@ -7,9 +7,9 @@ template cudaError_t LaunchGemmSm90<WeightLayout::kInt4>(const GemmTileParams&, 
                                                          const LaunchOptions&);
 template cudaError_t LaunchGemmSm90<WeightLayout::kInt4Min>(const GemmTileParams&, const TileMap&,
                                                             int, const LaunchOptions&);
-template cudaError_t LaunchGemmMma<WeightLayout::kInt4>(const GemmTileParams&, int,
+template cudaError_t LaunchGemmMma<WeightLayout::kInt4>(const GemmTileParams&, const MmaTile&,
                                                         const LaunchOptions&);
-template cudaError_t LaunchGemmMma<WeightLayout::kInt4Min>(const GemmTileParams&, int,
+template cudaError_t LaunchGemmMma<WeightLayout::kInt4Min>(const GemmTileParams&, const MmaTile&,
                                                            const LaunchOptions&);
 
 }  // namespace gemma::cuda

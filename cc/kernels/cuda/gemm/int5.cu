@@ -7,9 +7,9 @@ template cudaError_t LaunchGemmSm90<WeightLayout::kInt5>(const GemmTileParams&, 
                                                          const LaunchOptions&);
 template cudaError_t LaunchGemmSm90<WeightLayout::kInt5Min>(const GemmTileParams&, const TileMap&,
                                                             int, const LaunchOptions&);
-template cudaError_t LaunchGemmMma<WeightLayout::kInt5>(const GemmTileParams&, int,
+template cudaError_t LaunchGemmMma<WeightLayout::kInt5>(const GemmTileParams&, const MmaTile&,
                                                         const LaunchOptions&);
-template cudaError_t LaunchGemmMma<WeightLayout::kInt5Min>(const GemmTileParams&, int,
+template cudaError_t LaunchGemmMma<WeightLayout::kInt5Min>(const GemmTileParams&, const MmaTile&,
                                                            const LaunchOptions&);
 
 }  // namespace gemma::cuda

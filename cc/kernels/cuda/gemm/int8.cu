@@ -5,7 +5,7 @@ namespace gemma::cuda {
 
 template cudaError_t LaunchGemmSm90<WeightLayout::kInt8>(const GemmTileParams&, const TileMap&, int,
                                                          const LaunchOptions&);
-template cudaError_t LaunchGemmMma<WeightLayout::kInt8>(const GemmTileParams&, int,
+template cudaError_t LaunchGemmMma<WeightLayout::kInt8>(const GemmTileParams&, const MmaTile&,
                                                         const LaunchOptions&);
 
 }  // namespace gemma::cuda

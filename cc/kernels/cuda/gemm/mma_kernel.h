@@ -1,8 +1,8 @@
 // The product for many tokens on GPUs without wgmma (compute capability 8.0 and later), by mma.sync.
 //
-// A tile is 128 rows of weights and 128 (or 64) tokens. Of a block's eight warps, four share the
-// rows, each with 16 of both blocks of 64 (when gated, gate and up of the same outputs), for half of
-// the tokens; the other four have the other half. Weights come to shared memory as they are stored
+// A tile is 256 rows of weights and 128 (or 64) tokens, 128 rows where shared memory is small. A warp
+// has 16 rows of two blocks of 64 (when gated, gate and up of the same outputs), and all tokens, or,
+// of 128 rows, half of them. Weights come to shared memory as they are stored
 // and become float16 in registers, the first operand; activations are the second. While a tile of 64
 // columns is multiplied, the next one is copied. Blocks share out tiles and columns as Hopper's do
 // (schedule.h), so all blocks of a launch must be able to run at the same time.
@@ -16,27 +16,28 @@
 
 namespace gemma::cuda {
 
-template <WeightLayout kLayout, int kTokens>
-class MmaBlock : public GemmResults<kLayout, kMmaRows, kTokens / 2> {
+template <WeightLayout kLayout, int kRows, int kTokens>
+class MmaBlock : public GemmResults<kLayout, kRows, MmaWarpTokens(kRows, kTokens)> {
  public:
-  using Results = GemmResults<kLayout, kMmaRows, kTokens / 2>;
+  static constexpr int kMyTokens = MmaWarpTokens(kRows, kTokens);
+  using Results = GemmResults<kLayout, kRows, kMyTokens>;
   using Results::kSums;
-  static constexpr GemmStage kStage = GemmStageOf(kLayout, kMmaRows);
-  static constexpr MmaShared kShared = MmaSharedOf(kLayout, kTokens);
+  static constexpr GemmStage kStage = GemmStageOf(kLayout, kRows);
+  static constexpr MmaShared kShared = MmaSharedOf(kLayout, kRows, kTokens);
   static constexpr int kTilesAUnit = kStage.columns / 64;
   static constexpr int kWarps = kSummingThreads / kWarp;
-  static constexpr int kMyTokens = kTokens / 2;  // of a warp
 
-  GEMMA_DEVICE MmaBlock(const GemmTileParams& p, std::byte* shared) : Results(p), shared_(shared) {
-    const int r = Lane() / 16 * 8 + Lane() % 8;
-    tokens_at_ = TileOffset(Warpgroup() * kMyTokens + r, Lane() / 8 % 2);
-  }
+  GEMMA_DEVICE MmaBlock(const GemmTileParams& p, std::byte* shared)
+      : Results(p),
+        shared_(shared),
+        first_token_(kMyTokens == kTokens ? 0 : Warpgroup() * kMyTokens),
+        tokens_at_(TileOffset(first_token_ + Lane() / 16 * 8 + Lane() % 8, Lane() / 8 % 2)) {}
 
   GEMMA_DEVICE void Run() {
     GemmPieces pieces(p_.schedule);
     for (GemmPiece piece; pieces.Next(piece);) {
       const GemmPlace place = PlaceOf(p_.schedule, piece.tile);
-      const TileRows rows = RowsOfTile<kMmaRows>(p_, place.row_tile);
+      const TileRows rows = RowsOfTile<kRows>(p_, place.row_tile);
       const int token = place.token_tile * kTokens;
       MultiplyPiece(rows, token, piece);
       if (piece.begin > 0) {
@@ -44,7 +45,7 @@ class MmaBlock : public GemmResults<kLayout, kMmaRows, kTokens / 2> {
         continue;
       }
       if (piece.end < p_.schedule.units) AddPartials(pieces, piece);
-      Store(rows, token + Warpgroup() * kMyTokens);
+      Store(rows, token + first_token_);
     }
   }
 
@@ -69,14 +70,20 @@ class MmaBlock : public GemmResults<kLayout, kMmaRows, kTokens / 2> {
   GEMMA_DEVICE void MultiplyPiece(const TileRows& rows, int token, const GemmPiece& piece) {
 #pragma unroll
     for (int n = 0; n < kSums; ++n) sums_[0][n] = sums_[1][n] = 0;
-    const int first = piece.begin * kTilesAUnit, last = piece.end * kTilesAUnit;
+    const int last = piece.end * kTilesAUnit;
     __syncthreads();  // all have left the piece before
-    StartCopies(rows, token, first);
-    for (int tile = first; tile < last; ++tile) {
-      WaitCopies<0>();
-      __syncthreads();  // the tile has come for all, and all have left the one before
-      if (tile + 1 < last) StartCopies(rows, token, tile + 1);
-      MultiplyTile(rows, tile);
+    StartCopies(rows, token, piece.begin * kTilesAUnit);
+    for (int unit = piece.begin; unit < piece.end; ++unit) {
+      const ScalePlaces places = ScalePlaces::Of(rows.part->first, unit, kStage.columns);
+#pragma unroll
+      for (int i = 0; i < kTilesAUnit; ++i) {
+        const int tile = unit * kTilesAUnit + i;
+        WaitCopies<0>();
+        __syncthreads();  // the tile has come for all, and all have left the one before
+        if (tile + 1 < last) StartCopies(rows, token, tile + 1);
+        if (i == 0) StartUnit(rows, unit, places);
+        MultiplyTile(places, unit, i);
+      }
     }
   }
 
@@ -85,9 +92,9 @@ class MmaBlock : public GemmResults<kLayout, kMmaRows, kTokens / 2> {
     if (tile % kTilesAUnit == 0) {
       const int unit = tile / kTilesAUnit, thread = static_cast<int>(threadIdx.x);
       std::byte* const stage = Weights(unit);
-      CopyValues<kLayout, kMmaRows>(rows, unit, stage, WarpIndex(), kWarps);
-      if (!IsFloat(kLayout) && thread < kMmaRows)
-        CopyScalesOfRow<kLayout, kMmaRows>(rows, unit, stage, thread);
+      CopyValues<kLayout, kRows>(rows, unit, stage, WarpIndex(), kWarps);
+      if (!IsFloat(kLayout) && thread < kRows)
+        CopyScalesOfRow<kLayout, kRows>(rows, unit, stage, thread);
     }
     CopyTokens(token, tile * 64, Tile(tile));
     CommitCopies();
@@ -109,39 +116,40 @@ class MmaBlock : public GemmResults<kLayout, kMmaRows, kTokens / 2> {
     }
   }
 
-  // Block scales as factors, by a thread for each row.
-  GEMMA_DEVICE void MakeFactors(const TileRows& rows, int unit) const {
-    const int r = static_cast<int>(threadIdx.x);
-    if (r < kMmaRows) {
-      const int64_t block = int64_t{rows.RowOf(r)} * (p_.gemm.columns / 256) + unit;
-      DecodeFactors<kLayout, kMmaRows>(Weights(unit), r, (block & 1) != 0,
-                                       Factors() + r * (kFactorRow / 8));
+  // Block scales as factors, by a thread for each row; the first 32 columns.
+  GEMMA_DEVICE void StartUnit(const TileRows& rows, int unit, const ScalePlaces& places) {
+    if constexpr (HasBlocks(kLayout)) {
+      const int r = static_cast<int>(threadIdx.x);
+      if (r < kRows) {
+        const int64_t block = int64_t{rows.RowOf(r)} * (p_.gemm.columns / 256) + unit;
+        DecodeFactors<kLayout, kRows>(Weights(unit), r, (block & 1) != 0,
+                                      Factors() + r * (kFactorRow / 8));
+      }
+      __syncthreads();
     }
-    __syncthreads();
+    Decode(places, unit, 0, a_[0]);
   }
 
-  // 64 columns.
-  GEMMA_DEVICE void MultiplyTile(const TileRows& rows, int tile) {
-    const int unit = tile / kTilesAUnit, in_unit = tile % kTilesAUnit;
-    if constexpr (HasBlocks(kLayout)) {
-      if (in_unit == 0) MakeFactors(rows, unit);
-    }
-    const ScalePlaces places = ScalePlaces::Of(rows.part->first, unit, kStage.columns);
-    RawWeights<kLayout> raw[2];
+  // Tile i of a unit, whose first 32 columns are decoded. While some are multiplied, the next are
+  // decoded, of the next tile, too.
+  GEMMA_DEVICE void MultiplyTile(const ScalePlaces& places, int unit, int i) {
+    const std::byte* const tokens = Tile(unit * kTilesAUnit + i);
+    Decode(places, unit, 2 * i + 1, a_[1]);
+    MultiplyColumns(a_[0], tokens, 0);
+    if (i + 1 < kTilesAUnit) Decode(places, unit, 2 * i + 2, a_[0]);
+    MultiplyColumns(a_[1], tokens, 1);
+  }
+
+  // 32 columns of a unit as operands.
+  GEMMA_DEVICE void Decode(const ScalePlaces& places, int unit, int step, uint32_t (&a)[2][8]) {
 #pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      const int step = 2 * in_unit + half;
-      uint32_t a[2][8];
+    for (int b = 0; b < 2; ++b) {
 #pragma unroll
-      for (int b = 0; b < 2; ++b) {
-#pragma unroll
-        for (int i = 0; i < 2; ++i) {
-          LoadRow<kLayout, kMmaRows>(Weights(unit), Factors(), places, step, RowOfLane(b) + 8 * i,
-                                     i, raw[b]);
-        }
-        DecodeFragments<kLayout>(raw[b], places, step, a[b]);
+      for (int i = 0; i < 2; ++i) {
+        LoadRow<kLayout, kRows>(Weights(unit), Factors(), places, step, RowOfLane(b) + 8 * i, i,
+                                raw_[b]);
       }
-      MultiplyColumns(a, Tile(tile), half);
+      DecodeFragments<kLayout>(raw_[b], places, step, a[b]);
     }
   }
 
@@ -170,27 +178,37 @@ class MmaBlock : public GemmResults<kLayout, kMmaRows, kTokens / 2> {
   }
 
   std::byte* const shared_;
+  const int first_token_;  // of the warp's
   // Where in a tile the lane finds a row for LoadMatrix, of the warp's first 16 tokens and of the
   // first 16 columns; those further on differ in other bits of the address.
-  int tokens_at_;
+  const int tokens_at_;
+  RawWeights<kLayout> raw_[2];
+  uint32_t a_[2][2][8];  // [half of a tile][block]
 };
 
-template <WeightLayout kLayout, int kTokens>
-__global__ void __launch_bounds__(kSummingThreads, 2)
+template <WeightLayout kLayout, int kRows, int kTokens>
+__global__ void __launch_bounds__(kSummingThreads, 1)
     GemmMmaKernel(const __grid_constant__ GemmTileParams p) {
 #if defined(GEMMA_CUDA_EMULATION) || !defined(__CUDA_ARCH_FEAT_SM90_ALL)
   GEMMA_SHARED_MEMORY(shared);
   WaitForPreviousKernel();
-  MmaBlock<kLayout, kTokens>(p, shared).Run();
+  MmaBlock<kLayout, kRows, kTokens>(p, shared).Run();
 #endif
 }
 
 template <WeightLayout kLayout>
-cudaError_t LaunchGemmMma(const GemmTileParams& p, int tile_tokens, const LaunchOptions& launch) {
+cudaError_t LaunchGemmMma(const GemmTileParams& p, const MmaTile& tile,
+                          const LaunchOptions& launch) {
   const LaunchShape shape{dim3(static_cast<unsigned>(p.schedule.blocks)), kSummingThreads,
-                          static_cast<size_t>(MmaSharedOf(kLayout, tile_tokens).bytes), launch};
-  if (tile_tokens == kFewTokens) return Launch(GemmMmaKernel<kLayout, kFewTokens>, shape, p);
-  return Launch(GemmMmaKernel<kLayout, kGemmTokens>, shape, p);
+                          static_cast<size_t>(MmaSharedOf(kLayout, tile.rows, tile.tokens).bytes),
+                          launch};
+  const bool few = tile.tokens == kFewTokens;
+  if (tile.rows == kGemmRows) {
+    return few ? Launch(GemmMmaKernel<kLayout, kGemmRows, kFewTokens>, shape, p)
+               : Launch(GemmMmaKernel<kLayout, kGemmRows, kGemmTokens>, shape, p);
+  }
+  return few ? Launch(GemmMmaKernel<kLayout, kFewRows, kFewTokens>, shape, p)
+             : Launch(GemmMmaKernel<kLayout, kFewRows, kGemmTokens>, shape, p);
 }
 
 }  // namespace gemma::cuda

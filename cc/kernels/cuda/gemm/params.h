@@ -44,7 +44,7 @@ cudaError_t LaunchGemmAnyShape(const GemmParams&, const LaunchOptions&);
 // ---- kernels that decode weights in registers: Hopper's (sm90_kernel.h), Ampere's (mma_kernel.h) ----
 
 inline constexpr int kGemmRows = 256;    // rows of a tile; when gated, of gate and up together
-inline constexpr int kMmaRows = 128;     // the same of Ampere's
+inline constexpr int kFewRows = 128;     // the same of Ampere's where shared memory is small
 inline constexpr int kGemmTokens = 128;  // tokens of a tile, or kFewTokens when there are no more
 inline constexpr int kFewTokens = 64;
 inline constexpr int kGemmValueWarps = 2;  // that copy values
@@ -139,12 +139,22 @@ struct MmaShared {
   int bytes = 0;
 };
 
-constexpr MmaShared MmaSharedOf(WeightLayout l, int tokens) {
+// A tile of Ampere's.
+struct MmaTile {
+  int rows;
+  int tokens;
+};
+// The tokens of a tile that a warp multiplies: of eight warps' rows all, of four warps' half.
+constexpr int MmaWarpTokens(int rows, int tokens) {
+  return rows == kGemmRows ? tokens : tokens / 2;
+}
+
+constexpr MmaShared MmaSharedOf(WeightLayout l, int rows, int tokens) {
   MmaShared s;
-  s.tiles = 2 * GemmStageOf(l, kMmaRows).bytes;
+  s.tiles = 2 * GemmStageOf(l, rows).bytes;
   s.tile_bytes = tokens * 128;
   s.factors = s.tiles + 2 * s.tile_bytes;
-  s.bytes = s.factors + (HasBlocks(l) ? kMmaRows * kFactorRow : 0);
+  s.bytes = s.factors + (HasBlocks(l) ? rows * kFactorRow : 0);
   return s;
 }
 
@@ -156,7 +166,7 @@ template <WeightLayout kLayout>
 cudaError_t LaunchGemmSm90(const GemmTileParams&, const TileMap&, int tile_tokens,
                            const LaunchOptions&);
 template <WeightLayout kLayout>
-cudaError_t LaunchGemmMma(const GemmTileParams&, int tile_tokens, const LaunchOptions&);
+cudaError_t LaunchGemmMma(const GemmTileParams&, const MmaTile&, const LaunchOptions&);
 
 }  // namespace gemma::cuda
 
