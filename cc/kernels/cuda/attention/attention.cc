@@ -173,8 +173,9 @@ absl::Status RunAttention(const Attention& op, const Context& context) {
   params.out = op.out;
   if (!HasPromptKernel(op.prepare.cache))
     return ToStatus(LaunchAttentionAnyShape(params, launch), "attention");
-  return ToStatus(context.device.features().wgmma ? LaunchPromptAttention(params, launch)
-                                                  : LaunchPromptAttentionMma(params, launch),
+  return ToStatus(context.device.features().wgmma
+                      ? LaunchPromptAttention(params, launch)
+                      : LaunchPromptAttentionMma(params, context.device.shared_bytes, launch),
                   "attention");
 }
 

@@ -32,6 +32,7 @@ struct Case {
   bool shared = false;   // values come from k, normalized
   bool paired = false;
   int gpu = 9;  // compute capability, under emulation; a real GPU is what it is
+  int shared_kb = 227;
 };
 
 // One layer's cache on both sides, fed chunk by chunk with random projections.
@@ -54,7 +55,7 @@ class Layer {
         device_frequencies_(frequencies_),
         keys_(static_cast<size_t>(c.kv_heads * capacity_ * c.head_dim)),
         values_(keys_.size()),
-        context_(c.gpu) {
+        context_(c.gpu, c.shared_kb) {
     if (!c.paired) rotated_ = SharedCacheRotation(frequencies_.data(), c.head_dim, !c.shared, true);
     device_keys_.emplace(rotated_ > 0 ? 0 : (c.paired ? 2 : 1) * keys_.size());
     device_values_.emplace(static_cast<size_t>(c.kv_heads * capacity_ * (c.head_dim + rotated_)));
@@ -162,12 +163,13 @@ void RunChunks(const Case& c, const std::vector<int>& chunks) {
   }
 }
 
-// On Hopper, and on a GPU without its instructions.
+// On Hopper, and on GPUs without its instructions, with much and with little shared memory.
 void RunChunksOnEveryGpu(Case c, const std::vector<int>& chunks) {
-  for (const int gpu : {9, 8}) {
-    c.gpu = gpu;
-    RunChunks(c, chunks);
-  }
+  RunChunks(c, chunks);
+  c.gpu = 8;
+  RunChunks(c, chunks);
+  c.shared_kb = 99;
+  RunChunks(c, chunks);
 }
 
 const std::vector<int> kChunks = {1, 1, 8, 7, 8, 6, 1, 1, 8, 8, 8, 8, 3, 2, 5, 8, 8, 8, 8, 4, 1, 8};

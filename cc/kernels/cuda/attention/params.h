@@ -197,8 +197,9 @@ cudaError_t LaunchDecodeAttention(const AttentionParams&, const DecodeShared&,
 cudaError_t LaunchPrepareAttention(const PrepareParams&, uint16_t* q_out, const LaunchOptions&);
 // Tensor cores of Hopper, and sizes for which HasPromptKernel.
 cudaError_t LaunchPromptAttention(const AttentionParams&, const LaunchOptions&);
-// The same sizes on every GPU but Hopper.
-cudaError_t LaunchPromptAttentionMma(const AttentionParams&, const LaunchOptions&);
+// The same sizes on every GPU but Hopper; `shared_bytes`: that a block may use, 99 KB at least.
+cudaError_t LaunchPromptAttentionMma(const AttentionParams&, size_t shared_bytes,
+                                     const LaunchOptions&);
 // Any head size up to kMaxHeadDim; a block for every query head and token.
 cudaError_t LaunchAttentionAnyShape(const AttentionParams&, const LaunchOptions&);
 

@@ -1,61 +1,60 @@
 // Attention of many tokens on GPUs without wgmma (flash attention by mma.sync), for head sizes 256
 // and 512.
 //
-// A block has 64 rows (queries of one kv head), two teams of eight warps each 32 of them, which share
-// the keys and values that are copied for both. A team's warps share out the columns of the scores
-// (and positions, where columns are few): each keeps its part of the queries in registers and
+// A block has 32 rows (queries of one kv head) and eight warps, which share out the columns of the
+// scores (and positions, where columns are few): each keeps its part of the queries in registers and
 // multiplies it with a block of keys; the sums meet in shared memory, where eight threads a row add
 // them, in the same order always, and make weights of them. A warp then has an eighth of the values'
-// columns for all rows of its team. So queries, keys and values are read from shared memory once.
+// columns for all rows. So queries, keys and values are read from shared memory once. Nothing may
+// leave the registers: kernels leave the L1 cache too small for it.
 // While weights of one block of keys multiply values, the next one's scores are computed.
 #include <cmath>
+#include <cstddef>
 
 #include "cc/kernels/cuda/attention/rope.h"
 #include "cc/kernels/cuda/device/activation.h"
-#include "cc/kernels/cuda/device/barrier.h"
 #include "cc/kernels/cuda/device/launch.h"
 
 namespace gemma::cuda {
 namespace {
 
-constexpr int kTeams = 2;
-constexpr int kTeamWarps = 8;
-constexpr int kTeamThreads = kTeamWarps * kWarp;
-constexpr int kThreads = kTeams * kTeamThreads;
-constexpr int kTeamRows = 32;
-constexpr int kRows = kTeams * kTeamRows;
-constexpr int kRowThreads = kTeamThreads / kTeamRows;  // that make a row's weights
+constexpr int kWarps = 8;
+constexpr int kThreads = kWarps * kWarp;
+constexpr int kRows = 32;
+constexpr int kRowThreads = kThreads / kRows;  // that make a row's weights
 
-template <int kHeadDim, int kRotated, bool kPaired>
+// kLarge: where shared memory has room for twice as many positions.
+template <int kHeadDim, int kRotated, bool kPaired, bool kLarge>
 struct MmaShape {
   static constexpr bool kShared = kRotated > 0;
   static constexpr int kScoreTiles = (kPaired ? 2 : 1) * (kHeadDim + kRotated) / 64;
   static constexpr int kValueTiles = kHeadDim / 64;
-  // Of a team's warps: parts of the columns, times groups of positions.
+  // Of the warps: parts of the columns, times groups of positions.
   static constexpr int kSplits = kHeadDim > 256 ? 8 : kPaired ? 4 : 2;
-  static constexpr int kKeyGroups = kTeamWarps / kSplits;
-  static constexpr int kKeys = kHeadDim > 256 || kPaired ? 16 : 32;  // positions of a block of keys
-  static constexpr int kMyKeys = kKeys / kKeyGroups;                 // 8 or 16
+  static constexpr int kKeyGroups = kWarps / kSplits;
+  // Positions of a block of keys.
+  static constexpr int kKeys = (kHeadDim > 256 || kPaired ? 16 : 32) * (kLarge ? 2 : 1);
+  static constexpr int kMyKeys = kKeys / kKeyGroups;
   static constexpr int kSteps = (kHeadDim + kRotated) / 16 / kSplits;  // of a warp, of 16 columns
-  static constexpr int kMyColumns = kHeadDim / kTeamWarps;             // of the values
+  static constexpr int kMyColumns = kHeadDim / kWarps;                 // of the values
   // Shared memory: rings of keys and of values, or of both where they are shared.
+  static_assert(kScoreTiles % 2 == 0 && kValueTiles % 2 == 0);
   static constexpr int kTile = kKeys * 128;  // bytes of 64 columns
   static constexpr int kKeyStages = kShared ? 3 : 2;
   static constexpr int kKeyStage = kScoreTiles * kTile;
   static constexpr int kValueStage = kShared ? 0 : kValueTiles * kTile;
   static constexpr int kValues = kKeyStages * kKeyStage;
-  static constexpr int kSums = kValues + 2 * kValueStage;  // [teams][splits][rows][keys] float32
-  static constexpr int kTeamSums = kSplits * kTeamRows * kKeys * 4;
-  static constexpr int kWeights = kSums + kTeams * kTeamSums;    // [teams][rows][keys] float16
-  static constexpr int kFactors = kWeights + kRows * kKeys * 2;  // [rows] float32
+  static constexpr int kSums = kValues + 2 * kValueStage;  // [splits][rows][keys] float32
+  static constexpr int kWeights = kSums + kSplits * kRows * kKeys * 4;  // [rows][keys] float16
+  static constexpr int kFactors = kWeights + kRows * kKeys * 2;         // [rows] float32
   static constexpr int kBytes = kFactors + kRows * 4;
-  static_assert(kBytes <= 99 << 10, "what every GPU has");
+  static_assert(kLarge || kBytes <= 99 << 10, "what every GPU has");
 };
 
-template <int kHeadDim, int kRotated, bool kPaired>
+template <int kHeadDim, int kRotated, bool kPaired, bool kLarge>
 class MmaPrompt {
  public:
-  using S = MmaShape<kHeadDim, kRotated, kPaired>;
+  using S = MmaShape<kHeadDim, kRotated, kPaired, kLarge>;
   static constexpr int kParts = kPaired ? 2 : 1;  // of queries and keys
   static constexpr int kScoreColumns = 64 * S::kScoreTiles;
 
@@ -87,7 +86,7 @@ class MmaPrompt {
       if (n + 1 < blocks_) StartCopies(n + 1);
       if (n + 1 < blocks_) AddScores(n + 1);
       if (n >= 0) AddValues(n);
-      MeetThreads(1 + Team(), kTeamThreads);
+      __syncthreads();
       if (n + 1 < blocks_) Weigh(n + 1);
     }
     FinishTotals();
@@ -95,16 +94,12 @@ class MmaPrompt {
   }
 
  private:
-  GEMMA_DEVICE static int Team() { return static_cast<int>(threadIdx.x) / kTeamThreads; }
-  GEMMA_DEVICE static int TeamThread() { return static_cast<int>(threadIdx.x) % kTeamThreads; }
-  GEMMA_DEVICE static int TeamWarp() { return WarpIndex() % kTeamWarps; }
-  GEMMA_DEVICE static int Split() { return TeamWarp() % S::kSplits; }
-  GEMMA_DEVICE static int KeyGroup() { return TeamWarp() / S::kSplits; }
+  GEMMA_DEVICE static int Thread() { return static_cast<int>(threadIdx.x); }
+  GEMMA_DEVICE static int Split() { return WarpIndex() % S::kSplits; }
+  GEMMA_DEVICE static int KeyGroup() { return WarpIndex() / S::kSplits; }
   GEMMA_DEVICE int PositionOf(int row) const { return start_ + row / group_; }
   // The row whose weights the thread makes, with others.
-  GEMMA_DEVICE int RowOfThread() const {
-    return first_row_ + static_cast<int>(threadIdx.x) / kRowThreads;
-  }
+  GEMMA_DEVICE int RowOfThread() const { return first_row_ + Thread() / kRowThreads; }
 
   GEMMA_DEVICE std::byte* Keys(int n) const { return shared_ + n % S::kKeyStages * S::kKeyStage; }
   GEMMA_DEVICE std::byte* Values(int n) const {
@@ -114,18 +109,18 @@ class MmaPrompt {
   // banks.
   GEMMA_DEVICE float* SumsAt(int split, int row, int eight) const {
     constexpr int kEights = S::kKeys / 8;
-    const int place = eight ^ (row * kEights / 4 & (kEights - 1));
-    return reinterpret_cast<float*>(shared_ + S::kSums + Team() * S::kTeamSums) +
-           (split * kTeamRows + row) * S::kKeys + place * 8;
+    const int place = eight ^ ((kEights >= 4 ? row : row / 2) & (kEights - 1));
+    return reinterpret_cast<float*>(shared_ + S::kSums) + (split * kRows + row) * S::kKeys +
+           place * 8;
   }
   // The weights of a row for 8 positions, also in different banks.
   GEMMA_DEVICE std::byte* WeightsAt(int row, int eight) const {
     constexpr int kEights = S::kKeys / 8;
     const int place = eight ^ (row * kEights / 8 & (kEights - 1));
-    return shared_ + S::kWeights + ((Team() * kTeamRows + row) * kEights + place) * 16;
+    return shared_ + S::kWeights + (row * kEights + place) * 16;
   }
   GEMMA_DEVICE float& FactorOf(int row) const {
-    return reinterpret_cast<float*>(shared_ + S::kFactors)[Team() * kTeamRows + row];
+    return reinterpret_cast<float*>(shared_ + S::kFactors)[row];
   }
 
   // ---- copies ----
@@ -145,27 +140,29 @@ class MmaPrompt {
   // Positions that no row of the block sees become zeros: the cache may hold anything there.
   template <int kTiles>
   GEMMA_DEVICE void CopyBlock(const uint16_t* plane, int n, std::byte* to) const {
-    constexpr int kAtOnce = kThreads / (8 * S::kKeys);  // tiles
-    const int thread = static_cast<int>(threadIdx.x), chunk = thread % 8;
-    const int row = thread / 8 % S::kKeys, tile = thread / (8 * S::kKeys);
+    constexpr int kKeysAtOnce = S::kKeys < 32 ? S::kKeys : 32;
+    constexpr int kTilesAtOnce = kThreads / (8 * kKeysAtOnce);
+    const int chunk = Thread() % 8, tile = Thread() / (8 * kKeysAtOnce);
     const int first = FirstVisible(cache_, PositionOf(first_row_));
-    const int last = start_ + p_.prepare.tokens - 1, position = (begin_ + n) * S::kKeys + row;
-    const bool inside = position >= first && position <= last;
-    const uint16_t* const from =
-        plane + SlotOf(cache_, head_, inside ? position : first) * (kTiles * 64) + chunk * 8;
-    std::byte* const mine = to + TileOffset(row, chunk);
+    const int last = start_ + p_.prepare.tokens - 1;
 #pragma unroll
-    for (int t = 0; t < kTiles; t += kAtOnce) {
-      if (kTiles % kAtOnce != 0 && t + tile >= kTiles) break;
-      CopyAsync<16>(mine + (t + tile) * S::kTile, from + (t + tile) * 64, inside ? 16 : 0);
+    for (int r = Thread() / 8 % kKeysAtOnce; r < S::kKeys; r += kKeysAtOnce) {
+      const int position = (begin_ + n) * S::kKeys + r;
+      const bool inside = position >= first && position <= last;
+      const uint16_t* const from =
+          plane + SlotOf(cache_, head_, inside ? position : first) * (kTiles * 64) + chunk * 8;
+      std::byte* const mine = to + TileOffset(r, chunk);
+#pragma unroll
+      for (int t = 0; t < kTiles; t += kTilesAtOnce)
+        CopyAsync<16>(mine + (t + tile) * S::kTile, from + (t + tile) * 64, inside ? 16 : 0);
     }
   }
 
-  // The warp's columns of its team's queries, as operands.
+  // The warp's columns of the queries, as operands.
   GEMMA_DEVICE void LoadQueries() {
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {  // rows Lane() / 4 + 8 i of the team
-      const int row = first_row_ + Team() * kTeamRows + Lane() / 4 + 8 * i;
+    for (int i = 0; i < 4; ++i) {  // rows Lane() / 4 + 8 i
+      const int row = first_row_ + Lane() / 4 + 8 * i;
       const int64_t query =
           static_cast<int64_t>(row / group_) * p_.prepare.heads + head_ * group_ + row % group_;
       const uint16_t* const from = p_.q + query * kScoreColumns + Lane() % 4 * 2;
@@ -188,41 +185,30 @@ class MmaPrompt {
   GEMMA_DEVICE void AddScores(int n) {
     float scores[2][S::kMyKeys / 8][4] = {};  // of 16 rows, and 8 positions
     const std::byte* const keys = Keys(n);
-    if constexpr (S::kMyKeys == 16) {
+    const int first_key = KeyGroup() * S::kMyKeys, first_chunk = 2 * S::kSteps * Split();
+    uint32_t b[kParts][4];
+    if constexpr (S::kMyKeys % 16 == 0) {
 #pragma unroll
       for (int k = 0; k < S::kSteps; ++k) {
-        uint32_t b[4];
-        const int chunk = 2 * (Split() * S::kSteps + k) + Lane() / 8 % 2;
-        LoadMatrix(b, keys + KeyPlace(Lane() / 16 * 8 + Lane() % 8, chunk));
 #pragma unroll
-        for (int m = 0; m < 2; ++m) {
-          MultiplyAccumulateHalf(scores[m][0], queries_[0][m][k], b[0], b[1]);
-          MultiplyAccumulateHalf(scores[m][1], queries_[0][m][k], b[2], b[3]);
+        for (int e = 0; e < S::kMyKeys / 8; e += 2) {
+          LoadKeys(keys, first_key + e * 8 + Lane() / 16 * 8 + Lane() % 8,
+                   first_chunk + 2 * k + Lane() / 8 % 2, b);
+#pragma unroll
+          for (int m = 0; m < 2; ++m) {
+            AddProduct(m, k, b, 0, scores[m][e]);
+            AddProduct(m, k, b, 2, scores[m][e + 1]);
+          }
         }
       }
     } else {
-      const int key = KeyGroup() * 8 + Lane() % 8;
 #pragma unroll
       for (int k = 0; k < S::kSteps; k += 2) {
-        const int chunk = 2 * (Split() * S::kSteps + k) + Lane() / 8;
-        uint32_t b[kParts][4];
-#pragma unroll
-        for (int part = 0; part < kParts; ++part)
-          LoadMatrix(b[part], keys + KeyPlace(key, part * kHeadDim / 8 + chunk));
+        LoadKeys(keys, first_key + Lane() % 8, first_chunk + 2 * k + Lane() / 8, b);
 #pragma unroll
         for (int i = 0; i < 2; ++i) {
 #pragma unroll
-          for (int m = 0; m < 2; ++m) {
-            const auto& high = b[0];
-            MultiplyAccumulateHalf(scores[m][0], queries_[0][m][k + i], high[2 * i],
-                                   high[2 * i + 1]);
-            if constexpr (kPaired) {  // hi * lo and lo * hi
-              MultiplyAccumulateHalf(scores[m][0], queries_[0][m][k + i], b[1][2 * i],
-                                     b[1][2 * i + 1]);
-              MultiplyAccumulateHalf(scores[m][0], queries_[1][m][k + i], high[2 * i],
-                                     high[2 * i + 1]);
-            }
-          }
+          for (int m = 0; m < 2; ++m) AddProduct(m, k + i, b, 2 * i, scores[m][0]);
         }
       }
     }
@@ -240,6 +226,23 @@ class MmaPrompt {
     }
   }
 
+  GEMMA_DEVICE static void LoadKeys(const std::byte* keys, int key, int chunk,
+                                    uint32_t (&b)[kParts][4]) {
+#pragma unroll
+    for (int part = 0; part < kParts; ++part)
+      LoadMatrix(b[part], keys + KeyPlace(key, part * kHeadDim / 8 + chunk));
+  }
+
+  // Step k of the queries of 16 rows times 8 positions, which b has from `at` on.
+  GEMMA_DEVICE void AddProduct(int m, int k, const uint32_t (&b)[kParts][4], int at,
+                               float (&sums)[4]) const {
+    MultiplyAccumulateHalf(sums, queries_[0][m][k], b[0][at], b[0][at + 1]);
+    if constexpr (kPaired) {  // hi * lo and lo * hi
+      MultiplyAccumulateHalf(sums, queries_[0][m][k], b[1][at], b[1][at + 1]);
+      MultiplyAccumulateHalf(sums, queries_[1][m][k], b[0][at], b[0][at + 1]);
+    }
+  }
+
   GEMMA_DEVICE static int KeyPlace(int key, int chunk) {
     return chunk / 8 * S::kTile + TileOffset(key, chunk % 8);
   }
@@ -247,7 +250,7 @@ class MmaPrompt {
   // Scores of block n to weights; what the sums so far are multiplied with.
   GEMMA_DEVICE void Weigh(int n) {
     constexpr int kMine = S::kKeys / kRowThreads;  // positions of a thread: 2 or 4
-    const int row = TeamThread() / kRowThreads, first = TeamThread() % kRowThreads * kMine;
+    const int row = Thread() / kRowThreads, first = Thread() % kRowThreads * kMine;
     float scores[kMine] = {};
 #pragma unroll
     for (int split = 0; split < S::kSplits; ++split) {
@@ -304,7 +307,7 @@ class MmaPrompt {
         LoadMatrix(a[m], WeightsAt(m * 16 + Lane() % 16, 2 * k + Lane() / 16));
 #pragma unroll
       for (int c = 0; c < S::kMyColumns / 8; c += 2) {
-        const int chunk = TeamWarp() * (S::kMyColumns / 8) + c + Lane() / 16;
+        const int chunk = WarpIndex() * (S::kMyColumns / 8) + c + Lane() / 16;
         uint32_t b[4];  // of 8 columns, then of 8 more
         LoadMatrixTransposed(b, values + KeyPlace(k * 16 + Lane() % 16, chunk));
 #pragma unroll
@@ -339,20 +342,19 @@ class MmaPrompt {
 #pragma unroll
     for (int mask = 1; mask < kRowThreads; mask *= 2)
       total += __shfl_xor_sync(kAllLanes, total, mask);
-    if (TeamThread() % kRowThreads == 0)
-      FactorOf(TeamThread() / kRowThreads) = kActivationScale / total;
-    MeetThreads(1 + Team(), kTeamThreads);
+    if (Thread() % kRowThreads == 0) FactorOf(Thread() / kRowThreads) = kActivationScale / total;
+    __syncthreads();
   }
 
   GEMMA_DEVICE void Store() const {
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      const int r = Lane() / 4 + 8 * i, row = first_row_ + Team() * kTeamRows + r;
+      const int r = Lane() / 4 + 8 * i, row = first_row_ + r;
       if (row >= rows_) continue;
       const float factor = FactorOf(r);
       const int64_t out_row = kParts * static_cast<int64_t>(row / group_);
       const int64_t query = out_row * p_.prepare.heads + head_ * group_ + row % group_;
-      uint16_t* const to = p_.out + query * kHeadDim + TeamWarp() * S::kMyColumns + Lane() % 4 * 2;
+      uint16_t* const to = p_.out + query * kHeadDim + WarpIndex() * S::kMyColumns + Lane() % 4 * 2;
 #pragma unroll
       for (int c = 0; c < S::kMyColumns / 8; ++c) {
         const float (&s)[4] = sums_[i / 2][c];
@@ -385,26 +387,35 @@ class MmaPrompt {
   float sums_[2][S::kMyColumns / 8][4] = {};  // of 16 rows, and 8 columns
 };
 
-template <int kHeadDim, int kRotated, bool kPaired>
+template <int kHeadDim, int kRotated, bool kPaired, bool kLarge>
 __global__ void __launch_bounds__(kThreads, 1)
     MmaPromptKernel(const __grid_constant__ AttentionParams p) {
 #if defined(GEMMA_CUDA_EMULATION) || !defined(__CUDA_ARCH_FEAT_SM90_ALL)
   GEMMA_SHARED_MEMORY(shared);
   WaitForPreviousKernel();
-  MmaPrompt<kHeadDim, kRotated, kPaired>(p, shared).Run();
+  MmaPrompt<kHeadDim, kRotated, kPaired, kLarge>(p, shared).Run();
 #endif
+}
+
+template <int kHeadDim, int kRotated, bool kPaired, bool kLarge>
+cudaError_t LaunchHead(const AttentionParams& p, const LaunchOptions& launch) {
+  const int rows = p.prepare.tokens * (p.prepare.heads / p.prepare.cache.kv_heads);
+  const LaunchShape shape{dim3(static_cast<unsigned>((rows + kRows - 1) / kRows),
+                               static_cast<unsigned>(p.prepare.cache.kv_heads)),
+                          kThreads, MmaShape<kHeadDim, kRotated, kPaired, kLarge>::kBytes, launch};
+  return Launch(MmaPromptKernel<kHeadDim, kRotated, kPaired, kLarge>, shape, p);
 }
 
 }  // namespace
 
-cudaError_t LaunchPromptAttentionMma(const AttentionParams& p, const LaunchOptions& launch) {
+cudaError_t LaunchPromptAttentionMma(const AttentionParams& p, size_t shared_bytes,
+                                     const LaunchOptions& launch) {
   return WithHeadSizes</*kPrompts=*/true>(
       p.prepare.cache, [&]<int kHeadDim, int kRotated, bool kPaired>() {
-        const int rows = p.prepare.tokens * (p.prepare.heads / p.prepare.cache.kv_heads);
-        const LaunchShape shape{dim3(static_cast<unsigned>((rows + kRows - 1) / kRows),
-                                     static_cast<unsigned>(p.prepare.cache.kv_heads)),
-                                kThreads, MmaShape<kHeadDim, kRotated, kPaired>::kBytes, launch};
-        return Launch(MmaPromptKernel<kHeadDim, kRotated, kPaired>, shape, p);
+        using Large = MmaShape<kHeadDim, kRotated, kPaired, /*kLarge=*/true>;
+        return Large::kBytes <= shared_bytes
+                   ? LaunchHead<kHeadDim, kRotated, kPaired, true>(p, launch)
+                   : LaunchHead<kHeadDim, kRotated, kPaired, false>(p, launch);
       });
 }
 

@@ -33,9 +33,14 @@ std::vector<float> Reference(const RandomWeight& weight, const std::vector<float
 uint32_t GroupOf(WeightLayout layout) { return HasGroups(layout) ? 32 : 0; }
 
 // Under emulation; a real GPU is what it is.
-constexpr int kAmpere = 8;
-constexpr int kHopper = 9;
-constexpr int kEveryGpu[] = {kHopper, kAmpere};
+struct Gpu {
+  int compute_major;
+  int shared_kb;  // that a block may use
+};
+constexpr Gpu kHopper{9, 227};
+constexpr Gpu kAmpere{8, 163};
+constexpr Gpu kAda{8, 99};
+constexpr Gpu kEveryGpu[] = {kHopper, kAmpere, kAda};
 
 ActivationValues RandomInput(bool paired, int64_t tokens, uint32_t columns, float scale,
                              std::mt19937& random) {
@@ -45,10 +50,10 @@ ActivationValues RandomInput(bool paired, int64_t tokens, uint32_t columns, floa
 }
 
 // `offset`: of the input in its memory, in numbers
-void CheckPlain(const WeightShape& shape, int64_t tokens, int compute_major = kHopper,
+void CheckPlain(const WeightShape& shape, int64_t tokens, const Gpu& gpu = kHopper,
                 bool paired = false, size_t offset = 0) {
   std::mt19937 random(shape.rows * 31 + shape.columns + static_cast<uint32_t>(tokens));
-  TestContext context(compute_major);
+  TestContext context(gpu.compute_major, gpu.shared_kb);
   const RandomWeight weight(shape, random);
   const ActivationValues in = RandomInput(paired, tokens, shape.columns, 1, random);
   std::vector<uint16_t> bits(offset);
@@ -74,7 +79,8 @@ void CheckPlain(const WeightShape& shape, int64_t tokens, int compute_major = kH
 TEST(GemmTest, EveryLayout) {
   for (const WeightLayout layout : kAllWeightLayouts) {
     CheckPlain({layout, 300, 512, GroupOf(layout)}, 9);
-    CheckPlain({layout, 140, 512, GroupOf(layout)}, 66, kAmpere);
+    CheckPlain({layout, 300, 512, GroupOf(layout)}, 66, kAmpere);
+    CheckPlain({layout, 140, 512, GroupOf(layout)}, 66, kAda);
   }
 }
 
@@ -92,7 +98,7 @@ TEST(GemmTest, Pairs) {
 
 // Tiles of 64 and 128 tokens and their borders.
 TEST(GemmTest, TokenCounts) {
-  for (const int gpu : kEveryGpu) {
+  for (const Gpu& gpu : kEveryGpu) {
     for (const int64_t tokens : {1, 17, 63, 64, 65, 127, 128, 129, 257})
       CheckPlain({WeightLayout::kInt4, 40, 512, 32}, tokens, gpu);
   }
@@ -103,7 +109,7 @@ TEST(GemmTest, TokenCounts) {
 TEST(GemmTest, OddSizes) {
   for (const WeightLayout layout :
        {WeightLayout::kInt4, WeightLayout::kInt8, WeightLayout::kBF16}) {
-    for (const int gpu : kEveryGpu) {
+    for (const Gpu& gpu : kEveryGpu) {
       for (const uint32_t columns : {64u, 640u, 1088u})
         CheckPlain({layout, 33, columns, GroupOf(layout)}, 9, gpu);
       for (const uint32_t rows : {1u, 257u})
@@ -136,7 +142,7 @@ TEST(GemmTest, Levels) {
 }
 
 TEST(GemmTest, Groups) {
-  for (const int gpu : kEveryGpu) {
+  for (const Gpu& gpu : kEveryGpu) {
     for (const WeightLayout layout : {WeightLayout::kInt8, WeightLayout::kInt4})
       for (const uint32_t group : {64u, 128u, 768u}) CheckPlain({layout, 48, 768, group}, 10, gpu);
     for (const uint32_t group : {64u, 128u})
@@ -147,7 +153,7 @@ TEST(GemmTest, Groups) {
 // Whole tiles for every block, and tiles that blocks share: 2 to 4 of the emulated ones.
 TEST(GemmTest, BlocksShareTiles) {
   CheckPlain({WeightLayout::kInt4, 1400, 1024, 32}, 65, kAmpere);
-  CheckPlain({WeightLayout::kQ4_K, 300, 2048, 0}, 9, kAmpere);
+  CheckPlain({WeightLayout::kQ4_K, 300, 2048, 0}, 9, kAda);
   CheckPlain({WeightLayout::kInt4, 1400, 1024, 32}, 65);
   CheckPlain({WeightLayout::kInt8, 20, 4096, 32}, 9);
   CheckPlain({WeightLayout::kQ4_K, 600, 2048, 0}, 70);
@@ -192,7 +198,7 @@ TEST(GemmTest, SaysWhichKernel) {
   op.tokens = 9;
   op.outputs = {{q4k.on_device(), nullptr}, {f32.on_device(), nullptr}};
   Device device;
-  device.compute_major = device.code_major = kHopper;
+  device.compute_major = device.code_major = kHopper.compute_major;
   device.shared_bytes = 227 << 10;
   EXPECT_EQ(PlanGemm(op, device)[0].kernel, "gemm Hopper");
   EXPECT_EQ(PlanGemm(op, device)[1].kernel, "gemm any shape");
@@ -200,7 +206,7 @@ TEST(GemmTest, SaysWhichKernel) {
   op.gated = true;  // of different layouts
   EXPECT_EQ(PlanGemm(op, device)[0].kernel, "gemm any shape");
   op.gated = false;
-  device.compute_major = device.code_major = kAmpere;
+  device.compute_major = device.code_major = kAmpere.compute_major;
   EXPECT_EQ(PlanGemm(op, device)[0].kernel, "gemm Ampere");
   EXPECT_EQ(PlanGemm(op, device)[1].kernel, "gemm any shape");
 }
@@ -228,9 +234,9 @@ TEST(GemmTest, OutputsShareAnInput) {
 }
 
 void CheckGated(WeightLayout gate_layout, WeightLayout up_layout, int64_t tokens,
-                uint32_t rows = 203, bool paired = false, int compute_major = kHopper) {
+                uint32_t rows = 203, bool paired = false, const Gpu& gpu = kHopper) {
   std::mt19937 random(7);
-  TestContext context(compute_major);
+  TestContext context(gpu.compute_major, gpu.shared_kb);
   const uint32_t columns = 512;
   const RandomWeight gate({gate_layout, rows, columns, GroupOf(gate_layout)}, random),
       up({up_layout, rows, columns, GroupOf(up_layout)}, random);

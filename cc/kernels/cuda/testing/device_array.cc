@@ -25,16 +25,16 @@ void RequireOk(const absl::Status& status) {
 
 namespace {
 
-Device TestDevice(int compute_major) {
+Device TestDevice(int compute_major, int shared_kb) {
 #ifdef GEMMA_CUDA_EMULATION
   Device device;
   device.name = "emulation";
   device.compute_major = device.code_major = compute_major;
   device.multiprocessors = 4;
-  device.shared_bytes = 227 << 10;
+  device.shared_bytes = static_cast<size_t>(shared_kb) << 10;
   return device;
 #else
-  (void)compute_major;
+  (void)compute_major, (void)shared_kb;
   auto device = FindDevice(0);
   RequireOk(device.status());
   return *device;
@@ -95,8 +95,8 @@ Regions AllRegions(const Device& device) {
 
 }  // namespace
 
-TestContext::TestContext(int compute_major) {
-  context_.device = TestDevice(compute_major);
+TestContext::TestContext(int compute_major, int shared_kb) {
+  context_.device = TestDevice(compute_major, shared_kb);
   auto workspace = Workspace::Create(AllRegions(context_.device), nullptr);
   RequireOk(workspace.status());
   workspace_ = *std::move(workspace);

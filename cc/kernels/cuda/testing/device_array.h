@@ -56,8 +56,8 @@ class DeviceArray {
 // 4 multiprocessors with a H100's shared memory.
 class TestContext {
  public:
-  // compute_major: of the emulated GPU
-  explicit TestContext(int compute_major = 9);
+  // Of the emulated GPU; shared_kb: that a block may use.
+  explicit TestContext(int compute_major = 9, int shared_kb = 227);
   const Context& get() const { return context_; }
   Context* operator->() { return &context_; }
 
