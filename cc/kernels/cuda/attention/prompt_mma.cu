@@ -11,68 +11,25 @@
 #include <cmath>
 #include <cstddef>
 
-#include "cc/kernels/cuda/attention/rope.h"
+#include "cc/kernels/cuda/attention/prompt_mma_block.h"
 #include "cc/kernels/cuda/device/activation.h"
 #include "cc/kernels/cuda/device/launch.h"
 
 namespace gemma::cuda {
 namespace {
 
-constexpr int kWarps = 8;
-constexpr int kThreads = kWarps * kWarp;
-constexpr int kRows = 32;
-constexpr int kRowThreads = kThreads / kRows;  // that make a row's weights
-
-// kLarge: where shared memory has room for twice as many positions.
-template <int kHeadDim, int kRotated, bool kPaired, bool kLarge>
-struct MmaShape {
-  static constexpr bool kShared = kRotated > 0;
-  static constexpr int kScoreTiles = (kPaired ? 2 : 1) * (kHeadDim + kRotated) / 64;
-  static constexpr int kValueTiles = kHeadDim / 64;
-  // Of the warps: parts of the columns, times groups of positions.
-  static constexpr int kSplits = kHeadDim > 256 ? 8 : kPaired ? 4 : 2;
-  static constexpr int kKeyGroups = kWarps / kSplits;
-  // Positions of a block of keys.
-  static constexpr int kKeys = (kHeadDim > 256 || kPaired ? 16 : 32) * (kLarge ? 2 : 1);
-  static constexpr int kMyKeys = kKeys / kKeyGroups;
-  static constexpr int kSteps = (kHeadDim + kRotated) / 16 / kSplits;  // of a warp, of 16 columns
-  static constexpr int kMyColumns = kHeadDim / kWarps;                 // of the values
-  // Shared memory: rings of keys and of values, or of both where they are shared.
-  static_assert(kScoreTiles % 2 == 0 && kValueTiles % 2 == 0);
-  static constexpr int kTile = kKeys * 128;  // bytes of 64 columns
-  static constexpr int kKeyStages = kShared ? 3 : 2;
-  static constexpr int kKeyStage = kScoreTiles * kTile;
-  static constexpr int kValueStage = kShared ? 0 : kValueTiles * kTile;
-  static constexpr int kValues = kKeyStages * kKeyStage;
-  static constexpr int kSums = kValues + 2 * kValueStage;  // [splits][rows][keys] float32
-  static constexpr int kWeights = kSums + kSplits * kRows * kKeys * 4;  // [rows][keys] float16
-  static constexpr int kFactors = kWeights + kRows * kKeys * 2;         // [rows] float32
-  static constexpr int kBytes = kFactors + kRows * 4;
-  static_assert(kLarge || kBytes <= 99 << 10, "what every GPU has");
-};
+constexpr int kRowThreads = kMmaPromptThreads / kMmaPromptRows;  // that make a row's weights
 
 template <int kHeadDim, int kRotated, bool kPaired, bool kLarge>
-class MmaPrompt {
+class MmaPrompt : public MmaPromptBlock<kHeadDim, kRotated, kPaired, kLarge> {
  public:
-  using S = MmaShape<kHeadDim, kRotated, kPaired, kLarge>;
+  using Block = MmaPromptBlock<kHeadDim, kRotated, kPaired, kLarge>;
+  using typename Block::S;
   static constexpr int kParts = kPaired ? 2 : 1;  // of queries and keys
   static constexpr int kScoreColumns = 64 * S::kScoreTiles;
 
-  GEMMA_DEVICE MmaPrompt(const AttentionParams& p, std::byte* shared)
-      : p_(p),
-        cache_(p.prepare.cache),
-        shared_(shared),
-        head_(static_cast<int>(blockIdx.y)),
-        group_(p.prepare.heads / cache_.kv_heads),
-        start_(static_cast<int>(*p.prepare.start)),
-        rows_(p.prepare.tokens * group_),
-        // Blocks with the most keys come first.
-        first_row_(static_cast<int>(gridDim.x - 1 - blockIdx.x) * kRows) {
-    int last_row = first_row_ + kRows - 1;
-    if (last_row >= rows_) last_row = rows_ - 1;
-    begin_ = FirstVisible(cache_, PositionOf(first_row_)) / S::kKeys;
-    blocks_ = PositionOf(last_row) / S::kKeys + 1 - begin_;
-    const int row = RowOfThread(), r = row < rows_ ? row : rows_ - 1;
+  GEMMA_DEVICE MmaPrompt(const AttentionParams& p, std::byte* shared) : Block(p, shared) {
+    const int row = first_row_ + Thread() / kRowThreads, r = row < rows_ ? row : rows_ - 1;
     last_ = PositionOf(r);
     first_ = FirstVisible(cache_, last_);
   }
@@ -94,69 +51,25 @@ class MmaPrompt {
   }
 
  private:
-  GEMMA_DEVICE static int Thread() { return static_cast<int>(threadIdx.x); }
-  GEMMA_DEVICE static int Split() { return WarpIndex() % S::kSplits; }
-  GEMMA_DEVICE static int KeyGroup() { return WarpIndex() / S::kSplits; }
-  GEMMA_DEVICE int PositionOf(int row) const { return start_ + row / group_; }
-  // The row whose weights the thread makes, with others.
-  GEMMA_DEVICE int RowOfThread() const { return first_row_ + Thread() / kRowThreads; }
-
-  GEMMA_DEVICE std::byte* Keys(int n) const { return shared_ + n % S::kKeyStages * S::kKeyStage; }
-  GEMMA_DEVICE std::byte* Values(int n) const {
-    return S::kShared ? Keys(n) : shared_ + S::kValues + n % 2 * S::kValueStage;
-  }
-  // The sums of a split for 8 positions of a row; rows that are written together lie in different
-  // banks.
-  GEMMA_DEVICE float* SumsAt(int split, int row, int eight) const {
-    constexpr int kEights = S::kKeys / 8;
-    const int place = eight ^ ((kEights >= 4 ? row : row / 2) & (kEights - 1));
-    return reinterpret_cast<float*>(shared_ + S::kSums) + (split * kRows + row) * S::kKeys +
-           place * 8;
-  }
-  // The weights of a row for 8 positions, also in different banks.
-  GEMMA_DEVICE std::byte* WeightsAt(int row, int eight) const {
-    constexpr int kEights = S::kKeys / 8;
-    const int place = eight ^ (row * kEights / 8 & (kEights - 1));
-    return shared_ + S::kWeights + (row * kEights + place) * 16;
-  }
-  GEMMA_DEVICE float& FactorOf(int row) const {
-    return reinterpret_cast<float*>(shared_ + S::kFactors)[row];
-  }
-
-  // ---- copies ----
-
-  // What the scores of block n + 1 and the values of block n need.
-  GEMMA_DEVICE void StartCopies(int n) const {
-    if (n + 1 < blocks_) {
-      const uint16_t* const plane = S::kShared ? cache_.values : cache_.keys;
-      CopyBlock<S::kScoreTiles>(plane, n + 1, Keys(n + 1));
-    }
-    if constexpr (!S::kShared) {
-      if (n >= 0) CopyBlock<S::kValueTiles>(cache_.values, n, Values(n));
-    }
-    CommitCopies();
-  }
-
-  // Positions that no row of the block sees become zeros: the cache may hold anything there.
-  template <int kTiles>
-  GEMMA_DEVICE void CopyBlock(const uint16_t* plane, int n, std::byte* to) const {
-    constexpr int kKeysAtOnce = S::kKeys < 32 ? S::kKeys : 32;
-    constexpr int kTilesAtOnce = kThreads / (8 * kKeysAtOnce);
-    const int chunk = Thread() % 8, tile = Thread() / (8 * kKeysAtOnce);
-    const int first = FirstVisible(cache_, PositionOf(first_row_));
-    const int last = start_ + p_.prepare.tokens - 1;
-#pragma unroll
-    for (int r = Thread() / 8 % kKeysAtOnce; r < S::kKeys; r += kKeysAtOnce) {
-      const int position = (begin_ + n) * S::kKeys + r;
-      const bool inside = position >= first && position <= last;
-      const uint16_t* const from =
-          plane + SlotOf(cache_, head_, inside ? position : first) * (kTiles * 64) + chunk * 8;
-      std::byte* const mine = to + TileOffset(r, chunk);
-#pragma unroll
-      for (int t = 0; t < kTiles; t += kTilesAtOnce)
-        CopyAsync<16>(mine + (t + tile) * S::kTile, from + (t + tile) * 64, inside ? 16 : 0);
-    }
-  }
+  using Block::begin_;
+  using Block::blocks_;
+  using Block::cache_;
+  using Block::FactorOf;
+  using Block::first_row_;
+  using Block::group_;
+  using Block::head_;
+  using Block::KeyGroup;
+  using Block::KeyPlace;
+  using Block::Keys;
+  using Block::p_;
+  using Block::PositionOf;
+  using Block::rows_;
+  using Block::Split;
+  using Block::StartCopies;
+  using Block::SumsAt;
+  using Block::Thread;
+  using Block::Values;
+  using Block::WeightsAt;
 
   // The warp's columns of the queries, as operands.
   GEMMA_DEVICE void LoadQueries() {
@@ -243,23 +156,14 @@ class MmaPrompt {
     }
   }
 
-  GEMMA_DEVICE static int KeyPlace(int key, int chunk) {
-    return chunk / 8 * S::kTile + TileOffset(key, chunk % 8);
-  }
-
   // Scores of block n to weights; what the sums so far are multiplied with.
   GEMMA_DEVICE void Weigh(int n) {
-    constexpr int kMine = S::kKeys / kRowThreads;  // positions of a thread: 2 or 4
+    constexpr int kMine = S::kKeys / kRowThreads;  // positions of a thread
     const int row = Thread() / kRowThreads, first = Thread() % kRowThreads * kMine;
     float scores[kMine] = {};
 #pragma unroll
     for (int split = 0; split < S::kSplits; ++split) {
-      const float* const from = SumsAt(split, row, first / 8) + first % 8;
-#pragma unroll
-      for (int i = 0; i < kMine; i += 2) {
-        const float2 two = *reinterpret_cast<const float2*>(from + i);
-        scores[i] += two.x, scores[i + 1] += two.y;
-      }
+      AddSums<kMine>(SumsAt(split, row, first / 8) + first % 8, scores);
     }
     float largest = largest_;
 #pragma unroll
@@ -285,6 +189,21 @@ class MmaPrompt {
           PackHalf(scores[i], scores[i + 1]);
     }
     if (first == 0) FactorOf(row) = rescale;
+  }
+
+  // Four at a time where there are so many: fewer would meet in the same banks.
+  template <int kCount>
+  GEMMA_DEVICE static void AddSums(const float* from, float (&to)[kCount]) {
+    if constexpr (kCount % 4 == 0) {
+#pragma unroll
+      for (int i = 0; i < kCount; i += 4) {
+        const float4 four = *reinterpret_cast<const float4*>(from + i);
+        to[i] += four.x, to[i + 1] += four.y, to[i + 2] += four.z, to[i + 3] += four.w;
+      }
+    } else {
+      const float2 two = *reinterpret_cast<const float2*>(from);
+      to[0] += two.x, to[1] += two.y;
+    }
   }
 
   GEMMA_DEVICE float Exponent() const { return p_.scale * 1.4426950408889634f; }  // of 2
@@ -368,16 +287,6 @@ class MmaPrompt {
     }
   }
 
-  const AttentionParams& p_;
-  const DeviceCache& cache_;
-  std::byte* const shared_;
-  const int head_;
-  const int group_;
-  const int start_;
-  const int rows_;
-  const int first_row_;
-  int begin_;   // the first block of keys
-  int blocks_;  // of keys
   // Of the row whose weights the thread makes: positions that it sees, the largest score, and the
   // thread's share of the weights' sum.
   int first_, last_;
@@ -388,7 +297,7 @@ class MmaPrompt {
 };
 
 template <int kHeadDim, int kRotated, bool kPaired, bool kLarge>
-__global__ void __launch_bounds__(kThreads, 1)
+__global__ void __launch_bounds__(kMmaPromptThreads, 1)
     MmaPromptKernel(const __grid_constant__ AttentionParams p) {
 #if defined(GEMMA_CUDA_EMULATION) || !defined(__CUDA_ARCH_FEAT_SM90_ALL)
   GEMMA_SHARED_MEMORY(shared);
@@ -400,9 +309,10 @@ __global__ void __launch_bounds__(kThreads, 1)
 template <int kHeadDim, int kRotated, bool kPaired, bool kLarge>
 cudaError_t LaunchHead(const AttentionParams& p, const LaunchOptions& launch) {
   const int rows = p.prepare.tokens * (p.prepare.heads / p.prepare.cache.kv_heads);
-  const LaunchShape shape{dim3(static_cast<unsigned>((rows + kRows - 1) / kRows),
+  const LaunchShape shape{dim3(static_cast<unsigned>((rows + kMmaPromptRows - 1) / kMmaPromptRows),
                                static_cast<unsigned>(p.prepare.cache.kv_heads)),
-                          kThreads, MmaShape<kHeadDim, kRotated, kPaired, kLarge>::kBytes, launch};
+                          kMmaPromptThreads, MmaShape<kHeadDim, kRotated, kPaired, kLarge>::kBytes,
+                          launch};
   return Launch(MmaPromptKernel<kHeadDim, kRotated, kPaired, kLarge>, shape, p);
 }
 

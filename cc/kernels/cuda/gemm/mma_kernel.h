@@ -17,10 +17,13 @@
 namespace gemma::cuda {
 
 template <WeightLayout kLayout, int kRows, int kTokens>
-class MmaBlock : public GemmResults<kLayout, kRows, MmaWarpTokens(kRows, kTokens)> {
+using MmaResults = GemmResults<kLayout, kRows, MmaWarpTokens(kRows, kTokens)>;
+
+template <WeightLayout kLayout, int kRows, int kTokens>
+class MmaBlock : public MmaResults<kLayout, kRows, kTokens> {
  public:
   static constexpr int kMyTokens = MmaWarpTokens(kRows, kTokens);
-  using Results = GemmResults<kLayout, kRows, kMyTokens>;
+  using Results = MmaResults<kLayout, kRows, kTokens>;
   using Results::kSums;
   static constexpr GemmStage kStage = GemmStageOf(kLayout, kRows);
   static constexpr MmaShared kShared = MmaSharedOf(kLayout, kRows, kTokens);
@@ -58,6 +61,7 @@ class MmaBlock : public GemmResults<kLayout, kRows, MmaWarpTokens(kRows, kTokens
   using Results::sums_;
   using Results::Warpgroup;
 
+  GEMMA_DEVICE static int Thread() { return static_cast<int>(threadIdx.x); }
   GEMMA_DEVICE std::byte* Weights(int unit) const { return shared_ + unit % 2 * kStage.bytes; }
   GEMMA_DEVICE std::byte* Tile(int tile) const {
     return shared_ + kShared.tiles + tile % 2 * kShared.tile_bytes;
@@ -90,20 +94,61 @@ class MmaBlock : public GemmResults<kLayout, kRows, MmaWarpTokens(kRows, kTokens
   // A tile of activations, and the weights of a unit with its first tile.
   GEMMA_DEVICE void StartCopies(const TileRows& rows, int token, int tile) const {
     if (tile % kTilesAUnit == 0) {
-      const int unit = tile / kTilesAUnit, thread = static_cast<int>(threadIdx.x);
-      std::byte* const stage = Weights(unit);
-      CopyValues<kLayout, kRows>(rows, unit, stage, WarpIndex(), kWarps);
-      if (!IsFloat(kLayout) && thread < kRows)
-        CopyScalesOfRow<kLayout, kRows>(rows, unit, stage, thread);
+      const int unit = tile / kTilesAUnit;
+      if (IsWhole<kLayout, kRows>(rows)) {
+        CopyWholeWeights(rows, unit, Weights(unit));
+      } else {
+        CopyWeights(rows, unit, Weights(unit));
+      }
     }
     CopyTokens(token, tile * 64, Tile(tile));
     CommitCopies();
   }
 
+  GEMMA_DEVICE static void CopyWeights(const TileRows& rows, int unit, std::byte* stage) {
+    CopyValues<kLayout, kRows>(rows, unit, stage, WarpIndex(), kWarps);
+    if (!IsFloat(kLayout) && Thread() < kRows)
+      CopyScalesOfRow<kLayout, kRows>(rows, unit, stage, Thread());
+  }
+
+  // The same with few instructions: rows follow at constant distances.
+  GEMMA_DEVICE static void CopyWholeWeights(const TileRows& rows, int unit, std::byte* stage) {
+    constexpr int kRowsAtOnce = kSummingThreads / 8;
+    const int row_bytes = rows.part->first.columns / 32 * ValueBytes(kLayout);
+    const int row = Thread() / 8, piece = Thread() % 8 * 16;
+    const int at = row * row_bytes + unit * kValuePiece + piece;
+    std::byte* const to = stage + row * kValueRow + piece;
+#pragma unroll
+    for (int r = 0; r < kRows; r += kRowsAtOnce) {
+      const std::byte* const from =
+          rows.MatrixOf(r).values + static_cast<int64_t>(rows.RowOf(r)) * row_bytes;
+      CopyAsync<16>(to + r * kValueRow, from + at);
+    }
+    if (!IsFloat(kLayout) && Thread() < kRows) CopyWholeScalesOf(rows, unit, Thread(), stage);
+  }
+
+  GEMMA_DEVICE static void CopyWholeScalesOf(const TileRows& rows, int unit, int r,
+                                             std::byte* stage) {
+    using Bytes = WholeBytes<kLayout>;
+    const Matrix& m = rows.MatrixOf(r);
+    if (m.float_scales) return;
+    const int64_t at = int64_t{rows.RowOf(r)} * (m.columns / kStage.columns) + unit;
+    const std::byte* others = nullptr;
+    if constexpr (HasPackedScales(kLayout)) {
+      others = m.blocks + at * Bytes::kOthers;
+    } else if constexpr (HasMins(kLayout)) {
+      others = m.mins + at * Bytes::kOthers;
+    } else if constexpr (HasInt8Scales(kLayout)) {
+      others = m.blocks + at / 2 * 4;
+    }
+    CopyWholeScales<kLayout, kRows>(
+        {m.scales + at * Bytes::kScales, m.extra + at * Bytes::kExtra, others}, r, stage);
+  }
+
   // What lies outside becomes zeros.
   GEMMA_DEVICE void CopyTokens(int token, int column, std::byte* to) const {
     constexpr int kRowsAtOnce = kSummingThreads / 8;
-    const int chunk = static_cast<int>(threadIdx.x) % 8, row = static_cast<int>(threadIdx.x) / 8;
+    const int chunk = Thread() % 8, row = Thread() / 8;
     const int left = column + chunk * 8 < p_.gemm.columns ? p_.gemm.tokens - token - row : 0;
     const uint16_t* from = p_.gemm.in;
     if (left > 0) from += int64_t{token + row} * p_.gemm.columns + column + chunk * 8;
@@ -119,7 +164,7 @@ class MmaBlock : public GemmResults<kLayout, kRows, MmaWarpTokens(kRows, kTokens
   // Block scales as factors, by a thread for each row; the first 32 columns.
   GEMMA_DEVICE void StartUnit(const TileRows& rows, int unit, const ScalePlaces& places) {
     if constexpr (HasBlocks(kLayout)) {
-      const int r = static_cast<int>(threadIdx.x);
+      const int r = Thread();
       if (r < kRows) {
         const int64_t block = int64_t{rows.RowOf(r)} * (p_.gemm.columns / 256) + unit;
         DecodeFactors<kLayout, kRows>(Weights(unit), r, (block & 1) != 0,

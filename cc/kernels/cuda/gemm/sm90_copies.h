@@ -6,16 +6,6 @@
 
 namespace gemma::cuda {
 
-// True when the two classes below can copy all units of the tile.
-template <WeightLayout kLayout>
-GEMMA_DEVICE bool IsWhole(const TileRows& tile) {
-  const Matrix& m = tile.part->first;
-  const int rows = tile.gated ? kGemmRows / 2 : kGemmRows;
-  if (tile.first_row + rows > m.rows || m.columns % GemmStageOf(kLayout).columns != 0) return false;
-  if constexpr (!HasGroups(kLayout)) return true;
-  return m.float_scales || (m.group == 32 && m.columns % 256 == 0);
-}
-
 // As CopyValues and CopyAllScales where nothing lies outside of the matrix, with few instructions:
 // a lane keeps its addresses in the four blocks of 64 rows, and rows follow at constant distances.
 template <WeightLayout kLayout>
@@ -55,21 +45,17 @@ template <WeightLayout kLayout>
 class WholeScales {
  public:
   static constexpr GemmStage kStage = GemmStageOf(kLayout);
-  // Bytes of a unit.
-  static constexpr bool kEight = HasSignedScales(kLayout) || kLayout == WeightLayout::kInt8;
-  static constexpr int kScaleBytes = HasPackedScales(kLayout) ? 12 : kEight ? 8 : 16;
-  static constexpr int kExtraBytes = HasBitPlane(kLayout) ? 32 : HasPairPlane(kLayout) ? 64 : 0;
-
   GEMMA_DEVICE explicit WholeScales(const TileRows& tile)
       : absent_(tile.part->first.float_scales), units_(tile.part->first.columns / kStage.columns) {
 #pragma unroll
     for (int b = 0; b < 4; ++b) {
       const Matrix& m = tile.MatrixOf(b * 64);
       const int64_t unit = static_cast<int64_t>(tile.RowOf(b * 64) + Lane()) * units_;
-      scales_[b] = m.scales + unit * kScaleBytes;
-      extra_[b] = m.extra + unit * kExtraBytes;
-      if constexpr (HasMins(kLayout)) others_[b] = m.mins + unit * kScaleBytes;
-      if constexpr (HasPackedScales(kLayout)) others_[b] = m.blocks + unit * 4;
+      scales_[b] = m.scales + unit * WholeBytes<kLayout>::kScales;
+      extra_[b] = m.extra + unit * WholeBytes<kLayout>::kExtra;
+      if constexpr (HasMins(kLayout)) others_[b] = m.mins + unit * WholeBytes<kLayout>::kOthers;
+      if constexpr (HasPackedScales(kLayout))
+        others_[b] = m.blocks + unit * WholeBytes<kLayout>::kOthers;
       if constexpr (HasInt8Scales(kLayout)) {
         others_[b] = m.blocks;
         first_unit_[b] = unit;
@@ -89,26 +75,12 @@ class WholeScales {
  private:
   // at: units from the lane's first row in the block on; r: row of the tile, less the lane
   GEMMA_DEVICE void CopyRow(int b, int at, int r, std::byte* stage) const {
-    const int row = r + Lane();
-    std::byte* const scales = stage + kStage.scales + row * 16;
-    if constexpr (HasPackedScales(kLayout)) {
-#pragma unroll
-      for (int k = 0; k < 3; ++k) CopyAsync<4>(scales + 4 * k, scales_[b] + at * 12 + 4 * k);
-      CopyAsync<4>(scales + 12, others_[b] + at * 4);
-    } else {
-      CopyAsync<kScaleBytes>(scales, scales_[b] + at * kScaleBytes);
-    }
-    if constexpr (HasMins(kLayout)) {
-      CopyAsync<kScaleBytes>(stage + kStage.mins + row * 16, others_[b] + at * kScaleBytes);
-    }
-    if constexpr (HasInt8Scales(kLayout)) {
-      CopyAsync<4>(stage + kStage.blocks + row * 4, others_[b] + (first_unit_[b] + at) / 2 * 4);
-    }
-#pragma unroll
-    for (int k = 0; k < kExtraBytes; k += 16) {
-      CopyAsync<16>(stage + kStage.extra + row * kStage.extra_row + k,
-                    extra_[b] + at * kExtraBytes + k);
-    }
+    CopyWholeScales<kLayout, kGemmRows>(
+        {scales_[b] + at * WholeBytes<kLayout>::kScales,
+         extra_[b] + at * WholeBytes<kLayout>::kExtra,
+         HasInt8Scales(kLayout) ? others_[b] + (first_unit_[b] + at) / 2 * 4
+                                : others_[b] + at * WholeBytes<kLayout>::kOthers},
+        r + Lane(), stage);
   }
 
   const bool absent_;

@@ -101,7 +101,7 @@ class GemmBlock : public GemmResults<kLayout, kGemmRows, kTokens> {
     GemmPieces pieces(p_.schedule);
     for (GemmPiece piece; pieces.Next(piece);) {
       const TileRows rows = RowsOfTile<kGemmRows>(p_, PlaceOf(p_.schedule, piece.tile).row_tile);
-      if (!IsWhole<kLayout>(rows)) {
+      if (!IsWhole<kLayout, kGemmRows>(rows)) {
         FillUnits(piece, place, [&](int unit, std::byte* stage) {
           if (values) {
             CopyValues<kLayout, kGemmRows>(rows, unit, stage, warp, kGemmValueWarps);

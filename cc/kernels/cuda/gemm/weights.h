@@ -119,6 +119,53 @@ GEMMA_DEVICE void CopyAllScales(const TileRows& tile, int unit, std::byte* stage
   }
 }
 
+// True when nothing of the tile lies outside of the matrices, in rows or in units.
+template <WeightLayout kLayout, int kRows>
+GEMMA_DEVICE bool IsWhole(const TileRows& tile) {
+  const Matrix& m = tile.part->first;
+  const int rows = tile.gated ? kRows / 2 : kRows;
+  if (tile.first_row + rows > m.rows || m.columns % GemmStageOf(kLayout, kRows).columns != 0)
+    return false;
+  if constexpr (!HasGroups(kLayout)) return true;
+  return m.float_scales || (m.group == 32 && m.columns % 256 == 0);
+}
+
+// Bytes of a row's scales and of what else belongs to a unit of 256 columns (128 of INT8) of tiles
+// that are whole: mins, or kPacked's d and dmin.
+template <WeightLayout kLayout>
+struct WholeBytes {
+  static constexpr bool kEight = HasSignedScales(kLayout) || kLayout == WeightLayout::kInt8;
+  static constexpr int kScales = HasPackedScales(kLayout) ? 12 : kEight ? 8 : 16;
+  static constexpr int kExtra = HasBitPlane(kLayout) ? 32 : HasPairPlane(kLayout) ? 64 : 0;
+  static constexpr int kOthers = HasPackedScales(kLayout) ? 4 : HasMins(kLayout) ? kScales : 0;
+};
+struct WholeRow {
+  const std::byte* scales;
+  const std::byte* extra;
+  const std::byte* others;  // of kInt8 the 4 bytes that hold the block's float16
+};
+
+// As CopyScalesOfRow, of a whole tile.
+template <WeightLayout kLayout, int kRows>
+GEMMA_DEVICE void CopyWholeScales(const WholeRow& from, int row, std::byte* stage) {
+  using Bytes = WholeBytes<kLayout>;
+  constexpr GemmStage kStage = GemmStageOf(kLayout, kRows);
+  std::byte* const scales = stage + kStage.scales + row * 16;
+  if constexpr (HasPackedScales(kLayout)) {
+#pragma unroll
+    for (int k = 0; k < 3; ++k) CopyAsync<4>(scales + 4 * k, from.scales + 4 * k);
+    CopyAsync<4>(scales + 12, from.others);
+  } else {
+    CopyAsync<Bytes::kScales>(scales, from.scales);
+  }
+  if constexpr (HasMins(kLayout) && !HasPackedScales(kLayout))
+    CopyAsync<Bytes::kScales>(stage + kStage.mins + row * 16, from.others);
+  if constexpr (HasInt8Scales(kLayout)) CopyAsync<4>(stage + kStage.blocks + row * 4, from.others);
+#pragma unroll
+  for (int k = 0; k < Bytes::kExtra; k += 16)
+    CopyAsync<16>(stage + kStage.extra + row * kStage.extra_row + k, from.extra + k);
+}
+
 // ---- from shared memory ----
 
 // Factors of one row of block scales as pairs of float32, times kWeightScale. kPacked: scale and
