@@ -435,7 +435,7 @@ absl::StatusOr<std::unique_ptr<CudaExecutor>> CudaExecutor::Create(const Options
     return absl::FailedPreconditionError(absl::StrCat(
         "this program has no kernels for ", options.device.name, ", whose compute capability is ",
         options.device.compute_major, ".", options.device.compute_minor,
-        " (build it with --config=cuda_ampere or --config=cuda_all)"));
+        " (build it with --config=cuda_all)"));
   }
   GEMMA_ASSIGN_OR_RETURN(shared.stream, cuda::OwnedStream::Create());
   shared.longest_wait = options.longest_wait;
