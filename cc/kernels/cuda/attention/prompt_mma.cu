@@ -18,8 +18,6 @@
 namespace gemma::cuda {
 namespace {
 
-constexpr int kRowThreads = kMmaPromptThreads / kMmaPromptRows;  // that make a row's weights
-
 template <int kHeadDim, int kRotated, bool kPaired, bool kLarge>
 class MmaPrompt : public MmaPromptBlock<kHeadDim, kRotated, kPaired, kLarge> {
  public:
@@ -29,7 +27,7 @@ class MmaPrompt : public MmaPromptBlock<kHeadDim, kRotated, kPaired, kLarge> {
   static constexpr int kScoreColumns = 64 * S::kScoreTiles;
 
   GEMMA_DEVICE MmaPrompt(const AttentionParams& p, std::byte* shared) : Block(p, shared) {
-    const int row = first_row_ + Thread() / kRowThreads, r = row < rows_ ? row : rows_ - 1;
+    const int row = first_row_ + Thread() / kMmaRowThreads, r = row < rows_ ? row : rows_ - 1;
     last_ = PositionOf(r);
     first_ = FirstVisible(cache_, last_);
   }
@@ -158,8 +156,8 @@ class MmaPrompt : public MmaPromptBlock<kHeadDim, kRotated, kPaired, kLarge> {
 
   // Scores of block n to weights; what the sums so far are multiplied with.
   GEMMA_DEVICE void Weigh(int n) {
-    constexpr int kMine = S::kKeys / kRowThreads;  // positions of a thread
-    const int row = Thread() / kRowThreads, first = Thread() % kRowThreads * kMine;
+    constexpr int kMine = S::kKeys / kMmaRowThreads;  // positions of a thread
+    const int row = Thread() / kMmaRowThreads, first = Thread() % kMmaRowThreads * kMine;
     float scores[kMine] = {};
 #pragma unroll
     for (int split = 0; split < S::kSplits; ++split) {
@@ -173,7 +171,7 @@ class MmaPrompt : public MmaPromptBlock<kHeadDim, kRotated, kPaired, kLarge> {
       largest = fmaxf(largest, scores[i]);
     }
 #pragma unroll
-    for (int mask = 1; mask < kRowThreads; mask *= 2)
+    for (int mask = 1; mask < kMmaRowThreads; mask *= 2)
       largest = fmaxf(largest, __shfl_xor_sync(kAllLanes, largest, mask));
     const float base = Base(largest), rescale = exp2f(largest_ * Exponent() - base);
     largest_ = largest;
@@ -259,9 +257,10 @@ class MmaPrompt : public MmaPromptBlock<kHeadDim, kRotated, kPaired, kLarge> {
   GEMMA_DEVICE void FinishTotals() {
     float total = total_;
 #pragma unroll
-    for (int mask = 1; mask < kRowThreads; mask *= 2)
+    for (int mask = 1; mask < kMmaRowThreads; mask *= 2)
       total += __shfl_xor_sync(kAllLanes, total, mask);
-    if (Thread() % kRowThreads == 0) FactorOf(Thread() / kRowThreads) = kActivationScale / total;
+    if (Thread() % kMmaRowThreads == 0)
+      FactorOf(Thread() / kMmaRowThreads) = kActivationScale / total;
     __syncthreads();
   }
 

@@ -12,6 +12,8 @@ namespace gemma::cuda {
 inline constexpr int kMmaPromptWarps = 8;
 inline constexpr int kMmaPromptThreads = kMmaPromptWarps * kWarp;
 inline constexpr int kMmaPromptRows = 32;
+// That make a row's weights.
+inline constexpr int kMmaRowThreads = kMmaPromptThreads / kMmaPromptRows;
 
 // kLarge: where shared memory has room for twice as many positions.
 template <int kHeadDim, int kRotated, bool kPaired, bool kLarge>
