@@ -9,11 +9,10 @@ A program's file ends with
 where `program` takes nothing, reads its flags, prints results on stdout and raises `UserError` or
 `UsageError`. The file's docstring is the head of --help: what the program does, and an example.
 A program that imports much imports this file first:
-Ctrl-C is then no stack trace before `run` either, and no garbage is collected until then.
+Ctrl-C is then no stack trace before `run` either.
 """
 
 import difflib
-import gc
 import os
 import re
 import signal
@@ -52,15 +51,10 @@ def _say_interrupted(
 
 sys.excepthook = _say_interrupted
 
-# What libraries make when they are imported stays: looking for garbage in it takes a fifth of the import.
-gc.disable()
-
 
 def run(program: Callable[[], None], argv: Sequence[str] | None = None) -> NoReturn:
     """Parses the flags, runs `program` and leaves the process with its exit code."""
     arguments = list(sys.argv if argv is None else argv)
-    gc.freeze()
-    gc.enable()
     signal.signal(signal.SIGTERM, _interrupt)
     code = _exit_code(
         lambda: app.run(lambda _: program(), argv=arguments, flags_parser=_parse_flags)
