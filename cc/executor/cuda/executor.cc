@@ -432,10 +432,10 @@ absl::StatusOr<std::unique_ptr<CudaExecutor>> CudaExecutor::Create(const Options
   Shared& shared = executor->shared_;
   GEMMA_RETURN_IF_ERROR(ToStatus(cudaSetDevice(options.device.index), "cannot use the GPU"));
   if (options.device.code_major == 0) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "this program has no kernels for ", options.device.name, ", whose compute capability is ",
-        options.device.compute_major, ".", options.device.compute_minor,
-        " (build it with --config=cuda_all)"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("this program has no kernels for ", options.device.name,
+                     ", whose compute capability is ", options.device.compute_major, ".",
+                     options.device.compute_minor, " (build it with --config=cuda_all)"));
   }
   GEMMA_ASSIGN_OR_RETURN(shared.stream, cuda::OwnedStream::Create());
   shared.longest_wait = options.longest_wait;
