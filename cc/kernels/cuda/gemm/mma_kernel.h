@@ -2,9 +2,9 @@
 //
 // A tile is 256 rows of weights and 128 (or 64) tokens, 128 rows where shared memory is small. A warp
 // has 16 rows of two blocks of 64 (when gated, gate and up of the same outputs), and all tokens, or,
-// of 128 rows, half of them. Weights come to shared memory as they are stored
-// and become float16 in registers, the first operand; activations are the second. While a tile of 64
-// columns is multiplied, the next one is copied. Blocks share out tiles and columns as Hopper's do
+// of 128 rows, half of them. Weights come to shared memory as they are stored and become float16 in
+// registers, the first operand; activations are the second. While a tile of 64 columns is
+// multiplied, the next one is copied. Blocks share out tiles and columns as Hopper's do
 // (schedule.h), so all blocks of a launch must be able to run at the same time.
 #ifndef CC_KERNELS_CUDA_GEMM_MMA_KERNEL_H_
 #define CC_KERNELS_CUDA_GEMM_MMA_KERNEL_H_
