@@ -15,16 +15,15 @@ Ctrl-C is then no stack trace before `run` either.
 import difflib
 import os
 import re
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Any, NoReturn
 
 from absl import app, flags, logging
 
-from python.console import errors, machine, notes, sizes, usage, version
+from python.console import errors, interruption, machine, notes, sizes, usage, version
 
 INTERRUPTED = 130
 _HELP = ("--help", "-help", "-h", "--helpshort", "--helpfull")
@@ -55,15 +54,11 @@ sys.excepthook = _say_interrupted
 def run(program: Callable[[], None], argv: Sequence[str] | None = None) -> NoReturn:
     """Parses the flags, runs `program` and leaves the process with its exit code."""
     arguments = list(sys.argv if argv is None else argv)
-    signal.signal(signal.SIGTERM, _interrupt)
+    interruption.listen()
     code = _exit_code(
         lambda: app.run(lambda _: program(), argv=arguments, flags_parser=_parse_flags)
     )
     sys.exit(_flush_results(code))
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _exit_code(body: Callable[[], None]) -> int:
