@@ -5,7 +5,7 @@ import sys
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -38,7 +38,7 @@ class _Signalled:
 
 
 class _SignalledTwice(_Signalled):
-    """Is destroyed beside one more, so that the interruption that is raised again may be dropped, too."""
+    """Is still being destroyed when the interruption is raised again, so that this one is dropped, too."""
 
     def __del__(self) -> None:
         try:
@@ -86,14 +86,15 @@ def test_what_python_drops_is_raised_again(
 
 
 def test_a_signal_while_a_dropped_one_is_taken_is_raised_again() -> None:
-    class Dropped(SimpleNamespace):
+    class Dropped:
         @property
         def exc_type(self) -> type[BaseException]:
             signal.raise_signal(signal.SIGINT)
             return KeyboardInterrupt
 
+    dropped: Any = Dropped()
     with pytest.raises(KeyboardInterrupt):
-        sys.unraisablehook(Dropped())  # type: ignore[arg-type]
+        sys.unraisablehook(dropped)
         time.sleep(_LONG)
 
 

@@ -3,8 +3,8 @@
     ./bazelw run //tests/benchmarks:calibrate_layers -- --layers 6 --device cuda --work DIR
 
 Makes a checkpoint, quantizes it by recipe `calibrated`, end to end into a folder, and prints for each layer the seconds
-from the reading of its first weight to that of the next layer's, and the peaks of both memories. Time and memory do not
-depend on what the weights and the text are.
+from the reading of its first matrix to that of the next layer's, and the peaks of both memories. Which operations are
+done does not depend on the numbers, but for factoring second moments again where they are not positive definite.
 """
 
 import hashlib
@@ -21,7 +21,9 @@ from python.checkpoint.open_checkpoint import open_checkpoint
 from python.checkpoint.tensor import StoredTensor
 from python.checkpoint.testing import synthetic
 from python.console import flag_types, main, sizes
+from python.console.errors import UsageError
 from python.console.progress import resident_bytes
+from python.model.gemma_config import ConfigError, GemmaConfig
 from python.model.named_configs import named_config
 from python.quant.calibration import calibration_text
 from python.quant.calibration.calibration_text import CalibrationText
@@ -29,7 +31,7 @@ from python.quant.recipe import layer_of, recipe
 from python.quant.store import store
 
 _MODEL = flags.DEFINE_string("model", "gemma4_31b", "A named configuration of python/model.")
-_LAYERS = flags.DEFINE_integer("layers", 6, "Layers, a multiple of 6.", lower_bound=6)
+_LAYERS = flags.DEFINE_integer("layers", 6, "Layers; every sixth is a full one.", lower_bound=6)
 _TOKENS = flag_types.define_tokens(
     "calibration_tokens", calibration_text.MAX_TOKENS, "Tokens of the text.",
     least=calibration_text.SEQUENCE_TOKENS,
@@ -39,7 +41,7 @@ _WORK = flag_types.define_path("work", None, "A folder for both checkpoints.", r
 
 
 def program() -> None:
-    config = synthetic.scaled(named_config(_MODEL.value), layers=_LAYERS.value)
+    config = _config()
     work: Path = _WORK.value
     started = time.monotonic()
     synthetic.write_checkpoint(work / "plain", config, overwrite=True)
@@ -51,6 +53,16 @@ def program() -> None:
     print(f"host memory at its peak: {sizes.format_bytes(resident_bytes('VmHWM'))}")
     if _DEVICE.value == "cuda":
         print(f"GPU memory at its peak: {sizes.format_bytes(torch.cuda.max_memory_allocated())}")
+
+
+def _config() -> GemmaConfig:
+    """Raises UsageError for flags that make no configuration, or ask for a GPU that is not there."""
+    if _DEVICE.value == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device cuda: PyTorch finds no CUDA device here (use --device cpu)")
+    try:
+        return synthetic.scaled(named_config(_MODEL.value), layers=_LAYERS.value)
+    except ConfigError as error:
+        raise UsageError(str(error)) from None
 
 
 def _quantize(work: Path) -> list[tuple[str, float]]:
